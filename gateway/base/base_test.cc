@@ -1,0 +1,102 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "gateway/base/digest.h"
+#include "gateway/base/escape.h"
+#include "gateway/base/executor.h"
+#include "gateway/base/lru.h"
+#include "gateway/base/ring.h"
+#include "gateway/base/secret.h"
+
+namespace gatehouse {
+namespace {
+
+TEST(DigestTest, Sha256OfAbcIsTheOneOfFips180) {
+  EXPECT_EQ(HexLower(AsView(Sha256("abc"))), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(DigestTest, HmacIsTheOneOfRfc4231) {
+  EXPECT_EQ(HexLower(AsView(HmacSha256("Jefe", "what do ya want for nothing?"))),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_EQ(HexLower(AsView(HmacSha256(std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First"))),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
+TEST(EscapeTest, ControlsBidiAndBrokenUtf8CannotReachATerminal) {
+  EXPECT_EQ(EscapeText("a\x1b[2Jb"), "a\\x1B[2Jb");
+  EXPECT_EQ(EscapeText("\xc2\x9b"), "\\x9B");            // C1 CSI
+  EXPECT_EQ(EscapeText("\xe2\x80\xae"), "\\u{202E}");    // right-to-left override
+  EXPECT_EQ(EscapeText("\xff\xc3"), "\\xFF\\xC3");
+  EXPECT_EQ(EscapeText("M\xc3\xbcller\\"), "M\xc3\xbcller\\\\");
+}
+
+TEST(EscapeTest, OverlongAndSurrogateFormsAreNotUtf8) {
+  EXPECT_TRUE(IsValidUtf8("\xf0\x9f\x98\x80"));
+  EXPECT_FALSE(IsValidUtf8("\xc0\xaf"));
+  EXPECT_FALSE(IsValidUtf8("\xed\xa0\x80"));
+  EXPECT_FALSE(IsValidUtf8("\xf4\x90\x80\x80"));
+}
+
+TEST(LruTest, ForgetsTheLeastRecentlyUsed) {
+  LruCache<int, int> lru(2);
+  lru.Put(1, 10);
+  lru.Put(2, 20);
+  ASSERT_NE(lru.Find(1), nullptr);
+  lru.Put(3, 30);
+  EXPECT_EQ(lru.Find(2), nullptr);
+  EXPECT_EQ(*lru.Find(1), 10);
+  EXPECT_EQ(lru.EraseIf([](int k, int) { return k == 1; }), 1u);
+  EXPECT_EQ(lru.size(), 1u);
+}
+
+TEST(RingTest, SaysNoWhenFullAndKeepsOrderAcrossThreads) {
+  SpscRing<int> small(2);
+  EXPECT_TRUE(small.Push(1) && small.Push(2));
+  EXPECT_FALSE(small.Push(3));
+
+  SpscRing<int> ring(64);
+  std::thread producer([&] {
+    for (int i = 0; i < 10000;) i += ring.Push(i);
+  });
+  for (int expected = 0, got; expected < 10000;) {
+    if (ring.Pop(&got)) ASSERT_EQ(got, expected++);
+  }
+  producer.join();
+}
+
+TEST(ExecutorTest, RefusesWhenItsQueueIsFullAndDropsWhatIsQueuedAtTheEnd) {
+  Mutex gate;
+  gate.Lock();
+  std::atomic<int> ran{0};
+  std::atomic<bool> started{false};
+  {
+    Executor executor(1, 1);
+    ASSERT_TRUE(executor.Submit([&] {
+      started = true;
+      MutexLock lock(&gate);
+      ++ran;
+    }));
+    while (!started) std::this_thread::yield();
+    EXPECT_TRUE(executor.Submit([&] { ++ran; }));
+    EXPECT_FALSE(executor.Submit([&] { ++ran; }));
+    gate.Unlock();
+  }
+  EXPECT_GE(ran, 1);
+  EXPECT_LE(ran, 2);
+}
+
+TEST(SecretTest, IsEmptyAfterAMove) {
+  Secret a(absl::string_view("hunter2"));
+  Secret b(std::move(a));
+  EXPECT_TRUE(a.empty());  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(b.Reveal(), "hunter2");
+  EXPECT_TRUE(ConstantTimeEquals("x", "x"));
+  EXPECT_FALSE(ConstantTimeEquals("x", "y"));
+}
+
+}  // namespace
+}  // namespace gatehouse

@@ -1,0 +1,17 @@
+#include "gateway/base/reason.h"
+
+namespace gatehouse {
+
+absl::string_view ReasonName(Reason reason) {
+  static constexpr const char* kNames[kReasonCount] = {
+      "", "NO_CERTIFICATE", "MALFORMED_CERTIFICATE", "TYPE_NOT_ALLOWED", "UNKNOWN_ISSUER", "NOT_PINNED",
+      "NOT_YET_VALID", "EXPIRED", "WRONG_USE", "CONSTRAINT_VIOLATION", "WEAK_KEY_OR_SIGNATURE",
+      "REQUIREMENT_NOT_MET", "REVOKED", "REVOCATION_UNKNOWN", "POSSESSION_NOT_PROVEN", "NO_CREDENTIALS",
+      "MALFORMED_CREDENTIALS", "UNKNOWN_USER", "WRONG_PASSWORD", "USER_DISABLED", "LOCKED_OUT",
+      "VERIFIER_OVERLOADED", "POLICY_NOT_MET", "TRUST_WITHDRAWN", "HANDSHAKE_FAILED", "MISDIRECTED",
+      "MALFORMED_REQUEST", "NO_ROUTE", "METHOD_NOT_ALLOWED", "UPSTREAM_UNAVAILABLE", "IDENTITY_NOT_ENCODABLE",
+      "LIMIT_EXCEEDED", "BAD_SIGNATURE"};
+  return kNames[static_cast<int>(reason)];
+}
+
+}  // namespace gatehouse
