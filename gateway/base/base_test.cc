@@ -63,7 +63,7 @@ TEST(RingTest, SaysNoWhenFullAndKeepsOrderAcrossThreads) {
     for (int i = 0; i < 10000;) i += ring.Push(i);
   });
   for (int expected = 0, got; expected < 10000;) {
-    if (ring.Pop(&got)) ASSERT_EQ(got, expected++);
+    if (ring.Pop(&got)) { ASSERT_EQ(got, expected++); }
   }
   producer.join();
 }
