@@ -1,0 +1,108 @@
+// Event is one fact for the event stream, in one fixed slot: numbers, short inline text, and shared references to what
+// already exists (the identity, the route's name, the certificate). Filling one allocates nothing.
+//
+// Ownership:  references keep what they name alive until the collector has sent the event. Use aliasing pointers into
+//             the snapshot for names: std::shared_ptr<const std::string>(snapshot, &route.name).
+// Threading:  a value; filled by one thread, read by one other.
+// Secrets:    none may be put here: no password, no Authorization, no query string, no key.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "gateway/base/digest.h"
+#include "gateway/base/reason.h"
+#include "gateway/events/inline_text.h"
+
+namespace gatehouse::events {
+
+enum class EventKind : uint8_t {
+  kDecision = 1,   // one request was allowed or refused
+  kHandshake = 2,  // a handshake failed, or a certificate was presented
+  kCut = 3,        // trust was withdrawn: streams and connections were ended
+  kConfig = 4,     // a snapshot is in force, or was refused
+  kGateway = 5,    // the gateway started, drains, stopped
+};
+
+enum class Outcome : uint8_t { kUnspecified = 0, kAllowed = 1, kRefused = 2 };
+
+// Whether the caller proved that it holds the key of the certificate (SEMANTICS 1).
+enum class Possession : uint8_t { kNone = 0, kUnproven = 1, kProven = 2 };
+
+enum class Phase : uint8_t { kNone = 0, kStarted = 1, kDraining = 2, kStopped = 3 };
+
+// Text that somebody else owns, shared.
+using SharedText = std::shared_ptr<const std::string>;
+
+// What an event says about an authenticated caller. Made once per connection or cached verdict, then shared.
+struct IdentitySummary {
+  std::string principal;             // empty: anonymous
+  std::vector<std::string> schemes;  // names of the schemes that succeeded
+};
+
+// What an event says about a presented certificate. Made once per connection, then shared.
+struct CertificateSummary {
+  Sha256Digest sha256{};
+  std::string subject;  // RFC 4514
+  std::string issuer;
+  std::string serial;  // upper-case hex
+};
+
+// A peer's address, kept binary: it is printed by whoever prints the event.
+struct PeerAddress {
+  enum class Family : uint8_t { kNone = 0, kIpv4 = 4, kIpv6 = 6, kUnix = 1 };
+  Family family = Family::kNone;
+  uint16_t port = 0;  // host byte order
+  std::array<uint8_t, 16> octets{};
+
+  // From a sockaddr of `size` octets; an unknown family becomes kNone.
+  static PeerAddress FromSockaddr(const void* address, size_t size);
+  // "192.0.2.1:443", "[2001:db8::1]:443", "unix", "". v4-mapped IPv6 prints as IPv4.
+  std::string ToString() const;
+};
+
+struct Event {
+  EventKind kind = EventKind::kDecision;
+  Outcome outcome = Outcome::kUnspecified;
+  Reason reason = Reason::kNone;
+  Possession possession = Possession::kNone;
+  Phase phase = Phase::kNone;  // kGateway
+  bool resumed = false;        // the TLS session was
+  bool development_trust = false;  // a scheme with accept_any_self_signed decided (SEMANTICS 1)
+  uint8_t http_version = 0;    // 1, 2
+  uint16_t status = 0;         // sent to the client
+  uint16_t worker = 0;         // set by the recorder
+
+  absl::Time time;                // set by the recorder from its clock
+  absl::Duration duration;        // request: head received to decision or end, as the caller chose
+  uint64_t sequence = 0;          // set by the collector: 1, 2, 3 … per gateway process, no holes
+  uint64_t dropped_before = 0;    // set by the recorder: events of this worker lost just before this one
+  uint64_t revision = 0;          // of the snapshot that decided; kCut and kConfig: the new one
+  uint64_t previous_revision = 0;  // kCut, kConfig
+  uint64_t connection_id = 0;
+  uint32_t connections = 0;  // kCut: ended
+  uint32_t streams = 0;      // kCut: ended
+
+  PeerAddress peer;
+  std::shared_ptr<const IdentitySummary> identity;        // null: nobody was authenticated
+  std::shared_ptr<const CertificateSummary> certificate;  // null: none was presented
+  SharedText listener;
+  SharedText route;   // null: no route matched
+  SharedText scheme;  // the scheme whose answer decided a refusal; null: none did
+  SharedText detail;  // OpenSSL's text, violations, what was withdrawn; null: nothing to add
+
+  InlineText<32> request_id;
+  InlineText<16> method;
+  InlineText<96> host;  // request: authority; kHandshake: server name indicated by the client
+  InlineText<256> path;  // canonical, without the query
+
+  // Reset returns the slot to its initial state without touching the text's octets.
+  void Reset(EventKind new_kind);
+};
+static_assert(sizeof(Event) <= 768, "an event slot's budget; a ring of 4,096 is 3 MiB a worker");
+
+}  // namespace gatehouse::events

@@ -1,0 +1,52 @@
+// Recorder is a worker's end of the event lane: a bounded ring that never blocks. When it is full the event is lost,
+// counted, and the next event that fits carries the count.
+//
+//   if (Event* e = recorder.Begin(EventKind::kDecision)) {   // the slot, reset and stamped
+//     e->status = 200; …
+//     recorder.Commit();
+//   }
+//
+// Threading:  Begin, Commit: the owning worker. Drain: one collector. dropped(), recorded(): any thread.
+// Units:      capacity in events, a power of two.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "gateway/base/clock.h"
+#include "gateway/base/counter.h"
+#include "gateway/base/ring.h"
+#include "gateway/events/event.h"
+
+namespace gatehouse::events {
+
+class Recorder {
+ public:
+  // REQUIRES: capacity is a power of two; clock outlives this.
+  Recorder(uint16_t worker, size_t capacity, const Clock& clock);
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  // Begin returns a slot to fill, or nullptr when the ring is full (the loss is counted). Begin again without Commit
+  // reuses the slot.
+  Event* Begin(EventKind kind);
+  // Commit makes the slot of the last Begin visible. REQUIRES: that Begin returned a slot.
+  void Commit();
+
+  // Drain moves up to `max` events to the end of `out` and returns how many.
+  size_t Drain(size_t max, std::vector<Event>* out);
+
+  int64_t recorded() const { return recorded_.value(); }
+  int64_t dropped() const { return dropped_.value(); }
+
+ private:
+  const uint16_t worker_;
+  const Clock& clock_;
+  SpscRing<Event> ring_;
+  uint64_t lost_since_last_ = 0;  // worker's
+  bool open_ = false;             // worker's: a slot was begun and not committed
+  Counter recorded_;
+  Counter dropped_;
+};
+
+}  // namespace gatehouse::events
