@@ -1,0 +1,66 @@
+// Gateway is the data plane of one process: worker threads that accept, authenticate and pass on requests under the
+// snapshot that was installed last.
+//
+// Ownership:  owns its workers, listening sockets, executor and event rings. Snapshots are shared.
+// Threading:  Start, Drain, Stop and the destructor from one thread; Install and the getters from any thread.
+// Errors:     Install reports what a snapshot needs and this machine refuses (an address in use …); the snapshot before
+//             stays in force then.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "gateway/base/clock.h"
+#include "gateway/config/snapshot.h"
+#include "gateway/events/event.h"
+
+namespace gatehouse::server {
+
+struct GatewayOptions {
+  // Named in events and status.
+  std::string name = "gateway";
+  // Worker threads; 0: one a core.
+  int workers = 0;
+  // Threads that hash passwords; 0: one a core, at most 4.
+  int hash_threads = 0;
+  // Where events go, in batches, from the gateway's collector thread. Must be quick; never called concurrently.
+  absl::AnyInvocable<void(std::vector<events::Event>&&)> events;
+  // Outlives the gateway; null: the system's.
+  const Clock* clock = nullptr;
+};
+
+// A listener and the address it really has (port 0 resolved).
+struct BoundListener {
+  std::string listener;
+  std::string address;
+};
+
+class Gateway {
+ public:
+  static absl::StatusOr<std::unique_ptr<Gateway>> Start(GatewayOptions options);
+  virtual ~Gateway() = default;  // stops at once when Drain was not called
+
+  // Install brings `snapshot` into force. `done` runs on some thread, exactly once: OK when every worker decides
+  // under it (no request received afterwards is decided under an older one), or the reason why it was refused.
+  virtual void Install(std::shared_ptr<const config::Snapshot> snapshot,
+                       absl::AnyInvocable<void(absl::Status)> done) = 0;
+
+  // The snapshot in force; null before the first Install.
+  virtual std::shared_ptr<const config::Snapshot> current() const = 0;
+  virtual std::vector<BoundListener> listeners() const = 0;
+
+  // Drain stops accepting, tells clients to go (two phases), waits for what runs up to `grace`, then closes the rest.
+  // Blocks. Returns false when something had to be cut.
+  virtual bool Drain(absl::Duration grace) = 0;
+
+  // Metrics in Prometheus' text format.
+  virtual std::string MetricsText() = 0;
+};
+
+}  // namespace gatehouse::server
