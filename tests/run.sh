@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Installs, builds and runs every test; ends with ctest's summary. Idempotent: what is built stays built.
+#   tests/run.sh                  dev build (everything), then the sanitizer builds of what they cover
+#   tests/run.sh --fast           dev build only
+#   tests/run.sh -- -R store      arguments after -- go to ctest (dev build only)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fast=0
+ctest_args=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --fast) fast=1 ;;
+    --) shift; ctest_args=("$@"); fast=1; break ;;
+    *) echo "tests/run.sh: unknown option $1 (known: --fast, --)" >&2; exit 2 ;;
+  esac
+  shift
+done
+
+start=$SECONDS
+step() { printf '\n== %s  (%d s)\n' "$*" "$((SECONDS - start))"; }
+export NINJA_STATUS='[%f/%t %es] '
+# A build that prints a line a file fills a log; one line a hundred files shows that it moves.
+build() { # preset targets...
+  local preset=$1; shift
+  cmake --preset "$preset" >"build/$preset.configure.log" 2>&1 || { cat "build/$preset.configure.log"; exit 1; }
+  if [ -t 1 ]; then
+    cmake --build --preset "$preset" ${@:+--target "$@"}
+  else
+    cmake --build --preset "$preset" ${@:+--target "$@"} >"build/$preset.build.log" 2>&1 &
+    local pid=$!
+    while kill -0 $pid 2>/dev/null; do
+      sleep 5
+      printf '   %s\n' "$(grep -oE '^\[[0-9]+/[0-9]+ [0-9.]+s\]' "build/$preset.build.log" | tail -n 1)"
+    done | awk '{ if ($0 != last && (NR % 6 == 1)) { print; fflush(); last = $0 } }' &
+    local show=$!
+    wait $pid || { wait $show || true; grep -A30 -E 'FAILED|error' "build/$preset.build.log" | head -100; exit 1; }
+    wait $show || true
+  fi
+}
+
+mkdir -p build
+step "packages"
+deploy/install-deps.sh
+
+step "build: dev"
+build dev
+
+if [ $fast -eq 1 ]; then
+  step "tests: dev"
+  exec ctest --preset dev "${ctest_args[@]}"
+fi
+
+# The sanitizers' tests run first, so that the last thing printed is the whole suite's summary.
+step "build: asan"
+build asan asan_tests
+step "tests: asan and ubsan"
+ctest --preset asan -j2 -L 'unit|sanitized'
+step "build: tsan"
+build tsan tsan_tests
+step "tests: tsan"
+ctest --preset tsan -j2 -L tsan
+step "build: fuzzers"
+build fuzz fuzzers
+step "tests: fuzzers, ten seconds each"
+ctest --preset fuzz -j2 -L fuzz
+
+step "tests: dev"
+ctest --preset dev -j2
