@@ -40,7 +40,7 @@ struct BasicScheme {
   std::string name;
   std::string realm;
   std::shared_ptr<const UserStore> users;  // null refuses everybody
-  absl::Duration cache_ttl = absl::Minutes(5);
+  absl::Duration cache_ttl = absl::Minutes(10);
   bool in_any_scheme = true;
   uint64_t epoch = 0;  // ComputeEpoch
 };
