@@ -1,0 +1,108 @@
+// FieldList is the header (or trailer) fields of a message: names in lower case, order kept, repeats kept.
+//
+// Ownership:  one string holds all bytes; the views that it hands out live until the next Add, Clear or destruction.
+// Threading:  thread-compatible.
+// Units:      at most 4 GiB of bytes together; the codecs' limits are far lower.
+// Errors:     none; it checks nothing. IsToken and IsFieldValue say what may go on the wire.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+
+namespace gatehouse::http {
+
+class FieldList {
+ public:
+  struct Field {
+    absl::string_view name;
+    absl::string_view value;
+  };
+  // A piece of the list's own bytes; stays right when they move.
+  struct Slice {
+    uint32_t offset = 0;
+    uint32_t length = 0;
+  };
+
+  void Add(absl::string_view name, absl::string_view value) {
+    entries_.push_back(Entry{StoreLower(name), Store(value)});
+  }
+  size_t size() const { return entries_.size(); }
+  bool empty() const { return entries_.empty(); }
+  Field operator[](size_t i) const { return Field{View(entries_[i].name), View(entries_[i].value)}; }
+
+  // The first field of that name (lower case), or nullopt.
+  std::optional<absl::string_view> Find(absl::string_view name) const {
+    for (const Entry& e : entries_) {
+      if (View(e.name) == name) return View(e.value);
+    }
+    return std::nullopt;
+  }
+  size_t Count(absl::string_view name) const {
+    size_t n = 0;
+    for (const Entry& e : entries_) n += View(e.name) == name;
+    return n;
+  }
+  bool Has(absl::string_view name) const { return Find(name).has_value(); }
+  // Remove returns how many went.
+  size_t Remove(absl::string_view name) {
+    return RemoveIf([name](absl::string_view n, absl::string_view) { return n == name; });
+  }
+  // `predicate(name, value) -> bool`.
+  template <typename Predicate>
+  size_t RemoveIf(Predicate predicate) {
+    return std::erase_if(entries_, [&](const Entry& e) { return predicate(View(e.name), View(e.value)); });
+  }
+  // True when some comma-separated list field `name` contains `token` (any case).
+  bool HasToken(absl::string_view name, absl::string_view token) const;
+
+  // Joins all fields of `name` into one, values separated by `separator`, in the first one's place.
+  void Join(absl::string_view name, absl::string_view separator);
+
+  Slice Store(absl::string_view bytes) {
+    Slice s{static_cast<uint32_t>(bytes_.size()), static_cast<uint32_t>(bytes.size())};
+    bytes_.append(bytes.data(), bytes.size());
+    return s;
+  }
+  Slice StoreLower(absl::string_view bytes) {
+    Slice s = Store(bytes);
+    for (size_t i = s.offset; i < bytes_.size(); ++i) bytes_[i] = absl::ascii_tolower(static_cast<unsigned char>(bytes_[i]));
+    return s;
+  }
+  absl::string_view View(Slice s) const { return absl::string_view(bytes_.data() + s.offset, s.length); }
+  void Clear() {
+    bytes_.clear();
+    entries_.clear();
+  }
+  void Reserve(size_t bytes, size_t fields) {
+    bytes_.reserve(bytes);
+    entries_.reserve(fields);
+  }
+
+ private:
+  struct Entry {
+    Slice name;
+    Slice value;
+  };
+  std::string bytes_;
+  std::vector<Entry> entries_;
+};
+
+// RFC 9110 token; non-empty.
+bool IsToken(absl::string_view text);
+// RFC 9110 field value: no CR, LF, NUL, other controls (HTAB is allowed) or DEL; no white space at either end.
+bool IsFieldValue(absl::string_view text);
+// A plain decimal number without sign or white space that fits 63 bits.
+std::optional<uint64_t> ParseContentLength(absl::string_view text);
+// Fields that belong to one connection and never pass a gateway: connection, keep-alive, proxy-connection, te,
+// transfer-encoding, upgrade, trailer. `name` in lower case.
+bool IsHopByHop(absl::string_view name);
+// Removes the hop-by-hop fields and those that Connection names. Never content-length or host.
+void RemoveHopByHop(FieldList* fields);
+
+}  // namespace gatehouse::http

@@ -1,0 +1,69 @@
+// RequestHead and ResponseHead: a message without its body, the same for HTTP/1.1 and HTTP/2. A RequestHead that a codec
+// hands out has passed the perimeter: CheckRequest (request_check.h) says what that means.
+//
+// Ownership:  values; views point into the head itself and live as long as it is not moved, changed or destroyed.
+// Threading:  thread-compatible.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "gateway/http/field_list.h"
+
+namespace gatehouse::http {
+
+class RequestHead {
+ public:
+  absl::string_view method() const { return fields_.View(method_); }
+  absl::string_view scheme() const { return fields_.View(scheme_); }
+  // host[:port], lower case, no userinfo: :authority, or Host.
+  absl::string_view authority() const { return fields_.View(authority_); }
+  // The authority without port; IPv6 keeps its brackets; one trailing dot removed.
+  absl::string_view host() const { return fields_.View(host_); }
+  // As received: path and query. For logs at most; never route by it.
+  absl::string_view target() const { return fields_.View(target_); }
+  // Canonical (path.h). Routes decide on it and the upstream gets it.
+  absl::string_view path() const { return fields_.View(path_); }
+  // Without '?', as received; see has_query for "/a" against "/a?".
+  absl::string_view query() const { return fields_.View(query_); }
+  bool has_query = false;
+
+  int version = 11;  // 10, 11 or 20
+  std::optional<uint64_t> content_length;
+  bool has_body = false;  // body bytes (or its end) follow
+  bool expect_continue = false;
+  bool keep_alive = true;  // HTTP/1: the client's wish
+
+  // Header fields in lower case, with host (HTTP/2: made from :authority when absent), without pseudo-fields.
+  FieldList& fields() { return fields_; }
+  const FieldList& fields() const { return fields_; }
+
+  void set_method(absl::string_view v) { method_ = fields_.Store(v); }
+  void set_scheme(absl::string_view v) { scheme_ = fields_.StoreLower(v); }
+  void set_authority(absl::string_view v) { authority_ = fields_.StoreLower(v); }
+  void set_host(absl::string_view v) { host_ = fields_.StoreLower(v); }
+  void set_target(absl::string_view v) { target_ = fields_.Store(v); }
+  void set_path(absl::string_view v) { path_ = fields_.Store(v); }
+  void set_query(absl::string_view v) { query_ = fields_.Store(v); }
+  // Back to the state of a new one, keeping the memory.
+  void Clear() {
+    FieldList kept = std::move(fields_);
+    *this = RequestHead();
+    fields_ = std::move(kept);
+    fields_.Clear();
+  }
+
+ private:
+  FieldList fields_;
+  FieldList::Slice method_, scheme_, authority_, host_, target_, path_, query_;
+};
+
+struct ResponseHead {
+  int status = 200;  // 200..599; 1xx goes by SendContinue
+  FieldList fields;  // hop-by-hop fields and content-length in here are ignored by the codecs
+  std::optional<uint64_t> content_length;  // unknown: chunked, or until the stream ends
+};
+
+}  // namespace gatehouse::http
