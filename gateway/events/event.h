@@ -28,12 +28,16 @@ enum class EventKind : uint8_t {
   kGateway = 5,    // the gateway started, drains, stopped
 };
 
-enum class Outcome : uint8_t { kUnspecified = 0, kAllowed = 1, kRefused = 2 };
+enum class Outcome : uint8_t {
+  kUnspecified = 0,
+  kAllowed = 1,
+  kRefused = 2,
+  kCut = 3,     // admission was withdrawn from something that ran
+  kNotice = 4,  // configuration, start, drain
+};
 
 // Whether the caller proved that it holds the key of the certificate (SEMANTICS 1).
 enum class Possession : uint8_t { kNone = 0, kUnproven = 1, kProven = 2 };
-
-enum class Phase : uint8_t { kNone = 0, kStarted = 1, kDraining = 2, kStopped = 3 };
 
 // Text that somebody else owns, shared.
 using SharedText = std::shared_ptr<const std::string>;
@@ -50,6 +54,7 @@ struct CertificateSummary {
   std::string subject;  // RFC 4514
   std::string issuer;
   std::string serial;  // upper-case hex
+  absl::Time not_after;
 };
 
 // A peer's address, kept binary: it is printed by whoever prints the event.
@@ -70,9 +75,8 @@ struct Event {
   Outcome outcome = Outcome::kUnspecified;
   Reason reason = Reason::kNone;
   Possession possession = Possession::kNone;
-  Phase phase = Phase::kNone;  // kGateway
   bool resumed = false;        // the TLS session was
-  bool development_trust = false;  // a scheme with accept_any_self_signed decided (SEMANTICS 1)
+  bool any_self_signed = false;  // a scheme with accept_any_self_signed decided (SEMANTICS 1)
   uint8_t http_version = 0;    // 1, 2
   uint16_t status = 0;         // sent to the client
   uint16_t worker = 0;         // set by the recorder
@@ -98,11 +102,11 @@ struct Event {
   InlineText<32> request_id;
   InlineText<16> method;
   InlineText<96> host;  // request: authority; kHandshake: server name indicated by the client
-  InlineText<256> path;  // canonical, without the query
+  InlineText<128> path;  // canonical, without the query
 
   // Reset returns the slot to its initial state without touching the text's octets.
   void Reset(EventKind new_kind);
 };
-static_assert(sizeof(Event) <= 768, "an event slot's budget; a ring of 4,096 is 3 MiB a worker");
+static_assert(sizeof(Event) <= 640, "an event slot's budget; a ring of 4,096 is 2.5 MiB a worker");
 
 }  // namespace gatehouse::events

@@ -1,0 +1,75 @@
+#include "gateway/events/collector.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace gatehouse::events {
+
+Collector::Collector(std::vector<Recorder*> recorders, const Clock& clock, Sink sink, CollectorOptions options)
+    : recorders_(std::move(recorders)), clock_(clock), options_(options), sink_(std::move(sink)) {}
+
+Collector::~Collector() { Stop(); }
+
+void Collector::Start() {
+  if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
+}
+
+void Collector::Stop() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  wake_.SignalAll();
+  if (thread_.joinable()) thread_.join();
+  while (DrainOnce() != 0) {
+  }
+}
+
+void Collector::Run() {
+  while (true) {
+    size_t n = DrainOnce();
+    MutexLock lock(&mutex_);
+    if (stopping_) return;
+    // A full batch means that there is more: go on at once, else let events gather.
+    if (n < options_.max_batch) wake_.WaitFor(&mutex_, options_.period);
+    if (stopping_) return;
+  }
+}
+
+size_t Collector::DrainOnce() {
+  MutexLock drain(&drain_mutex_);
+  std::vector<Event> batch;
+  {
+    MutexLock lock(&mutex_);
+    batch.swap(added_);
+  }
+  for (Recorder* recorder : recorders_) recorder->Drain(options_.max_batch, &batch);
+  if (batch.empty()) return 0;
+  std::stable_sort(batch.begin(), batch.end(),
+                   [](const Event& a, const Event& b) { return a.time < b.time; });
+  for (Event& event : batch) event.sequence = next_sequence_++;
+  size_t n = batch.size();
+  sink_(std::move(batch));
+  return n;
+}
+
+void Collector::Add(Event event) {
+  if (event.time == absl::UnixEpoch()) event.time = clock_.Now();
+  MutexLock lock(&mutex_);
+  if (added_.size() >= options_.max_added) {
+    ++lost_since_last_;
+    ++added_dropped_;
+    return;
+  }
+  event.dropped_before += std::exchange(lost_since_last_, 0);
+  added_.push_back(std::move(event));
+}
+
+int64_t Collector::dropped() const {
+  int64_t n = 0;
+  for (const Recorder* recorder : recorders_) n += recorder->dropped();
+  MutexLock lock(&mutex_);
+  return n + added_dropped_;
+}
+
+}  // namespace gatehouse::events

@@ -1,0 +1,321 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <atomic>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/events/collector.h"
+#include "gateway/events/recorder.h"
+#include "gateway/events/wire.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::events {
+namespace {
+
+using ::testing::ElementsAre;
+
+class EventsTest : public ::testing::Test {
+ protected:
+  bool Record(Recorder& recorder, absl::string_view path) {
+    Event* e = recorder.Begin(EventKind::kDecision);
+    if (e == nullptr) return false;
+    e->path = path;
+    recorder.Commit();
+    return true;
+  }
+  std::vector<std::string> Paths(const std::vector<Event>& events) {
+    std::vector<std::string> paths;
+    for (const Event& e : events) paths.emplace_back(e.path.view());
+    return paths;
+  }
+
+  FakeClock clock_;
+};
+
+TEST_F(EventsTest, ARecordedEventArrivesAsItWasFilledAndStamped) {
+  Recorder recorder(3, 8, clock_);
+  auto identity = std::make_shared<IdentitySummary>(IdentitySummary{"CN=alice", {"mtls"}});
+  Event* e = recorder.Begin(EventKind::kDecision);
+  ASSERT_NE(e, nullptr);
+  e->status = 200;
+  e->identity = identity;
+  e->path = "/secure/hello";
+  recorder.Commit();
+
+  std::vector<Event> out;
+  ASSERT_EQ(recorder.Drain(10, &out), 1u);
+  EXPECT_EQ(out[0].worker, 3);
+  EXPECT_EQ(out[0].time, clock_.Now());
+  EXPECT_EQ(out[0].status, 200);
+  EXPECT_EQ(out[0].identity, identity);
+  EXPECT_EQ(out[0].path.view(), "/secure/hello");
+  EXPECT_EQ(recorder.recorded(), 1);
+}
+
+TEST_F(EventsTest, AFullRingLosesCountsAndTheNextEventSaysHowMany) {
+  Recorder recorder(0, 4, clock_);
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(Record(recorder, absl::StrCat("/", i)));
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(Record(recorder, "/lost"));
+  EXPECT_EQ(recorder.dropped(), 3);
+
+  std::vector<Event> out;
+  EXPECT_EQ(recorder.Drain(100, &out), 4u);
+  EXPECT_TRUE(Record(recorder, "/next"));
+  EXPECT_TRUE(Record(recorder, "/after"));
+  EXPECT_EQ(recorder.Drain(100, &out), 2u);
+  EXPECT_THAT(Paths(out), ElementsAre("/0", "/1", "/2", "/3", "/next", "/after"));
+  EXPECT_EQ(out[3].dropped_before, 0u);
+  EXPECT_EQ(out[4].dropped_before, 3u);
+  EXPECT_EQ(out[5].dropped_before, 0u);
+  EXPECT_EQ(recorder.recorded(), 6);
+}
+
+TEST_F(EventsTest, ASlotBegunAndNotCommittedIsReusedAndKeepsTheLossCount) {
+  Recorder recorder(0, 2, clock_);
+  Record(recorder, "/a");
+  Record(recorder, "/b");
+  EXPECT_EQ(recorder.Begin(EventKind::kCut), nullptr);
+  std::vector<Event> out;
+  recorder.Drain(10, &out);
+  ASSERT_NE(recorder.Begin(EventKind::kCut), nullptr);
+  Event* e = recorder.Begin(EventKind::kHandshake);
+  ASSERT_NE(e, nullptr);
+  EXPECT_EQ(e->kind, EventKind::kHandshake);
+  EXPECT_EQ(e->dropped_before, 1u);
+}
+
+TEST_F(EventsTest, ASlotUsedAgainHoldsNothingOfItsPreviousEvent) {
+  Recorder recorder(0, 1, clock_);
+  Event* e = recorder.Begin(EventKind::kDecision);
+  e->identity = std::make_shared<IdentitySummary>();
+  e->certificate = std::make_shared<CertificateSummary>();
+  e->detail = e->route = e->scheme = e->listener = std::make_shared<std::string>("x");
+  e->path = std::string(500, 'p');
+  e->host = "h";
+  e->method = "GET";
+  e->request_id = "id";
+  e->reason = Reason::kExpired;
+  e->outcome = Outcome::kRefused;
+  e->possession = Possession::kProven;
+  e->resumed = e->any_self_signed = true;
+  e->status = 401;
+  e->http_version = 2;
+  e->revision = e->previous_revision = e->connection_id = 7;
+  e->connections = e->streams = 7;
+  e->duration = absl::Seconds(1);
+  e->peer.family = PeerAddress::Family::kIpv4;
+  e = recorder.Begin(EventKind::kGateway);  // not committed before
+  v1::Event got;
+  ToProto(*e, &got);
+  v1::Event want;
+  want.set_type(v1::Event::GATEWAY);
+  want.mutable_time()->set_seconds(absl::ToUnixSeconds(clock_.Now()));
+  EXPECT_EQ(got.SerializeAsString(), want.SerializeAsString()) << got.DebugString();
+  EXPECT_TRUE(e->path.empty());
+  EXPECT_FALSE(e->path.truncated());
+  EXPECT_TRUE(e->method.empty());
+}
+
+TEST_F(EventsTest, ReferencesAreLetGoOnceTheEventWasDelivered) {
+  Recorder recorder(0, 4, clock_);
+  auto route = std::make_shared<const std::string>("orders");
+  recorder.Begin(EventKind::kDecision)->route = route;
+  recorder.Commit();
+  EXPECT_EQ(route.use_count(), 2);
+  Collector collector({&recorder}, clock_, [](std::vector<Event>&&) {});
+  EXPECT_EQ(collector.DrainOnce(), 1u);
+  EXPECT_EQ(route.use_count(), 1);
+}
+
+TEST_F(EventsTest, ALongPathIsCutOnACharacterBoundaryAndSaysSo) {
+  InlineText<8> text;
+  text = "1234567\xc3\xa9";  // é would be octets 8 and 9
+  EXPECT_EQ(text.view(), "1234567");
+  EXPECT_TRUE(text.truncated());
+  text = "123456\xc3\xa9";
+  EXPECT_EQ(text.view(), "123456\xc3\xa9");
+  EXPECT_FALSE(text.truncated());
+  text = "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80";  // no boundary at all: still bounded
+  EXPECT_LE(text.view().size(), 8u);
+  EXPECT_TRUE(text.truncated());
+}
+
+TEST_F(EventsTest, TheCollectorMergesWorkersInOrderOfTimeAndNumbersWithoutHoles) {
+  Recorder a(0, 8, clock_);
+  Recorder b(1, 8, clock_);
+  Record(a, "/1");
+  clock_.Advance(absl::Milliseconds(1));
+  Record(b, "/2");
+  clock_.Advance(absl::Milliseconds(1));
+  Record(a, "/3");
+  std::vector<Event> got;
+  Collector collector({&a, &b}, clock_, [&](std::vector<Event>&& events) {
+    for (Event& e : events) got.push_back(std::move(e));
+  });
+  EXPECT_EQ(collector.DrainOnce(), 3u);
+  Record(b, "/4");
+  EXPECT_EQ(collector.DrainOnce(), 1u);
+  EXPECT_EQ(collector.DrainOnce(), 0u);
+  EXPECT_THAT(Paths(got), ElementsAre("/1", "/2", "/3", "/4"));
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i].sequence, i + 1);
+}
+
+TEST_F(EventsTest, AddIsBoundedAndItsLossIsCounted) {
+  CollectorOptions options;
+  options.max_added = 2;
+  std::vector<Event> got;
+  Collector collector({}, clock_, [&](std::vector<Event>&& events) {
+    for (Event& e : events) got.push_back(std::move(e));
+  }, options);
+  Event e;
+  e.Reset(EventKind::kConfig);
+  for (int i = 0; i < 5; ++i) collector.Add(e);
+  EXPECT_EQ(collector.dropped(), 3);
+  collector.DrainOnce();
+  collector.Add(e);
+  collector.DrainOnce();
+  ASSERT_EQ(got.size(), 3u);
+  EXPECT_EQ(got[0].time, clock_.Now());
+  EXPECT_EQ(got[2].dropped_before, 3u);
+}
+
+TEST_F(EventsTest, EveryEventOfRunningWorkersIsDeliveredOrCountedAndStopDeliversTheRest) {
+  constexpr int kEach = 50'000;
+  Recorder a(0, 256, clock_);
+  Recorder b(1, 256, clock_);
+  uint64_t delivered = 0, missed = 0, last = 0;
+  bool ordered = true;
+  {
+    Collector collector({&a, &b}, clock_, [&](std::vector<Event>&& events) {
+      for (Event& e : events) {
+        ordered = ordered && e.sequence == last + 1;
+        last = e.sequence;
+        ++delivered;
+        missed += e.dropped_before;
+      }
+    });
+    collector.Start();
+    auto work = [&](Recorder* recorder) {
+      for (int i = 0; i < kEach; ++i) Record(*recorder, "/x");
+      while (!Record(*recorder, "/last")) std::this_thread::yield();
+    };
+    std::thread ta(work, &a), tb(work, &b);
+    ta.join();
+    tb.join();
+    collector.Stop();
+    EXPECT_EQ(static_cast<int64_t>(missed), collector.dropped());
+  }
+  EXPECT_TRUE(ordered);
+  EXPECT_EQ(static_cast<int64_t>(delivered), a.recorded() + b.recorded());
+  EXPECT_GE(delivered + missed, 2u * (kEach + 1));
+}
+
+TEST_F(EventsTest, ASlowSinkNeverHoldsAWorkerUp) {
+  Recorder recorder(0, 4, clock_);
+  std::atomic<bool> entered{false}, release{false};
+  Collector collector({&recorder}, clock_, [&](std::vector<Event>&&) {
+    entered = true;
+    while (!release) std::this_thread::yield();
+  });
+  Record(recorder, "/first");
+  collector.Start();
+  while (!entered) std::this_thread::yield();
+  for (int i = 0; i < 10; ++i) Record(recorder, "/x");  // returns though the sink does not
+  EXPECT_EQ(recorder.dropped(), 6);
+  collector.Add(Event());  // nor does it hold up this thread
+  release = true;
+  collector.Stop();
+}
+
+TEST_F(EventsTest, AddressesArePrintedWithPortAndMappedOnesAsIpv4) {
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(443);
+  inet_pton(AF_INET, "192.0.2.1", &v4.sin_addr);
+  EXPECT_EQ(PeerAddress::FromSockaddr(&v4, sizeof(v4)).ToString(), "192.0.2.1:443");
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(8443);
+  inet_pton(AF_INET6, "2001:db8::1", &v6.sin6_addr);
+  EXPECT_EQ(PeerAddress::FromSockaddr(&v6, sizeof(v6)).ToString(), "[2001:db8::1]:8443");
+  inet_pton(AF_INET6, "::ffff:192.0.2.7", &v6.sin6_addr);
+  EXPECT_EQ(PeerAddress::FromSockaddr(&v6, sizeof(v6)).ToString(), "192.0.2.7:8443");
+  EXPECT_EQ(PeerAddress::FromSockaddr(&v4, 1).ToString(), "");
+  EXPECT_EQ(PeerAddress::FromSockaddr(&v4, 4).ToString(), "");
+}
+
+TEST_F(EventsTest, ADecisionOnTheWireSaysEverythingThatTheSlotHeld) {
+  Event e;
+  e.Reset(EventKind::kDecision);
+  e.outcome = Outcome::kRefused;
+  e.reason = Reason::kUnknownIssuer;
+  e.time = absl::FromUnixSeconds(1'800'000'000) + absl::Nanoseconds(5);
+  e.revision = 9;
+  e.dropped_before = 2;
+  e.connection_id = 77;
+  e.possession = Possession::kProven;
+  e.status = 401;
+  e.http_version = 2;
+  e.duration = absl::Milliseconds(1500);
+  e.method = "GET";
+  e.host = "gate.test";
+  e.path = absl::StrCat("/", std::string(200, 'a'));
+  e.request_id = "r-1";
+  e.route = std::make_shared<const std::string>("hello");
+  e.listener = std::make_shared<const std::string>("main");
+  e.scheme = std::make_shared<const std::string>("Certificate");
+  CertificateSummary certificate;
+  certificate.sha256 = Sha256("x");
+  certificate.subject = "CN=\xff";  // not UTF-8
+  certificate.serial = "0A";
+  certificate.not_after = absl::FromCivil(absl::CivilSecond(9999, 12, 31, 23, 59, 59), absl::UTCTimeZone());
+  e.certificate = std::make_shared<const CertificateSummary>(certificate);
+
+  v1::Event out;
+  ToProto(e, &out);
+  EXPECT_EQ(out.type(), v1::Event::DECISION);
+  EXPECT_EQ(out.outcome(), v1::Event::REFUSED);
+  EXPECT_EQ(out.reason(), v1::UNKNOWN_ISSUER);
+  EXPECT_EQ(out.time().seconds(), 1'800'000'000);
+  EXPECT_EQ(out.time().nanos(), 5);
+  EXPECT_EQ(out.revision(), 9u);
+  EXPECT_EQ(out.missed(), 2u);
+  EXPECT_EQ(out.connection_id(), 77u);
+  EXPECT_TRUE(out.possession_proven());
+  EXPECT_EQ(out.request().status(), 401u);
+  EXPECT_EQ(out.request().http_version(), 2u);
+  EXPECT_EQ(out.request().duration().seconds(), 1);
+  EXPECT_EQ(out.request().duration().nanos(), 500'000'000);
+  EXPECT_EQ(out.request().method(), "GET");
+  EXPECT_EQ(out.request().host(), "gate.test");
+  EXPECT_EQ(out.request().path().size(), 128u);
+  EXPECT_TRUE(out.request().path_truncated());
+  EXPECT_EQ(out.request().route(), "hello");
+  EXPECT_EQ(out.request().request_id(), "r-1");
+  EXPECT_EQ(out.listener(), "main");
+  EXPECT_THAT(out.schemes(), ElementsAre("Certificate"));
+  EXPECT_EQ(out.certificate().subject(), "CN=\\xFF");
+  EXPECT_EQ(out.certificate().sha256(), HexLower(AsView(certificate.sha256)));
+  EXPECT_EQ(out.certificate().not_after().seconds(), 253'402'300'799);
+  EXPECT_TRUE(out.server_name().empty());
+}
+
+TEST_F(EventsTest, AHandshakeOnTheWireCarriesTheServerNameAndNoRequest) {
+  Event e;
+  e.Reset(EventKind::kHandshake);
+  e.host = "gate.test";
+  e.possession = Possession::kUnproven;
+  e.detail = std::make_shared<const std::string>("tlsv13 alert certificate required");
+  v1::Event out;
+  ToProto(e, &out);
+  EXPECT_EQ(out.type(), v1::Event::HANDSHAKE);
+  EXPECT_EQ(out.server_name(), "gate.test");
+  EXPECT_FALSE(out.has_request());
+  EXPECT_FALSE(out.possession_proven());
+  EXPECT_EQ(out.detail(), "tlsv13 alert certificate required");
+}
+
+}  // namespace
+}  // namespace gatehouse::events
