@@ -1,0 +1,236 @@
+#include "control/events/hub.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/base/digest.h"
+#include "google/protobuf/io/coded_stream.h"
+
+namespace gatehouse::hub {
+namespace {
+
+constexpr size_t kMaxLooked = 4096;
+constexpr char kEventsTag = (v1::WatchResponse::kEventsFieldNumber << 3) | 2;
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
+  const int64_t seconds = absl::ToUnixSeconds(time);
+  out->set_seconds(seconds);
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+}
+
+// AppendWire adds one entry of WatchResponse.events.
+void AppendWire(const v1::Event& event, std::string* out) {
+  const size_t size = event.ByteSizeLong();
+  const size_t start = out->size();
+  const size_t prefix = 1 + google::protobuf::io::CodedOutputStream::VarintSize32(static_cast<uint32_t>(size));
+  out->resize(start + prefix + size);
+  auto* at = reinterpret_cast<uint8_t*>(out->data() + start);
+  *at++ = static_cast<uint8_t>(kEventsTag);
+  at = google::protobuf::io::CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(size), at);
+  event.SerializeWithCachedSizesToArray(at);
+}
+
+// The event itself, within an entry that AppendWire made.
+bool ParseWire(absl::string_view entry, v1::Event* out) {
+  size_t skip = 1;
+  while (skip < entry.size() && (static_cast<uint8_t>(entry[skip]) & 0x80) != 0) ++skip;
+  ++skip;
+  return skip <= entry.size() && out->ParseFromArray(entry.data() + skip, static_cast<int>(entry.size() - skip));
+}
+
+}  // namespace
+
+Hub::Hub(const Clock& clock, HubOptions options)
+    : clock_(clock), options_(options), incarnation_(HexLower(RandomBytes(8))), runs_(options.max_runs) {
+  dispatcher_ = std::thread([this] { Dispatch(); });
+}
+
+Hub::~Hub() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+    work_.SignalAll();
+  }
+  dispatcher_.join();
+}
+
+void Hub::Publish(absl::Span<v1::Event> events) {
+  if (events.empty()) return;
+  const absl::Time now = clock_.Now();
+  uint64_t lost = 0;
+  auto batch = std::make_shared<Batch>();
+  batch->ends.reserve(events.size());
+  MutexLock lock(&publish_mutex_);
+  batch->first = next_sequence_;
+  for (v1::Event& event : events) {
+    v1::Cursor* cursor = event.mutable_cursor();
+    cursor->set_incarnation(incarnation_);
+    cursor->set_sequence(next_sequence_++);
+    if (!event.has_time()) SetTime(now, event.mutable_time());
+    lost += event.missed();
+    AppendWire(event, &batch->wire);
+    batch->ends.push_back(static_cast<uint32_t>(batch->wire.size()));
+  }
+  // Still under publish_mutex_: batches reach the ring in the order of their numbers.
+  Append(std::move(batch), lost);
+}
+
+void Hub::PublishOne(v1::Event event) { Publish(absl::MakeSpan(&event, 1)); }
+
+uint64_t Hub::Report(absl::string_view gateway, absl::string_view run, uint64_t batch,
+                     absl::Span<v1::Event> events) {
+  // The length keeps ("a", "bc") and ("ab", "c") apart.
+  const std::string key = absl::StrCat(gateway.size(), ":", gateway, run);
+  MutexLock lock(&report_mutex_);
+  uint64_t* seen = runs_.Find(key);
+  if (seen != nullptr && batch <= *seen) return *seen;
+  runs_.Put(key, batch);
+  for (v1::Event& event : events) event.set_gateway(std::string(gateway));
+  Publish(events);
+  return batch;
+}
+
+void Hub::Append(std::shared_ptr<const Batch> batch, uint64_t lost) {
+  MutexLock lock(&mutex_);
+  head_ = batch->next();
+  lost_ += lost;
+  kept_events_ += batch->ends.size();
+  kept_bytes_ += batch->wire.size();
+  ring_.push_back(std::move(batch));
+  // The newest batch stays even when it alone is over a bound.
+  while (ring_.size() > 1 && (kept_events_ > options_.max_events || kept_bytes_ > options_.max_bytes)) {
+    kept_events_ -= ring_.front()->ends.size();
+    kept_bytes_ -= ring_.front()->wire.size();
+    ring_.pop_front();
+  }
+  if (armed_.empty()) return;
+  firing_.insert(firing_.end(), std::make_move_iterator(armed_.begin()), std::make_move_iterator(armed_.end()));
+  armed_.clear();
+  work_.SignalOne();
+}
+
+void Hub::Dispatch() {
+  for (;;) {
+    std::vector<std::shared_ptr<Waker>> wakers;
+    {
+      MutexLock lock(&mutex_);
+      while (!stopping_ && firing_.empty()) work_.Wait(&mutex_);
+      if (stopping_) return;
+      wakers.swap(firing_);
+    }
+    for (const auto& waker : wakers) {
+      MutexLock lock(&waker->mutex);
+      if (waker->wake) waker->wake();
+    }
+  }
+}
+
+uint64_t Hub::FirstKept() const { return ring_.empty() ? head_ : ring_.front()->first; }
+
+std::shared_ptr<const Hub::Batch> Hub::At(uint64_t sequence) {
+  auto it = std::upper_bound(ring_.begin(), ring_.end(), sequence,
+                             [](uint64_t s, const std::shared_ptr<const Batch>& b) { return s < b->next(); });
+  return it == ring_.end() ? nullptr : *it;
+}
+
+absl::StatusOr<std::unique_ptr<Watcher>> Hub::Watch(const v1::EventFilter& filter, const v1::Cursor* after,
+                                                    absl::AnyInvocable<void()> wake) {
+  absl::StatusOr<Filter> checked = Filter::Create(filter);
+  if (!checked.ok()) return checked.status();
+  auto waker = std::make_shared<Waker>();
+  {
+    MutexLock lock(&waker->mutex);
+    waker->wake = std::move(wake);
+  }
+  MutexLock lock(&mutex_);
+  uint64_t next = head_;
+  if (after != nullptr) {
+    if (after->incarnation() != incarnation_) {
+      return absl::OutOfRangeError("after: the cursor is of another incarnation of the hub (it was restarted)");
+    }
+    if (after->sequence() >= head_) {
+      return absl::OutOfRangeError(
+          absl::StrCat("after: event ", after->sequence(), " does not exist, the last one is ", head_ - 1));
+    }
+    if (after->sequence() + 1 < FirstKept()) {
+      return absl::OutOfRangeError(absl::StrCat("after: events from ", after->sequence() + 1,
+                                                " on are asked for, the oldest one kept is ", FirstKept()));
+    }
+    next = after->sequence() + 1;
+  }
+  if (watchers_ >= options_.max_watchers) {
+    return absl::ResourceExhaustedError(absl::StrCat("there are ", watchers_, " watchers, the most allowed"));
+  }
+  ++watchers_;
+  return std::unique_ptr<Watcher>(new Watcher(*this, *std::move(checked), next, std::move(waker)));
+}
+
+HubStats Hub::stats() const {
+  MutexLock lock(&mutex_);
+  return HubStats{head_ - 1, lost_, watchers_};
+}
+
+Watcher::~Watcher() {
+  {
+    MutexLock lock(&waker_->mutex);
+    waker_->wake = nullptr;
+  }
+  MutexLock lock(&hub_.mutex_);
+  --hub_.watchers_;
+  hub_.armed_.erase(std::remove(hub_.armed_.begin(), hub_.armed_.end(), waker_), hub_.armed_.end());
+}
+
+void Watcher::AppendGap(uint64_t missed, uint64_t last_missed, std::string* out) {
+  v1::Event gap;
+  gap.set_type(v1::Event::GAP);
+  gap.set_outcome(v1::Event::NOTICE);
+  gap.set_missed(missed);
+  gap.mutable_cursor()->set_incarnation(hub_.incarnation_);
+  gap.mutable_cursor()->set_sequence(last_missed);
+  gap.set_detail("this watcher was too slow; events it never saw are counted, whether its filter wanted them or not");
+  SetTime(hub_.clock_.Now(), gap.mutable_time());
+  AppendWire(gap, out);
+}
+
+Watcher::Taken Watcher::Next(size_t max_events, size_t max_bytes, std::string* out) {
+  Taken taken;
+  size_t looked = 0;
+  const size_t start = out->size();
+  while (taken.events < max_events && out->size() - start < max_bytes && looked < kMaxLooked) {
+    std::shared_ptr<const Hub::Batch> batch;
+    uint64_t missed = 0;
+    {
+      MutexLock lock(&hub_.mutex_);
+      batch = hub_.At(next_);
+      if (batch == nullptr) {
+        // Nothing now. A caller that has got something comes again anyway.
+        if (taken.events == 0) {
+          hub_.armed_.push_back(waker_);
+        } else {
+          taken.more = true;
+        }
+        return taken;
+      }
+    }
+    if (next_ < batch->first) {
+      missed = batch->first - next_;
+      next_ = batch->first;
+      AppendGap(missed, next_ - 1, out);
+      ++taken.events;
+    }
+    for (; next_ < batch->next() && taken.events < max_events && out->size() - start < max_bytes &&
+           looked < kMaxLooked;
+         ++next_, ++looked) {
+      const size_t index = static_cast<size_t>(next_ - batch->first);
+      const size_t from = index == 0 ? 0 : batch->ends[index - 1];
+      const absl::string_view entry(batch->wire.data() + from, batch->ends[index] - from);
+      if (!filter_.empty() && !(ParseWire(entry, &scratch_) && filter_.Matches(scratch_))) continue;
+      out->append(entry.data(), entry.size());
+      ++taken.events;
+    }
+  }
+  taken.more = true;
+  return taken;
+}
+
+}  // namespace gatehouse::hub
