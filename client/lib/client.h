@@ -1,0 +1,99 @@
+// Client speaks to a Gatehouse control plane.
+//
+//   auto client = gatehouse::client::Client::Connect(*ParseTarget("unix:/run/gatehouse/control.sock", {}, false));
+//   if (!client.ok()) return client.status();
+//   auto route = (*client)->Get(v1::ROUTE, "hello");
+//
+// Ownership:  a Client owns its channel; Pages and Watches share it and may outlive the Client.
+// Threading:  thread-safe. Calls block; each has a deadline.
+// Errors:     absl::Status with gRPC's codes; ViolationsOf(status) has the violations (status.h). UNAVAILABLE: nobody
+//             answers. Reads are tried again until their deadline while the server is unavailable; a change is sent
+//             once, since nobody could tell whether the first attempt was committed.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "client/lib/pages.h"
+#include "client/lib/target.h"
+#include "client/lib/watch.h"
+#include "gateway/base/secret.h"
+#include "gatehouse/v1/certificate_service.pb.h"
+#include "gatehouse/v1/config_service.pb.h"
+#include "gatehouse/v1/status_service.pb.h"
+
+namespace gatehouse::client {
+
+struct ClientOptions {
+  absl::Duration connect_timeout = absl::Seconds(5);
+  // Per call; a change that waits gets its wait on top.
+  absl::Duration call_timeout = absl::Seconds(30);
+  // Between attempts of a read; doubles up to two seconds.
+  absl::Duration retry_backoff = absl::Milliseconds(50);
+};
+
+// How a change is made.
+struct ChangeOptions {
+  // Return when the change is in force on every connected gateway, or the timeout has passed.
+  bool wait = true;
+  absl::Duration wait_timeout = absl::Seconds(10);
+  std::string message;  // for the history
+};
+
+struct ApplyOptions {
+  bool dry_run = false;
+  bool replace_all = false;
+  uint64_t expected_revision = 0;  // 0: any
+  ChangeOptions change;
+};
+
+class Client {
+ public:
+  // Connect opens the channel and waits until it is ready. UNAVAILABLE: nobody listens; PERMISSION_DENIED: the socket
+  // is somebody else's.
+  static absl::StatusOr<std::unique_ptr<Client>> Connect(const Target& target, ClientOptions options = {});
+  // Over a channel of the caller's making.
+  Client(std::shared_ptr<grpc::Channel> channel, ClientOptions options);
+
+  absl::StatusOr<v1::Resource> Get(v1::Kind kind, const std::string& name);
+  // List pages through all resources of a kind, by name.
+  Pages<v1::Resource> List(v1::Kind kind, int page_size = 500);
+
+  absl::StatusOr<v1::ChangeResponse> Create(const v1::Resource& resource, const ChangeOptions& options = {});
+  // Update replaces the fields named in `fields`, or the whole resource when it is empty.
+  absl::StatusOr<v1::ChangeResponse> Update(const v1::Resource& resource, const std::vector<std::string>& fields,
+                                            const ChangeOptions& options = {});
+  absl::StatusOr<v1::ChangeResponse> Delete(v1::Kind kind, const std::string& name, const std::string& etag = "",
+                                            const ChangeOptions& options = {});
+  // Apply sends a set of any size, in messages below 1 MiB where resources allow it, as one change.
+  absl::StatusOr<v1::ApplyResponse> Apply(const v1::ConfigSet& set, absl::Span<const v1::ResourceId> deletions,
+                                          const ApplyOptions& options);
+
+  // SetUser creates or changes a user; the server hashes the password. An empty one keeps what is stored.
+  absl::StatusOr<v1::ChangeResponse> SetUser(const std::string& store, const v1::User& user, const Secret& password,
+                                             bool keep_old_password, bool create_only,
+                                             const ChangeOptions& options = {});
+  absl::StatusOr<v1::ChangeResponse> DeleteUser(const std::string& store, const std::string& user,
+                                                const ChangeOptions& options = {});
+
+  Pages<v1::Revision> History(int page_size = 50);
+  absl::StatusOr<v1::Status> GetStatus();
+  absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
+
+  // Watch subscribes to events; see watch.h. It returns once the server has subscribed us.
+  absl::StatusOr<std::unique_ptr<gatehouse::client::Watch>> Watch(WatchOptions options, WatchHandler handler);
+
+ private:
+  const std::shared_ptr<grpc::Channel> channel_;
+  const ClientOptions options_;
+};
+
+}  // namespace gatehouse::client
