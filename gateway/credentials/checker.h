@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -84,6 +85,7 @@ struct CheckerOptions {
 };
 
 class Checker {
+  struct Waiter;
   struct Flights;  // what outlives a destroyed Checker until the last post has run
 
  public:
@@ -99,11 +101,9 @@ class Checker {
 
    private:
     friend class Checker;
-    Ticket(std::weak_ptr<Flights> flights, Sha256Digest key, uint64_t id);
+    explicit Ticket(std::shared_ptr<Waiter> waiter);
     void Drop();
-    std::weak_ptr<Flights> flights_;
-    Sha256Digest key_{};
-    uint64_t id_ = 0;
+    std::shared_ptr<Waiter> waiter_;
   };
   using Answer = std::variant<CheckResult, Ticket>;
 
@@ -120,6 +120,12 @@ class Checker {
   size_t in_flight() const;
 
  private:
+  // What one executor job needs, off the loop.
+  struct Job;
+  std::optional<CheckResult> FromCache(const BasicScheme& scheme, const UserRef& user,
+                                       absl::string_view password, absl::Time now) const;
+  static void Land(Flights& flights, const Sha256Digest& key, const CheckResult& result);
+
   const CheckerOptions options_;
   std::shared_ptr<Flights> flights_;
 };
