@@ -1,0 +1,94 @@
+#include "gateway/upstream/request_head.h"
+
+#include <charconv>
+
+namespace gatehouse::upstream {
+namespace {
+
+void Append(absl::string_view text, std::string* out) { out->append(text.data(), text.size()); }
+
+void AppendNumber(uint64_t n, int base, std::string* out) {
+  char digits[24];
+  auto end = std::to_chars(digits, digits + sizeof(digits), n, base).ptr;
+  out->append(digits, static_cast<size_t>(end - digits));
+}
+
+bool CleanValue(absl::string_view text) {
+  bool bad = false;
+  for (char c : text) bad |= (c == '\r') | (c == '\n') | (c == '\0');
+  return !bad;
+}
+
+// For what stands in the request line or Host: no white space and no controls at all.
+bool CleanWord(absl::string_view text) {
+  bool bad = false;
+  for (char c : text) bad |= (static_cast<unsigned char>(c) <= 0x20) | (c == 0x7f);
+  return !bad;
+}
+
+// What this gateway writes itself, or must not pass on.
+bool IsOurs(absl::string_view name) {
+  switch (name.size()) {
+    case 4:
+      return name == "host";
+    case 6:
+      return name == "expect";
+    case 14:
+      return name == "content-length";
+    case 19:
+      return name == "proxy-authorization";
+    default:
+      return http::IsHopByHop(name);
+  }
+}
+
+bool WriteFields(const http::FieldList& fields, std::string* out) {
+  for (size_t i = 0; i < fields.size(); ++i) {
+    http::FieldList::Field field = fields[i];
+    if (!http::IsToken(field.name) || !CleanValue(field.value)) return false;
+    if (IsOurs(field.name)) continue;
+    Append(field.name, out);
+    out->append(": ");
+    Append(field.value, out);
+    out->append("\r\n");
+  }
+  return true;
+}
+
+}  // namespace
+
+bool WriteHead(const RequestHead& head, std::string* out) {
+  size_t start = out->size();
+  if (!http::IsToken(head.method) || head.target.empty() || !CleanWord(head.target) || !CleanWord(head.authority)) {
+    return false;
+  }
+  Append(head.method, out);
+  out->push_back(' ');
+  Append(head.target, out);
+  out->append(" HTTP/1.1\r\nhost: ");
+  Append(head.authority, out);
+  out->append("\r\n");
+  if (head.fields != nullptr && !WriteFields(*head.fields, out)) {
+    out->resize(start);
+    return false;
+  }
+  if (head.framing == Framing::kLength) {
+    out->append("content-length: ");
+    AppendNumber(head.content_length, 10, out);
+    out->append("\r\n");
+  } else if (head.framing == Framing::kChunked) {
+    out->append("transfer-encoding: chunked\r\n");
+  }
+  out->append("\r\n");
+  return true;
+}
+
+void AppendChunk(absl::string_view bytes, std::string* out) {
+  if (bytes.empty()) return;
+  AppendNumber(bytes.size(), 16, out);
+  out->append("\r\n");
+  Append(bytes, out);
+  out->append("\r\n");
+}
+
+}  // namespace gatehouse::upstream
