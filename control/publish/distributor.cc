@@ -1,0 +1,451 @@
+#include "control/publish/distributor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace gatehouse::publish {
+namespace {
+
+using Instant = std::chrono::steady_clock::time_point;
+
+constexpr int kMaxViolations = 100;
+constexpr size_t kMaxText = 1024;
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
+  const int64_t seconds = absl::ToUnixSeconds(time);
+  out->set_seconds(seconds);
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+}
+
+// At most kMaxText octets, cut between characters.
+std::string Cut(const std::string& text) {
+  if (text.size() <= kMaxText) return text;
+  size_t n = kMaxText;
+  while (n > 0 && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80) --n;
+  return absl::StrCat(text.substr(0, n), "…");
+}
+
+bool IsName(const std::string& name) {
+  if (name.empty() || name.size() > 63) return false;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const auto c = static_cast<unsigned char>(name[i]);
+    const bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    if (!alnum && (i == 0 || (c != '.' && c != '_' && c != '-'))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+const std::string& Published::Wire() const {
+  std::call_once(once_, [this] { set->SerializeToString(&wire_); });
+  return wire_;
+}
+
+// What is known of one gateway, connected or not.
+struct Distributor::Gateway {
+  uint64_t session = 0;                // 0: not connected
+  std::shared_ptr<Endpoint> endpoint;  // null: not connected
+  std::string version;
+  std::string peer;
+  absl::Time since;
+
+  uint64_t acknowledged = 0;  // in force there, of this store's incarnation
+  std::string held_digest;    // of `acknowledged`; empty when a delta must not be made from it
+  Instant acknowledged_at;
+  uint64_t refused = 0;
+  std::vector<v1::Violation> violations;
+  std::shared_ptr<const Published> under_way;  // kUpdating
+};
+
+// What a transition wants done once the lock is gone.
+struct Distributor::Step {
+  std::vector<std::pair<std::shared_ptr<Endpoint>, Update>> deliveries;
+  std::vector<std::pair<std::shared_ptr<Endpoint>, absl::Status>> closings;
+  std::vector<v1::Event> events;
+};
+
+struct Distributor::Wait {
+  uint64_t revision = 0;
+  std::set<std::string> gateways;  // connected at some time since the wait began
+  absl::AnyInvocable<void(v1::ForceStatus)> done;
+};
+
+struct Distributor::Core {
+  Core(std::string incarnation_, const Clock& clock_, Alarms& alarms_, Notify notify_, DistributorOptions options_)
+      : incarnation(std::move(incarnation_)),
+        clock(clock_),
+        alarms(alarms_),
+        notify(std::move(notify_)),
+        options(options_) {}
+
+  // One revision that was the newest once: what it changed, so that a delta from before it can be made.
+  struct Past {
+    uint64_t revision = 0;
+    std::string digest;
+    std::set<config::ResourceKey> touched;
+  };
+
+  const std::string incarnation;
+  const Clock& clock;
+  Alarms& alarms;
+  const Notify notify;
+  const DistributorOptions options;
+
+  // Serialises Publish: indexing a big set happens without `mutex`.
+  Mutex publish_mutex;
+  config::SetIndex index ABSL_GUARDED_BY(publish_mutex);
+
+  mutable Mutex mutex;
+  std::shared_ptr<const Published> head ABSL_GUARDED_BY(mutex);
+  std::deque<Past> history ABSL_GUARDED_BY(mutex);
+  std::map<uint64_t, Instant> published_at ABSL_GUARDED_BY(mutex);
+  std::map<uint64_t, std::shared_ptr<const v1::Delta>> deltas ABSL_GUARDED_BY(mutex);  // to head, by origin
+  std::map<std::string, Gateway> gateways ABSL_GUARDED_BY(mutex);
+  std::map<uint64_t, std::string> sessions ABSL_GUARDED_BY(mutex);
+  uint64_t next_session ABSL_GUARDED_BY(mutex) = 1;
+  std::map<uint64_t, Wait> waits ABSL_GUARDED_BY(mutex);
+  uint64_t next_wait ABSL_GUARDED_BY(mutex) = 1;
+
+  void Do(Step step) {
+    for (auto& [endpoint, why] : step.closings) endpoint->Close(why);
+    for (auto& [endpoint, update] : step.deliveries) endpoint->Deliver(std::move(update));
+    for (v1::Event& event : step.events) {
+      SetTime(clock.Now(), event.mutable_time());
+      notify(std::move(event));
+    }
+  }
+
+  static v1::Event Note(v1::Event::Type type, const std::string& gateway, std::string detail) {
+    v1::Event event;
+    event.set_type(type);
+    event.set_outcome(v1::Event::NOTICE);
+    event.set_gateway(gateway);
+    event.set_detail(std::move(detail));
+    return event;
+  }
+
+  std::shared_ptr<const v1::Delta> DeltaFrom(uint64_t revision, const std::string& digest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Advance(Gateway& gateway, Step* step) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  bool Settled(const Wait& wait) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  v1::ForceStatus Report(const Wait& wait) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void EndWait(std::map<uint64_t, Wait>::iterator it) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void SettleWaits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  bool MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+};
+
+// Null when there is none: unknown origin, other content under that number, or too big.
+std::shared_ptr<const v1::Delta> Distributor::Core::DeltaFrom(uint64_t revision, const std::string& digest) {
+  auto origin = std::find_if(history.begin(), history.end(), [&](const Past& p) { return p.revision == revision; });
+  if (origin == history.end() || digest.empty() || origin->digest != digest) return nullptr;
+  auto [it, fresh] = deltas.try_emplace(revision);
+  if (!fresh) return it->second;
+  std::set<config::ResourceKey> touched;
+  for (auto past = std::next(origin); past != history.end(); ++past) {
+    touched.insert(past->touched.begin(), past->touched.end());
+  }
+  auto delta = std::make_shared<v1::Delta>();
+  delta->set_from_revision(revision);
+  delta->set_to_revision(head->revision);
+  delta->set_incarnation(head->incarnation);
+  delta->set_digest(std::string(AsView(head->digest)));
+  *delta->mutable_changed() = config::Pick(*head->set, touched);
+  // What was touched and is not in the set any more was removed.
+  std::set<config::ResourceKey> present;
+  for (const auto& [key, unused] : config::IndexOf(delta->changed()).resources) present.insert(key);
+  for (const config::ResourceKey& key : touched) {
+    if (present.count(key) != 0) continue;
+    v1::ResourceId* id = delta->add_removed();
+    id->set_kind(static_cast<v1::Kind>(key.first));
+    id->set_name(key.second);
+  }
+  if (delta->ByteSizeLong() <= options.max_delta_bytes) it->second = std::move(delta);
+  return it->second;
+}
+
+// kIdle and behind: start the update to the newest revision.
+void Distributor::Core::Advance(Gateway& gateway, Step* step) {
+  if (gateway.endpoint == nullptr || head == nullptr || gateway.under_way != nullptr) return;
+  if (gateway.acknowledged == head->revision || gateway.refused == head->revision) return;
+  gateway.under_way = head;
+  step->deliveries.emplace_back(gateway.endpoint, Update{head, DeltaFrom(gateway.acknowledged, gateway.held_digest)});
+}
+
+bool Distributor::Core::Settled(const Wait& wait) const {
+  for (const std::string& name : wait.gateways) {
+    auto it = gateways.find(name);
+    if (it == gateways.end()) continue;
+    const Gateway& gateway = it->second;
+    if (gateway.session != 0 && gateway.acknowledged >= wait.revision) continue;
+    if (gateway.session != 0 && gateway.refused >= wait.revision && gateway.under_way == nullptr) continue;
+    return false;
+  }
+  return true;
+}
+
+v1::ForceStatus Distributor::Core::Report(const Wait& wait) const {
+  v1::ForceStatus status;
+  Instant last{};
+  for (const std::string& name : wait.gateways) {
+    status.set_gateways(status.gateways() + 1);
+    auto it = gateways.find(name);
+    const Gateway* gateway = it == gateways.end() ? nullptr : &it->second;
+    if (gateway != nullptr && gateway->session != 0 && gateway->acknowledged >= wait.revision) {
+      status.set_in_force(status.in_force() + 1);
+      if (gateway->acknowledged == wait.revision) last = std::max(last, gateway->acknowledged_at);
+      continue;
+    }
+    std::string why = "no answer yet";
+    if (gateway == nullptr || gateway->session == 0) {
+      why = "disconnected";
+    } else if (gateway->refused >= wait.revision) {
+      why = "refused it";
+      for (const v1::Violation& v : gateway->violations) absl::StrAppend(&why, "; ", v.path(), ": ", v.message());
+    }
+    status.add_lagging(absl::StrCat(name, ": ", why));
+  }
+  auto published = published_at.find(wait.revision);
+  if (published != published_at.end() && last > published->second) {
+    status.set_micros(static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(last - published->second).count()));
+  }
+  return status;
+}
+
+void Distributor::Core::EndWait(std::map<uint64_t, Wait>::iterator it) {
+  Wait wait = std::move(it->second);
+  waits.erase(it);
+  v1::ForceStatus status = Report(wait);
+  alarms.After(absl::ZeroDuration(),
+               [done = std::move(wait.done), status = std::move(status)]() mutable { done(std::move(status)); });
+}
+
+void Distributor::Core::SettleWaits() {
+  for (auto it = waits.begin(); it != waits.end();) {
+    auto next = std::next(it);
+    if (Settled(it->second)) EndWait(it);
+    it = next;
+  }
+}
+
+// Forgets the gateway that has been gone longest, when there are too many.
+bool Distributor::Core::MakeRoom() {
+  if (gateways.size() < options.max_gateways) return true;
+  auto oldest = gateways.end();
+  for (auto it = gateways.begin(); it != gateways.end(); ++it) {
+    if (it->second.session != 0) continue;
+    if (oldest == gateways.end() || it->second.since < oldest->second.since) oldest = it;
+  }
+  if (oldest == gateways.end()) return false;
+  gateways.erase(oldest);
+  return true;
+}
+
+Distributor::Distributor(std::string incarnation, const Clock& clock, Alarms& alarms, Notify notify,
+                         DistributorOptions options)
+    : core_(std::make_shared<Core>(std::move(incarnation), clock, alarms, std::move(notify), options)) {}
+
+Distributor::~Distributor() {
+  MutexLock lock(&core_->mutex);
+  core_->waits.clear();
+}
+
+void Distributor::Publish(uint64_t revision, std::shared_ptr<const v1::ConfigSet> set) {
+  Core& core = *core_;
+  const Instant now = std::chrono::steady_clock::now();
+  Step step;
+  {
+    MutexLock publishing(&core.publish_mutex);
+    {
+      MutexLock lock(&core.mutex);
+      if (core.head != nullptr && revision <= core.head->revision) return;
+    }
+    config::SetIndex index = config::IndexOf(*set);
+    const config::SetDifference difference = config::Difference(core.index, index);
+    auto published = std::make_shared<Published>();
+    published->revision = revision;
+    published->incarnation = core.incarnation;
+    published->set = std::move(set);
+    published->digest = index.digest;
+    core.index = std::move(index);
+
+    MutexLock lock(&core.mutex);
+    Core::Past past{revision, std::string(AsView(published->digest)), difference.changed};
+    past.touched.insert(difference.removed.begin(), difference.removed.end());
+    core.history.push_back(std::move(past));
+    if (core.history.size() > core.options.max_history) core.history.pop_front();
+    core.published_at[revision] = now;
+    if (core.published_at.size() > core.options.max_history) core.published_at.erase(core.published_at.begin());
+    core.deltas.clear();
+    core.head = std::move(published);
+    for (auto& [name, gateway] : core.gateways) core.Advance(gateway, &step);
+  }
+  core.Do(std::move(step));
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello, std::shared_ptr<Endpoint> endpoint) {
+  Core& core = *core_;
+  if (!IsName(hello.name)) {
+    return absl::InvalidArgumentError("hello.gateway: a name is [A-Za-z0-9][A-Za-z0-9._-]{0,62}");
+  }
+  Step step;
+  uint64_t id = 0;
+  {
+    MutexLock lock(&core.mutex);
+    auto it = core.gateways.find(hello.name);
+    if (it == core.gateways.end()) {
+      if (!core.MakeRoom()) return absl::ResourceExhaustedError("too many gateways are connected");
+      it = core.gateways.emplace(hello.name, Gateway{}).first;
+    }
+    Gateway& gateway = it->second;
+    if (gateway.session != 0) {
+      core.sessions.erase(gateway.session);
+      step.closings.emplace_back(gateway.endpoint,
+                                 absl::AbortedError(absl::StrCat("gateway ", hello.name, " connected anew from ",
+                                                                 hello.peer)));
+      step.events.push_back(Core::Note(v1::Event::GATEWAY, hello.name,
+                                       absl::StrCat("replaced: connected anew from ", hello.peer)));
+    }
+    id = core.next_session++;
+    core.sessions[id] = hello.name;
+    gateway = Gateway{};
+    gateway.session = id;
+    gateway.endpoint = std::move(endpoint);
+    gateway.version = Cut(hello.version);
+    gateway.peer = hello.peer;
+    gateway.since = core.clock.Now();
+    if (hello.incarnation == core.incarnation) {
+      gateway.acknowledged = hello.revision;
+      gateway.held_digest = hello.digest;
+      // Other content under the newest revision's number, or a revision that we never made: it must take ours, and
+      // counts for nothing until then.
+      if (core.head != nullptr && (hello.revision > core.head->revision ||
+                                   (hello.revision == core.head->revision &&
+                                    hello.digest != AsView(core.head->digest)))) {
+        gateway.acknowledged = 0;
+        gateway.held_digest.clear();
+      }
+    }
+    step.events.push_back(Core::Note(
+        v1::Event::GATEWAY, hello.name,
+        absl::StrCat("connected from ", hello.peer, ", holds revision ", hello.revision)));
+    for (auto& [unused, wait] : core.waits) wait.gateways.insert(hello.name);
+    core.Advance(gateway, &step);
+    core.SettleWaits();
+  }
+  core.Do(std::move(step));
+  return std::unique_ptr<Session>(new Session(*this, id));
+}
+
+void Distributor::Answer(uint64_t session, uint64_t revision,
+                         const google::protobuf::RepeatedPtrField<v1::Violation>* refused) {
+  Core& core = *core_;
+  Step step;
+  {
+    MutexLock lock(&core.mutex);
+    auto named = core.sessions.find(session);
+    if (named == core.sessions.end()) return;
+    Gateway& gateway = core.gateways[named->second];
+    if (gateway.under_way == nullptr || gateway.under_way->revision != revision) return;
+    const std::shared_ptr<const Published> answered = std::move(gateway.under_way);
+    gateway.under_way = nullptr;
+    if (refused == nullptr) {
+      gateway.acknowledged = revision;
+      gateway.acknowledged_at = std::chrono::steady_clock::now();
+      gateway.held_digest = std::string(AsView(answered->digest));
+      gateway.refused = 0;
+      gateway.violations.clear();
+    } else {
+      gateway.refused = revision;
+      gateway.held_digest.clear();  // the next update is whole: what it holds may not be what we think
+      gateway.violations.clear();
+      std::string detail = absl::StrCat("revision ", revision, " refused, ", gateway.acknowledged, " stays in force");
+      for (const v1::Violation& violation : *refused) {
+        if (gateway.violations.size() >= kMaxViolations) break;
+        v1::Violation& kept = gateway.violations.emplace_back();
+        kept.set_path(Cut(violation.path()));
+        kept.set_message(Cut(violation.message()));
+        if (detail.size() < kMaxText) absl::StrAppend(&detail, "; ", kept.path(), ": ", kept.message());
+      }
+      v1::Event event = Core::Note(v1::Event::CONFIG, named->second, Cut(detail));
+      event.set_outcome(v1::Event::REFUSED);
+      event.set_revision(revision);
+      event.set_previous_revision(gateway.acknowledged);
+      step.events.push_back(std::move(event));
+    }
+    core.Advance(gateway, &step);
+    core.SettleWaits();
+  }
+  core.Do(std::move(step));
+}
+
+void Distributor::Disconnect(uint64_t session) {
+  Core& core = *core_;
+  Step step;
+  {
+    MutexLock lock(&core.mutex);
+    auto named = core.sessions.find(session);
+    if (named == core.sessions.end()) return;
+    Gateway& gateway = core.gateways[named->second];
+    gateway.session = 0;
+    gateway.endpoint = nullptr;
+    gateway.under_way = nullptr;
+    gateway.since = core.clock.Now();
+    step.events.push_back(Core::Note(v1::Event::GATEWAY, named->second, "disconnected"));
+    core.sessions.erase(named);
+  }
+  core.Do(std::move(step));
+}
+
+void Distributor::WaitInForce(uint64_t revision, absl::Duration timeout,
+                              absl::AnyInvocable<void(v1::ForceStatus)> done) {
+  uint64_t id = 0;
+  {
+    MutexLock lock(&core_->mutex);
+    id = core_->next_wait++;
+    Wait& wait = core_->waits[id];
+    wait.revision = revision;
+    wait.done = std::move(done);
+    for (const auto& [name, gateway] : core_->gateways) {
+      if (gateway.session != 0) wait.gateways.insert(name);
+    }
+    if (core_->Settled(wait)) {
+      core_->EndWait(core_->waits.find(id));
+      return;
+    }
+  }
+  core_->alarms.After(timeout, [weak = std::weak_ptr<Core>(core_), id] {
+    std::shared_ptr<Core> core = weak.lock();
+    if (core == nullptr) return;
+    MutexLock lock(&core->mutex);
+    auto it = core->waits.find(id);
+    if (it != core->waits.end()) core->EndWait(it);
+  });
+}
+
+uint64_t Distributor::revision() const {
+  MutexLock lock(&core_->mutex);
+  return core_->head == nullptr ? 0 : core_->head->revision;
+}
+
+std::vector<v1::GatewayStatus> Distributor::Gateways() const {
+  std::vector<v1::GatewayStatus> all;
+  MutexLock lock(&core_->mutex);
+  for (const auto& [name, gateway] : core_->gateways) {
+    v1::GatewayStatus& status = all.emplace_back();
+    status.set_name(name);
+    status.set_version(gateway.version);
+    status.set_connected(gateway.session != 0);
+    if (gateway.session != 0) SetTime(gateway.since, status.mutable_connected_since());
+    status.set_acknowledged_revision(gateway.acknowledged);
+    status.set_refused_revision(gateway.refused);
+    for (const v1::Violation& violation : gateway.violations) *status.add_violations() = violation;
+    status.set_peer(gateway.peer);
+  }
+  return all;
+}
+
+}  // namespace gatehouse::publish

@@ -1,0 +1,60 @@
+// Endpoint is the way to one gateway, whatever carries it: a gRPC stream, or a call within the process.
+//
+// Ownership:  an Update shares the revision with everybody who gets it.
+// Threading:  implementations are thread-safe; Deliver and Close are called without any lock and must be quick.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/status.h"
+#include "gateway/base/digest.h"
+#include "gatehouse/v1/config_set.pb.h"
+#include "gatehouse/v1/snapshot_service.pb.h"
+
+namespace gatehouse::publish {
+
+// Published is one revision as gateways get it, secrets and all. Immutable.
+struct Published {
+  uint64_t revision = 0;
+  std::string incarnation;
+  std::shared_ptr<const v1::ConfigSet> set;
+  Sha256Digest digest{};
+
+  // The set's serialization, made at the first call and shared. Thread-safe.
+  const std::string& Wire() const;
+
+ private:
+  mutable std::once_flag once_;
+  mutable std::string wire_;
+};
+
+struct Update {
+  std::shared_ptr<const Published> to;
+  // What leads there from what the gateway holds; null: the gateway needs the whole set.
+  std::shared_ptr<const v1::Delta> delta;
+};
+
+class Endpoint {
+ public:
+  virtual ~Endpoint() = default;
+  // Deliver starts sending `update`. The next one comes only after the gateway's answer to this one.
+  virtual void Deliver(Update update) = 0;
+  // Close ends the connection: nothing is delivered any more.
+  virtual void Close(absl::Status why) = 0;
+};
+
+// What a gateway says of itself when it connects.
+struct GatewayHello {
+  std::string name;
+  std::string version;
+  std::string peer;  // address, or "embedded"
+  // What it has in force: revision 0 for nothing.
+  uint64_t revision = 0;
+  std::string digest;
+  std::string incarnation;
+};
+
+}  // namespace gatehouse::publish
