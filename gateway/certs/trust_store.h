@@ -1,0 +1,92 @@
+// TrustStore is whom a scheme believes: anchors, which issue and are never accepted themselves; pins, which are
+// accepted themselves and never issue; and intermediates, which only help to build paths.
+//
+// Ownership:  immutable, shared as TrustStoreRef.
+// Threading:  immutable; any thread.
+// Units:      version() is a digest of the content: equal inputs give equal versions, in any order.
+// Errors:     every violation at once, each with the path of its field below the store, e.g. "anchors[0]".
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "gateway/base/digest.h"
+#include "gateway/certs/certificate.h"
+
+namespace gatehouse::certs {
+
+struct FieldError {
+  std::string field;  // "anchors[0]", "pins[3]", "" for the whole
+  std::string message;
+};
+
+struct Pin {
+  enum class Kind : uint8_t { kCertificate, kSpki };
+  Kind kind = Kind::kCertificate;
+  Sha256Digest digest{};
+  friend bool operator==(const Pin&, const Pin&) = default;
+};
+
+// 64 hex digits, colons between octets allowed, `sha256:` in front allowed.
+absl::StatusOr<Pin> ParsePinDigest(Pin::Kind kind, absl::string_view hex);
+// The PEM of exactly one certificate.
+absl::StatusOr<Pin> PinFromPem(absl::string_view pem);
+// Any of: PEM, `sha256:HEX` (certificate), `spki:HEX`, `spki-sha256:HEX`.
+absl::StatusOr<Pin> ParsePin(absl::string_view text);
+
+struct TrustStoreInput {
+  std::string name;
+  std::vector<std::string> anchors_pem;  // each entry may be a bundle
+  std::vector<std::string> intermediates_pem;
+  std::vector<Pin> pins;
+  std::vector<std::string> crls_pem;  // checked for form
+  bool system_roots = false;
+};
+
+class TrustStore;
+using TrustStoreRef = std::shared_ptr<const TrustStore>;
+
+class TrustStore {
+ public:
+  // Null if and only if something was added to `errors`.
+  static TrustStoreRef Create(const TrustStoreInput& input, std::vector<FieldError>* errors);
+
+  TrustStore(const TrustStore&) = delete;
+  TrustStore& operator=(const TrustStore&) = delete;
+
+  const std::string& name() const { return name_; }
+  uint64_t version() const { return version_; }
+  const std::vector<CertificateRef>& anchors() const { return anchors_; }
+  const std::vector<CertificateRef>& intermediates() const { return intermediates_; }
+  const std::vector<Pin>& pins() const { return pins_; }
+  const std::vector<std::string>& crls_der() const { return crls_der_; }
+
+  bool IsPinned(const Certificate& certificate) const;
+  // By the certificate's whole content.
+  bool IsAnchor(const Certificate& certificate) const;
+
+  // Anchors and intermediates whose subject is `certificate`'s issuer, in the order of the input.
+  absl::Span<const CertificateRef> AnchorsFor(const Certificate& certificate) const;
+  absl::Span<const CertificateRef> IntermediatesFor(const Certificate& certificate) const;
+
+ private:
+  using ByName = absl::flat_hash_map<std::string, std::vector<CertificateRef>>;
+  TrustStore() = default;
+
+  std::string name_;
+  uint64_t version_ = 0;
+  std::vector<CertificateRef> anchors_, intermediates_;
+  std::vector<Pin> pins_;
+  std::vector<std::string> crls_der_;
+  absl::flat_hash_set<Sha256Digest, DigestHash> anchor_digests_, certificate_pins_, spki_pins_;
+  ByName anchors_by_name_, intermediates_by_name_;  // key: canonical encoding of the name
+};
+
+}  // namespace gatehouse::certs

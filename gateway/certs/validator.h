@@ -1,0 +1,31 @@
+// Judge decides whether a presented certificate is accepted by a scheme.
+//
+// Steps for each candidate path: form, type, path, validity, use, require, revocation. Any candidate that passes all
+// accepts; otherwise the reason is that of the candidate that got furthest. A pinned certificate needs no path.
+// Revocation modes other than kNoCheck give kIndeterminate/kRevocationUnknown: there is no source of answers here.
+//
+// Possession is NOT checked here: the caller must hold a completed handshake before it believes or stores a verdict.
+//
+// Threading:  pure; any thread.
+// Units:      at most kMaxPresented certificates are looked at and kMaxCandidates paths verified.
+// Errors:     never; what cannot be judged is invalid.
+#pragma once
+
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "gateway/certs/certificate.h"
+#include "gateway/certs/options.h"
+#include "gateway/certs/trace.h"
+#include "gateway/certs/verdict.h"
+
+namespace gatehouse::certs {
+
+inline constexpr size_t kMaxPresented = 16;
+inline constexpr size_t kMaxPathLength = 10;  // certificates, anchor included
+inline constexpr size_t kMaxCandidates = 16;
+
+// `presented` is leaf first, the rest in any order. An empty list is kNoCertificate. `trace` may be null.
+Verdict Judge(absl::Span<const CertificateRef> presented, const SchemeOptions& options, absl::Time now,
+              Trace* trace = nullptr);
+
+}  // namespace gatehouse::certs
