@@ -52,6 +52,8 @@ class Connection final : private loop::Flushable, private loop::DeadlineHandler,
   void UpdateReading();
   Site& site() { return *site_; }
   Request* request() { return request_; }
+  // Where the pool keeps this.
+  size_t pool_index = 0;
 
  private:
   enum class State : uint8_t { kConnecting, kIdle, kBusy, kClosed };
@@ -76,6 +78,7 @@ class Connection final : private loop::Flushable, private loop::DeadlineHandler,
   std::string Named(absl::string_view what) const;
 
   Pool* const pool_;
+  loop::Loop* const loop_;
   const std::shared_ptr<Site> site_;
   loop::Fd fd_;
   std::optional<loop::Watch> watch_;
@@ -89,6 +92,7 @@ class Connection final : private loop::Flushable, private loop::DeadlineHandler,
   State state_ = State::kConnecting;
   bool reused_ = false;        // carried a request before this one
   bool head_seen_ = false;
+  bool touched_ = false;       // octets of this request were sent
   bool write_broken_ = false;  // the upstream stopped reading; its response may still come
 };
 
