@@ -143,4 +143,13 @@ void Throttle::End(const Sha256Digest& pair, const Sha256Digest& user, Outcome o
   if (entry->failures > options_.user_free_failures) entry->not_before = now + options_.user_delay;
 }
 
+size_t Throttle::size() const {
+  size_t n = 0;
+  for (const auto& shard : shards_) {
+    MutexLock lock(&shard->mutex);
+    n += shard->entries.size();
+  }
+  return n;
+}
+
 }  // namespace gatehouse::credentials

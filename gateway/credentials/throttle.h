@@ -71,6 +71,9 @@ class Throttle {
   std::variant<Attempt, Refused> Begin(absl::string_view scheme, absl::string_view user,
                                        absl::string_view address_key);
 
+  // Pairs and users remembered.
+  size_t size() const;
+
  private:
   struct Entry {
     uint32_t failures = 0;
@@ -82,7 +85,7 @@ class Throttle {
   static constexpr size_t kShards = 16;
   struct Shard {
     explicit Shard(size_t capacity) : entries(capacity) {}
-    Mutex mutex;
+    mutable Mutex mutex;
     LruCache<Sha256Digest, Entry, DigestHash> entries ABSL_GUARDED_BY(mutex);
   };
   enum class Outcome : uint8_t { kSucceeded, kFailed, kUndecided };
