@@ -4,12 +4,13 @@
 // Ownership:  both are immutable after construction; Injector is shared.
 // Threading:  immutable.
 // Units:      sizes in octets of one field value.
-// Errors:     Inject refuses (kFailedPrecondition, naming field and cause), never truncates; the
-//             reason is IDENTITY_NOT_ENCODABLE. The caller must drop the request, fields already emitted included.
+// Errors:     Inject refuses (kFailedPrecondition, naming field and cause), never truncates; the reason of the event is
+//             IDENTITY_NOT_ENCODABLE. The caller must drop the request, fields already emitted included.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -32,6 +33,8 @@ class StripList {
 
   // Removes says whether the field `name` (of headers or trailers) must go.
   bool Removes(absl::string_view name) const;
+  // Folds says whether `name` is one of the injected names, the fixed ones apart.
+  bool Folds(absl::string_view name) const;
 
  private:
   absl::flat_hash_set<std::string> injected_;  // folded
@@ -66,7 +69,7 @@ struct HeaderError {
   std::string message;
 };
 
-// Injector writes the identity headers of one route. A claim that the identity does not have leaves its header out;
+// Injector writes the identity headers of one route, with lower-case names. A claim that the identity does not have leaves its header out;
 // several values are joined by ", " and then none may contain a comma. Certificate headers are written only if a
 // certificate scheme succeeded for this request.
 class Injector {

@@ -1,0 +1,65 @@
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "gateway/identity/headers.h"
+
+namespace gatehouse::identity {
+namespace {
+
+// Lower case; whatever is neither letter nor digit becomes `-`.
+char Fold(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c))
+             ? absl::ascii_tolower(static_cast<unsigned char>(c))
+             : '-';
+}
+
+// docs/reference lists the same names.
+constexpr std::array<absl::string_view, 7> kExact = {
+    "x-forwarded-client-cert", "client-cert",   "client-cert-chain", "x-arr-clientcert",
+    "remote-user",             "x-remote-user", "x-forwarded-user"};
+constexpr std::array<absl::string_view, 5> kPrefixes = {
+    "x-auth-", "x-client-cert", "x-ssl-", "ssl-client-", "x-forwarded-tls-client-cert"};
+// No fixed or injected name is longer, so a longer one can only match a prefix.
+constexpr size_t kLongest = 64;
+
+bool IsFixed(absl::string_view folded) {
+  switch (folded.empty() ? '\0' : folded[0]) {
+    case 'x':
+    case 'c':
+    case 'r':
+    case 's': break;
+    default: return false;
+  }
+  return std::any_of(kPrefixes.begin(), kPrefixes.end(),
+                     [&](absl::string_view p) { return absl::StartsWith(folded, p); }) ||
+         std::find(kExact.begin(), kExact.end(), folded) != kExact.end();
+}
+
+}  // namespace
+
+StripList::StripList(absl::Span<const std::string> injected) {
+  for (const std::string& name : injected) {
+    std::string folded = name;
+    std::transform(folded.begin(), folded.end(), folded.begin(), Fold);
+    injected_.insert(std::move(folded));
+  }
+}
+
+bool StripList::Removes(absl::string_view name) const {
+  char buffer[kLongest];
+  const size_t n = std::min(name.size(), kLongest);
+  std::transform(name.begin(), name.begin() + n, buffer, Fold);
+  const absl::string_view folded(buffer, n);
+  if (IsFixed(folded)) return true;
+  return !injected_.empty() && name.size() <= kLongest && injected_.contains(folded);
+}
+
+bool StripList::Folds(absl::string_view name) const {
+  std::string folded(name);
+  std::transform(folded.begin(), folded.end(), folded.begin(), Fold);
+  return injected_.contains(folded);
+}
+
+}  // namespace gatehouse::identity
