@@ -4,6 +4,7 @@
 #include <google/protobuf/timestamp.pb.h>
 
 #include <limits>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -50,6 +51,13 @@ const FieldDescriptor* FindFileField(const Descriptor* type, const std::string& 
   absl::string_view stem = key;
   if (absl::ConsumeSuffix(&stem, "_file")) return type->FindFieldByName(absl::StrCat(stem, "_pem"));
   return nullptr;
+}
+
+// The field that a key is for, however it is written.
+const FieldDescriptor* FindTarget(const Descriptor* type, const std::string& key) {
+  if (const FieldDescriptor* field = FindField(type, key)) return field;
+  if (type == v1::User::descriptor() && key == "password_hash") return type->FindFieldByName("password_hashes");
+  return FindFileField(type, key);
 }
 
 std::string Child(const std::string& path, absl::string_view field) {
@@ -162,9 +170,9 @@ void DocumentReader::ReadResource(const TreeNode& node, v1::Kind kind, int kind_
     return;
   }
   const TreeNode* name = Entry(node, "name", nullptr);
-  if (name == nullptr || name->kind != TreeNode::Kind::kScalar || name->text.empty()) {
+  if (name == nullptr || (name->kind == TreeNode::Kind::kScalar && name->text.empty())) {
     Complain(name == nullptr ? node : *name, path, "`name` is required");
-  } else {
+  } else if (name->kind == TreeNode::Kind::kScalar) {
     path = PathRoot(kind, name->text);
     Place place{source_, node.line, node.column};
     auto [it, added] = reader_.places_.emplace(path, place);
@@ -181,14 +189,17 @@ void DocumentReader::ReadResource(const TreeNode& node, v1::Kind kind, int kind_
 }
 
 void DocumentReader::ReadMessage(const TreeNode& node, Message& message, const std::string& path, int skip_key) {
-  std::set<std::string> seen;
+  // By the field that a key is for: both spellings of a field, and its `file`, are one field.
+  std::map<std::string, std::string> seen;
   for (size_t i = 0; i < node.keys.size(); ++i) {
     if (static_cast<int>(i) == skip_key) continue;
     const TreeNode& key = *node.keys[i];
-    const FieldDescriptor* field = FindField(message.GetDescriptor(), key.text);
-    // Both spellings of a field are one field.
-    if (!seen.insert(field == nullptr ? key.text : std::string(field->name())).second) {
-      Complain(key, Child(path, EscapeText(key.text)), "given twice");
+    const FieldDescriptor* field = FindTarget(message.GetDescriptor(), key.text);
+    auto [it, added] = seen.emplace(field == nullptr ? key.text : std::string(field->name()), key.text);
+    if (!added) {
+      Complain(key, Child(path, EscapeText(key.text)),
+               it->second == key.text ? "given twice"
+                                      : absl::StrCat("excludes ", it->second, ": give one of them"));
       continue;
     }
     ReadEntry(key, *node.items[i], message, path);
@@ -199,10 +210,7 @@ void DocumentReader::ReadEntry(const TreeNode& key, const TreeNode& value, Messa
                                const std::string& path) {
   const Descriptor* type = message.GetDescriptor();
   const FieldDescriptor* field = FindField(type, key.text);
-  const FieldDescriptor* file_field = field == nullptr ? FindFileField(type, key.text) : nullptr;
-  bool one_hash = field == nullptr && type == v1::User::descriptor() && key.text == "password_hash";
-  const FieldDescriptor* target = field != nullptr ? field : file_field;
-  if (one_hash) target = type->FindFieldByName("password_hashes");
+  const FieldDescriptor* target = FindTarget(type, key.text);
   if (target == nullptr) {
     Unknown(key, message, path);
     return;
@@ -224,20 +232,12 @@ void DocumentReader::ReadEntry(const TreeNode& key, const TreeNode& value, Messa
       return;
     }
   }
-  if (file_field != nullptr || one_hash) {
-    bool taken = target->is_repeated() ? reflection->FieldSize(message, target) > 0
-                                       : !reflection->GetString(message, target).empty();
-    if (taken) {
-      Complain(key, child, absl::StrCat("excludes ", target->name(), ": give one of them"));
-      return;
-    }
-  }
-  if (one_hash) {
-    ReadValue(value, message, target, child);
-  } else if (file_field != nullptr) {
-    ReadFile(value, message, file_field, child);
-  } else {
+  if (field != nullptr) {
     ReadField(value, message, field, child);
+  } else if (target->is_repeated()) {
+    ReadValue(value, message, target, child);
+  } else {
+    ReadFile(value, message, target, child);
   }
 }
 

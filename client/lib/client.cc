@@ -1,0 +1,235 @@
+#include "client/lib/client.h"
+
+#include <grpcpp/client_context.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/lib/apply_chunks.h"
+#include "client/lib/channel.h"
+#include "client/lib/status.h"
+#include "gateway/base/status.h"
+#include "gatehouse/v1/certificate_service.grpc.pb.h"
+#include "gatehouse/v1/config_service.grpc.pb.h"
+#include "gatehouse/v1/status_service.grpc.pb.h"
+
+namespace gatehouse::client {
+namespace {
+
+void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
+  // gRPC 1.51: a channel whose server was down once never connects again for fail-fast calls.
+  context.set_wait_for_ready(true);
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+}
+
+// Asks again while the server is unavailable: only for calls that change nothing.
+template <typename Call>
+absl::Status Retried(const ClientOptions& options, Call call) {
+  const absl::Time deadline = absl::Now() + options.call_timeout;
+  absl::Duration backoff = options.retry_backoff;
+  while (true) {
+    grpc::ClientContext context;
+    SetDeadline(context, std::max(deadline - absl::Now(), absl::ZeroDuration()));
+    absl::Status status = FromGrpc(call(context));
+    if (!absl::IsUnavailable(status) || absl::Now() + backoff >= deadline) return status;
+    absl::SleepFor(backoff);
+    backoff = std::min(backoff * 2, absl::Seconds(2));
+  }
+}
+
+template <typename Call>
+absl::Status Once(absl::Duration timeout, Call call) {
+  grpc::ClientContext context;
+  SetDeadline(context, timeout);
+  return FromGrpc(call(context));
+}
+
+absl::Duration Timeout(const ClientOptions& options, const ChangeOptions& change) {
+  return options.call_timeout + (change.wait ? change.wait_timeout : absl::ZeroDuration());
+}
+
+void SetWait(const ChangeOptions& options, v1::WaitOptions& wait) {
+  wait.set_wait(options.wait);
+  wait.set_timeout_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(
+      std::clamp(options.wait_timeout, absl::Milliseconds(1), absl::Hours(1)))));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const Target& target, ClientOptions options) {
+  GH_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, OpenChannel(target, options.connect_timeout));
+  return std::make_unique<Client>(std::move(channel), options);
+}
+
+Client::Client(std::shared_ptr<grpc::Channel> channel, ClientOptions options)
+    : channel_(std::move(channel)), options_(options) {}
+
+absl::StatusOr<v1::Resource> Client::Get(v1::Kind kind, const std::string& name) {
+  auto stub = v1::ConfigService::NewStub(channel_);
+  v1::GetRequest request;
+  request.mutable_id()->set_kind(kind);
+  request.mutable_id()->set_name(name);
+  v1::Resource response;
+  GH_RETURN_IF_ERROR(Retried(options_, [&](auto& context) { return stub->Get(&context, request, &response); }));
+  return response;
+}
+
+Pages<v1::Resource> Client::List(v1::Kind kind, int page_size) {
+  return Pages<v1::Resource>(
+      [channel = channel_, options = options_, kind,
+       page_size](const std::string& token) -> absl::StatusOr<Pages<v1::Resource>::Page> {
+        auto stub = v1::ConfigService::NewStub(channel);
+        v1::ListRequest request;
+        request.set_kind(kind);
+        request.set_page_size(page_size);
+        request.set_page_token(token);
+        v1::ListResponse response;
+        GH_RETURN_IF_ERROR(Retried(options, [&](auto& context) { return stub->List(&context, request, &response); }));
+        Pages<v1::Resource>::Page page;
+        for (v1::Resource& resource : *response.mutable_resources()) page.items.push_back(std::move(resource));
+        page.next_token = response.next_page_token();
+        return page;
+      });
+}
+
+absl::StatusOr<v1::ChangeResponse> Client::Create(const v1::Resource& resource, const ChangeOptions& options) {
+  auto stub = v1::ConfigService::NewStub(channel_);
+  v1::CreateRequest request;
+  *request.mutable_resource() = resource;
+  SetWait(options, *request.mutable_wait());
+  request.set_message(options.message);
+  v1::ChangeResponse response;
+  GH_RETURN_IF_ERROR(
+      Once(Timeout(options_, options), [&](auto& context) { return stub->Create(&context, request, &response); }));
+  return response;
+}
+
+absl::StatusOr<v1::ChangeResponse> Client::Update(const v1::Resource& resource,
+                                                  const std::vector<std::string>& fields,
+                                                  const ChangeOptions& options) {
+  auto stub = v1::ConfigService::NewStub(channel_);
+  v1::UpdateRequest request;
+  *request.mutable_resource() = resource;
+  for (const std::string& field : fields) request.mutable_update_mask()->add_paths(field);
+  SetWait(options, *request.mutable_wait());
+  request.set_message(options.message);
+  v1::ChangeResponse response;
+  GH_RETURN_IF_ERROR(
+      Once(Timeout(options_, options), [&](auto& context) { return stub->Update(&context, request, &response); }));
+  return response;
+}
+
+absl::StatusOr<v1::ChangeResponse> Client::Delete(v1::Kind kind, const std::string& name, const std::string& etag,
+                                                  const ChangeOptions& options) {
+  auto stub = v1::ConfigService::NewStub(channel_);
+  v1::DeleteRequest request;
+  request.mutable_id()->set_kind(kind);
+  request.mutable_id()->set_name(name);
+  request.set_etag(etag);
+  SetWait(options, *request.mutable_wait());
+  request.set_message(options.message);
+  v1::ChangeResponse response;
+  GH_RETURN_IF_ERROR(
+      Once(Timeout(options_, options), [&](auto& context) { return stub->Delete(&context, request, &response); }));
+  return response;
+}
+
+absl::StatusOr<v1::ApplyResponse> Client::Apply(const v1::ConfigSet& set,
+                                                absl::Span<const v1::ResourceId> deletions,
+                                                const ApplyOptions& options) {
+  auto stub = v1::ConfigService::NewStub(channel_);
+  v1::ApplyOptions wire;
+  wire.set_dry_run(options.dry_run);
+  wire.set_replace_all(options.replace_all);
+  wire.set_expected_revision(options.expected_revision);
+  wire.set_message(options.change.message);
+  SetWait(options.change, *wire.mutable_wait());
+
+  grpc::ClientContext context;
+  SetDeadline(context, Timeout(options_, options.change));
+  v1::ApplyResponse response;
+  std::unique_ptr<grpc::ClientWriter<v1::ApplyRequest>> writer = stub->Apply(&context, &response);
+  bool open = true;
+  for (const v1::ApplyRequest& request : ApplyChunks(wire, set, deletions)) {
+    open = writer->Write(request);
+    if (!open) break;  // refused already: Finish says why
+  }
+  if (open) writer->WritesDone();
+  GH_RETURN_IF_ERROR(FromGrpc(writer->Finish()));
+  return response;
+}
+
+absl::StatusOr<v1::ChangeResponse> Client::SetUser(const std::string& store, const v1::User& user,
+                                                   const Secret& password, bool keep_old_password, bool create_only,
+                                                   const ChangeOptions& options) {
+  auto stub = v1::ConfigService::NewStub(channel_);
+  v1::SetUserRequest request;
+  request.set_user_store(store);
+  *request.mutable_user() = user;
+  request.set_password(std::string(password.Reveal()));
+  request.set_keep_old_password(keep_old_password);
+  request.set_create_only(create_only);
+  SetWait(options, *request.mutable_wait());
+  v1::ChangeResponse response;
+  absl::Status status =
+      Once(Timeout(options_, options), [&](auto& context) { return stub->SetUser(&context, request, &response); });
+  Secret wiped(std::move(*request.mutable_password()));
+  GH_RETURN_IF_ERROR(status);
+  return response;
+}
+
+absl::StatusOr<v1::ChangeResponse> Client::DeleteUser(const std::string& store, const std::string& user,
+                                                      const ChangeOptions& options) {
+  auto stub = v1::ConfigService::NewStub(channel_);
+  v1::DeleteUserRequest request;
+  request.set_user_store(store);
+  request.set_user(user);
+  SetWait(options, *request.mutable_wait());
+  v1::ChangeResponse response;
+  GH_RETURN_IF_ERROR(Once(Timeout(options_, options),
+                          [&](auto& context) { return stub->DeleteUser(&context, request, &response); }));
+  return response;
+}
+
+Pages<v1::Revision> Client::History(int page_size) {
+  return Pages<v1::Revision>(
+      [channel = channel_, options = options_,
+       page_size](const std::string& token) -> absl::StatusOr<Pages<v1::Revision>::Page> {
+        auto stub = v1::ConfigService::NewStub(channel);
+        v1::HistoryRequest request;
+        request.set_page_size(page_size);
+        request.set_page_token(token);
+        v1::HistoryResponse response;
+        GH_RETURN_IF_ERROR(
+            Retried(options, [&](auto& context) { return stub->History(&context, request, &response); }));
+        Pages<v1::Revision>::Page page;
+        for (v1::Revision& revision : *response.mutable_revisions()) page.items.push_back(std::move(revision));
+        page.next_token = response.next_page_token();
+        return page;
+      });
+}
+
+absl::StatusOr<v1::Status> Client::GetStatus() {
+  auto stub = v1::StatusService::NewStub(channel_);
+  v1::Status response;
+  GH_RETURN_IF_ERROR(Retried(options_, [&](auto& context) {
+    return stub->GetStatus(&context, v1::GetStatusRequest(), &response);
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::ExplainResponse> Client::Explain(const v1::ExplainRequest& request) {
+  auto stub = v1::CertificateService::NewStub(channel_);
+  v1::ExplainResponse response;
+  // Once: UNAVAILABLE also means that the asked gateway is not connected, and asking again would not connect it.
+  GH_RETURN_IF_ERROR(
+      Once(options_.call_timeout, [&](auto& context) { return stub->Explain(&context, request, &response); }));
+  return response;
+}
+
+absl::StatusOr<std::unique_ptr<gatehouse::client::Watch>> Client::Watch(WatchOptions options, WatchHandler handler) {
+  return gatehouse::client::Watch::Start(channel_, std::move(options), std::move(handler));
+}
+
+}  // namespace gatehouse::client
