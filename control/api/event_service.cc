@@ -1,0 +1,149 @@
+#include "control/api/event_service.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "gateway/base/mutex.h"
+
+namespace gatehouse::api {
+namespace {
+
+constexpr size_t kMaxEvents = 256;             // in one message to a watcher
+constexpr size_t kMaxBytes = 512 * 1024;       // likewise
+constexpr size_t kMaxNameBytes = 64;
+
+// WatchReactor sends what its watcher finds, one message at a time: gRPC's flow control is what slows it.
+class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+ public:
+  explicit WatchReactor(const absl::Status& refused) { Finish(ToGrpc(refused)); }
+  WatchReactor(hub::Hub& hub, const v1::WatchRequest& request) {
+    auto watcher = hub.Watch(request.filter(), request.has_after() ? &request.after() : nullptr, [this] { Pump(); });
+    if (!watcher.ok()) {
+      Finish(ToGrpc(watcher.status()));
+      return;
+    }
+    {
+      MutexLock lock(&mutex_);
+      watcher_ = *std::move(watcher);
+    }
+    StartSendInitialMetadata();
+    Pump();
+  }
+
+  void OnWriteDone(bool ok) override {
+    {
+      MutexLock lock(&mutex_);
+      writing_ = false;
+    }
+    if (ok) {
+      Pump();
+    } else {
+      End(grpc::Status::CANCELLED);
+    }
+  }
+  void OnCancel() override { End(grpc::Status::CANCELLED); }
+  void OnDone() override { delete this; }
+
+ private:
+  void Pump() {
+    MutexLock lock(&mutex_);
+    if (ended_ || writing_ || watcher_ == nullptr) return;
+    std::string wire;
+    hub::Watcher::Taken taken;
+    do {
+      taken = watcher_->Next(kMaxEvents, kMaxBytes, &wire);
+    } while (taken.events == 0 && taken.more);
+    if (taken.events == 0) return;
+    grpc::Slice slice(wire);
+    response_ = grpc::ByteBuffer(&slice, 1);
+    writing_ = true;
+    StartWrite(&response_);
+  }
+  void End(const grpc::Status& status) {
+    MutexLock lock(&mutex_);
+    if (ended_) return;
+    ended_ = true;
+    Finish(status);
+  }
+
+  Mutex mutex_;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::ByteBuffer response_;
+  // Last: its end waits for a wake that runs, which uses what is above.
+  std::unique_ptr<hub::Watcher> watcher_ ABSL_GUARDED_BY(mutex_);
+};
+
+// ReportReactor takes one batch after another and answers each, so that the gateway can forget it.
+class ReportReactor final : public grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse> {
+ public:
+  ReportReactor(hub::Hub& hub, const absl::Status& refused) : hub_(hub) {
+    if (refused.ok()) {
+      StartRead(&request_);
+    } else {
+      Finish(ToGrpc(refused));
+    }
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      Finish(grpc::Status::OK);  // the gateway has said all
+      return;
+    }
+    if (gateway_.empty()) {
+      gateway_ = request_.gateway();
+      run_ = request_.run();
+      if (gateway_.empty() || gateway_.size() > kMaxNameBytes || run_.empty() || run_.size() > kMaxNameBytes) {
+        Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                            "the first report must have gateway and run, 1 to 64 bytes each"));
+        return;
+      }
+    }
+    if (request_.batch() == 0) {
+      Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "batch: counts from 1"));
+      return;
+    }
+    std::vector<v1::Event> events(std::make_move_iterator(request_.mutable_events()->begin()),
+                                  std::make_move_iterator(request_.mutable_events()->end()));
+    response_.set_batch(hub_.Report(gateway_, run_, request_.batch(), absl::MakeSpan(events)));
+    StartWrite(&response_);
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) {
+      request_.Clear();
+      StartRead(&request_);
+    } else {
+      Finish(grpc::Status::CANCELLED);
+    }
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  hub::Hub& hub_;
+  std::string gateway_;
+  std::string run_;
+  v1::ReportRequest request_;
+  v1::ReportResponse response_;
+};
+
+}  // namespace
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::Watch(grpc::CallbackServerContext* context,
+                                                                const grpc::ByteBuffer* request) {
+  absl::StatusOr<std::string> caller = guard_(*context, "/gatehouse.v1.EventService/Watch");
+  if (!caller.ok()) return new WatchReactor(caller.status());
+  grpc::ByteBuffer bytes(*request);
+  v1::WatchRequest parsed;
+  if (!grpc::SerializationTraits<v1::WatchRequest>::Deserialize(&bytes, &parsed).ok()) {
+    return new WatchReactor(absl::InvalidArgumentError("the request is not a WatchRequest"));
+  }
+  return new WatchReactor(hub_, parsed);
+}
+
+grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* EventService::Report(
+    grpc::CallbackServerContext* context) {
+  return new ReportReactor(hub_, guard_(*context, "/gatehouse.v1.EventService/Report").status());
+}
+
+}  // namespace gatehouse::api

@@ -1,0 +1,79 @@
+#include "control/api/snapshot_service.h"
+
+#include <memory>
+#include <utility>
+
+#include "gateway/base/mutex.h"
+
+namespace gatehouse::api {
+namespace {
+
+class SubscribeReactor final : public grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse> {
+ public:
+  explicit SubscribeReactor(const absl::Status& refused) { Finish(ToGrpc(refused)); }
+  SubscribeReactor(publish::Distributor& distributor, publish::ExplainDesk& desk, std::string peer)
+      : stream_(std::make_unique<publish::GatewayStream>(distributor, desk, std::move(peer), [this] { Pump(); })) {
+    StartSendInitialMetadata();
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return End(grpc::Status::OK);  // the gateway left
+    absl::Status status = stream_->Receive(std::move(request_));
+    if (!status.ok()) return End(ToGrpc(status));
+    request_.Clear();
+    StartRead(&request_);
+  }
+  void OnWriteDone(bool ok) override {
+    {
+      MutexLock lock(&mutex_);
+      writing_ = false;
+    }
+    if (ok) {
+      Pump();
+    } else {
+      End(grpc::Status::CANCELLED);
+    }
+  }
+  void OnCancel() override { End(grpc::Status::CANCELLED); }
+  void OnDone() override { delete this; }
+
+ private:
+  void Pump() {
+    MutexLock lock(&mutex_);
+    if (ended_ || writing_) return;
+    if (std::optional<absl::Status> closed = stream_->closed()) {
+      ended_ = true;
+      Finish(ToGrpc(*closed));
+      return;
+    }
+    if (!stream_->Next(&response_)) return;
+    writing_ = true;
+    StartWrite(&response_);
+  }
+  void End(const grpc::Status& status) {
+    MutexLock lock(&mutex_);
+    if (ended_) return;
+    ended_ = true;
+    Finish(status);
+  }
+
+  Mutex mutex_;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  v1::SubscribeRequest request_;
+  v1::SubscribeResponse response_;
+  // Last: its end waits for a wake that runs, which uses what is above.
+  const std::unique_ptr<publish::GatewayStream> stream_;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse>* SnapshotService::Subscribe(
+    grpc::CallbackServerContext* context) {
+  absl::StatusOr<std::string> caller = guard_(*context, "/gatehouse.v1.SnapshotService/Subscribe");
+  if (!caller.ok()) return new SubscribeReactor(caller.status());
+  return new SubscribeReactor(distributor_, desk_, context->peer());
+}
+
+}  // namespace gatehouse::api

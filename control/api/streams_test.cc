@@ -1,0 +1,310 @@
+// The services over a real gRPC server on a Unix socket; what lies below them is tested without gRPC.
+#include <unistd.h>
+
+#include <filesystem>
+#include <future>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "control/api/certificate_service.h"
+#include "control/api/event_service.h"
+#include "control/api/snapshot_service.h"
+#include "control/api/status_service.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::api {
+namespace {
+
+using ::testing::ElementsAre;
+
+class StreamsTest : public ::testing::Test {
+ protected:
+  StreamsTest() {
+    socket_ = absl::StrCat(::testing::TempDir(), "/gh-", getpid(), "-", ++sockets_, ".sock");
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("unix:" + socket_, grpc::InsecureServerCredentials());
+    for (grpc::Service* service : std::initializer_list<grpc::Service*>{&events_, &snapshots_, &certificates_, &status_}) {
+      builder.RegisterService(service);
+    }
+    server_ = builder.BuildAndStart();
+    channel_ = grpc::CreateChannel("unix:" + socket_, grpc::InsecureChannelCredentials());
+  }
+  ~StreamsTest() override {
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+    server_->Wait();
+    std::filesystem::remove(socket_);
+  }
+
+  static std::unique_ptr<grpc::ClientContext> Context() {
+    auto context = std::make_unique<grpc::ClientContext>();
+    context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    return context;
+  }
+  void Emit(const std::string& route) {
+    v1::Event event;
+    event.set_type(v1::Event::DECISION);
+    event.mutable_request()->set_route(route);
+    hub_.PublishOne(event);
+  }
+  v1::Status GetStatus() {
+    v1::Status status;
+    auto context = Context();
+    EXPECT_TRUE(v1::StatusService::NewStub(channel_)->GetStatus(context.get(), {}, &status).ok());
+    return status;
+  }
+
+  static inline int sockets_ = 0;
+  FakeClock clock_;
+  publish::Alarms alarms_;
+  hub::Hub hub_{clock_};
+  publish::Distributor distributor_{"store-1", clock_, alarms_, [](const v1::Event&) {}};
+  publish::ExplainDesk desk_{alarms_};
+  std::atomic<bool> open_ = true;
+  Guard guard_ = [this](const grpc::CallbackServerContext&, absl::string_view method) -> absl::StatusOr<std::string> {
+    if (open_) return "uid:1";
+    return absl::PermissionDeniedError(method);
+  };
+  EventService events_{hub_, guard_};
+  SnapshotService snapshots_{distributor_, desk_, guard_};
+  CertificateService certificates_{desk_, guard_};
+  StatusService status_{{"1.2.3", "store-1", absl::FromUnixSeconds(5)}, distributor_, hub_, guard_};
+  std::string socket_;
+  std::unique_ptr<grpc::Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+TEST_F(StreamsTest, AWatcherIsToldThatItIsSubscribedAndThenSeesEvents) {
+  auto context = Context();
+  auto reader = v1::EventService::NewStub(channel_)->Watch(context.get(), {});
+  reader->WaitForInitialMetadata();
+  EXPECT_EQ(hub_.stats().watchers, 1u);
+  Emit("a");
+  Emit("b");
+  std::vector<std::string> routes;
+  v1::WatchResponse response;
+  while (routes.size() < 2 && reader->Read(&response)) {
+    for (const v1::Event& event : response.events()) routes.push_back(event.request().route());
+  }
+  EXPECT_THAT(routes, ElementsAre("a", "b"));
+  context->TryCancel();
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(StreamsTest, AWatcherResumesBehindItsCursor) {
+  for (int i = 0; i < 600; ++i) Emit(absl::StrCat(i));
+  v1::WatchRequest request;
+  request.mutable_after()->set_incarnation(hub_.incarnation());
+  request.mutable_after()->set_sequence(10);
+  auto context = Context();
+  auto reader = v1::EventService::NewStub(channel_)->Watch(context.get(), request);
+  uint64_t expected = 11;
+  v1::WatchResponse response;
+  while (expected <= 600 && reader->Read(&response)) {
+    EXPECT_LE(response.events_size(), 256);
+    for (const v1::Event& event : response.events()) EXPECT_EQ(event.cursor().sequence(), expected++);
+  }
+  EXPECT_EQ(expected, 601u);
+  context->TryCancel();
+}
+
+TEST_F(StreamsTest, ABadCursorOrFilterEndsTheStreamWithItsReason) {
+  auto stub = v1::EventService::NewStub(channel_);
+  v1::WatchRequest request;
+  request.mutable_after()->set_incarnation("other");
+  v1::WatchResponse response;
+  auto context = Context();
+  auto reader = stub->Watch(context.get(), request);
+  EXPECT_FALSE(reader->Read(&response));
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::OUT_OF_RANGE);
+
+  request.Clear();
+  request.mutable_filter()->add_certificates("x");
+  context = Context();
+  reader = stub->Watch(context.get(), request);
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(StreamsTest, AWatcherThatDoesNotReadSlowsNobodyAndIsToldWhatItMissed) {
+  hub::Hub small(clock_, {.max_events = 5'000});
+  EventService service(small, guard_);
+  const std::string path = socket_ + "2";
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials());
+  builder.RegisterService(&service);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  auto stub = v1::EventService::NewStub(grpc::CreateChannel("unix:" + path, grpc::InsecureChannelCredentials()));
+  auto context = Context();
+  auto reader = stub->Watch(context.get(), {});
+  reader->WaitForInitialMetadata();
+
+  constexpr uint64_t kEvents = 100'000;
+  v1::Event event;
+  event.set_detail(std::string(1000, 'x'));
+  std::vector<v1::Event> batch(100, event);
+  for (uint64_t i = 0; i < kEvents; i += batch.size()) small.Publish(absl::MakeSpan(batch));
+  EXPECT_EQ(small.stats().events, kEvents);
+
+  uint64_t got = 0;
+  uint64_t missed = 0;
+  v1::WatchResponse response;
+  while (got + missed < kEvents && reader->Read(&response)) {
+    for (const v1::Event& e : response.events()) {
+      if (e.type() == v1::Event::GAP) {
+        missed += e.missed();
+      } else {
+        ++got;
+        EXPECT_EQ(e.cursor().sequence(), got + missed);
+      }
+    }
+  }
+  EXPECT_GT(missed, 0u);
+  EXPECT_EQ(got + missed, kEvents);
+  context->TryCancel();
+  server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+}
+
+TEST_F(StreamsTest, ReportTakesBatchesOnceAndAcknowledgesThem) {
+  auto context = Context();
+  auto stream = v1::EventService::NewStub(channel_)->Report(context.get());
+  v1::ReportRequest request;
+  request.set_gateway("g");
+  request.set_run("r");
+  request.set_batch(1);
+  request.add_events()->set_type(v1::Event::DECISION);
+  v1::ReportResponse response;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(stream->Write(request));
+    ASSERT_TRUE(stream->Read(&response));
+    EXPECT_EQ(response.batch(), 1u);
+  }
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(hub_.stats().events, 1u);
+}
+
+TEST_F(StreamsTest, ReportWithoutANameIsRefused) {
+  auto context = Context();
+  auto stream = v1::EventService::NewStub(channel_)->Report(context.get());
+  stream->Write({});
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(StreamsTest, AGatewaySubscribesAcknowledgesAndIsSeenInTheStatus) {
+  auto set = std::make_shared<v1::ConfigSet>();
+  set->add_upstreams()->set_name("u");
+  distributor_.Publish(4, set);
+  auto context = Context();
+  auto stream = v1::SnapshotService::NewStub(channel_)->Subscribe(context.get());
+  v1::SubscribeRequest request;
+  request.mutable_hello()->set_gateway("edge-1");
+  request.mutable_hello()->set_version("9");
+  stream->Write(request);
+  v1::SubscribeResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.chunk().revision(), 4u);
+  auto promise = std::make_shared<std::promise<v1::ForceStatus>>();
+  distributor_.WaitInForce(4, absl::Seconds(20), [promise](v1::ForceStatus status) { promise->set_value(status); });
+  request.mutable_ack()->set_revision(4);
+  stream->Write(request);
+  EXPECT_EQ(promise->get_future().get().in_force(), 1u);
+
+  v1::Status status = GetStatus();
+  EXPECT_EQ(status.version(), "1.2.3");
+  EXPECT_EQ(status.revision(), 4u);
+  EXPECT_EQ(status.gateways(0).name(), "edge-1");
+  EXPECT_TRUE(status.gateways(0).connected());
+  EXPECT_EQ(status.gateways(0).acknowledged_revision(), 4u);
+
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_FALSE(GetStatus().gateways(0).connected());
+}
+
+TEST_F(StreamsTest, AGatewayThatSpeaksOutOfTurnIsSentAway) {
+  auto context = Context();
+  auto stream = v1::SnapshotService::NewStub(channel_)->Subscribe(context.get());
+  v1::SubscribeRequest request;
+  request.mutable_ack()->set_revision(4);
+  stream->Write(request);
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(StreamsTest, TheOlderStreamOfAGatewayIsAborted) {
+  auto stub = v1::SnapshotService::NewStub(channel_);
+  v1::SubscribeRequest hello;
+  hello.mutable_hello()->set_gateway("g");
+  auto old_context = Context();
+  auto old = stub->Subscribe(old_context.get());
+  distributor_.Publish(1, std::make_shared<v1::ConfigSet>());
+  v1::SubscribeResponse response;
+  old->Write(hello);
+  ASSERT_TRUE(old->Read(&response));
+  auto context = Context();
+  auto fresh = stub->Subscribe(context.get());
+  fresh->Write(hello);
+  ASSERT_TRUE(fresh->Read(&response));
+  EXPECT_FALSE(old->Read(&response));
+  EXPECT_EQ(old->Finish().error_code(), grpc::StatusCode::ABORTED);
+  context->TryCancel();
+}
+
+TEST_F(StreamsTest, ExplainGoesThroughTheGatewaysStream) {
+  auto context = Context();
+  auto stream = v1::SnapshotService::NewStub(channel_)->Subscribe(context.get());
+  v1::SubscribeRequest request;
+  request.mutable_hello()->set_gateway("g");
+  distributor_.Publish(1, std::make_shared<v1::ConfigSet>());
+  stream->Write(request);
+  v1::SubscribeResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  std::thread gateway([&] {
+    v1::SubscribeResponse order;
+    ASSERT_TRUE(stream->Read(&order));
+    v1::SubscribeRequest answer;
+    answer.mutable_explain()->set_id(order.explain().id());
+    answer.mutable_explain()->mutable_response()->mutable_certificate()->set_subject("CN=x");
+    stream->Write(answer);
+  });
+  v1::ExplainRequest question;
+  question.set_chain_pem("pem");
+  v1::ExplainResponse explained;
+  auto call = Context();
+  grpc::Status status = v1::CertificateService::NewStub(channel_)->Explain(call.get(), question, &explained);
+  gateway.join();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(explained.certificate().subject(), "CN=x");
+  EXPECT_EQ(explained.gateway(), "g");
+  context->TryCancel();
+}
+
+TEST_F(StreamsTest, ExplainFailsWhenTheGatewayGoesOrTheCallerDoes) {
+  v1::ExplainRequest question;
+  question.set_chain_pem("pem");
+  v1::ExplainResponse explained;
+  auto stub = v1::CertificateService::NewStub(channel_);
+  auto call = Context();
+  EXPECT_EQ(stub->Explain(call.get(), question, &explained).error_code(), grpc::StatusCode::UNAVAILABLE);
+
+  auto line = desk_.Add("mute", [](const v1::ExplainOrder&) {});
+  call = std::make_unique<grpc::ClientContext>();
+  call->set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
+  EXPECT_EQ(stub->Explain(call.get(), question, &explained).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST_F(StreamsTest, NoMethodRunsForACallerThatTheGuardRefuses) {
+  open_ = false;
+  auto denied = [](const grpc::Status& status) { EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED); };
+  v1::Status status;
+  v1::ExplainResponse explained;
+  auto a = Context(), b = Context(), c = Context(), d = Context(), e = Context();
+  denied(v1::StatusService::NewStub(channel_)->GetStatus(a.get(), {}, &status));
+  denied(v1::CertificateService::NewStub(channel_)->Explain(b.get(), {}, &explained));
+  denied(v1::EventService::NewStub(channel_)->Watch(c.get(), {})->Finish());
+  denied(v1::EventService::NewStub(channel_)->Report(d.get())->Finish());
+  denied(v1::SnapshotService::NewStub(channel_)->Subscribe(e.get())->Finish());
+  EXPECT_EQ(hub_.stats().watchers, 0u);
+}
+
+}  // namespace
+}  // namespace gatehouse::api

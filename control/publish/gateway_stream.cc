@@ -1,0 +1,142 @@
+#include "control/publish/gateway_stream.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "gateway/base/mutex.h"
+
+namespace gatehouse::publish {
+
+// What waits to be sent. Shared with the distributor and the desk, which may still hold it when the stream is gone.
+class GatewayStream::Lane final : public Endpoint {
+ public:
+  explicit Lane(std::function<void()> wake) : wake_(std::move(wake)) {}
+
+  void Deliver(Update update) override {
+    {
+      MutexLock lock(&mutex_);
+      update_ = std::move(update);
+      sent_ = 0;
+    }
+    Wake();
+  }
+  void Close(absl::Status why) override {
+    {
+      MutexLock lock(&mutex_);
+      closed_ = std::move(why);
+    }
+    Wake();
+  }
+  void Give(v1::ExplainOrder order) {
+    {
+      MutexLock lock(&mutex_);
+      orders_.push_back(std::move(order));
+    }
+    Wake();
+  }
+  void Detach() {
+    MutexLock lock(&wake_mutex_);
+    wake_ = nullptr;
+  }
+
+  bool Next(v1::SubscribeResponse* out) {
+    out->Clear();
+    std::shared_ptr<const Published> whole;
+    size_t from = 0;
+    {
+      MutexLock lock(&mutex_);
+      if (closed_.has_value()) return false;
+      if (!orders_.empty()) {
+        *out->mutable_explain() = std::move(orders_.front());
+        orders_.pop_front();
+        return true;
+      }
+      if (update_.to == nullptr) return false;
+      if (update_.delta != nullptr) {
+        *out->mutable_delta() = *update_.delta;
+        update_ = Update{};
+        return true;
+      }
+      whole = update_.to;
+      from = sent_;
+    }
+    // Serializing a big set takes a while: without the lock. Nobody replaces the update before it is answered.
+    const std::string& wire = whole->Wire();
+    const size_t size = std::min(kChunkBytes, wire.size() - from);
+    v1::SnapshotChunk* chunk = out->mutable_chunk();
+    chunk->set_revision(whole->revision);
+    chunk->set_incarnation(whole->incarnation);
+    chunk->set_digest(std::string(AsView(whole->digest)));
+    chunk->set_data(wire.substr(from, size));
+    chunk->set_last(from + size == wire.size());
+    MutexLock lock(&mutex_);
+    sent_ = from + size;
+    if (chunk->last()) update_ = Update{};
+    return true;
+  }
+
+  std::optional<absl::Status> closed() const {
+    MutexLock lock(&mutex_);
+    return closed_;
+  }
+
+ private:
+  void Wake() {
+    MutexLock lock(&wake_mutex_);
+    if (wake_) wake_();
+  }
+
+  mutable Mutex mutex_;
+  Update update_ ABSL_GUARDED_BY(mutex_);
+  size_t sent_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<v1::ExplainOrder> orders_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
+
+  // Held while waking, so that Detach waits for a wake that runs.
+  Mutex wake_mutex_;
+  std::function<void()> wake_ ABSL_GUARDED_BY(wake_mutex_);
+};
+
+GatewayStream::GatewayStream(Distributor& distributor, ExplainDesk& desk, std::string peer,
+                             std::function<void()> wake)
+    : distributor_(distributor), desk_(desk), peer_(std::move(peer)), lane_(std::make_shared<Lane>(std::move(wake))) {}
+
+GatewayStream::~GatewayStream() { lane_->Detach(); }
+
+absl::Status GatewayStream::Receive(v1::SubscribeRequest request) {
+  if (session_ == nullptr) {
+    if (!request.has_hello()) return absl::InvalidArgumentError("the first message must be a Hello");
+    v1::Hello& hello = *request.mutable_hello();
+    absl::StatusOr<std::unique_ptr<Session>> session =
+        distributor_.Connect(GatewayHello{hello.gateway(), hello.version(), peer_, hello.revision(), hello.digest(),
+                                          hello.incarnation()},
+                             lane_);
+    if (!session.ok()) return session.status();
+    session_ = *std::move(session);
+    line_ = desk_.Add(hello.gateway(), [lane = lane_](v1::ExplainOrder order) { lane->Give(std::move(order)); });
+    return absl::OkStatus();
+  }
+  switch (request.kind_case()) {
+    case v1::SubscribeRequest::kAck:
+      session_->Ack(request.ack().revision());
+      return absl::OkStatus();
+    case v1::SubscribeRequest::kNack:
+      session_->Nack(request.nack().revision(), request.nack().violations());
+      return absl::OkStatus();
+    case v1::SubscribeRequest::kExplain:
+      line_->Answer(std::move(*request.mutable_explain()));
+      return absl::OkStatus();
+    case v1::SubscribeRequest::kHello:
+      return absl::InvalidArgumentError("a second Hello");
+    case v1::SubscribeRequest::KIND_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError("a message of no known kind");
+}
+
+bool GatewayStream::Next(v1::SubscribeResponse* out) { return lane_->Next(out); }
+
+std::optional<absl::Status> GatewayStream::closed() const { return lane_->closed(); }
+
+}  // namespace gatehouse::publish

@@ -1,0 +1,53 @@
+// GatewayStream is SnapshotService.Subscribe without gRPC: messages of one gateway in, messages to it out.
+//
+//   kAwaitingHello --Hello--> kServing --error, replaced--> kClosed
+//
+// Out go, in this order of preference: orders to explain, then the pieces of the update under way. Nothing queues up:
+// there is one update at a time, and orders are bounded by the desk.
+//
+// Ownership:  distributor and desk outlive the stream. After the destructor `wake` is not called any more.
+// Threading:  Receive and Next each by one thread at a time; `wake` comes from any thread, also inside Receive, never
+//             inside Next; it must be quick, may call Next, and must not destroy the stream.
+// Errors:     Receive: INVALID_ARGUMENT (protocol); the stream is to be ended with it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "control/publish/distributor.h"
+#include "control/publish/explain_desk.h"
+#include "gatehouse/v1/snapshot_service.pb.h"
+
+namespace gatehouse::publish {
+
+class GatewayStream {
+ public:
+  // Octets of a set in one chunk.
+  static constexpr size_t kChunkBytes = 1024 * 1024;
+
+  GatewayStream(Distributor& distributor, ExplainDesk& desk, std::string peer, std::function<void()> wake);
+  ~GatewayStream();
+  GatewayStream(const GatewayStream&) = delete;
+  GatewayStream& operator=(const GatewayStream&) = delete;
+
+  absl::Status Receive(v1::SubscribeRequest request);
+  // Next makes the next message to send; false: nothing now, `wake` tells when.
+  bool Next(v1::SubscribeResponse* out);
+  // Set once the stream has to be ended from our side.
+  std::optional<absl::Status> closed() const;
+
+ private:
+  class Lane;
+
+  Distributor& distributor_;
+  ExplainDesk& desk_;
+  const std::string peer_;
+  const std::shared_ptr<Lane> lane_;
+  std::unique_ptr<Session> session_;  // null: kAwaitingHello
+  std::unique_ptr<ExplainDesk::Line> line_;
+};
+
+}  // namespace gatehouse::publish
