@@ -4,6 +4,7 @@
 // Errors:     none.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,14 @@ const std::string& CertificatePrincipal(const certs::Certificate& leaf, NameForm
 // (RFC 3339, UTC) and one claim for each SAN entry (dns, email, uri, ip, upn).
 std::vector<Claim> CertificateClaims(const certs::Certificate& leaf,
                                      const CertificateClaimOptions& options);
+
+// CertificateIdentity is the identity of a valid verdict: its leaf and its path (leaf first, anchor last; empty when
+// pinned). Build it once per verdict, not per request. `pinned` and `any_self_signed` are those of the verdict.
+// REQUIRES: leaf is not null.
+IdentityRef CertificateIdentity(std::shared_ptr<const certs::Certificate> leaf,
+                                std::vector<std::shared_ptr<const certs::Certificate>> path,
+                                const CertificateClaimOptions& options, bool pinned = false,
+                                bool any_self_signed = false);
 
 // BasicClaims: nameidentifier and name = the user, then the user's own; a reserved type is left out, whatever the store says.
 std::vector<Claim> BasicClaims(const credentials::User& user, absl::string_view scheme,

@@ -2,7 +2,6 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/status.h"
@@ -24,13 +23,6 @@ std::string UrlEncode(absl::string_view text) {
     }
   }
   return out;
-}
-
-std::string Pem(const certs::Certificate& certificate) {
-  const std::string base64 = absl::Base64Escape(certificate.der());
-  std::string pem = "-----BEGIN CERTIFICATE-----\n";
-  for (size_t i = 0; i < base64.size(); i += 64) absl::StrAppend(&pem, base64.substr(i, 64), "\n");
-  return pem + "-----END CERTIFICATE-----\n";
 }
 
 // RFC 4514 allows `\HH` wherever it allows `\c`. With it the value has no quote, and no backslash before one.
@@ -105,10 +97,10 @@ absl::StatusOr<std::string> XfccValue(const Part& part, const XfccFields& fields
   const certs::Certificate& leaf = *part.certificate;
   Element element;  // the order in which Envoy writes them
   if (fields.hash) element.Add("Hash", HexLower(AsView(leaf.sha256())));
-  if (fields.cert) element.AddQuoted("Cert", UrlEncode(Pem(leaf)));
+  if (fields.cert) element.AddQuoted("Cert", UrlEncode(leaf.ToPem()));
   if (fields.chain) {
-    std::string pem = Pem(leaf);
-    for (size_t i = 1; i < part.path.size(); ++i) pem += Pem(*part.path[i]);
+    std::string pem = leaf.ToPem();
+    for (size_t i = 1; i < part.path.size(); ++i) pem += part.path[i]->ToPem();
     element.AddQuoted("Chain", UrlEncode(pem));
   }
   if (fields.subject) element.AddQuoted("Subject", HexEscapedName(leaf.subject()));
