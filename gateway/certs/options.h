@@ -88,7 +88,8 @@ struct Strength {
   int min_rsa_bits = 2048;
   int min_ec_bits = 256;
   int max_rsa_bits = 8192;         // a bigger modulus only costs the verifier
-  bool allow_sha1 = false;         // for conformance tests of old certificates
+  bool allow_sha1 = false;         // these two for conformance tests with old certificates
+  bool allow_dsa = false;
 };
 
 struct SchemeOptions {

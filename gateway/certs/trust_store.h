@@ -72,12 +72,13 @@ class TrustStore {
   // By the certificate's whole content.
   bool IsAnchor(const Certificate& certificate) const;
 
-  // Anchors and intermediates whose subject is `certificate`'s issuer, in the order of the input.
+  // Anchors and intermediates whose subject may be `certificate`'s issuer (equal name hashes: compare the names), in
+  // the order of the input.
   absl::Span<const CertificateRef> AnchorsFor(const Certificate& certificate) const;
   absl::Span<const CertificateRef> IntermediatesFor(const Certificate& certificate) const;
 
  private:
-  using ByName = absl::flat_hash_map<std::string, std::vector<CertificateRef>>;
+  using ByName = absl::flat_hash_map<uint64_t, std::vector<CertificateRef>>;
   TrustStore() = default;
 
   std::string name_;
@@ -86,7 +87,7 @@ class TrustStore {
   std::vector<Pin> pins_;
   std::vector<std::string> crls_der_;
   absl::flat_hash_set<Sha256Digest, DigestHash> anchor_digests_, certificate_pins_, spki_pins_;
-  ByName anchors_by_name_, intermediates_by_name_;  // key: canonical encoding of the name
+  ByName anchors_by_name_, intermediates_by_name_;  // key: NameHash of the subject
 };
 
 }  // namespace gatehouse::certs
