@@ -3,7 +3,7 @@
 //
 // Ownership:  a Deadline belongs to its connection and leaves the wheel when destroyed.
 // Threading:  on the loop's thread only.
-// Units:      resolution 100 ms, never early; 48 bytes each.
+// Units:      resolution 100 ms, never early; 64 bytes each.
 #pragma once
 
 #include <array>
@@ -46,7 +46,8 @@ class Deadline {
   Deadline* prev_ = nullptr;
   Deadline* next_ = nullptr;
   Instant when_;             // zero: not armed
-  int64_t queued_tick_ = 0;  // the tick whose slot it is linked in; 0: not linked
+  int64_t queued_tick_ = 0;  // the tick it is linked for
+  int32_t slot_ = -1;        // -1: not linked
 };
 
 class DeadlineWheel {
@@ -64,12 +65,13 @@ class DeadlineWheel {
  private:
   friend class Deadline;
   static constexpr int64_t kSlots = 512;
-  void Link(Deadline* d);
+  void Link(Deadline* d, int64_t tick);
+  void LinkInto(Deadline* d, int32_t slot);
 
   std::unique_ptr<Timer> timer_;
   int64_t tick_;  // the last tick that was visited
   size_t linked_ = 0;
-  std::array<Deadline*, kSlots> slots_{};
+  std::array<Deadline*, kSlots + 1> slots_{};  // the last one: being visited
 };
 
 }  // namespace gatehouse::loop

@@ -67,7 +67,6 @@ class Loop {
   template <typename T>
   void DeferDelete(std::unique_ptr<T> object) {
     doomed_.push_back(std::shared_ptr<void>(std::move(object)));
-    Wake();
   }
 
   DeadlineWheel& deadlines() { return *deadlines_; }
@@ -79,7 +78,6 @@ class Loop {
   static void OnCheck(struct ev_loop*, ev_check* w, int);
   void Drain();
   void EndTurn();
-  void Wake();
 
   struct ev_loop* const ev_;
   Instant now_;
@@ -89,6 +87,7 @@ class Loop {
   ev_idle idle_;  // active while work is left for another turn: keeps poll from blocking
   std::unique_ptr<DeadlineWheel> deadlines_;
   std::vector<Flushable*> dirty_;
+  std::vector<Flushable*> flushing_;
   std::vector<std::shared_ptr<void>> doomed_;
 
   Mutex mutex_;
