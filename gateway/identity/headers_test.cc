@@ -182,7 +182,7 @@ TEST(InjectorTest, RefusesWhatItCannotCarryUnchanged) {
                                    std::string("\x7f"), std::string("a\0b", 3)}) {
     Injected out = Inject(Claims({{"X-Role", "role"}}), User({{"role", value}}));
     EXPECT_EQ(out.status.code(), absl::StatusCode::kFailedPrecondition) << absl::CHexEscape(value);
-    EXPECT_THAT(out.status.message(), StartsWith("x-role: "));
+    EXPECT_THAT(std::string(out.status.message()), StartsWith("x-role: "));
     EXPECT_THAT(out.fields, IsEmpty());
   }
 }
