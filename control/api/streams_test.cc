@@ -5,6 +5,8 @@
 #include <future>
 #include <thread>
 
+#include <grpc/grpc.h>
+
 #include "absl/strings/str_cat.h"
 #include "control/api/certificate_service.h"
 #include "control/api/event_service.h"
@@ -20,6 +22,9 @@ using ::testing::ElementsAre;
 
 class StreamsTest : public ::testing::Test {
  protected:
+  // Held to the end: gRPC 1.51 may wait ten seconds for its poller when its last user goes.
+  static void SetUpTestSuite() { grpc_init(); }
+
   StreamsTest() {
     socket_ = absl::StrCat(::testing::TempDir(), "/gh-", getpid(), "-", ++sockets_, ".sock");
     grpc::ServerBuilder builder;

@@ -50,6 +50,7 @@ struct Distributor::Gateway {
   std::shared_ptr<Endpoint> endpoint;  // null: not connected
   std::string version;
   std::string peer;
+  bool exclusive = false;
   absl::Time since;
 
   uint64_t acknowledged = 0;  // in force there, of this store's incarnation
@@ -301,6 +302,10 @@ absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello
       it = core.gateways.emplace(hello.name, Gateway{}).first;
     }
     Gateway& gateway = it->second;
+    if (gateway.session != 0 && gateway.exclusive) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("hello.gateway: ", hello.name, " is the gateway embedded in the control plane; choose a name"));
+    }
     if (gateway.session != 0) {
       core.sessions.erase(gateway.session);
       step.closings.emplace_back(gateway.endpoint,
@@ -316,6 +321,7 @@ absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello
     gateway.endpoint = std::move(endpoint);
     gateway.version = Cut(hello.version);
     gateway.peer = hello.peer;
+    gateway.exclusive = hello.exclusive;
     gateway.since = core.clock.Now();
     if (hello.incarnation == core.incarnation) {
       gateway.acknowledged = hello.revision;

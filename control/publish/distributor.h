@@ -9,7 +9,7 @@
 // Ownership:  sessions must be destroyed before the distributor; endpoints are shared with their sessions.
 // Threading:  thread-safe. Endpoints, `notify` and completions are called without a lock; completions on the alarm
 //             thread.
-// Errors:     Connect: INVALID_ARGUMENT (name), RESOURCE_EXHAUSTED.
+// Errors:     Connect: INVALID_ARGUMENT (name), ALREADY_EXISTS (name is taken exclusively), RESOURCE_EXHAUSTED.
 #pragma once
 
 #include <chrono>

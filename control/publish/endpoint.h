@@ -55,6 +55,8 @@ struct GatewayHello {
   uint64_t revision = 0;
   std::string digest;
   std::string incarnation;
+  // While it is connected, nobody else may take its name (the gateway in our own process).
+  bool exclusive = false;
 };
 
 }  // namespace gatehouse::publish

@@ -1,0 +1,124 @@
+#include "control/publish/local_gateway.h"
+
+#include <utility>
+
+#include "gateway/base/mutex.h"
+
+namespace gatehouse::publish {
+namespace {
+
+constexpr size_t kMaxQueued = ExplainDesk::kMaxOrders + 2;
+
+}  // namespace
+
+// Shared with completions that may come when the gateway is gone.
+class LocalGateway::Lane final : public Endpoint, public std::enable_shared_from_this<Lane> {
+ public:
+  Lane(Take take, Explain explain)
+      : take_(std::move(take)),
+        explain_(std::move(explain)),
+        updates_(std::make_unique<Executor>(1, 2)),
+        questions_(std::make_unique<Executor>(1, kMaxQueued)) {}
+
+  absl::Status Join(Distributor& distributor, GatewayHello hello) {
+    // Held, so that the answer to the first update waits for the session.
+    MutexLock lock(&mutex_);
+    absl::StatusOr<std::unique_ptr<Session>> session = distributor.Connect(std::move(hello), shared_from_this());
+    if (session.ok()) session_ = *std::move(session);
+    return session.status();
+  }
+  void SetLine(ExplainDesk::Line* line) {
+    MutexLock lock(&mutex_);
+    line_ = line;
+  }
+  void Leave() {
+    std::unique_ptr<Executor> updates;
+    std::unique_ptr<Executor> questions;
+    {
+      MutexLock lock(&work_mutex_);
+      updates.swap(updates_);
+      questions.swap(questions_);
+    }
+    updates.reset();
+    questions.reset();
+    std::unique_ptr<Session> session;  // ends after the lock
+    MutexLock lock(&mutex_);
+    session.swap(session_);
+    line_ = nullptr;
+  }
+
+  // There is one update at a time: the queue cannot be full.
+  void Deliver(Update update) override {
+    MutexLock lock(&work_mutex_);
+    if (updates_ == nullptr) return;
+    updates_->Submit([self = shared_from_this(), to = std::move(update.to)]() mutable {
+      const uint64_t revision = to->revision;
+      self->take_(std::move(to), [self, revision](const std::vector<v1::Violation>& violations) {
+        self->Answer(revision, violations);
+      });
+    });
+  }
+  void Close(absl::Status) override {}
+
+  void Give(v1::ExplainOrder order) {
+    MutexLock work(&work_mutex_);
+    if (questions_ == nullptr) return;
+    questions_->Submit([self = shared_from_this(), order = std::move(order)] {
+      v1::ExplainAnswer answer;
+      answer.set_id(order.id());
+      absl::StatusOr<v1::ExplainResponse> response = self->explain_(order.request());
+      if (response.ok()) {
+        *answer.mutable_response() = *std::move(response);
+      } else {
+        answer.set_code(static_cast<int>(response.status().code()));
+        answer.set_error(std::string(response.status().message()));
+      }
+      MutexLock lock(&self->mutex_);
+      if (self->line_ != nullptr) self->line_->Answer(std::move(answer));
+    });
+  }
+
+ private:
+  void Answer(uint64_t revision, const std::vector<v1::Violation>& violations) {
+    MutexLock lock(&mutex_);
+    if (session_ == nullptr) return;
+    if (violations.empty()) {
+      session_->Ack(revision);
+    } else {
+      session_->Nack(revision, {violations.begin(), violations.end()});
+    }
+  }
+
+  const Take take_;
+  const Explain explain_;
+
+  Mutex mutex_;
+  std::unique_ptr<Session> session_ ABSL_GUARDED_BY(mutex_);
+  ExplainDesk::Line* line_ ABSL_GUARDED_BY(mutex_) = nullptr;
+
+  Mutex work_mutex_;
+  std::unique_ptr<Executor> updates_ ABSL_GUARDED_BY(work_mutex_);  // null: left
+  std::unique_ptr<Executor> questions_ ABSL_GUARDED_BY(work_mutex_);
+};
+
+absl::StatusOr<std::unique_ptr<LocalGateway>> LocalGateway::Connect(Distributor& distributor, ExplainDesk& desk,
+                                                                    std::string name, std::string version, Take take,
+                                                                    Explain explain) {
+  auto lane = std::make_shared<Lane>(std::move(take), std::move(explain));
+  GatewayHello hello;
+  hello.name = name;
+  hello.version = std::move(version);
+  hello.peer = "embedded";
+  hello.exclusive = true;
+  absl::Status joined = lane->Join(distributor, std::move(hello));
+  if (!joined.ok()) return joined;
+  std::unique_ptr<LocalGateway> gateway(new LocalGateway());
+  gateway->lane_ = lane;
+  gateway->line_ = desk.Add(std::move(name), [lane](v1::ExplainOrder order) { lane->Give(std::move(order)); });
+  lane->SetLine(gateway->line_.get());
+  return gateway;
+}
+
+LocalGateway::~LocalGateway() { lane_->Leave(); }
+
+}  // namespace gatehouse::publish
