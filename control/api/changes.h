@@ -1,0 +1,81 @@
+// Changes is the one writer of the configuration: load -> edit -> keep absent secrets -> validate -> commit -> publish.
+//
+// Ownership:  store and publisher outlive this.
+// Threading:  thread-safe; Write blocks on the store and on other writers: never on a gRPC thread.
+// Errors:     INVALID_ARGUMENT (with every violation), ABORTED (revision, etag), NOT_FOUND, ALREADY_EXISTS, the store's.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "control/api/publisher.h"
+#include "control/store/store.h"
+#include "control/validate/validate.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/mutex.h"
+
+namespace gatehouse::api {
+
+// Draft is a configuration in the making; it starts as what is stored.
+class Draft {
+ public:
+  explicit Draft(store::StateRef base) : base_(std::move(base)), resources_(base_->resources) {}
+
+  // The resource as the draft has it, secrets and all; null when there is none.
+  const v1::Resource* Find(const store::ResourceKey& key) const;
+  // Put adds or replaces. Secrets that `resource` leaves out are taken from the one it replaces; its etag is dropped.
+  void Put(v1::Resource resource);
+  void Remove(const store::ResourceKey& key) { resources_.erase(key); }
+  void Clear() { resources_.clear(); }
+
+  const store::State& base() const { return *base_; }
+  const std::map<store::ResourceKey, std::shared_ptr<const v1::Resource>>& resources() const { return resources_; }
+
+ private:
+  const store::StateRef base_;
+  std::map<store::ResourceKey, std::shared_ptr<const v1::Resource>> resources_;
+};
+
+struct WriteOptions {
+  std::string actor;
+  std::string message;
+  uint64_t expected_revision = 0;  // 0: any
+  bool dry_run = false;
+};
+
+struct Outcome {
+  uint64_t revision = 0;  // current now; dry run: what was compared with
+  std::vector<v1::Change> changes;
+  std::vector<v1::Violation> warnings;
+  store::StateRef state;  // after the change
+};
+
+class Changes {
+ public:
+  Changes(store::Store& store, validate::Validator validator, Publisher& publisher, const Clock& clock)
+      : store_(store), validator_(std::move(validator)), publisher_(publisher), clock_(clock) {}
+
+  // Start loads the head and publishes it. Call once, before anything else.
+  absl::Status Start();
+  // What is stored now, secrets and all.
+  store::StateRef Current() const;
+  // Write runs `edit` on a draft and makes a revision of it, if it differs. Nothing changes on an error.
+  absl::StatusOr<Outcome> Write(const WriteOptions& options, const std::function<absl::Status(Draft&)>& edit);
+  Publisher& publisher() { return publisher_; }
+  store::Store& store() { return store_; }
+
+ private:
+  store::Store& store_;
+  const validate::Validator validator_;
+  Publisher& publisher_;
+  const Clock& clock_;
+  Mutex writing_;  // one writer at a time; taken before mutex_
+  mutable Mutex mutex_;
+  store::StateRef current_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace gatehouse::api

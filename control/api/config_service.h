@@ -1,0 +1,53 @@
+// ConfigService over gRPC: decodes, asks the guard, and lets an executor do what blocks.
+//
+// Ownership:  changes and executor outlive the service; the executor is destroyed after the server was shut down.
+// Threading:  thread-safe.
+#pragma once
+
+#include <functional>
+
+#include "control/api/changes.h"
+#include "control/api/guard.h"
+#include "gateway/base/executor.h"
+#include "gatehouse/v1/config_service.grpc.pb.h"
+#include "gatehouse/v1/event.pb.h"
+
+namespace gatehouse::api {
+
+class ConfigService final : public v1::ConfigService::CallbackService {
+ public:
+  // Hears of every write and of every refused one (type AUDIT). Must be quick.
+  using Audit = std::function<void(v1::Event)>;
+  // Octets of all messages of one Apply together.
+  static constexpr size_t kMaxApplyBytes = size_t{256} * 1024 * 1024;
+
+  ConfigService(Changes& changes, Executor& executor, Guard guard, Audit audit)
+      : changes_(changes), executor_(executor), guard_(std::move(guard)), audit_(std::move(audit)) {}
+
+  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetRequest* request,
+                                v1::Resource* response) override;
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const v1::ListRequest* request,
+                                 v1::ListResponse* response) override;
+  grpc::ServerUnaryReactor* Create(grpc::CallbackServerContext* context, const v1::CreateRequest* request,
+                                   v1::ChangeResponse* response) override;
+  grpc::ServerUnaryReactor* Update(grpc::CallbackServerContext* context, const v1::UpdateRequest* request,
+                                   v1::ChangeResponse* response) override;
+  grpc::ServerUnaryReactor* Delete(grpc::CallbackServerContext* context, const v1::DeleteRequest* request,
+                                   v1::ChangeResponse* response) override;
+  grpc::ServerReadReactor<v1::ApplyRequest>* Apply(grpc::CallbackServerContext* context,
+                                                   v1::ApplyResponse* response) override;
+  grpc::ServerUnaryReactor* SetUser(grpc::CallbackServerContext* context, const v1::SetUserRequest* request,
+                                    v1::ChangeResponse* response) override;
+  grpc::ServerUnaryReactor* DeleteUser(grpc::CallbackServerContext* context, const v1::DeleteUserRequest* request,
+                                       v1::ChangeResponse* response) override;
+  grpc::ServerUnaryReactor* History(grpc::CallbackServerContext* context, const v1::HistoryRequest* request,
+                                    v1::HistoryResponse* response) override;
+
+ private:
+  Changes& changes_;
+  Executor& executor_;
+  const Guard guard_;
+  const Audit audit_;
+};
+
+}  // namespace gatehouse::api

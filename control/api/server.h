@@ -1,0 +1,71 @@
+// ControlServer is the control plane's gRPC server: its listeners, limits, health and reflection.
+//
+//   ControlServerOptions options{.socket = "/run/gatehouse/control.sock"};
+//   GH_ASSIGN_OR_RETURN(auto rules, ControlServer::Prepare(options));     // -> rules.guard for the services
+//   GH_ASSIGN_OR_RETURN(auto server, ControlServer::Start(options, rules, {&config, &events, ...}));
+//
+// Ownership:  services outlive the server.
+// Threading:  thread-safe after Start.
+// Errors:     INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND naming the option, address or file.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "control/api/caller.h"
+#include "control/api/listen.h"
+
+namespace gatehouse::api {
+
+struct ControlServerOptions {
+  // Unix socket; empty: none.
+  std::string socket;
+  // TCP with mutual TLS, "0.0.0.0:7443"; port 0 picks one. Empty: none. Needs all of the following four.
+  std::string listen;
+  std::string tls_certificate_file;  // chain, PEM
+  std::string tls_key_file;          // PEM
+  std::string client_ca_file;        // PEM
+  std::vector<AllowedName> allowed_names;
+  // TCP without TLS, for development: loopback addresses only. Empty: none.
+  std::string insecure_loopback;
+  // A user store of 100,000 users is one message.
+  int max_receive_bytes = 32 * 1024 * 1024;
+  // For all calls together.
+  size_t max_memory_bytes = size_t{512} * 1024 * 1024;
+};
+
+class ControlServer {
+ public:
+  struct Access {
+    Guard guard;
+    std::shared_ptr<PeerCredentials> credentials;
+  };
+  // Checks what can be checked before anything is opened, and makes the guard that the services need.
+  static absl::StatusOr<Access> Prepare(const ControlServerOptions& options);
+  static absl::StatusOr<std::unique_ptr<ControlServer>> Start(const ControlServerOptions& options, Access access,
+                                                              const std::vector<grpc::Service*>& services);
+  ~ControlServer();
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+  // Shutdown stops accepting, lets calls end until `grace` has passed, then cancels them. Idempotent.
+  void Shutdown(absl::Duration grace);
+
+  // "unix:/path", "127.0.0.1:41234": what clients connect to, with the ports that were picked.
+  const std::vector<std::string>& addresses() const { return addresses_; }
+
+ private:
+  ControlServer() = default;
+
+  std::unique_ptr<UnixListener> unix_;
+  std::unique_ptr<grpc::Server> server_;
+  std::vector<std::string> addresses_;
+  bool stopped_ = false;
+};
+
+}  // namespace gatehouse::api

@@ -1,0 +1,30 @@
+// MemoryStore is a Store that a restart empties: for tests and trials.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "control/store/store.h"
+#include "gateway/base/mutex.h"
+
+namespace gatehouse::store {
+
+class MemoryStore final : public Store {
+ public:
+  MemoryStore();
+  const std::string& incarnation() const override { return incarnation_; }
+  absl::StatusOr<uint64_t> Head() override;
+  absl::StatusOr<StateRef> Load(uint64_t revision) override;
+  absl::StatusOr<uint64_t> Commit(const Transaction& transaction) override;
+  absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) override;
+
+ private:
+  const std::string incarnation_;
+  Mutex mutex_;
+  std::vector<StateRef> states_ ABSL_GUARDED_BY(mutex_);      // by revision
+  std::vector<v1::Revision> history_ ABSL_GUARDED_BY(mutex_);  // by revision - 1
+  std::map<std::string, uint64_t> requests_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace gatehouse::store

@@ -1,0 +1,69 @@
+// Store keeps the configuration: linear revisions, each with who, when and what, none of them ever changed.
+//
+//   0 (empty) -> 1 -> 2 -> ... -> head            Commit makes head + 1 from the revision that the caller expected
+//
+// Ownership:  a State is shared and immutable.
+// Threading:  thread-safe; calls block on a disk: never on a loop or a gRPC thread.
+// Units:      wall-clock times.
+// Errors:     ABORTED (another revision is the head), NOT_FOUND (revision), RESOURCE_EXHAUSTED (disk full),
+//             FAILED_PRECONDITION (read-only, locked, key), DATA_LOSS (not a database, damaged), UNAVAILABLE (I/O).
+//             After an error the old revision stands.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "gateway/config/build_set.h"
+#include "gatehouse/v1/config_service.pb.h"
+
+namespace gatehouse::store {
+
+using config::ResourceKey;
+
+// The whole configuration at one revision, secrets and all.
+struct State {
+  uint64_t revision = 0;
+  std::map<ResourceKey, std::shared_ptr<const v1::Resource>> resources;
+};
+using StateRef = std::shared_ptr<const State>;
+
+struct Transaction {
+  uint64_t expected_revision = 0;  // the head that this was made from
+  std::vector<std::shared_ptr<const v1::Resource>> upserts;
+  std::vector<ResourceKey> deletions;
+  absl::Time time;
+  std::string actor;
+  std::string message;
+  std::string request_id;           // empty: none; a second commit with the same one returns the first's revision
+  std::vector<v1::Change> changes;  // for the history; no secrets
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+  // Random, made with the store: revisions of different incarnations do not compare.
+  virtual const std::string& incarnation() const = 0;
+  virtual absl::StatusOr<uint64_t> Head() = 0;
+  // Load returns the state at `revision`, 0 for the head.
+  virtual absl::StatusOr<StateRef> Load(uint64_t revision) = 0;
+  // Commit returns the new head, durable.
+  virtual absl::StatusOr<uint64_t> Commit(const Transaction& transaction) = 0;
+  // History returns at most `limit` revisions below `before` (0: from the head), newest first.
+  virtual absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) = 0;
+};
+
+// Kind and name of a resource; {0, ""} when it holds none.
+ResourceKey KeyOf(const v1::Resource& resource);
+// The resource of a set's element, and the set of a state.
+v1::ConfigSet SetOf(const State& state);
+std::vector<v1::Resource> ResourcesOf(const v1::ConfigSet& set);
+void AddTo(const v1::Resource& resource, v1::ConfigSet* set);
+
+}  // namespace gatehouse::store
