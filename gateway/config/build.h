@@ -1,0 +1,46 @@
+// Build compiles a ConfigSet into a Snapshot, or says everything that is wrong with it at once. The control plane runs
+// it before it commits, the gateway before it obeys: nothing is published that a gateway would refuse.
+//
+// Ownership:  the set is only read; the snapshot is shared.
+// Threading:  pure; any thread. `previous` must stay alive during the call only.
+// Units:      one trust store changed among 100,000 routes costs a comparison of digests, not a rebuild.
+// Errors:     violations, each with its path, e.g. `routes["orders"].require.any_of[1]`; no message contains a secret.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "gateway/config/snapshot.h"
+#include "gatehouse/v1/config_set.pb.h"
+
+namespace gatehouse::config {
+
+struct Violation {
+  std::string path;
+  std::string message;
+  friend bool operator==(const Violation&, const Violation&) = default;
+};
+
+struct BuildOptions {
+  uint64_t revision = 0;
+  std::string incarnation;
+  // Unchanged parts are shared with it, and warnings that compare ("opens 3 any_scheme routes") need it. May be null.
+  const Snapshot* previous = nullptr;
+  // For warnings about what expires soon; nothing is refused by the clock. InfinitePast: no such warnings.
+  absl::Time now = absl::InfinitePast();
+};
+
+struct BuildResult {
+  std::shared_ptr<const Snapshot> snapshot;  // null if and only if there are violations
+  std::vector<Violation> violations;
+  std::vector<Violation> warnings;
+
+  bool ok() const { return snapshot != nullptr; }
+};
+
+BuildResult Build(const v1::ConfigSet& set, const BuildOptions& options = {});
+
+}  // namespace gatehouse::config
