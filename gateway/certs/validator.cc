@@ -1,0 +1,262 @@
+#include "gateway/certs/validator.h"
+
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/certs/path.h"
+#include "gateway/certs/requirements.h"
+
+namespace gatehouse::certs {
+namespace {
+
+constexpr size_t kMaxSignatures = 48;  // verified for one judgement, over all candidates
+constexpr absl::Duration kMaxRefusalAge = absl::Seconds(30);
+
+enum class Step : uint8_t { kForm, kType, kPath, kValidity, kUse, kRequire, kRevocation, kDone };
+
+const char* StepName(Step step) {
+  static constexpr const char* kNames[] = {"form", "type", "path", "validity", "use", "require", "revocation", ""};
+  return kNames[static_cast<int>(step)];
+}
+
+// How far a failure got: the step, and within the path step how much of the path held.
+int Progress(Step step, Reason reason) {
+  int within = 0;
+  if (step == Step::kPath) {
+    switch (reason) {
+      case Reason::kUnknownIssuer:
+        within = 0;
+        break;
+      case Reason::kBadSignature:
+        within = 1;
+        break;
+      case Reason::kMalformedCertificate:
+        within = 2;
+        break;
+      case Reason::kWeakKeyOrSignature:
+        within = 3;
+        break;
+      default:
+        within = 4;
+        break;
+    }
+  }
+  return static_cast<int>(step) * 8 + within;
+}
+
+class Judgement {
+ public:
+  Judgement(const CertificateRef& leaf, const SchemeOptions& options, absl::Time now, Trace* trace)
+      : options_(options),
+        // Bounds of a validity period are whole seconds, both inclusive.
+        now_(absl::FromUnixSeconds(absl::ToUnixSeconds(now))),
+        trace_(trace) {
+    verdict_.leaf = leaf;
+  }
+
+  Verdict Run(absl::Span<const CertificateRef> presented) {
+    const CertificateRef& leaf = verdict_.leaf;
+    const TrustStore* store = options_.trust_store.get();
+    if (!Record(Step::kForm, Form(leaf))) return Refused(presented);
+    if (!Record(Step::kType, Type(leaf))) return Refused(presented);
+
+    if (store != nullptr && store->IsPinned(*leaf)) {
+      verdict_.pinned = true;
+      Note(Step::kPath, leaf, "pinned: no path is needed");
+      return Alone(leaf) ? Accepted({leaf}, {}) : Refused(presented);
+    }
+    if (leaf->self_signed()) {
+      if (options_.self_signed_trust != SelfSignedTrust::kAny) {
+        Record(Step::kPath, NotPinned(leaf, store));
+        return Refused(presented);
+      }
+      verdict_.any_self_signed = true;
+      Note(Step::kPath, leaf, "self_signed_trust ANY: any self-signed certificate is accepted");
+      return Alone(leaf) ? Accepted({leaf}, {}) : Refused(presented);
+    }
+    if (store == nullptr) {
+      Record(Step::kPath, {Reason::kUnknownIssuer, leaf, "the scheme has no trust store"});
+      return Refused(presented);
+    }
+    if (store->IsAnchor(*leaf)) {
+      Record(Step::kPath, NotPinned(leaf, store));
+      return Refused(presented);
+    }
+    return Chained(presented, *store);
+  }
+
+ private:
+  // Appends to the trace; remembers the failure that got furthest. Returns whether the step passed.
+  bool Record(Step step, Finding finding) {
+    if (trace_ != nullptr) {
+      const CertificateRef& about = finding.certificate != nullptr ? finding.certificate : verdict_.leaf;
+      trace_->steps.push_back(
+          {candidate_, StepName(step), finding.ok(), finding.reason, about->subject(), finding.detail});
+    }
+    if (finding.ok()) return true;
+    const int progress = Progress(step, finding.reason);
+    if (progress > furthest_) {
+      furthest_ = progress;
+      verdict_.reason = finding.reason;
+    }
+    return false;
+  }
+  void Note(Step step, const CertificateRef& about, absl::string_view detail) {
+    Record(step, {Reason::kNone, about, std::string(detail)});
+  }
+
+  static Finding Form(const CertificateRef& leaf) {
+    if (leaf->defect().empty()) return {Reason::kNone, leaf, ""};
+    return {Reason::kMalformedCertificate, leaf, leaf->defect()};
+  }
+
+  Finding Type(const CertificateRef& leaf) const {
+    const char* type = leaf->self_signed() ? "self-signed" : "chained";
+    const bool allowed = options_.allowed_certificate_types == CertificateTypes::kAll ||
+                         (options_.allowed_certificate_types == CertificateTypes::kSelfSigned) ==
+                             leaf->self_signed();
+    return {allowed ? Reason::kNone : Reason::kTypeNotAllowed, leaf,
+            allowed ? type : absl::StrCat(type, ", which the scheme does not allow")};
+  }
+
+  static Finding NotPinned(const CertificateRef& leaf, const TrustStore* store) {
+    const bool anchor = store != nullptr && store->IsAnchor(*leaf);
+    return {Reason::kNotPinned, leaf,
+            anchor ? "is an anchor, which issues and is accepted itself only when also pinned"
+                   : "self-signed and not pinned"};
+  }
+
+  Finding Validity(const Path& path) const {
+    if (!options_.validate_validity_period) return {Reason::kNone, nullptr, "not checked"};
+    for (const CertificateRef& c : path) {
+      if (now_ + options_.clock_skew < c->not_before()) {
+        return {Reason::kNotYetValid, c, absl::StrCat("valid from ", absl::FormatTime(c->not_before(), absl::UTCTimeZone()))};
+      }
+      if (now_ - options_.clock_skew > c->not_after()) {
+        return {Reason::kExpired, c, absl::StrCat("expired at ", absl::FormatTime(c->not_after(), absl::UTCTimeZone()))};
+      }
+    }
+    return {};
+  }
+
+  Finding Use(const Path& path) const {
+    if (!options_.validate_certificate_use) return {Reason::kNone, nullptr, "not checked"};
+    for (size_t i = 0; i < path.size(); ++i) {
+      const CertificateRef& c = path[i];
+      const uint32_t extended = X509_get_extended_key_usage(c->x509());
+      const bool absent = extended == UINT32_MAX;
+      if (i == 0) {
+        if (absent && !options_.allow_absent_extended_key_usage) {
+          return {Reason::kWrongUse, c, "no extended key usage; clientAuth is required"};
+        }
+        // anyExtendedKeyUsage alone does not do for a leaf.
+        if (!absent && (extended & XKU_SSL_CLIENT) == 0) {
+          return {Reason::kWrongUse, c, "extended key usage does not contain clientAuth"};
+        }
+        const uint32_t usage = X509_get_key_usage(c->x509());
+        if (usage != UINT32_MAX && (usage & KU_DIGITAL_SIGNATURE) == 0) {
+          return {Reason::kWrongUse, c, "key usage does not allow digitalSignature"};
+        }
+      } else if (!absent && (extended & (XKU_SSL_CLIENT | XKU_ANYEKU)) == 0) {
+        return {Reason::kWrongUse, c, "the authority's extended key usage does not allow clientAuth"};
+      }
+    }
+    return {};
+  }
+
+  Finding Require(const CertificateRef& leaf) const {
+    std::string unmet = UnmetRequirement(*leaf, options_.require);
+    return {unmet.empty() ? Reason::kNone : Reason::kRequirementNotMet, leaf, std::move(unmet)};
+  }
+
+  bool AfterPath(const Path& path) {
+    return Record(Step::kValidity, Validity(path)) && Record(Step::kUse, Use(path)) &&
+           Record(Step::kRequire, Require(path.front()));
+  }
+
+  // A certificate that is accepted without a path.
+  bool Alone(const CertificateRef& leaf) {
+    if (Finding key = CheckKey(leaf, options_.strength); !key.ok()) return Record(Step::kPath, std::move(key));
+    return AfterPath({leaf});
+  }
+
+  Verdict Chained(absl::Span<const CertificateRef> presented, const TrustStore& store) {
+    const std::vector<Path> candidates = CandidatePaths(verdict_.leaf, presented.subspan(1), store);
+    if (candidates.empty()) {
+      Record(Step::kPath, {Reason::kUnknownIssuer, verdict_.leaf,
+                           absl::StrCat("no path from issuer \"", verdict_.leaf->issuer(), "\" to an anchor")});
+    }
+    size_t signatures = 0;
+    for (const Path& path : candidates) {
+      signatures += path.size() - 1;
+      if (candidate_ > 0 && signatures > kMaxSignatures) break;
+      Finding finding = VerifyPath(path, options_.strength);
+      if (finding.ok()) {
+        finding.detail = absl::StrCat(path.size(), " certificates, anchor \"", path.back()->subject(), "\"");
+      }
+      if (Record(Step::kPath, std::move(finding)) && AfterPath(path)) {
+        if (options_.revocation.mode == RevocationMode::kNoCheck) return Accepted(path, path);
+        Record(Step::kRevocation, {Reason::kRevocationUnknown, verdict_.leaf, "no source of revocation is at hand"});
+        verdict_.outcome = Outcome::kIndeterminate;
+      }
+      ++candidate_;
+    }
+    return Refused(presented);
+  }
+
+  Verdict Accepted(const Path& judged, Path path) {
+    verdict_.outcome = Outcome::kValid;
+    verdict_.reason = Reason::kNone;
+    verdict_.path = std::move(path);
+    verdict_.fresh_until = now_ + options_.verdict_ttl;
+    if (options_.validate_validity_period) {
+      for (const CertificateRef& c : judged) {
+        verdict_.fresh_until = std::min(verdict_.fresh_until, c->not_after() + options_.clock_skew);
+      }
+    }
+    return std::move(verdict_);
+  }
+
+  Verdict Refused(absl::Span<const CertificateRef> presented) {
+    verdict_.pinned = false;
+    verdict_.any_self_signed = false;
+    verdict_.fresh_until = now_ + std::min(options_.verdict_ttl, kMaxRefusalAge);
+    for (const CertificateRef& c : presented) {
+      const absl::Time begins = c->not_before() - options_.clock_skew;
+      if (begins > now_) verdict_.fresh_until = std::min(verdict_.fresh_until, begins);
+    }
+    if (verdict_.outcome == Outcome::kIndeterminate) verdict_.fresh_until = now_;
+    return std::move(verdict_);
+  }
+
+  const SchemeOptions& options_;
+  const absl::Time now_;
+  Trace* const trace_;
+  Verdict verdict_;
+  uint32_t candidate_ = 0;
+  int furthest_ = -1;
+};
+
+}  // namespace
+
+Verdict Judge(absl::Span<const CertificateRef> presented, const SchemeOptions& options, absl::Time now,
+              Trace* trace) {
+  if (presented.empty() || presented.size() > kMaxPresented) {
+    Verdict verdict;
+    verdict.reason = presented.empty() ? Reason::kNoCertificate : Reason::kLimitExceeded;
+    verdict.fresh_until = now + std::min(options.verdict_ttl, kMaxRefusalAge);
+    if (!presented.empty()) verdict.leaf = presented.front();
+    if (trace != nullptr) {
+      trace->steps.push_back({0, "form", false, verdict.reason, "",
+                              absl::StrCat(presented.size(), " certificates presented, 1 to ", kMaxPresented)});
+    }
+    return verdict;
+  }
+  return Judgement(presented.front(), options, now, trace).Run(presented);
+}
+
+}  // namespace gatehouse::certs
