@@ -1,0 +1,602 @@
+#include "gateway/http/http2_codec.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/base/internal/raw_logging.h"
+#include "absl/strings/str_cat.h"
+
+namespace gatehouse::http {
+namespace {
+
+absl::string_view Of(nghttp2_vec v) { return absl::string_view(reinterpret_cast<const char*>(v.base), v.len); }
+
+nghttp2_nv Nv(absl::string_view name, absl::string_view value, uint8_t flags = NGHTTP2_NV_FLAG_NONE) {
+  // nghttp2 reads and copies; its struct just lacks const.
+  return nghttp2_nv{reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+                    reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), flags};
+}
+
+}  // namespace
+
+// What nghttp2 calls. The session's user data is the codec, a stream's is its Http2Stream.
+struct Http2Callbacks {
+  static Http2Codec* Codec(void* user) { return static_cast<Http2Codec*>(user); }
+
+  static int BeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    Http2Codec* c = Codec(user);
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      auto* s = new Http2Stream();
+      s->id = frame->hd.stream_id;
+      s->head = std::make_unique<RequestHead>();
+      s->head->fields().Reserve(512, 16);
+      nghttp2_session_set_stream_user_data(session, s->id, s);
+      c->Link(s);
+      ++c->building_;
+      return 0;
+    }
+    if (Http2Stream* s = c->Find(frame->hd.stream_id)) {
+      s->trailers = true;
+      s->header_bytes = 0;
+      if (s->head == nullptr) s->head = std::make_unique<RequestHead>();
+      s->head->Clear();
+      ++c->building_;
+    }
+    return 0;
+  }
+
+  static int Header(nghttp2_session*, const nghttp2_frame* frame, nghttp2_rcbuf* name_buf, nghttp2_rcbuf* value_buf,
+                    uint8_t, void* user) {
+    Http2Codec* c = Codec(user);
+    Http2Stream* s = c->Find(frame->hd.stream_id);
+    if (s == nullptr || s->head == nullptr) return 0;
+    absl::string_view name = Of(nghttp2_rcbuf_get_buf(name_buf));
+    absl::string_view value = Of(nghttp2_rcbuf_get_buf(value_buf));
+    FieldList& fields = s->head->fields();
+    s->header_bytes += name.size() + value.size() + 32;
+    if (s->header_bytes > c->limits_.header_bytes || fields.size() >= c->limits_.header_count) {
+      s->too_large = true;
+      // Some more is decoded to keep the compression state; far more is an attack on memory and time.
+      if (s->header_bytes > 4 * c->limits_.header_bytes + 65536) {
+        c->Calm("a header block far over the limit");
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+      }
+      if (!name.empty() && name[0] != ':') return 0;
+    }
+    if (!name.empty() && name[0] == ':') {
+      if (name == ":method") s->method = fields.Store(value);
+      if (name == ":scheme") s->scheme = fields.Store(value);
+      if (name == ":path") s->path = fields.Store(value);
+      if (name == ":authority") {
+        s->authority = fields.Store(value);
+        s->has_authority = true;
+      }
+      return 0;
+    }
+    fields.Add(name, value);
+    return 0;
+  }
+
+  static int FrameReceived(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    Http2Codec* c = Codec(user);
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS: {
+        Http2Stream* s = c->Find(frame->hd.stream_id);
+        if (s == nullptr) return 0;
+        --c->building_;
+        bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+        if (!s->trailers) {
+          c->OnHeadComplete(s, end);
+        } else if (end && !s->dead) {
+          s->rx_ended = true;
+          if (s->too_large) {
+            c->RefuseRequest(s, Refusal{431, false, "the trailers are too large"});
+            return 0;
+          }
+          FieldList trailers = std::move(s->head->fields());
+          s->head.reset();
+          if (trailers.empty()) {
+            c->handler_->OnBody(s->id, "", true);
+          } else {
+            c->handler_->OnTrailers(s->id, std::move(trailers));
+          }
+        }
+        return 0;
+      }
+      case NGHTTP2_DATA: {
+        Http2Stream* s = c->Find(frame->hd.stream_id);
+        bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+        if (frame->hd.length == 0 && !end && !c->control_.Take(c->now_)) c->Calm("a flood of empty DATA frames");
+        if (s != nullptr && end && !s->rx_ended) {
+          s->rx_ended = true;
+          if (s->opened && !s->dead) c->handler_->OnBody(s->id, "", true);
+        }
+        return 0;
+      }
+      case NGHTTP2_RST_STREAM: {
+        Http2Stream* s = c->Find(frame->hd.stream_id);
+        c->CountReset();
+        if (s != nullptr && s->opened && !s->dead) {
+          s->dead = true;
+          c->handler_->OnReset(s->id, frame->rst_stream.error_code);
+        }
+        return 0;
+      }
+      case NGHTTP2_WINDOW_UPDATE:
+        if (!c->window_updates_.Take(c->now_)) c->Calm("a flood of WINDOW_UPDATE frames");
+        return 0;
+      case NGHTTP2_PING:
+      case NGHTTP2_SETTINGS:
+      case NGHTTP2_PRIORITY:
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0 && !c->control_.Take(c->now_)) {
+          c->Calm("a flood of control frames");
+        }
+        return 0;
+      default:
+        return 0;
+    }
+  }
+
+  static int InvalidFrame(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+    Http2Codec* c = Codec(user);
+    c->CountReset();
+    Http2Stream* s = c->Find(frame->hd.stream_id);
+    ProtocolError error;
+    error.stream = frame->hd.stream_id;
+    error.text = "an HTTP/2 frame breaks the rules";
+    if (s != nullptr) {
+      if (s->dead) return 0;
+      s->dead = true;
+      error.text = "the request breaks the rules of HTTP/2";
+    }
+    c->handler_->OnProtocolError(error);
+    return 0;
+  }
+
+  static int DataChunk(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* data, size_t n, void* user) {
+    Http2Codec* c = Codec(user);
+    Http2Stream* s = c->Find(id);
+    if (s == nullptr || s->dead || !s->opened) {
+      nghttp2_session_consume(session, id, n);
+      return 0;
+    }
+    s->rx_total += n;
+    if (s->rx_total > c->limits_.body_bytes) {
+      nghttp2_session_consume(session, id, n);
+      c->RefuseRequest(s, Refusal{413, false, "the body is too large"});
+      return 0;
+    }
+    s->unconsumed += n;
+    c->handler_->OnBody(id, absl::string_view(reinterpret_cast<const char*>(data), n), false);
+    return 0;
+  }
+
+  static int StreamClosed(nghttp2_session* session, int32_t id, uint32_t code, void* user) {
+    Http2Codec* c = Codec(user);
+    auto* s = static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
+    if (s == nullptr) return 0;
+    nghttp2_session_set_stream_user_data(session, id, nullptr);
+    if (code == NGHTTP2_NO_ERROR) c->resets_.GiveBack();
+    // What the stream never consumed still counts against the connection's window.
+    if (s->unconsumed > 0) nghttp2_session_consume_connection(session, s->unconsumed);
+    std::unique_ptr<Http2Stream> owned(s);
+    c->Unlink(s);
+    if (!s->opened && s->head != nullptr && !s->trailers && c->building_ > 0) --c->building_;
+    if (s->opened) {
+      --c->active_;
+      c->handler_->OnStreamClosed(id);
+    }
+    return 0;
+  }
+
+  static int FrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    Http2Codec* c = Codec(user);
+    if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
+    Http2Stream* s = c->Find(frame->hd.stream_id);
+    // Answered before the request ended: tell the client to stop sending (RFC 9113 8.1).
+    if (s != nullptr && !s->rx_ended) {
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+  }
+
+  static ssize_t ReadBody(nghttp2_session* session, int32_t id, uint8_t*, size_t length, uint32_t* flags,
+                          nghttp2_data_source* source, void*) {
+    auto* s = static_cast<Http2Stream*>(source->ptr);
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (s->fixed != nullptr) {
+      size_t left = s->fixed->body().size() - s->out_sent;
+      size_t n = std::min(left, length);
+      if (n == left) *flags |= NGHTTP2_DATA_FLAG_EOF;
+      return static_cast<ssize_t>(n);
+    }
+    size_t left = s->out.size() - s->out_sent;
+    size_t n = std::min(left, length);
+    if (n == left && s->tx_end) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      if (s->tx_trailers != nullptr) {
+        std::vector<nghttp2_nv> nv;
+        const FieldList& t = *s->tx_trailers;
+        for (size_t i = 0; i < t.size(); ++i) {
+          if (!IsToken(t[i].name) || !IsFieldValue(t[i].value) || IsHopByHop(t[i].name)) continue;
+          nv.push_back(Nv(t[i].name, t[i].value));
+        }
+        if (!nv.empty()) {
+          *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+          nghttp2_submit_trailer(session, id, nv.data(), nv.size());
+        }
+      }
+      return static_cast<ssize_t>(n);
+    }
+    if (n == 0) {
+      s->deferred = true;
+      return NGHTTP2_ERR_DEFERRED;
+    }
+    return static_cast<ssize_t>(n);
+  }
+
+  static int SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_head, size_t length,
+                      nghttp2_data_source* source, void* user) {
+    Http2Codec* c = Codec(user);
+    auto* s = static_cast<Http2Stream*>(source->ptr);
+    c->target_->Append(frame_head, 9);
+    const char* from = s->fixed != nullptr ? s->fixed->body().data() : s->out.data();
+    if (length > 0) c->target_->Append(from + s->out_sent, length);
+    s->out_sent += length;
+    if (s->fixed == nullptr && s->out_sent == s->out.size()) {
+      s->out.clear();
+      s->out_sent = 0;
+    }
+    if (s->blocked && s->out.size() - s->out_sent <= c->limits_.send_buffer / 2) {
+      s->blocked = false;
+      c->writable_.push_back(s->id);
+    }
+    return 0;
+  }
+};
+
+void InitHttp2Parts(CodecShared::Parts* parts) {
+  ABSL_RAW_CHECK(nghttp2_session_callbacks_new(&parts->callbacks) == 0 && nghttp2_option_new(&parts->option) == 0,
+                 "out of memory");
+  nghttp2_session_callbacks* cb = parts->callbacks;
+  nghttp2_session_callbacks_set_on_begin_headers_callback(cb, Http2Callbacks::BeginHeaders);
+  nghttp2_session_callbacks_set_on_header_callback2(cb, Http2Callbacks::Header);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(cb, Http2Callbacks::FrameReceived);
+  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, Http2Callbacks::InvalidFrame);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, Http2Callbacks::DataChunk);
+  nghttp2_session_callbacks_set_on_stream_close_callback(cb, Http2Callbacks::StreamClosed);
+  nghttp2_session_callbacks_set_on_frame_send_callback(cb, Http2Callbacks::FrameSent);
+  nghttp2_session_callbacks_set_send_data_callback(cb, Http2Callbacks::SendData);
+  nghttp2_option_set_no_auto_window_update(parts->option, 1);
+  nghttp2_option_set_no_closed_streams(parts->option, 1);
+}
+
+Http2Codec::Http2Codec(CodecHandler* handler, CodecShared* shared, const CodecOptions* options)
+    : handler_(handler),
+      shared_(shared),
+      options_(options),
+      limits_(options->limits),
+      resets_(limits_.reset_burst, limits_.reset_per_second),
+      control_(limits_.control_burst, limits_.control_per_second),
+      window_updates_(limits_.window_update_burst, limits_.window_update_per_second) {
+  int r = nghttp2_session_server_new2(&session_, shared_->parts().callbacks, this, shared_->parts().option);
+  ABSL_RAW_CHECK(r == 0, "out of memory");
+  nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(limits_.body_window)},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(limits_.header_bytes)},
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+  };
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, 4);
+}
+
+Http2Codec::~Http2Codec() {
+  nghttp2_session_del(session_);
+  while (streams_ != nullptr) {
+    std::unique_ptr<Http2Stream> s(streams_);
+    Unlink(s.get());
+  }
+}
+
+void Http2Codec::Link(Http2Stream* s) {
+  s->next = streams_;
+  if (streams_ != nullptr) streams_->prev = s;
+  streams_ = s;
+}
+
+void Http2Codec::Unlink(Http2Stream* s) {
+  (s->prev != nullptr ? s->prev->next : streams_) = s->next;
+  if (s->next != nullptr) s->next->prev = s->prev;
+}
+
+Http2Stream* Http2Codec::Find(StreamId id) const {
+  return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session_, id));
+}
+
+Http2Stream* Http2Codec::Answerable(StreamId id) const {
+  Http2Stream* s = Find(id);
+  return s == nullptr || s->dead || !s->opened ? nullptr : s;
+}
+
+void Http2Codec::Calm(const char* text) {
+  if (failed_) return;
+  failed_ = true;
+  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  if (reported_) return;
+  reported_ = true;
+  ProtocolError error;
+  error.malformed = false;
+  error.connection = true;
+  error.text = text;
+  handler_->OnProtocolError(error);
+}
+
+void Http2Codec::CountReset() {
+  if (!resets_.Take(now_)) Calm("too many streams reset");
+}
+
+ServerCodec::Result Http2Codec::Receive(absl::string_view bytes, loop::Instant now) {
+  if (failed_) return Result::kClose;
+  now_ = now;
+  ssize_t r = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (r < 0) {
+    bool calm = failed_;
+    failed_ = true;
+    if (!calm) {
+      // nghttp2 has queued a GOAWAY where the protocol wants one; for a wrong preface there is nothing to say.
+      nghttp2_session_terminate_session(session_, r == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
+                                                                           : NGHTTP2_PROTOCOL_ERROR);
+    }
+    if (!reported_) {
+      reported_ = true;
+      ProtocolError error;
+      error.malformed = r != NGHTTP2_ERR_FLOODED;
+      error.connection = true;
+      error.text = nghttp2_strerror(static_cast<int>(r));
+      handler_->OnProtocolError(error);
+    }
+    return Result::kClose;
+  }
+  if (failed_) return Result::kClose;
+  return nghttp2_session_want_read(session_) == 0 ? Result::kClose : Result::kOk;
+}
+
+ServerCodec::Result Http2Codec::ReceiveEof() {
+  failed_ = true;
+  broken_ = true;
+  return Result::kClose;
+}
+
+void Http2Codec::OnHeadComplete(Http2Stream* s, bool end) {
+  std::unique_ptr<RequestHead> head = std::move(s->head);
+  s->rx_ended = end;
+  if (s->dead || head == nullptr) return;
+  if (s->too_large) {
+    s->head_request = head->fields().View(s->method) == "HEAD";
+    return RefuseRequest(s, Refusal{431, false, "the header is too large"});
+  }
+  head->version = 20;
+  const FieldList& fields = head->fields();
+  RawRequest raw;
+  raw.method = fields.View(s->method);
+  raw.scheme = fields.View(s->scheme);
+  raw.authority = fields.View(s->authority);
+  raw.target = fields.View(s->path);
+  raw.has_authority = s->has_authority;
+  s->head_request = raw.method == "HEAD";
+  // CheckRequest copies what it is given before it stores into the same bytes, the scheme is compared first.
+  std::optional<Refusal> refusal = CheckRequest(raw, limits_, options_->tls, head.get());
+  if (refusal.has_value()) return RefuseRequest(s, *refusal);
+  head->has_body = !end;
+  if (!head->has_body) head->expect_continue = false;
+  s->opened = true;
+  ++active_;
+  handler_->OnRequest(s->id, std::move(*head));
+}
+
+void Http2Codec::RefuseRequest(Http2Stream* s, const Refusal& refusal) {
+  s->dead = true;
+  ProtocolError error;
+  error.stream = s->id;
+  error.malformed = refusal.malformed;
+  error.text = refusal.text;
+  if (!s->tx_started) {
+    error.status = refusal.status;
+    std::string status = absl::StrCat(refusal.status);
+    nghttp2_nv nv[] = {Nv(":status", status), Nv("content-length", "0")};
+    s->tx_started = true;
+    nghttp2_submit_response(session_, s->id, nv, 2, nullptr);
+  } else {
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+  }
+  CountReset();  // making us refuse is as cheap for a client as resetting
+  handler_->OnProtocolError(error);
+}
+
+bool Http2Codec::Submit(Http2Stream* s, const nghttp2_nv* nv, size_t n, bool body) {
+  s->tx_started = true;
+  nghttp2_data_provider provider;
+  provider.source.ptr = s;
+  provider.read_callback = Http2Callbacks::ReadBody;
+  if (!body) s->tx_end = true;
+  return nghttp2_submit_response(session_, s->id, nv, n, body ? &provider : nullptr) == 0;
+}
+
+bool Http2Codec::SendFixed(StreamId id, std::shared_ptr<const FixedResponse> response) {
+  Http2Stream* s = Answerable(id);
+  if (s == nullptr || s->tx_started) return false;
+  const std::vector<nghttp2_nv>& fixed = response->http2_fields();
+  bool body = !s->head_request && !response->body().empty();
+  s->tx_end = true;
+  if (options_->date == nullptr || options_->date->value.empty() || fixed.size() >= 32) {
+    s->fixed = std::move(response);
+    return Submit(s, s->fixed->http2_fields().data(), s->fixed->http2_fields().size(), body);
+  }
+  nghttp2_nv nv[33];
+  std::copy(fixed.begin(), fixed.end(), nv);
+  nv[fixed.size()] = Nv("date", options_->date->value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
+  size_t n = fixed.size() + 1;
+  s->fixed = std::move(response);  // keeps alive what the fields refer to
+  return Submit(s, nv, n, body);
+}
+
+bool Http2Codec::SendHead(StreamId id, const ResponseHead& head, bool end) {
+  Http2Stream* s = Answerable(id);
+  if (s == nullptr || s->tx_started || head.status < 200 || head.status > 599) return false;
+  const FieldList& fields = head.fields;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (!IsToken(fields[i].name) || !IsFieldValue(fields[i].value)) return false;
+  }
+  bool date = options_->date != nullptr && !options_->date->value.empty();
+  std::string status = absl::StrCat(head.status);
+  std::string length;
+  std::vector<nghttp2_nv> nv;
+  nv.reserve(fields.size() + 3);
+  nv.push_back(Nv(":status", status));
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (IsHopByHop(fields[i].name) || fields[i].name == "content-length") continue;
+    if (date && fields[i].name == "date") continue;
+    nv.push_back(Nv(fields[i].name, fields[i].value));
+  }
+  bool bodiless = s->head_request || head.status == 204 || head.status == 304;
+  std::optional<uint64_t> announced = head.content_length;
+  if (!announced.has_value() && end && !bodiless) announced = 0;
+  if (announced.has_value() && head.status != 204) {
+    length = absl::StrCat(*announced);
+    nv.push_back(Nv("content-length", length));
+  }
+  if (date) nv.push_back(Nv("date", options_->date->value));
+  if (end && !bodiless && *announced > 0) {
+    Reset(id, ErrorCode::kInternalError);  // the body that was announced will not come
+    return true;
+  }
+  s->tx_limited = !bodiless && announced.has_value();
+  s->tx_remaining = announced.value_or(0);
+  // A bodiless answer ends with its head, whatever SendBody brings.
+  return Submit(s, nv.data(), nv.size(), !end && !bodiless);
+}
+
+void Http2Codec::Wake(Http2Stream* s) {
+  if (!s->deferred) return;
+  s->deferred = false;
+  nghttp2_session_resume_data(session_, s->id);
+}
+
+size_t Http2Codec::SendBody(StreamId id, absl::string_view data, bool end) {
+  Http2Stream* s = Answerable(id);
+  if (s == nullptr || !s->tx_started || s->tx_end) return data.size();  // nobody waits for it
+  size_t held = s->out.size() - s->out_sent;
+  size_t room = held < limits_.send_buffer ? limits_.send_buffer - held : 0;
+  size_t take = std::min(room, data.size());
+  if (s->tx_limited) {
+    if (take > s->tx_remaining) {
+      Reset(id, ErrorCode::kInternalError);
+      return data.size();
+    }
+    s->tx_remaining -= take;
+  }
+  if (s->out_sent > 0 && s->out_sent >= s->out.size() / 2) {
+    s->out.erase(0, s->out_sent);
+    s->out_sent = 0;
+  }
+  s->out.append(data.data(), take);
+  if (take < data.size()) {
+    s->blocked = true;
+  } else if (end) {
+    if (s->tx_limited && s->tx_remaining > 0) {
+      Reset(id, ErrorCode::kInternalError);
+      return take;
+    }
+    s->tx_end = true;
+  }
+  Wake(s);
+  return take;
+}
+
+void Http2Codec::SendTrailers(StreamId id, const FieldList& trailers) {
+  Http2Stream* s = Answerable(id);
+  if (s == nullptr || !s->tx_started || s->tx_end) return;
+  if (s->tx_limited && s->tx_remaining > 0) return Reset(id, ErrorCode::kInternalError);
+  s->tx_trailers = std::make_unique<FieldList>(trailers);
+  s->tx_end = true;
+  Wake(s);
+}
+
+void Http2Codec::SendContinue(StreamId id) {
+  Http2Stream* s = Answerable(id);
+  if (s == nullptr || s->tx_started || s->rx_ended || s->rx_total > 0) return;
+  nghttp2_nv nv = Nv(":status", "100");
+  nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, &nv, 1, nullptr);
+}
+
+void Http2Codec::Reset(StreamId id, ErrorCode code) {
+  Http2Stream* s = Find(id);
+  if (s == nullptr) return;
+  s->dead = true;
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, static_cast<uint32_t>(code));
+}
+
+void Http2Codec::ConsumeBody(StreamId id, size_t n) {
+  Http2Stream* s = Find(id);
+  if (s == nullptr) return;
+  n = std::min(n, s->unconsumed);
+  s->unconsumed -= n;
+  nghttp2_session_consume(session_, id, n);
+}
+
+void Http2Codec::ShutdownNotice() { nghttp2_submit_shutdown_notice(session_); }
+
+void Http2Codec::GoAway() {
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+                        NGHTTP2_NO_ERROR, nullptr, 0);
+}
+
+void Http2Codec::Produce(OutBuffer* out) {
+  target_ = out;
+  while (!out->full() && !broken_) {
+    const uint8_t* data = nullptr;
+    ssize_t n = nghttp2_session_mem_send(session_, &data);
+    if (n < 0) {
+      failed_ = broken_ = true;
+      break;
+    }
+    if (n == 0) break;
+    out->Append(data, static_cast<size_t>(n));
+  }
+  target_ = nullptr;
+  std::vector<StreamId> writable = std::move(writable_);
+  writable_.clear();
+  for (StreamId id : writable) {
+    if (Answerable(id) != nullptr) handler_->OnBodyWritable(id);
+  }
+}
+
+bool Http2Codec::done() const {
+  if (broken_) return true;
+  return nghttp2_session_want_write(session_) == 0 && (failed_ || nghttp2_session_want_read(session_) == 0);
+}
+
+ServerCodec::Phase Http2Codec::phase() const {
+  if (building_ > 0) return Phase::kHead;
+  if (active_ == 0) return Phase::kIdle;
+  for (const Http2Stream* s = streams_; s != nullptr; s = s->next) {
+    if (s->opened && !s->rx_ended && !s->dead && s->unconsumed < limits_.body_window) return Phase::kBody;
+  }
+  return Phase::kActive;
+}
+
+CodecShared::CodecShared() : parts_(std::make_unique<Parts>()) { InitHttp2Parts(parts_.get()); }
+
+CodecShared::~CodecShared() {
+  nghttp2_session_callbacks_del(parts_->callbacks);
+  nghttp2_option_del(parts_->option);
+}
+
+std::unique_ptr<ServerCodec> NewHttp2Codec(CodecHandler* handler, CodecShared* shared, const CodecOptions* options) {
+  return std::make_unique<Http2Codec>(handler, shared, options);
+}
+
+}  // namespace gatehouse::http

@@ -1,0 +1,105 @@
+// Http2Codec is an nghttp2 server session behind the ServerCodec interface. Internal to this folder.
+//
+// A stream:   building (HEADERS arriving) -> open (with the handler) -> closed by nghttp2
+// Memory:     Http2Stream lives from HEADERS to on_stream_close; the codec owns all of them in a list.
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/http/flood.h"
+#include "gateway/http/request_check.h"
+#include "gateway/http/shared_parts.h"
+
+namespace gatehouse::http {
+
+struct Http2Stream {
+  StreamId id = 0;
+  Http2Stream* prev = nullptr;
+  Http2Stream* next = nullptr;
+  bool opened = false;      // OnRequest was called
+  bool rx_ended = false;
+  bool trailers = false;    // the fields that arrive are trailers
+  bool dead = false;        // reset asked for or request refused: the handler gets nothing more
+  bool head_request = false;
+  bool tx_started = false;
+  bool tx_end = false;      // all of the response is queued
+  bool tx_ended = false;    // END_STREAM is on its way
+  bool deferred = false;
+  bool blocked = false;     // SendBody took less than given
+  bool tx_limited = false;  // Content-Length was announced
+  uint64_t tx_remaining = 0;
+  uint64_t rx_total = 0;
+  size_t unconsumed = 0;
+  size_t out_sent = 0;
+  std::string out;
+  std::shared_ptr<const FixedResponse> fixed;
+  std::unique_ptr<FieldList> tx_trailers;
+  // While the head arrives.
+  std::unique_ptr<RequestHead> head;
+  FieldList::Slice method, scheme, authority, path;
+  bool has_authority = false;
+  size_t header_bytes = 0;
+  bool too_large = false;
+};
+
+class Http2Codec final : public ServerCodec {
+ public:
+  Http2Codec(CodecHandler* handler, CodecShared* shared, const CodecOptions* options);
+  ~Http2Codec() override;
+
+  Result Receive(absl::string_view bytes, loop::Instant now) override;
+  Result ReceiveEof() override;
+  bool WantsRead() const override { return !failed_ && nghttp2_session_want_read(session_) != 0; }
+  bool SendFixed(StreamId id, std::shared_ptr<const FixedResponse> response) override;
+  bool SendHead(StreamId id, const ResponseHead& head, bool end) override;
+  size_t SendBody(StreamId id, absl::string_view data, bool end) override;
+  void SendTrailers(StreamId id, const FieldList& trailers) override;
+  void SendContinue(StreamId id) override;
+  void Reset(StreamId id, ErrorCode code) override;
+  void ConsumeBody(StreamId id, size_t n) override;
+  void ShutdownNotice() override;
+  void GoAway() override;
+  void Produce(OutBuffer* out) override;
+  bool WantsWrite() const override { return !broken_ && nghttp2_session_want_write(session_) != 0; }
+  bool done() const override;
+  size_t active_streams() const override { return active_; }
+  Phase phase() const override;
+  int version() const override { return 20; }
+
+ private:
+  friend struct Http2Callbacks;
+  Http2Stream* Find(StreamId id) const;
+  Http2Stream* Answerable(StreamId id) const;
+  void Link(Http2Stream* s);
+  void Unlink(Http2Stream* s);
+  void OnHeadComplete(Http2Stream* s, bool end);
+  void RefuseRequest(Http2Stream* s, const Refusal& refusal);
+  void Calm(const char* text);
+  void CountReset();
+  void Wake(Http2Stream* s);
+  bool Submit(Http2Stream* s, const nghttp2_nv* nv, size_t n, bool body);
+
+  CodecHandler* const handler_;
+  CodecShared* const shared_;
+  const CodecOptions* const options_;
+  const Limits& limits_;
+  nghttp2_session* session_ = nullptr;
+  Http2Stream* streams_ = nullptr;
+  size_t active_ = 0;
+  size_t building_ = 0;
+  bool failed_ = false;    // the client broke the connection's rules: nothing more is read
+  bool broken_ = false;    // nghttp2 cannot go on: nothing more is sent either
+  bool reported_ = false;  // OnProtocolError for the connection was called
+  TokenBucket resets_;
+  TokenBucket control_;
+  TokenBucket window_updates_;
+  loop::Instant now_;
+  OutBuffer* target_ = nullptr;
+  std::vector<StreamId> writable_;
+};
+
+}  // namespace gatehouse::http
