@@ -2,6 +2,7 @@
 # Installs everything that building and testing Gatehouse needs, from Debian 12's packages. Idempotent: a second run
 # finds all there and takes a second. Needs root (or sudo).
 #   deploy/install-deps.sh            build, quick start and tests
+#   deploy/install-deps.sh --run      build and quick start only
 #   deploy/install-deps.sh --bench    also the peers that tests/bench compares with
 #   deploy/install-deps.sh --image    also what building the container image without an engine needs
 set -euo pipefail
@@ -17,12 +18,14 @@ tests=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev py
 bench=(nginx haproxy nghttp2-proxy h2o caddy)
 image=(buildah mmdebstrap bubblewrap)
 
-packages=("${build[@]}" "${run[@]}" "${tests[@]}")
+packages=("${build[@]}" "${run[@]}")
+case " $* " in *" --run "*) ;; *) packages+=("${tests[@]}") ;; esac
 for arg in "$@"; do
   case "$arg" in
+    --run) ;;
     --bench) packages+=("${bench[@]}") ;;
     --image) packages+=("${image[@]}") ;;
-    *) echo "install-deps.sh: unknown option $arg (known: --bench, --image)" >&2; exit 2 ;;
+    *) echo "install-deps.sh: unknown option $arg (known: --run, --bench, --image)" >&2; exit 2 ;;
   esac
 done
 

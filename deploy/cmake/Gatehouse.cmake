@@ -58,6 +58,15 @@ function(gatehouse_library name)
   endif()
 endfunction()
 
+# gatehouse_program(gatehouse SRCS main.cc DEPS ...): an executable that people run, in ${CMAKE_BINARY_DIR}/bin.
+function(gatehouse_program name)
+  cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${A_SRCS})
+  target_link_libraries(${name} PRIVATE gatehouse_flags ${A_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  install(TARGETS ${name} RUNTIME DESTINATION bin)
+endfunction()
+
 function(gatehouse_test name)
   if(NOT GATEHOUSE_TESTS)
     return()

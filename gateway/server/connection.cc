@@ -1,0 +1,360 @@
+#include "gateway/server/connection.h"
+
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "gateway/server/exchange.h"
+#include "gateway/server/worker.h"
+
+namespace gatehouse::server {
+namespace {
+
+// What may wait for a slow client before its codec is asked for more.
+constexpr size_t kMaxOutput = 256 * 1024;
+constexpr absl::Duration kLinger = absl::Seconds(2);
+
+Reason ReasonOf(const tls::TlsError& error) {
+  return error.kind == tls::TlsError::Kind::kNoCertificate ? Reason::kNoCertificate : Reason::kHandshakeFailed;
+}
+
+}  // namespace
+
+Connection::Connection(Worker* worker, std::shared_ptr<Edge> edge, loop::Fd fd, const loop::Address& address,
+                       uint64_t id)
+    : worker_(worker),
+      edge_(edge),
+      born_(std::move(edge)),
+      fd_(std::move(fd)),
+      remote_(address),
+      address_(events::PeerAddress::FromSockaddr(address.addr(), address.length())),
+      id_(id),
+      tls_(tls::TlsSession::OverSocket(born_->tls, &worker->hooks(), fd_.get(), &worker->cork())),
+      deadline_(&worker->loop().deadlines(), this) {
+  tls_->set_owner(this);
+  worker_->metrics().connections_accepted.Add();
+  worker_->metrics().connections_open.Add();
+}
+
+Connection::~Connection() {
+  worker_->loop().Unmark(this);
+  worker_->metrics().connections_open.Add(-1);
+}
+
+void Connection::Start() {
+  watch_ = std::make_unique<loop::Watch>(&worker_->loop(), fd_.get(),
+                                         [this](bool readable, bool writable) { OnReady(readable, writable); });
+  watch_->Set(true, false);
+  deadline_.Set(worker_->loop().now() + born_->codec.limits.handshake_timeout);
+  Handshake();
+}
+
+void Connection::OnReady(bool readable, bool writable) {
+  switch (state_) {
+    case State::kClosed: return;
+    case State::kHandshaking: return Handshake();
+    case State::kLingering: return Linger();
+    case State::kServing:
+    case State::kDraining: break;
+  }
+  if (writable) worker_->loop().MarkDirty(this);
+  if (readable) ReadAll();
+}
+
+void Connection::Handshake() {
+  tls::IoStatus status = tls_->Handshake();
+  if (status == tls::IoStatus::kOk) return Established();
+  if (status == tls::IoStatus::kFailed || status == tls::IoStatus::kClosed) return HandshakeFailed();
+  tls::IoStatus sent = tls_->Flush();
+  if (sent == tls::IoStatus::kFailed) return HandshakeFailed();
+  watch_->Set(true, sent == tls::IoStatus::kWantWrite);
+}
+
+void Connection::HandshakeFailed() {
+  const tls::TlsError& error = tls_->error();
+  // A peer that goes before it said anything is a port scan or a health check, and no failed handshake.
+  if (tls_->name() != nullptr || error.kind != tls::TlsError::Kind::kEof) {
+    Reason reason = worker_->TakeHandshakeReason(this).value_or(ReasonOf(error));
+    worker_->metrics().CountHandshakeFailure(reason);
+    worker_->RecordHandshakeFailure(*this, reason, error.text);
+  }
+  tls_->Flush();
+  Close();
+}
+
+void Connection::Established() {
+  state_ = State::kServing;
+  resumed_ = tls_->resumed();
+  asked_ = tls_->name()->client_certificate != tls::ClientCertificate::kNone;
+  (resumed_ ? worker_->metrics().handshakes_resumed : worker_->metrics().handshakes_full).Add();
+  if (resumed_) {
+    peer_ = std::static_pointer_cast<const Peer>(tls_->attached().user);
+  } else if (std::vector<X509*> chain = tls_->PresentedChain(); !chain.empty()) {
+    peer_ = worker_->judge().Recognise(chain);
+  }
+  codec_ = tls_->alpn_h2() ? http::NewHttp2Codec(this, &worker_->codec_shared(), &born_->codec)
+                           : http::NewHttp1Codec(this, &worker_->codec_shared(), &born_->codec);
+  tls_->DropCertificates();
+  armed_ = http::ServerCodec::Phase::kActive;
+  if (worker_->draining()) Drain(false);
+  ReadAll();
+}
+
+void Connection::ReadAll() {
+  absl::Span<char> buffer = worker_->read_buffer();
+  // Bounded, so that one busy client does not hold up the others; Flush comes back for what is left.
+  for (int i = 0; i < 32 && codec_->WantsRead() && !eof_; ++i) {
+    size_t n = 0;
+    switch (tls_->Read(buffer, &n)) {
+      case tls::IoStatus::kOk:
+        Digest(absl::string_view(buffer.data(), n));
+        break;
+      case tls::IoStatus::kWantRead:
+      case tls::IoStatus::kWantWrite:
+        i = 32;
+        break;
+      case tls::IoStatus::kClosed:
+        eof_ = true;
+        if (codec_->ReceiveEof() == http::ServerCodec::Result::kClose) return Close();
+        break;
+      case tls::IoStatus::kFailed:
+        return Close();
+    }
+    if (state_ != State::kServing && state_ != State::kDraining) return;
+    if (!tls_->HasPending() && n < buffer.size()) break;
+  }
+  worker_->loop().MarkDirty(this);
+}
+
+void Connection::Digest(absl::string_view bytes) {
+  in_codec_ = true;
+  http::ServerCodec::Result result = codec_->Receive(bytes, worker_->loop().now());
+  in_codec_ = false;
+  if (result == http::ServerCodec::Result::kClose) eof_ = true;
+}
+
+void Connection::Flush() {
+  if (state_ != State::kServing && state_ != State::kDraining) {
+    if (state_ == State::kLingering) Linger();
+    return;
+  }
+  for (;;) {
+    while (codec_->HasReadyInput()) Digest({});
+    if (!codec_->WantsWrite() || tls_->pending_output() > kMaxOutput) break;
+    http::OutBuffer& out = worker_->out();
+    out.Clear();
+    codec_->Produce(&out);
+    if (out.empty()) break;
+    if (tls_->Write(out.view()) != tls::IoStatus::kOk) return Close();
+  }
+  if (codec_->done() && !codec_->WantsWrite()) return Finish();
+  tls::IoStatus sent = tls_->Flush();
+  if (sent == tls::IoStatus::kFailed) return Close();
+  bool wants_read = codec_->WantsRead() && !eof_;
+  watch_->Set(wants_read, sent == tls::IoStatus::kWantWrite);
+  ArmDeadline();
+  // Read-ahead may hold what no readiness will announce.
+  if (wants_read && tls_->HasPending()) ReadAll();
+  if (sent == tls::IoStatus::kOk && codec_->WantsWrite()) worker_->loop().MarkDirty(this);
+}
+
+void Connection::ArmDeadline() {
+  using Phase = http::ServerCodec::Phase;
+  loop::Instant now = worker_->loop().now();
+  if (watch_->writing()) {
+    if (!output_armed_) deadline_.Set(now + born_->codec.limits.write_timeout);
+    output_armed_ = true;
+    armed_ = Phase::kActive;
+    return;
+  }
+  Phase phase = codec_->phase();
+  if (phase == armed_ && phase != Phase::kIdle && phase != Phase::kBody && !output_armed_) return;
+  output_armed_ = false;
+  armed_ = phase;
+  switch (phase) {
+    case Phase::kIdle: return deadline_.Set(now + born_->codec.limits.idle_timeout);
+    case Phase::kHead: return deadline_.Set(now + born_->codec.limits.header_timeout);
+    case Phase::kBody: return deadline_.Set(now + born_->codec.limits.body_timeout);
+    case Phase::kActive: return deadline_.Clear();
+  }
+}
+
+void Connection::OnDeadline(loop::Deadline*) {
+  if (state_ == State::kHandshaking) {
+    worker_->metrics().CountHandshakeFailure(Reason::kLimitExceeded);
+    if (tls_->name() != nullptr) worker_->RecordHandshakeFailure(*this, Reason::kLimitExceeded, "handshake timed out");
+    return Close();
+  }
+  if ((state_ == State::kServing || state_ == State::kDraining) && codec_->idle() && !output_armed_) {
+    // An idle client is told that we go; the answer to a half-sent request is a close.
+    codec_->ShutdownNotice();
+    codec_->GoAway();
+    if (codec_->WantsWrite()) {
+      worker_->out().Clear();
+      codec_->Produce(&worker_->out());
+      tls_->Write(worker_->out().view());
+    }
+    return Finish();
+  }
+  Close();
+}
+
+void Connection::Finish() {
+  tls_->Shutdown();
+  tls::IoStatus sent = tls_->Flush();
+  if (sent == tls::IoStatus::kFailed || (sent == tls::IoStatus::kOk && !refused_)) return Close();
+  state_ = State::kLingering;
+  exchanges_.clear();
+  deadline_.Set(worker_->loop().now() + kLinger);
+  if (sent == tls::IoStatus::kOk) ::shutdown(fd_.get(), SHUT_WR);
+  watch_->Set(true, sent == tls::IoStatus::kWantWrite);
+}
+
+void Connection::Linger() {
+  if (watch_->writing()) {
+    tls::IoStatus sent = tls_->Flush();
+    if (sent == tls::IoStatus::kFailed) return Close();
+    if (sent == tls::IoStatus::kOk) {
+      if (!refused_) return Close();
+      ::shutdown(fd_.get(), SHUT_WR);
+      watch_->Set(true, false);
+    }
+  }
+  absl::Span<char> buffer = worker_->read_buffer();
+  for (int i = 0; i < 8; ++i) {
+    ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) return Close();
+    if (n < 0) return;
+  }
+}
+
+void Connection::Close() {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  deadline_.Clear();
+  watch_.reset();
+  worker_->loop().Unmark(this);
+  // Exchanges tell their story and let go of their upstreams before the codec goes.
+  for (auto& [id, exchange] : exchanges_) exchange->OnClientReset();
+  worker_->Retire(this);
+}
+
+void Connection::Drain(bool final_phase) {
+  if (state_ == State::kServing) state_ = State::kDraining;
+  if (state_ != State::kDraining) {
+    if (state_ == State::kHandshaking && final_phase) Close();
+    return;
+  }
+  if (final_phase) {
+    codec_->GoAway();
+    if (codec_->version() == 11 && codec_->idle() && codec_->phase() == http::ServerCodec::Phase::kIdle) return Finish();
+  } else {
+    codec_->ShutdownNotice();
+  }
+  worker_->loop().MarkDirty(this);
+}
+
+int Connection::Sweep(bool* closing) {
+  *closing = false;
+  if (state_ != State::kServing && state_ != State::kDraining) return 0;
+  int cut = 0;
+  std::vector<Exchange*> gone;
+  for (auto& [id, exchange] : exchanges_) {
+    if (exchange->running() && !exchange->Readmit(*worker_->snapshot())) gone.push_back(exchange.get());
+  }
+  for (Exchange* exchange : gone) {
+    exchange->Cut();
+    ++cut;
+  }
+  if (!worker_->StillWelcome(*this) && state_ == State::kServing) {
+    *closing = true;
+    Drain(false);
+    Drain(true);
+  }
+  return cut;
+}
+
+Exchange* Connection::Find(http::StreamId id) {
+  auto it = exchanges_.find(id);
+  return it == exchanges_.end() ? nullptr : it->second.get();
+}
+
+std::unique_ptr<Exchange> Connection::Take(http::StreamId id) {
+  auto it = exchanges_.find(id);
+  if (it == exchanges_.end()) return nullptr;
+  std::unique_ptr<Exchange> exchange = std::move(it->second);
+  exchanges_.erase(it);
+  return exchange;
+}
+
+void Connection::OnRequest(http::StreamId id, http::RequestHead&& head) {
+  auto exchange = std::make_unique<Exchange>(this, id, worker_->loop().now());
+  if (!exchange->Start(std::move(head))) {
+    worker_->metrics().streams_open.Add();
+    exchanges_.emplace(id, std::move(exchange));
+  }
+}
+
+void Connection::OnBody(http::StreamId id, absl::string_view data, bool end) {
+  if (Exchange* exchange = Find(id)) return exchange->OnBody(data, end);
+  codec_->ConsumeBody(id, data.size());  // already answered: the rest is thrown away
+}
+
+void Connection::OnTrailers(http::StreamId id, http::FieldList&&) {
+  if (Exchange* exchange = Find(id)) exchange->OnClientTrailers();
+}
+
+void Connection::OnReset(http::StreamId id, uint32_t) {
+  if (Exchange* exchange = Find(id)) exchange->OnClientReset();
+}
+
+void Connection::OnStreamClosed(http::StreamId id) {
+  if (exchanges_.empty()) return;
+  if (Exchange* exchange = Find(id)) {
+    exchange->OnClientReset();
+    Finished(id);
+  }
+}
+
+void Connection::OnBodyWritable(http::StreamId id) {
+  if (Exchange* exchange = Find(id)) exchange->OnClientWritable();
+}
+
+void Connection::OnProtocolError(const http::ProtocolError& error) {
+  refused_ = refused_ || error.connection;
+  worker_->RecordProtocolError(*this, error);
+}
+
+void Connection::Finished(http::StreamId id) {
+  if (std::unique_ptr<Exchange> exchange = Take(id)) {
+    worker_->metrics().streams_open.Add(-1);
+    worker_->loop().DeferDelete(std::move(exchange));
+  }
+}
+
+void Connection::Wake() {
+  if (state_ == State::kServing || state_ == State::kDraining) worker_->loop().MarkDirty(this);
+}
+
+const std::string& Connection::address_key() {
+  if (address_key_.empty()) address_key_ = credentials::AddressKey(remote_.host());
+  return address_key_;
+}
+
+BasicMemory& Connection::basic() {
+  if (basic_ == nullptr) basic_ = std::make_unique<BasicMemory>();
+  return *basic_;
+}
+
+void Connection::Describe(events::Event* event) const {
+  event->connection_id = id_;
+  event->peer = address_;
+  event->resumed = resumed_;
+  event->listener = events::SharedText(edge_->snapshot, &edge_->listener->name);
+  if (peer_ != nullptr) {
+    event->certificate = peer_->summary;
+    event->possession = state_ == State::kHandshaking ? events::Possession::kUnproven : events::Possession::kProven;
+  }
+}
+
+}  // namespace gatehouse::server

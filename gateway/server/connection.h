@@ -1,0 +1,141 @@
+// Connection is one client: a TCP socket, its TLS session, its codec and the exchanges that run on it.
+//
+//   kHandshaking --handshake done--> kServing --drain--> kDraining --last exchange done--> kLingering --> kClosed
+//        |                              |  error, timeout, peer gone                          ^
+//        `------ failed, timed out -----+-----------------------------------------------------'
+//
+// kHandshaking  TLS; nothing of the client is believed yet
+// kServing      requests come and go
+// kDraining     no new requests (GOAWAY, Connection: close); what runs may end
+// kLingering    our side is shut down; the peer's rest is read and thrown away for a moment, so that it sees our last
+//               bytes and not a reset
+// kClosed       waits for its deferred deletion
+//
+// Ownership:  owned by the worker's list; owns socket, session, codec and exchanges. Keeps its listener's edge alive.
+// Threading:  the worker's loop only.
+// Errors:     ends itself, telling the worker.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "gateway/credentials/checker.h"
+#include "gateway/events/event.h"
+#include "gateway/http/codec.h"
+#include "gateway/loop/deadline.h"
+#include "gateway/loop/listen.h"
+#include "gateway/loop/loop.h"
+#include "gateway/server/edge.h"
+#include "gateway/server/peer.h"
+#include "gateway/tls/tls_session.h"
+
+namespace gatehouse::server {
+
+class Exchange;
+class Worker;
+
+// What a connection remembers of the user who spoke last, so that the same Authorization field costs little.
+struct BasicMemory {
+  credentials::CheckMemo memo;
+  credentials::UserRef user;
+  uint64_t epoch = 0;  // of the scheme
+  identity::IdentityRef identity;
+  std::shared_ptr<const events::IdentitySummary> summary;
+};
+
+class Connection final : public loop::Flushable, public loop::DeadlineHandler, public http::CodecHandler {
+ public:
+  Connection(Worker* worker, std::shared_ptr<Edge> edge, loop::Fd fd, const loop::Address& address, uint64_t id);
+  ~Connection() override;
+
+  // Start begins the handshake with what is there already (TCP_DEFER_ACCEPT).
+  void Start();
+  // Drain stops new requests: phase 1 tells the client, phase 2 refuses what it still opens.
+  void Drain(bool final_phase);
+  // Sweep re-judges what runs here under the snapshot that came into force. It returns how many streams were cut, and
+  // sets *closing when the connection itself goes.
+  int Sweep(bool* closing);
+  // Close ends it now; exchanges that run are cut.
+  void Close();
+
+  // What exchanges ask.
+  Worker* worker() const { return worker_; }
+  Edge& edge() const { return *edge_; }
+  http::ServerCodec& codec() { return *codec_; }
+  const PeerRef& peer() const { return peer_; }
+  PeerVerdicts& verdicts() { return verdicts_; }
+  const events::PeerAddress& address() const { return address_; }
+  const std::string& address_key();
+  std::string host() const { return remote_.host(); }
+  const std::string& server_name() const { return tls_->sni(); }
+  uint64_t id() const { return id_; }
+  bool resumed() const { return resumed_; }
+  BasicMemory& basic();
+  // The exchange's answer is complete, or it gave up; it is deleted at the end of the turn.
+  void Finished(http::StreamId stream);
+  // Output was given to the codec.
+  void Wake();
+  // Fills what every event about this connection has in common.
+  void Describe(events::Event* event) const;
+
+ private:
+  friend class Worker;
+  enum class State : uint8_t { kHandshaking, kServing, kDraining, kLingering, kClosed };
+
+  // http::CodecHandler
+  void OnRequest(http::StreamId id, http::RequestHead&& head) override;
+  void OnBody(http::StreamId id, absl::string_view data, bool end) override;
+  void OnTrailers(http::StreamId id, http::FieldList&& trailers) override;
+  void OnReset(http::StreamId id, uint32_t code) override;
+  void OnStreamClosed(http::StreamId id) override;
+  void OnBodyWritable(http::StreamId id) override;
+  void OnProtocolError(const http::ProtocolError& error) override;
+  // loop
+  void Flush() override;
+  void OnDeadline(loop::Deadline* deadline) override;
+
+  void OnReady(bool readable, bool writable);
+  void Handshake();
+  void Established();
+  void HandshakeFailed();
+  void ReadAll();
+  void Digest(absl::string_view bytes);
+  void ArmDeadline();
+  // Our side ends: close_notify is sent, then FIN.
+  void Finish();
+  void Linger();
+  Exchange* Find(http::StreamId id);
+  std::unique_ptr<Exchange> Take(http::StreamId id);
+
+  Worker* const worker_;
+  std::shared_ptr<Edge> edge_;       // configuration of the listener, replaced by the worker when that changes
+  const std::shared_ptr<Edge> born_;  // the edge it was accepted on: TLS context and limits
+  loop::Fd fd_;
+  const loop::Address remote_;
+  const events::PeerAddress address_;
+  const uint64_t id_;
+  State state_ = State::kHandshaking;
+  http::ServerCodec::Phase armed_ = http::ServerCodec::Phase::kActive;
+  bool resumed_ = false;
+  bool eof_ = false;
+  bool asked_ = false;   // for a certificate, in its handshake
+  bool orphan_ = false;  // its listener is gone
+  bool refused_ = false;  // the codec refused something: linger, so that the answer is seen
+  bool in_codec_ = false;
+  bool output_armed_ = false;  // the deadline is the write timeout
+  std::unique_ptr<tls::TlsSession> tls_;
+  std::unique_ptr<http::ServerCodec> codec_;
+  std::unique_ptr<loop::Watch> watch_;
+  loop::Deadline deadline_;
+  PeerRef peer_;  // null: no certificate
+  PeerVerdicts verdicts_;
+  std::string address_key_;
+  std::unique_ptr<BasicMemory> basic_;
+  absl::flat_hash_map<http::StreamId, std::unique_ptr<Exchange>> exchanges_;
+  Connection* prev_ = nullptr;
+  Connection* next_ = nullptr;
+};
+
+}  // namespace gatehouse::server

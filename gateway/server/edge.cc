@@ -1,0 +1,86 @@
+#include "gateway/server/edge.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace gatehouse::server {
+namespace {
+
+tls::ClientCertificate ModeOf(config::ClientCertificate mode) {
+  switch (mode) {
+    case config::ClientCertificate::kNone: return tls::ClientCertificate::kNone;
+    case config::ClientCertificate::kAllow: return tls::ClientCertificate::kAllow;
+    case config::ClientCertificate::kRequire: return tls::ClientCertificate::kRequire;
+  }
+  return tls::ClientCertificate::kRequire;
+}
+
+// Whether contexts made for `a` do for `b`: same names, credentials, modes and hints. The credentials are shared objects
+// when unchanged, so identity is enough.
+bool SameTls(const config::Listener& a, const config::Listener& b) {
+  if (a.min_tls_1_3 != b.min_tls_1_3 || a.names.size() != b.names.size()) return false;
+  for (size_t i = 0; i < a.names.size(); ++i) {
+    const config::Name& x = a.names[i];
+    const config::Name& y = b.names[i];
+    if (x.names != y.names || x.credentials != y.credentials || x.client_certificate != y.client_certificate ||
+        x.ca_hints != y.ca_hints || x.session_context != y.session_context) {
+      return false;
+    }
+  }
+  return true;
+}
+
+http::Limits LimitsOf(const config::Limits& from) {
+  http::Limits limits;
+  limits.header_bytes = from.max_header_bytes;
+  limits.header_count = from.max_header_count;
+  limits.target_bytes = from.max_target_bytes;
+  limits.body_bytes = from.max_body_bytes;
+  limits.streams = from.max_concurrent_streams;
+  limits.handshake_timeout = from.handshake_timeout;
+  limits.header_timeout = from.header_timeout;
+  limits.idle_timeout = from.idle_timeout;
+  limits.body_timeout = from.body_timeout;
+  return limits;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Edge>> Edge::Create(std::shared_ptr<const config::Snapshot> snapshot,
+                                                   const config::Listener& listener, const Edge* previous,
+                                                   std::shared_ptr<tls::SessionCache> sessions, const Clock& clock) {
+  auto edge = std::make_shared<Edge>();
+  edge->snapshot = std::move(snapshot);
+  edge->listener = &listener;
+  edge->codec.limits = LimitsOf(listener.limits);
+  if (previous != nullptr && SameTls(*previous->listener, listener)) {
+    edge->tls = previous->tls;
+    return edge;
+  }
+  tls::ServerContextOptions options;
+  options.session_cache = std::move(sessions);
+  options.clock = &clock;
+  for (const config::Name& name : listener.names) {
+    tls::NameConfig& to = options.names.emplace_back();
+    to.names = name.names;
+    for (const certs::ServerCredentialRef& credential : name.credentials) {
+      tls::KeyPair& pair = to.key_pairs.emplace_back();
+      for (const certs::CertificateRef& certificate : credential->chain()) pair.chain.push_back(certificate->x509());
+      pair.key = credential->key();
+    }
+    to.client_certificate = ModeOf(name.client_certificate);
+    to.ca_hints = name.ca_hints;
+    to.session_context = name.session_context;
+    if (listener.min_tls_1_3) to.min_version = TLS1_3_VERSION;
+  }
+  absl::StatusOr<std::shared_ptr<const tls::ServerContext>> context = tls::ServerContext::Create(options);
+  if (!context.ok()) {
+    return absl::Status(context.status().code(),
+                        absl::StrCat("listeners[\"", listener.name, "\"]: ", context.status().message()));
+  }
+  edge->tls = *std::move(context);
+  return edge;
+}
+
+}  // namespace gatehouse::server

@@ -1,0 +1,481 @@
+#include "gateway/server/exchange.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gateway/identity/claims.h"
+#include "gateway/server/answers.h"
+#include "gateway/server/connection.h"
+#include "gateway/server/worker.h"
+
+namespace gatehouse::server {
+namespace {
+
+// Who passed a request on is ours to say; what a client claims of it is not (no proxy in front of us is trusted).
+bool IsForwardedField(absl::string_view name) {
+  return name == "forwarded" || name == "x-forwarded-for" || name == "x-forwarded-proto" ||
+         name == "x-forwarded-host" || name == "x-forwarded-port" || name == "x-real-ip";
+}
+
+}  // namespace
+
+Exchange::Exchange(Connection* connection, http::StreamId stream, loop::Instant now)
+    : connection_(connection), stream_(stream), begun_(now), snapshot_(connection->worker()->snapshot()) {}
+
+Exchange::~Exchange() = default;
+
+bool Exchange::Start(http::RequestHead&& head) {
+  head_ = &head;
+  // Before anything looks at the request: nothing that claims an identity survives (invariant 2).
+  head.fields().RemoveIf(
+      [this](absl::string_view name, absl::string_view) { return snapshot_->strip.Removes(name); });
+
+  const config::Listener* listener = connection_->edge().listener;
+  if (listener == nullptr || snapshot_->Misdirected(*listener, connection_->server_name(), head.host())) {
+    Refuse(421, Reason::kMisdirected);
+    return true;
+  }
+  if (head.fields().Count("authorization") > 1) {
+    Refuse(400, Reason::kMalformedRequest);
+    return true;
+  }
+  config::RouteMatch match = snapshot_->routes.Match(*listener, head.host(), head.path(), head.method());
+  route_ = match.route;
+  if (match.method_miss) {
+    Refuse(405, Reason::kMethodNotAllowed, nullptr, match.allow);
+    return true;
+  }
+  if (route_ == nullptr) {
+    Refuse(404, Reason::kNoRoute);
+    return true;
+  }
+  Decide();
+  if (state_ == State::kDone) return true;
+  taken_ = std::move(head);
+  head_ = &taken_;
+  return false;
+}
+
+void Exchange::Decide() {
+  authn::Decision decision = authn::Decide(route_->requirement, *this);
+  switch (decision.kind) {
+    case authn::Decision::Kind::kPending:
+      return;
+    case authn::Decision::Kind::kAllow:
+      return Act(decision);
+    case authn::Decision::Kind::kChallenge:
+      return Refuse(401, decision.reason, &decision);
+    case authn::Decision::Kind::kDeny:
+      return Refuse(decision.status, decision.reason, &decision);
+  }
+}
+
+authn::SchemeResult Exchange::Check(uint32_t index) {
+  const config::Scheme& scheme = snapshot_->scheme(index);
+  return scheme.is_certificate() ? CheckCertificate(scheme) : CheckBasic(index, scheme);
+}
+
+authn::SchemeResult Exchange::CheckCertificate(const config::Scheme& scheme) {
+  const PeerRef& peer = connection_->peer();
+  if (peer == nullptr) return authn::SchemeResult::NoResult(Reason::kNoCertificate);
+  const JudgementRef& judgement = connection_->worker()->judge().Of(*peer, scheme, &connection_->verdicts());
+  if (judgement->outcome == certs::Outcome::kValid) {
+    summary_ = judgement->summary;
+    return authn::SchemeResult::Success(judgement->identity);
+  }
+  return authn::SchemeResult::Failure(judgement->reason);
+}
+
+authn::SchemeResult Exchange::CheckBasic(uint32_t index, const config::Scheme& scheme) {
+  BasicCheck* check = nullptr;
+  for (const std::unique_ptr<BasicCheck>& c : checks_) {
+    if (c->scheme == index) check = c.get();
+  }
+  if (check == nullptr) {
+    std::optional<absl::string_view> authorization = head().fields().Find("authorization");
+    if (!authorization) return authn::SchemeResult::NoResult(Reason::kNoCredentials);
+    check = checks_.emplace_back(std::make_unique<BasicCheck>()).get();
+    check->scheme = index;
+    credentials::Checker::Answer answer = connection_->worker()->checker().Check(
+        scheme.basic(), *authorization, connection_->address_key(), &connection_->basic().memo,
+        [this, check](const credentials::CheckResult& result) {
+          check->result = result;
+          check->done = true;
+          Decide();
+          if (state_ == State::kDone) connection_->Finished(stream_);
+          connection_->Wake();
+        });
+    if (auto* ticket = std::get_if<credentials::Checker::Ticket>(&answer)) {
+      check->ticket = std::move(*ticket);
+    } else {
+      check->result = std::get<credentials::CheckResult>(std::move(answer));
+      check->done = true;
+    }
+  }
+  if (!check->done) return authn::SchemeResult::Pending();
+  const credentials::CheckResult& result = check->result;
+  too_large_ = too_large_ || result.too_large;
+  if (!result.verified) {
+    if (result.reason == Reason::kNoCredentials) return authn::SchemeResult::NoResult(result.reason);
+    return authn::SchemeResult::Failure(result.reason, result.retry_after);
+  }
+  user_ = result.user;
+  user_scheme_ = scheme.name;
+  // One identity a user and connection: its claims are not made anew for each request.
+  BasicMemory& memory = connection_->basic();
+  if (memory.user != user_ || memory.epoch != scheme.epoch) {
+    memory.user = user_;
+    memory.epoch = scheme.epoch;
+    memory.identity = identity::BasicIdentity(*user_, scheme.name, scheme.user_store_name);
+    auto summary = std::make_shared<events::IdentitySummary>();
+    summary->principal = user_->name;
+    summary->schemes.push_back(scheme.name);
+    memory.summary = std::move(summary);
+  }
+  summary_ = memory.summary;
+  return authn::SchemeResult::Success(memory.identity);
+}
+
+void Exchange::Act(const authn::Decision& decision) {
+  identity_ = decision.identity;
+  http::ServerCodec& codec = connection_->codec();
+  switch (route_->action) {
+    case config::Action::kFixedResponse:
+      SendFixed();
+      Record(true, route_->fixed_response->status, Reason::kNone);
+      return Done();
+    case config::Action::kIdentityResponse: {
+      std::string body = IdentityAnswer(*identity_, route_->identity_message);
+      http::ResponseHead response;
+      response.status = 200;
+      response.fields.Add("content-type", "application/json");
+      response.fields.Add("cache-control", "no-store");
+      response.content_length = body.size();
+      codec.SendHead(stream_, response, false);
+      codec.SendBody(stream_, body, true);
+      Record(true, 200, Reason::kNone);
+      return Done();
+    }
+    case config::Action::kUpstream:
+      return Forward(*route_);
+  }
+}
+
+void Exchange::SendFixed() {
+  // A request whose password took long may be answered under a snapshot that is no longer the worker's.
+  const Worker& worker = *connection_->worker();
+  if (snapshot_ == worker.snapshot()) {
+    connection_->codec().SendFixed(stream_, worker.fixed(*route_));
+    return;
+  }
+  absl::StatusOr<std::shared_ptr<const http::FixedResponse>> response = WireForm(*route_->fixed_response);
+  if (response.ok()) connection_->codec().SendFixed(stream_, *std::move(response));
+}
+
+void Exchange::Forward(const config::Route& route) {
+  const config::Upstream& upstream = snapshot_->upstream(route.upstream);
+  upstream::Pool* pool = connection_->worker()->pools().Find(upstream.name);
+  if (pool == nullptr) return Refuse(503, Reason::kUpstreamUnavailable);  // removed while a password was checked
+  const http::FieldList& fields = head().fields();
+  http::FieldList out;
+  out.Reserve(1024, fields.size() + 8);
+  bool has_connection = fields.Has("connection");
+  for (size_t i = 0; i < fields.size(); ++i) {
+    http::FieldList::Field f = fields[i];
+    if (f.name == "host" || f.name == "content-length" || f.name == "expect" || IsForwardedField(f.name)) continue;
+    if (http::IsHopByHop(f.name)) continue;
+    // What the client's Connection names goes before anything of ours comes (SEMANTICS 5).
+    if (has_connection && fields.HasToken("connection", f.name)) continue;
+    if (f.name == "authorization" && !route.keep_authorization) continue;
+    out.Add(f.name, f.value);
+  }
+  out.Add("x-forwarded-for", connection_->host());
+  out.Add("x-forwarded-proto", "https");
+  out.Add("x-forwarded-host", head().authority());
+  if (route.injector != nullptr) {
+    absl::Status status = route.injector->Inject(
+        *identity_, [&out](absl::string_view name, absl::string_view value) { out.Add(name, value); });
+    if (!status.ok()) return Refuse(502, Reason::kIdentityNotEncodable, nullptr, {}, status.message());
+  }
+  std::string target(head().path());
+  if (head().has_query) absl::StrAppend(&target, "?", head().query());
+
+  upstream::RequestHead request;
+  request.method = head().method();
+  request.target = target;
+  request.authority = head().authority();
+  request.fields = &out;
+  if (!head().has_body) {
+    request.framing = head().content_length ? upstream::Framing::kLength : upstream::Framing::kNoBody;
+  } else if (head().content_length) {
+    request.framing = upstream::Framing::kLength;
+    request.content_length = *head().content_length;
+  } else {
+    request.framing = upstream::Framing::kChunked;
+  }
+  request_ = pool->Start(request, this);
+  state_ = State::kProxying;
+  if (head().expect_continue) connection_->codec().SendContinue(stream_);
+  if (!head().has_body) {
+    request_ended_ = true;
+    return;
+  }
+  if (!held_body_.empty() || held_end_) {
+    std::string body = std::move(held_body_);
+    held_body_.clear();
+    OnBody(body, held_end_);
+  }
+}
+
+void Exchange::OnBody(absl::string_view data, bool end) {
+  if (state_ == State::kDeciding) {
+    held_body_.append(data.data(), data.size());
+    held_end_ = held_end_ || end;
+    return;
+  }
+  if (state_ != State::kProxying || request_ == nullptr || request_ended_) {
+    return connection_->codec().ConsumeBody(stream_, data.size());
+  }
+  connection_->worker()->metrics().received_bytes.Add(static_cast<int64_t>(data.size()));
+  request_ended_ = end;
+  request_->SendBody(data, end);
+  if (request_->writable()) {
+    connection_->codec().ConsumeBody(stream_, data.size());
+  } else {
+    unconsumed_ += data.size();
+  }
+}
+
+void Exchange::OnClientTrailers() {
+  // A request's trailers end here: no upstream needs them, and a field in them could pass for an identity.
+  OnBody({}, true);
+}
+
+void Exchange::OnWritable() {
+  if (unconsumed_ == 0) return;
+  size_t n = std::exchange(unconsumed_, 0);
+  connection_->codec().ConsumeBody(stream_, n);
+  connection_->Wake();
+}
+
+void Exchange::OnHead(http::ResponseHead&& response) {
+  int status = response.status;
+  if (!connection_->codec().SendHead(stream_, response, false)) {
+    request_.reset();
+    return RefuseProxied(502, Reason::kUpstreamUnavailable, "the response has a field that cannot be passed on");
+  }
+  head_sent_ = true;
+  Record(true, status, Reason::kNone);
+  connection_->Wake();
+}
+
+void Exchange::OnBody(absl::string_view bytes) {
+  if (state_ != State::kProxying) return;
+  connection_->worker()->metrics().sent_bytes.Add(static_cast<int64_t>(bytes.size()));
+  size_t taken = held_response_.empty() ? connection_->codec().SendBody(stream_, bytes, false) : 0;
+  if (taken < bytes.size()) {
+    held_response_.append(bytes.data() + taken, bytes.size() - taken);
+    if (!reading_paused_) {
+      reading_paused_ = true;
+      request_->PauseReading();
+    }
+  }
+  connection_->Wake();
+}
+
+void Exchange::OnTrailers(http::FieldList&& trailers) {
+  has_trailers_ = !trailers.empty();
+  held_trailers_ = std::move(trailers);
+}
+
+void Exchange::OnComplete() {
+  response_ended_ = true;
+  ResumeUpstream();
+  connection_->Wake();
+}
+
+void Exchange::OnClientWritable() {
+  if (state_ == State::kProxying) ResumeUpstream();
+}
+
+void Exchange::ResumeUpstream() {
+  if (!held_response_.empty()) {
+    size_t taken = connection_->codec().SendBody(stream_, held_response_, false);
+    held_response_.erase(0, taken);
+    if (!held_response_.empty()) return;
+  }
+  if (response_ended_) {
+    // Whatever the client still sends is not wanted: the codec says so on the wire.
+    if (has_trailers_) {
+      connection_->codec().SendTrailers(stream_, held_trailers_);
+    } else {
+      connection_->codec().SendBody(stream_, {}, true);
+    }
+    state_ = State::kDone;
+    connection_->Finished(stream_);
+    return;
+  }
+  if (reading_paused_) {
+    reading_paused_ = false;
+    request_->ResumeReading();
+  }
+}
+
+void Exchange::OnError(upstream::ErrorKind kind, absl::string_view detail) {
+  if (!head_sent_) {
+    return RefuseProxied(upstream::StatusFor(kind), Reason::kUpstreamUnavailable,
+                         absl::StrCat(upstream::ErrorKindName(kind), detail.empty() ? "" : ": ", detail));
+  }
+  // Half a response must not look whole.
+  connection_->codec().Reset(stream_, http::ErrorCode::kInternalError);
+  state_ = State::kDone;
+  connection_->Finished(stream_);
+  connection_->Wake();
+}
+
+void Exchange::RefuseProxied(int status, Reason reason, absl::string_view detail) {
+  Problem problem;
+  problem.status = status;
+  problem.request_id = RequestId();
+  problem.grpc = IsGrpc(head());
+  Answer answer = ProblemAnswer(problem);
+  connection_->codec().SendHead(stream_, answer.head, answer.body.empty());
+  if (!answer.body.empty()) connection_->codec().SendBody(stream_, answer.body, true);
+  Record(false, status, reason, detail);
+  state_ = State::kDone;
+  connection_->Finished(stream_);
+  connection_->Wake();
+}
+
+void Exchange::OnClientReset() {
+  if (state_ == State::kDone) return;
+  // 499: the client went before an answer; nothing was decided against it.
+  if (!recorded_) Record(identity_ != nullptr, 499, identity_ != nullptr ? Reason::kNone : Reason::kNoCredentials,
+                         "the client went before it was answered");
+  state_ = State::kDone;
+  checks_.clear();
+  request_.reset();
+}
+
+void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision, absl::string_view allow,
+                      absl::string_view detail) {
+  Problem problem;
+  problem.status = status;
+  problem.request_id = RequestId();
+  problem.allow = allow;
+  problem.grpc = IsGrpc(head());
+  if (route_ != nullptr) problem.challenges = &route_->challenges;
+  if (decision != nullptr) {
+    problem.retry_after = decision->retry_after;
+    failed_scheme_ = decision->scheme;
+    if (decision->policy != nullptr) {
+      problem.message = decision->policy->public_message();
+      identity_ = decision->identity;
+    }
+  }
+  // A field of 8 KiB and more, or a repeated one, is not a wrong password but a malformed request (SEMANTICS 2).
+  if (status == 401 && too_large_) problem.status = 400;
+  Answer answer = ProblemAnswer(problem);
+  http::ServerCodec& codec = connection_->codec();
+  codec.SendHead(stream_, answer.head, answer.body.empty());
+  if (!answer.body.empty()) codec.SendBody(stream_, answer.body, true);
+  if (decision != nullptr && decision->policy != nullptr) detail = decision->policy->name();
+  Record(false, problem.status, reason, detail);
+  Done();
+}
+
+void Exchange::Done() {
+  // Body that came before the answer is thrown away; Connection does so with what still comes.
+  if (!held_body_.empty()) connection_->codec().ConsumeBody(stream_, std::exchange(held_body_, {}).size());
+  state_ = State::kDone;
+}
+
+bool Exchange::Readmit(const config::Snapshot& snapshot) {
+  const config::Route* route = snapshot.FindRoute(route_->name);
+  // Re-asks the schemes that admitted it: certificates anew, passwords by what the user store says of the user now.
+  struct Source final : authn::SchemeSource {
+    const config::Snapshot& snapshot;
+    Exchange& exchange;
+    Source(const config::Snapshot& s, Exchange& e) : snapshot(s), exchange(e) {}
+    authn::SchemeResult Check(uint32_t index) override {
+      const config::Scheme& scheme = snapshot.scheme(index);
+      if (scheme.is_certificate()) return exchange.CheckCertificate(scheme);
+      if (exchange.user_ == nullptr || exchange.user_scheme_ != scheme.name) {
+        return authn::SchemeResult::NoResult(Reason::kNoCredentials);
+      }
+      const Clock& clock = exchange.connection_->worker()->clock();
+      if (!credentials::StillAdmits(*scheme.basic(), *exchange.user_, clock.Now())) {
+        return authn::SchemeResult::Failure(Reason::kTrustWithdrawn);
+      }
+      return authn::SchemeResult::Success(
+          identity::BasicIdentity(*exchange.user_, scheme.name, scheme.user_store_name));
+    }
+  } source(snapshot, *this);
+  if (route != nullptr) {
+    return authn::Decide(route->requirement, source).kind == authn::Decision::Kind::kAllow;
+  }
+  // The route is gone; what admitted the stream must not be.
+  for (const identity::PartRef& part : identity_->parts()) {
+    const config::Scheme* scheme = snapshot.FindScheme(part->scheme);
+    if (scheme == nullptr || source.Check(scheme->index).kind != authn::SchemeResult::Kind::kSuccess) return false;
+  }
+  return true;
+}
+
+void Exchange::Cut() {
+  if (state_ == State::kDone) return;
+  if (!recorded_) Record(false, 0, Reason::kTrustWithdrawn);
+  state_ = State::kDone;
+  request_.reset();
+  connection_->codec().Reset(stream_, http::ErrorCode::kCancel);
+  connection_->Finished(stream_);
+  connection_->Wake();
+}
+
+absl::string_view Exchange::RequestId() {
+  if (!has_id_) {
+    connection_->worker()->NextRequestId(request_id_);
+    has_id_ = true;
+  }
+  return absl::string_view(request_id_, Worker::kRequestIdSize);
+}
+
+void Exchange::Record(bool allowed, int status, Reason reason, absl::string_view detail) {
+  recorded_ = true;
+  Worker& worker = *connection_->worker();
+  absl::Duration duration = worker.loop().now() - begun_;
+  worker.metrics().CountRequest(route_ != nullptr ? worker.RouteLabel(*route_) : metrics::LabelTable::kOther, reason,
+                                status, duration);
+  events::Event* event = worker.recorder().Begin(events::EventKind::kDecision);
+  if (event == nullptr) return;
+  connection_->Describe(event);
+  event->outcome = allowed ? events::Outcome::kAllowed : events::Outcome::kRefused;
+  event->reason = reason;
+  event->status = static_cast<uint16_t>(status);
+  event->duration = duration;
+  event->revision = snapshot_->revision;
+  event->http_version = head().version >= 20 ? 2 : 1;
+  if (route_ != nullptr) event->route = events::SharedText(snapshot_, &route_->name);
+  if (identity_ != nullptr && !identity_->parts().empty()) {
+    if (identity_->parts().size() != 1 || summary_ == nullptr) {
+      auto summary = std::make_shared<events::IdentitySummary>();
+      summary->principal = std::string(identity_->principal());
+      for (const identity::PartRef& part : identity_->parts()) summary->schemes.push_back(part->scheme);
+      summary_ = std::move(summary);
+    }
+    event->identity = summary_;
+    for (const identity::PartRef& part : identity_->parts()) event->any_self_signed |= part->any_self_signed;
+  }
+  if (failed_scheme_ != authn::Decision::kNoScheme) {
+    event->scheme = events::SharedText(snapshot_, &snapshot_->scheme(failed_scheme_).name);
+  }
+  if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
+  event->request_id = RequestId();
+  event->method = head().method();
+  event->host = head().host();
+  event->path = head().path();
+  worker.recorder().Commit();
+}
+
+}  // namespace gatehouse::server

@@ -1,0 +1,129 @@
+// Exchange is one request and its one story: perimeter passed -> route -> proof -> answer, with exactly one decision
+// event. It decides under the snapshot that was in force when the request arrived.
+//
+//   kDeciding --Allow, direct--> kDone            kDeciding --refused--> kDone
+//        |  ^ password hash pending, asked again
+//        `--Allow, upstream--> kProxying --complete, error, client gone--> kDone
+//
+// kDeciding  a scheme's answer is awaited; request body is held back by flow control
+// kProxying  the request is with the upstream, bytes flow both ways
+// kDone      nothing more is called
+//
+// Ownership:  owned by its connection; pins the snapshot, owns the password check's ticket and the upstream request.
+// Threading:  the worker's loop only.
+// Errors:     answered to the client (answers.h) and told by the event.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/authn/decision.h"
+#include "gateway/config/snapshot.h"
+#include "gateway/credentials/checker.h"
+#include "gateway/events/event.h"
+#include "gateway/http/codec.h"
+#include "gateway/identity/identity.h"
+#include "gateway/loop/instant.h"
+#include "gateway/upstream/request.h"
+#include "gateway/upstream/upstream.h"
+
+namespace gatehouse::server {
+
+class Connection;
+class Worker;
+
+class Exchange final : public upstream::ResponseHandler, public authn::SchemeSource {
+ public:
+  Exchange(Connection* connection, http::StreamId stream, loop::Instant now);
+  ~Exchange() override;
+
+  // Start decides what can be decided at once. True: answered, and this may be dropped. Otherwise `head` was taken.
+  bool Start(http::RequestHead&& head);
+
+  // From the codec.
+  void OnBody(absl::string_view data, bool end);
+  void OnClientTrailers();
+  void OnClientReset();
+  void OnClientWritable();
+
+  // Readmit says whether `snapshot`, which came into force, would still admit this running exchange.
+  bool Readmit(const config::Snapshot& snapshot);
+  // Cut ends it: its admission is gone.
+  void Cut();
+  bool running() const { return state_ == State::kProxying; }
+  bool deciding() const { return state_ == State::kDeciding; }
+
+ private:
+  enum class State : uint8_t { kDeciding, kProxying, kDone };
+
+  // authn::SchemeSource
+  authn::SchemeResult Check(uint32_t index) override;
+  authn::SchemeResult CheckCertificate(const config::Scheme& scheme);
+  authn::SchemeResult CheckBasic(uint32_t index, const config::Scheme& scheme);
+
+  // upstream::ResponseHandler
+  void OnHead(http::ResponseHead&& response) override;
+  void OnBody(absl::string_view bytes) override;
+  void OnTrailers(http::FieldList&& trailers) override;
+  void OnComplete() override;
+  void OnError(upstream::ErrorKind kind, absl::string_view detail) override;
+  void OnWritable() override;
+
+  const http::RequestHead& head() const { return *head_; }
+  void Decide();
+  void Act(const authn::Decision& decision);
+  void SendFixed();
+  void Forward(const config::Route& route);
+  void Refuse(int status, Reason reason, const authn::Decision* decision = nullptr, absl::string_view allow = {},
+              absl::string_view detail = {});
+  void RefuseProxied(int status, Reason reason, absl::string_view detail);
+  void Done();
+  // The one event. `detail` is evidence for people.
+  void Record(bool allowed, int status, Reason reason, absl::string_view detail = {});
+  absl::string_view RequestId();
+  void ResumeUpstream();
+
+  Connection* const connection_;
+  const http::StreamId stream_;
+  const loop::Instant begun_;
+  State state_ = State::kDeciding;
+  bool recorded_ = false;
+  bool head_sent_ = false;
+  bool request_ended_ = false;   // the whole request body went to the upstream
+  bool reading_paused_ = false;  // of the upstream's response
+  bool response_ended_ = false;  // the upstream's response is complete, its last bytes wait for the client
+  bool finished_ = false;        // the connection was told
+  std::shared_ptr<const config::Snapshot> snapshot_;
+  const config::Route* route_ = nullptr;
+  const http::RequestHead* head_ = nullptr;  // the codec's until taken
+  http::RequestHead taken_;
+  identity::IdentityRef identity_;  // once allowed
+  std::shared_ptr<const events::IdentitySummary> summary_;
+  uint32_t failed_scheme_ = authn::Decision::kNoScheme;
+
+  // Basic: one a scheme that was asked, remembered between two Decides.
+  struct BasicCheck {
+    uint32_t scheme = 0;
+    bool done = false;
+    credentials::CheckResult result;
+    credentials::Checker::Ticket ticket;
+  };
+  std::vector<std::unique_ptr<BasicCheck>> checks_;
+  bool too_large_ = false;
+  credentials::UserRef user_;  // who was admitted by Basic, for Readmit
+  std::string user_scheme_;
+
+  // Proxying.
+  std::unique_ptr<upstream::Request> request_;
+  std::string held_body_;      // request body that came before the decision; bounded by the codec's window
+  bool held_end_ = false;
+  size_t unconsumed_ = 0;      // request body given to the upstream above its mark, not yet returned to the client's window
+  std::string held_response_;  // response body that the client's stream did not take
+  http::FieldList held_trailers_;
+  bool has_trailers_ = false;
+  char request_id_[33];
+  bool has_id_ = false;
+};
+
+}  // namespace gatehouse::server

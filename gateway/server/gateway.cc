@@ -1,0 +1,341 @@
+#include "gateway/server/gateway.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/base/digest.h"
+#include "gateway/base/mutex.h"
+#include "gateway/base/status.h"
+#include "gateway/events/collector.h"
+#include "gateway/server/answers.h"
+#include "gateway/server/worker.h"
+
+namespace gatehouse::server {
+namespace {
+
+constexpr size_t kVerifiedCapacity = 100'000;
+constexpr size_t kSessionCapacity = 100'000;
+constexpr size_t kHashQueue = 1024;
+
+int OrCores(int wanted, int most) {
+  int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return wanted > 0 ? wanted : std::min(cores, most);
+}
+
+// A latch over all workers.
+class Countdown {
+ public:
+  explicit Countdown(size_t n) : left_(n) {}
+  void Arrive() {
+    MutexLock lock(&mutex_);
+    if (--left_ == 0) zero_.SignalAll();
+  }
+  void Wait() {
+    MutexLock lock(&mutex_);
+    while (left_ != 0) zero_.Wait(&mutex_);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar zero_;
+  size_t left_ ABSL_GUARDED_BY(mutex_);
+};
+
+class RunningGateway final : public Gateway {
+ public:
+  explicit RunningGateway(GatewayOptions options)
+      : options_(std::move(options)),
+        clock_(options_.clock != nullptr ? *options_.clock : system_clock_),
+        run_(HexLower(RandomBytes(6))),
+        registry_(RegistryOptions()),
+        verified_(kVerifiedCapacity),
+        throttle_(credentials::ThrottleOptions(), clock_),
+        sessions_(std::make_shared<tls::SessionCache>(kSessionCapacity)),
+        executor_(std::make_unique<Executor>(OrCores(options_.hash_threads, 4), kHashQueue)) {
+    WorkerShared shared;
+    shared.clock = &clock_;
+    shared.executor = executor_.get();
+    shared.verified = &verified_;
+    shared.throttle = &throttle_;
+    shared.verifier = &verifier_;
+    shared.registry = &registry_;
+    shared.next_connection = &next_connection_;
+    shared.run = run_;
+    std::vector<events::Recorder*> recorders;
+    for (int i = 0; i < OrCores(options_.workers, 256); ++i) {
+      workers_.push_back(std::make_unique<Worker>(static_cast<uint16_t>(i), shared));
+      recorders.push_back(&workers_.back()->recorder());
+    }
+    events::Collector::Sink sink = std::move(options_.events);
+    if (!sink) sink = [](std::vector<events::Event>&&) {};
+    collector_ = std::make_unique<events::Collector>(recorders, clock_, std::move(sink));
+    collector_->Start();
+    for (auto& worker : workers_) worker->Start();
+    Notice("started");
+    installer_ = std::thread([this] { InstallLoop(); });
+  }
+
+  ~RunningGateway() override {
+    {
+      MutexLock lock(&mutex_);
+      stopping_ = true;
+      ready_.SignalAll();
+    }
+    installer_.join();
+    for (auto& worker : workers_) worker->Stop();
+    executor_.reset();
+    Notice("stopped");
+    collector_->Stop();
+  }
+
+  void Install(std::shared_ptr<const config::Snapshot> snapshot,
+               absl::AnyInvocable<void(absl::Status)> done) override {
+    MutexLock lock(&mutex_);
+    queue_.push_back({std::move(snapshot), std::move(done)});
+    ready_.SignalOne();
+  }
+
+  std::shared_ptr<const config::Snapshot> current() const override {
+    MutexLock lock(&mutex_);
+    return generation_ == nullptr ? nullptr : generation_->snapshot;
+  }
+
+  std::vector<BoundListener> listeners() const override {
+    MutexLock lock(&mutex_);
+    std::vector<BoundListener> out;
+    for (const auto& [name, bound] : bound_) out.push_back({name, bound.actual.ToString()});
+    return out;
+  }
+
+  bool Drain(absl::Duration grace) override {
+    Notice("draining");
+    absl::Time until = absl::Now() + grace;
+    OnWorkers([](Worker& w) { w.Drain(false); });
+    // GOAWAY's first phase needs a round trip before new streams are refused.
+    absl::SleepFor(std::min(grace, absl::Milliseconds(200)));
+    OnWorkers([](Worker& w) { w.Drain(true); });
+    for (;;) {
+      std::atomic<size_t> left{0};
+      OnWorkers([&](Worker& w) { left += w.connections(); });
+      if (left == 0) return true;
+      if (absl::Now() >= until) break;
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+    OnWorkers([](Worker& w) { w.CutAll(); });
+    return false;
+  }
+
+  std::string MetricsText() override { return registry_.Scrape(); }
+
+ private:
+  struct Order {
+    std::shared_ptr<const config::Snapshot> snapshot;
+    absl::AnyInvocable<void(absl::Status)> done;
+  };
+  struct Bound {
+    std::string configured;
+    loop::Address actual;
+    std::shared_ptr<loop::AddressClaim> claim;
+  };
+
+  metrics::RegistryOptions RegistryOptions() const {
+    metrics::RegistryOptions options;
+    options.workers = OrCores(options_.workers, 256);
+    return options;
+  }
+
+  // Runs `f` on every worker's loop and waits.
+  void OnWorkers(const std::function<void(Worker&)>& f) {
+    Countdown countdown(workers_.size());
+    for (auto& worker : workers_) {
+      worker->Post([&, w = worker.get()] {
+        f(*w);
+        countdown.Arrive();
+      });
+    }
+    countdown.Wait();
+  }
+
+  void Notice(const char* what) {
+    events::Event event;
+    event.kind = events::EventKind::kGateway;
+    event.outcome = events::Outcome::kNotice;
+    event.detail = std::make_shared<const std::string>(what);
+    std::shared_ptr<const config::Snapshot> snapshot = current();
+    event.revision = snapshot == nullptr ? 0 : snapshot->revision;
+    collector_->Add(std::move(event));
+  }
+
+  void InstallLoop() {
+    for (;;) {
+      Order order;
+      {
+        MutexLock lock(&mutex_);
+        while (queue_.empty() && !stopping_) ready_.Wait(&mutex_);
+        if (queue_.empty()) return;
+        if (stopping_) {
+          for (Order& o : queue_) o.done(absl::CancelledError("the gateway is stopping"));
+          return;
+        }
+        order = std::move(queue_.front());
+        queue_.pop_front();
+      }
+      uint64_t revision = order.snapshot->revision;
+      absl::Status status = InstallNow(std::move(order.snapshot));
+      events::Event event;
+      event.kind = events::EventKind::kConfig;
+      event.revision = revision;
+      event.outcome = status.ok() ? events::Outcome::kNotice : events::Outcome::kRefused;
+      if (!status.ok()) event.detail = std::make_shared<const std::string>(status.message());
+      collector_->Add(std::move(event));
+      order.done(std::move(status));
+    }
+  }
+
+  // On the installer's thread. Everything that can fail comes before anything that takes effect.
+  absl::Status InstallNow(std::shared_ptr<const config::Snapshot> snapshot) {
+    std::shared_ptr<const Generation> before;
+    std::map<std::string, Bound> bound;
+    {
+      MutexLock lock(&mutex_);
+      before = generation_;
+      bound = bound_;
+    }
+    if (before != nullptr && snapshot->revision < before->snapshot->revision &&
+        snapshot->incarnation == before->snapshot->incarnation) {
+      return absl::FailedPreconditionError(absl::StrCat("revision ", snapshot->revision, " is older than ",
+                                                        before->snapshot->revision, ", which is in force"));
+    }
+    auto generation = std::make_shared<Generation>();
+    generation->snapshot = snapshot;
+    std::vector<std::map<std::string, loop::ListenSocket>> sockets(workers_.size());
+    std::map<std::string, Bound> next;
+    for (const config::Listener& listener : snapshot->listeners) {
+      const Edge* previous = nullptr;
+      if (before != nullptr) {
+        for (const auto& edge : before->edges) {
+          if (edge->listener->name == listener.name) previous = edge.get();
+        }
+      }
+      absl::StatusOr<std::shared_ptr<Edge>> edge = Edge::Create(snapshot, listener, previous, sessions_, clock_);
+      if (!edge.ok()) return edge.status();
+      generation->edges.push_back(*std::move(edge));
+      auto old = bound.find(listener.name);
+      if (old != bound.end() && old->second.configured == listener.address) {
+        next[listener.name] = old->second;
+        continue;
+      }
+      absl::Status status = Open(listener, bound, &next[listener.name], &sockets);
+      if (!status.ok()) {
+        return absl::Status(status.code(), absl::StrCat("listeners[\"", listener.name, "\"].address: ", status.message()));
+      }
+    }
+    GH_RETURN_IF_ERROR(MakeFixed(*snapshot, before.get(), generation.get()));
+    for (const config::Route& route : snapshot->route_list()) {
+      generation->route_labels.push_back(registry_.routes().Intern(route.name));
+    }
+    for (const config::Scheme& scheme : snapshot->schemes) {
+      generation->scheme_labels.push_back(registry_.schemes().Intern(scheme.name));
+    }
+
+    Countdown countdown(workers_.size());
+    for (size_t i = 0; i < workers_.size(); ++i) {
+      workers_[i]->Post([&countdown, generation, w = workers_[i].get(), s = std::move(sockets[i])]() mutable {
+        w->Adopt(std::move(generation), std::move(s));
+        countdown.Arrive();
+      });
+    }
+    countdown.Wait();
+    MutexLock lock(&mutex_);
+    generation_ = std::move(generation);
+    bound_ = std::move(next);
+    return absl::OkStatus();
+  }
+
+  static absl::Status MakeFixed(const config::Snapshot& snapshot, const Generation* before, Generation* generation) {
+    if (before != nullptr && before->snapshot->routes.SharesWith(snapshot.routes)) {
+      generation->fixed = before->fixed;
+      return absl::OkStatus();
+    }
+    auto fixed = std::make_shared<std::vector<std::shared_ptr<const http::FixedResponse>>>();
+    for (const config::Route& route : snapshot.route_list()) {
+      fixed->emplace_back();
+      if (route.action != config::Action::kFixedResponse) continue;
+      absl::StatusOr<std::shared_ptr<const http::FixedResponse>> response = WireForm(*route.fixed_response);
+      if (!response.ok()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("routes[\"", route.name, "\"].fixed_response: ", response.status().message()));
+      }
+      fixed->back() = *std::move(response);
+    }
+    generation->fixed = std::move(fixed);
+    return absl::OkStatus();
+  }
+
+  absl::Status Open(const config::Listener& listener, const std::map<std::string, Bound>& bound, Bound* out,
+                    std::vector<std::map<std::string, loop::ListenSocket>>* sockets) {
+    absl::StatusOr<loop::Address> address = loop::Address::Parse(listener.address);
+    if (!address.ok()) return address.status();
+    out->configured = listener.address;
+    // An address that passes from one listener to another is ours already.
+    for (const auto& [name, old] : bound) {
+      if (old.configured == listener.address) out->claim = old.claim;
+    }
+    if (out->claim == nullptr) {
+      absl::StatusOr<loop::AddressClaim> claim = loop::AddressClaim::Take(*address, LockDirectory());
+      if (!claim.ok()) return claim.status();
+      out->claim = std::make_shared<loop::AddressClaim>(*std::move(claim));
+    }
+    for (size_t i = 0; i < workers_.size(); ++i) {
+      absl::StatusOr<loop::ListenSocket> socket = loop::ListenSocket::Open(*address, loop::ListenOptions());
+      if (!socket.ok()) return socket.status();
+      *address = socket->address();  // port 0 is resolved by the first
+      out->actual = socket->address();
+      (*sockets)[i].emplace(listener.name, *std::move(socket));
+    }
+    return absl::OkStatus();
+  }
+
+  static std::string LockDirectory() { return absl::StrCat("/tmp/gatehouse-locks-", ::geteuid()); }
+
+  GatewayOptions options_;
+  const SystemClock system_clock_;
+  const Clock& clock_;
+  const std::string run_;
+  metrics::Registry registry_;
+  credentials::VerifiedCache verified_;
+  credentials::Throttle throttle_;
+  credentials::LibraryPasswordVerifier verifier_;
+  const std::shared_ptr<tls::SessionCache> sessions_;
+  std::unique_ptr<Executor> executor_;
+  std::atomic<uint64_t> next_connection_{0};
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<events::Collector> collector_;
+
+  mutable Mutex mutex_;
+  CondVar ready_;
+  std::deque<Order> queue_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<const Generation> generation_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Bound> bound_ ABSL_GUARDED_BY(mutex_);
+  std::thread installer_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(GatewayOptions options) {
+  if (options.workers < 0 || options.workers > 256) {
+    return absl::InvalidArgumentError(absl::StrCat("workers: ", options.workers, " is not in 0..256"));
+  }
+  return std::make_unique<RunningGateway>(std::move(options));
+}
+
+}  // namespace gatehouse::server

@@ -1,0 +1,137 @@
+#include "gateway/server/peer.h"
+
+#include <string>
+#include <utility>
+
+#include "gateway/identity/claims.h"
+
+namespace gatehouse::server {
+namespace {
+
+std::string DerOf(X509* certificate) {
+  int size = i2d_X509(certificate, nullptr);
+  std::string der(size > 0 ? static_cast<size_t>(size) : 0, '\0');
+  unsigned char* p = reinterpret_cast<unsigned char*>(der.data());
+  if (size <= 0 || i2d_X509(certificate, &p) != size) {
+    TakeOpenSslError();
+    return {};
+  }
+  return der;
+}
+
+}  // namespace
+
+const JudgementRef* PeerVerdicts::Find(uint64_t epoch, absl::Time now) const {
+  for (const JudgementRef& j : judgements_) {
+    if (j->epoch == epoch) return now < j->fresh_until ? &j : nullptr;
+  }
+  return nullptr;
+}
+
+const JudgementRef& PeerVerdicts::Remember(JudgementRef judgement) {
+  // A configuration has few schemes; what is left of older epochs makes room.
+  constexpr size_t kMost = 8;
+  for (JudgementRef& j : judgements_) {
+    if (j->epoch == judgement->epoch) return j = std::move(judgement);
+  }
+  if (judgements_.size() >= kMost) judgements_.erase(judgements_.begin());
+  return judgements_.emplace_back(std::move(judgement));
+}
+
+PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
+  std::vector<std::string> ders;
+  ders.reserve(presented.size());
+  std::string all;  // each digest has a fixed length, so that two lists cannot run together into one
+  Sha256Digest leaf{};
+  for (X509* certificate : presented) {
+    Sha256Digest digest = Sha256(ders.emplace_back(DerOf(certificate)));
+    if (ders.size() == 1) leaf = digest;
+    all.append(AsView(digest).data(), digest.size());
+  }
+  Sha256Digest list = presented.size() == 1 ? leaf : Sha256(all);
+  if (PeerRef* known = peers_.Find(list)) return *known;
+
+  auto peer = std::make_shared<Peer>();
+  peer->leaf = leaf;
+  peer->list = list;
+  for (const std::string& der : ders) {
+    absl::StatusOr<certs::CertificateRef> certificate = certs::Certificate::FromDer(der);
+    if (certificate.ok()) {
+      peer->presented.push_back(*std::move(certificate));
+    } else if (peer->presented.empty()) {
+      peer->malformed = true;
+      break;
+    }
+    // An intermediate that cannot be read is left out: it proves nothing, and the path may do without.
+  }
+  auto summary = std::make_shared<events::CertificateSummary>();
+  summary->sha256 = leaf;
+  if (!peer->malformed) {
+    const certs::Certificate& c = *peer->presented.front();
+    summary->subject = c.subject();
+    summary->issuer = c.issuer();
+    summary->serial = c.serial_hex_dotnet();
+    summary->not_after = c.not_after();
+  }
+  peer->summary = std::move(summary);
+  if (!remember) return peer;
+  return peers_.Put(list, std::move(peer));
+}
+
+JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool remember) {
+  absl::Time now = clock_.Now();
+  if (JudgementRef* known = valid_.Find(Key{peer.leaf, scheme.epoch}); known != nullptr && now < (*known)->fresh_until) {
+    metrics_->verdict_cache_hits.Add();
+    return *known;
+  }
+  if (JudgementRef* known = refused_.Find(Key{peer.list, scheme.epoch});
+      known != nullptr && now < (*known)->fresh_until) {
+    metrics_->verdict_cache_hits.Add();
+    return *known;
+  }
+  metrics_->verdict_cache_misses.Add();
+
+  auto judgement = std::make_shared<Judgement>();
+  judgement->epoch = scheme.epoch;
+  if (peer.malformed) {
+    judgement->reason = Reason::kMalformedCertificate;
+    judgement->fresh_until = absl::InfiniteFuture();
+  } else {
+    certs::Verdict verdict = certs::Judge(peer.presented, *scheme.certificate(), now, nullptr);
+    judgement->outcome = verdict.outcome;
+    judgement->reason = verdict.reason;
+    judgement->fresh_until = verdict.fresh_until;
+    if (verdict.outcome == certs::Outcome::kValid) {
+      identity::Part part;
+      part.kind = identity::PartKind::kCertificate;
+      part.scheme = scheme.name;
+      part.principal = identity::CertificatePrincipal(*verdict.leaf, scheme.claims.name_format);
+      part.claims = identity::CertificateClaims(*verdict.leaf, scheme.claims);
+      part.certificate = verdict.leaf;
+      part.path = verdict.path;
+      part.pinned = verdict.pinned;
+      part.any_self_signed = verdict.any_self_signed;
+      auto summary = std::make_shared<events::IdentitySummary>();
+      summary->principal = part.principal;
+      summary->schemes.push_back(scheme.name);
+      judgement->summary = std::move(summary);
+      judgement->identity = identity::Identity::Of(std::move(part));
+    }
+  }
+  if (!remember || judgement->outcome == certs::Outcome::kIndeterminate) return judgement;
+  if (judgement->outcome == certs::Outcome::kValid) return valid_.Put(Key{peer.leaf, scheme.epoch}, judgement);
+  return refused_.Put(Key{peer.list, scheme.epoch}, judgement);
+}
+
+const JudgementRef& Judge::Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory) {
+  if (const JudgementRef* known = memory->Find(scheme.epoch, clock_.Now())) return *known;
+  return memory->Remember(Of(peer, scheme));
+}
+
+void Judge::Forget(const config::Snapshot& snapshot) {
+  auto dead = [&](const Key& key, const JudgementRef&) { return !snapshot.HasSchemeEpoch(key.epoch); };
+  valid_.EraseIf(dead);
+  refused_.EraseIf(dead);
+}
+
+}  // namespace gatehouse::server

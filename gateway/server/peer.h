@@ -1,0 +1,95 @@
+// Peer is the client certificate of a connection; Judge gives and remembers what the schemes say about it.
+//
+// A returning client costs one digest: the peer, the verdict and the identity that follows from it are shared by all of
+// its connections on a worker. Only a valid verdict is shared by leaf; what was refused is remembered for the digest of
+// the whole presented list, so that nobody can spoil a leaf by leaving out its intermediates (SEMANTICS 1).
+//
+// Ownership:  peers and judgements are immutable and shared.
+// Threading:  Judge: one per worker. Peers are made once possession is proven, save for `verify_with`, whose verdicts
+//             are not remembered.
+// Units:      times are wall-clock.
+// Errors:     a certificate that cannot be read gives a peer with `malformed`, which every scheme refuses.
+#pragma once
+
+#include <openssl/x509.h>
+
+#include <memory>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/digest.h"
+#include "gateway/base/lru.h"
+#include "gateway/certs/certificate.h"
+#include "gateway/certs/validator.h"
+#include "gateway/config/snapshot.h"
+#include "gateway/events/event.h"
+#include "gateway/identity/identity.h"
+#include "gateway/metrics/worker_metrics.h"
+
+namespace gatehouse::server {
+
+struct Peer {
+  std::vector<certs::CertificateRef> presented;  // leaf first; empty when malformed
+  Sha256Digest leaf{};                           // SHA-256 of the leaf's DER
+  Sha256Digest list{};                           // of the whole presented list
+  bool malformed = false;
+  std::shared_ptr<const events::CertificateSummary> summary;
+};
+using PeerRef = std::shared_ptr<const Peer>;
+
+// Judgement is one scheme's answer about one peer under one epoch.
+struct Judgement {
+  uint64_t epoch = 0;
+  certs::Outcome outcome = certs::Outcome::kInvalid;
+  Reason reason = Reason::kNone;
+  absl::Time fresh_until;
+  identity::IdentityRef identity;                        // valid only
+  std::shared_ptr<const events::IdentitySummary> summary;  // valid only
+};
+using JudgementRef = std::shared_ptr<const Judgement>;
+
+// PeerVerdicts is a connection's own memory: the judgement of each scheme that was asked about it.
+class PeerVerdicts {
+ public:
+  const JudgementRef* Find(uint64_t epoch, absl::Time now) const;
+  const JudgementRef& Remember(JudgementRef judgement);
+  void Clear() { judgements_.clear(); }
+
+ private:
+  std::vector<JudgementRef> judgements_;  // few: one a scheme
+};
+
+class Judge {
+ public:
+  Judge(size_t capacity, const Clock& clock, metrics::WorkerMetrics* metrics)
+      : peers_(capacity), valid_(capacity), refused_(capacity / 4 + 1), clock_(clock), metrics_(metrics) {}
+
+  // Recognise reads a presented list, leaf first. REQUIRES: not empty.
+  // `remember` false: possession is not proven, nothing is kept.
+  PeerRef Recognise(absl::Span<X509* const> presented, bool remember = true);
+  // Of returns what `scheme` (a client certificate scheme) says about `peer` now; the newest revision's epochs only.
+  // `remember` false leaves no trace: possession is not proven.
+  JudgementRef Of(const Peer& peer, const config::Scheme& scheme, bool remember = true);
+  // The same with a connection's own memory in front.
+  const JudgementRef& Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory);
+  // Forget drops judgements of epochs that no scheme of `snapshot` has.
+  void Forget(const config::Snapshot& snapshot);
+
+ private:
+  struct Key {
+    Sha256Digest digest;
+    uint64_t epoch;
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  struct KeyHash {
+    size_t operator()(const Key& k) const { return static_cast<size_t>(Epoch(k.digest) ^ (k.epoch * 0x9E3779B97F4A7C15u)); }
+  };
+  LruCache<Sha256Digest, PeerRef, DigestHash> peers_;    // by list
+  LruCache<Key, JudgementRef, KeyHash> valid_;           // by leaf
+  LruCache<Key, JudgementRef, KeyHash> refused_;         // by list
+  const Clock& clock_;
+  metrics::WorkerMetrics* const metrics_;
+};
+
+}  // namespace gatehouse::server

@@ -1,0 +1,323 @@
+#include "gateway/server/worker.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "gateway/server/connection.h"
+#include "gateway/server/exchange.h"
+
+namespace gatehouse::server {
+namespace {
+
+constexpr size_t kRingCapacity = 4096;       // events
+constexpr size_t kReadBuffer = 64 * 1024;
+constexpr size_t kJudgeCapacity = 16 * 1024;  // returning clients
+constexpr absl::Duration kTick = absl::Seconds(1);
+
+std::string HttpDate(absl::Time now) {
+  return absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", now, absl::UTCTimeZone());
+}
+
+upstream::UpstreamOptions OptionsOf(const config::Upstream& upstream) {
+  upstream::UpstreamOptions options;
+  options.name = upstream.name;
+  for (const std::string& text : upstream.endpoints) {
+    absl::StatusOr<loop::Address> address = loop::Address::Parse(text);
+    if (address.ok()) options.endpoints.push_back(*address);  // config::Build took literals only
+  }
+  options.connect_timeout = upstream.connect_timeout;
+  options.response_timeout = upstream.response_timeout;
+  options.stall_timeout = upstream.idle_timeout;
+  options.max_connections = upstream.max_connections;
+  options.max_pending = upstream.max_pending;
+  return options;
+}
+
+}  // namespace
+
+Worker::Worker(uint16_t index, const WorkerShared& shared)
+    : index_(index),
+      shared_(shared),
+      metrics_(shared.registry->worker(index)),
+      recorder_(index, kRingCapacity, *shared.clock),
+      read_buffer_(kReadBuffer),
+      pools_(&loop_),
+      judge_(kJudgeCapacity, *shared.clock, &metrics_) {
+  credentials::CheckerOptions options;
+  options.executor = shared.executor;
+  options.cache = shared.verified;
+  options.throttle = shared.throttle;
+  options.verifier = shared.verifier;
+  options.clock = shared.clock;
+  options.post = [this](absl::AnyInvocable<void()> f) { loop_.Post(std::move(f)); };
+  checker_ = std::make_unique<credentials::Checker>(std::move(options));
+  tick_ = std::make_unique<loop::Timer>(&loop_, [this] { Tick(); });
+  date_.value = HttpDate(absl::Now());
+}
+
+Worker::~Worker() { Stop(); }
+
+void Worker::Start() {
+  loop_.Post([this] { tick_->Start(kTick); });
+  thread_ = std::thread([this] { loop_.Run(); });
+}
+
+void Worker::Stop() {
+  if (!thread_.joinable()) return;
+  loop_.Post([this] {
+    CutAll();
+    doors_.clear();
+    pools_.Apply({});
+    tick_.reset();
+  });
+  // A posted Stop comes after the turn in which what was cut is deleted.
+  loop_.Post([this] { loop_.Post([this] { loop_.Stop(); }); });
+  thread_.join();
+}
+
+void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::string, loop::ListenSocket> sockets) {
+  uint64_t from = slot_.get() == nullptr ? 0 : slot_.get()->revision;
+  std::map<std::string, std::shared_ptr<Edge>> edges;
+  for (const std::shared_ptr<Edge>& edge : generation->edges) {
+    auto mine = std::make_shared<Edge>(*edge);
+    mine->codec.date = &date_;
+    edges.emplace(edge->listener->name, std::move(mine));
+  }
+  generation_ = std::move(generation);
+  slot_.Set(generation_->snapshot);
+
+  for (auto& [name, edge] : edges) {
+    Door& door = doors_[name];
+    door.edge = edge;
+    auto socket = sockets.find(name);
+    if (socket == sockets.end() || draining_) continue;
+    door.acceptor = std::make_unique<loop::Acceptor>(
+        &loop_, std::move(socket->second),
+        [this, name = name](loop::Fd fd, const loop::Address& peer) { OnAccept(name, std::move(fd), peer); });
+  }
+  for (auto it = doors_.begin(); it != doors_.end();) {
+    it = edges.contains(it->first) ? std::next(it) : doors_.erase(it);
+  }
+  std::vector<upstream::UpstreamOptions> upstreams;
+  for (const config::Upstream& upstream : slot_.get()->upstreams) upstreams.push_back(OptionsOf(upstream));
+  pools_.Apply(std::move(upstreams));
+  for (Connection* c = first_; c != nullptr; c = c->next_) {
+    auto edge = edges.find(c->edge_->listener->name);
+    c->orphan_ = edge == edges.end();
+    if (!c->orphan_) c->edge_ = edge->second;
+  }
+  metrics_.snapshot_revision.Set(static_cast<int64_t>(slot_.get()->revision));
+  // In force from here on; what ran before is looked at next.
+  if (from != 0) loop_.Post([this, from] { Sweep(from); });
+}
+
+void Worker::Sweep(uint64_t from_revision) {
+  judge_.Forget(*slot_.get());
+  uint32_t connections = 0;
+  uint32_t streams = 0;
+  for (Connection* c = first_; c != nullptr;) {
+    Connection* next = c->next_;
+    bool closing = false;
+    streams += static_cast<uint32_t>(c->Sweep(&closing));
+    connections += closing;
+    c = next;
+  }
+  if (connections == 0 && streams == 0) return;
+  metrics_.connections_cut.Add(connections);
+  metrics_.streams_cut.Add(streams);
+  events::Event* event = recorder_.Begin(events::EventKind::kCut);
+  if (event == nullptr) return;
+  event->outcome = events::Outcome::kCut;
+  event->reason = Reason::kTrustWithdrawn;
+  event->connections = connections;
+  event->streams = streams;
+  event->revision = slot_.get()->revision;
+  event->previous_revision = from_revision;
+  recorder_.Commit();
+}
+
+void Worker::Tick() {
+  date_.value = HttpDate(absl::Now());
+  metrics_.events_dropped.Set(recorder_.dropped());
+  // Verdicts run out of freshness while streams run: a certificate that expired does not stay in.
+  uint32_t streams = 0;
+  if (slot_.get() != nullptr) {
+    for (Connection* c = first_; c != nullptr;) {
+      Connection* next = c->next_;
+      if (!c->exchanges_.empty()) {
+        bool closing = false;
+        streams += static_cast<uint32_t>(c->Sweep(&closing));
+      }
+      c = next;
+    }
+  }
+  if (streams != 0) {
+    metrics_.streams_cut.Add(streams);
+    if (events::Event* event = recorder_.Begin(events::EventKind::kCut)) {
+      event->outcome = events::Outcome::kCut;
+      event->reason = Reason::kTrustWithdrawn;
+      event->streams = streams;
+      event->revision = event->previous_revision = slot_.get()->revision;
+      recorder_.Commit();
+    }
+  }
+  tick_->Start(kTick);
+}
+
+void Worker::Drain(bool final_phase) {
+  draining_ = true;
+  for (auto& [name, door] : doors_) door.acceptor.reset();
+  for (Connection* c = first_; c != nullptr;) {
+    Connection* next = c->next_;
+    c->Drain(final_phase);
+    c = next;
+  }
+}
+
+void Worker::CutAll() {
+  for (Connection* c = first_; c != nullptr;) {
+    Connection* next = c->next_;
+    c->Close();
+    c = next;
+  }
+}
+
+uint16_t Worker::RouteLabel(const config::Route& route) const {
+  // A request that arrived under the generation before may finish under this one.
+  return route.index < generation_->route_labels.size() ? generation_->route_labels[route.index]
+                                                        : metrics::LabelTable::kOther;
+}
+
+void Worker::NextRequestId(char* out) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::memcpy(out, shared_.run.data(), 12);
+  uint64_t value = uint64_t{index_} << 40 | (next_request_++ & 0xFF'FFFF'FFFF);
+  for (size_t i = 0; i < 12; ++i) out[12 + i] = kHex[value >> (44 - 4 * i) & 15];
+}
+
+void Worker::OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer) {
+  auto door = doors_.find(listener);
+  if (door == doors_.end() || draining_) return;
+  if (connection_count_ >= door->second.edge->listener->limits.max_connections) return;  // closed by ~Fd
+  auto* connection = new Connection(this, door->second.edge, std::move(fd), peer, ++*shared_.next_connection);
+  connection->next_ = first_;
+  if (first_ != nullptr) first_->prev_ = connection;
+  first_ = connection;
+  ++connection_count_;
+  connection->Start();
+}
+
+void Worker::Retire(Connection* connection) {
+  if (connection->prev_ != nullptr) connection->prev_->next_ = connection->next_;
+  if (connection->next_ != nullptr) connection->next_->prev_ = connection->prev_;
+  if (first_ == connection) first_ = connection->next_;
+  connection->prev_ = connection->next_ = nullptr;
+  --connection_count_;
+  loop_.DeferDelete(std::unique_ptr<Connection>(connection));
+}
+
+bool Worker::AnySchemeAccepts(const Peer& peer, const Edge& edge, absl::string_view server_name) {
+  for (uint32_t index : edge.listener->NameFor(server_name).certificate_schemes) {
+    const config::Scheme& scheme = edge.snapshot->scheme(index);
+    if (judge_.Of(peer, scheme)->outcome == certs::Outcome::kValid) return true;
+  }
+  return false;
+}
+
+bool Worker::StillWelcome(const Connection& connection) {
+  if (connection.orphan_) return false;
+  const config::Name& name = connection.edge_->listener->NameFor(connection.server_name());
+  if (connection.peer_ == nullptr) {
+    // Never asked, and would be now; or REQUIRE, and none was sent.
+    bool asked = connection.asked_;
+    return name.client_certificate == config::ClientCertificate::kNone ||
+           (asked && name.client_certificate == config::ClientCertificate::kAllow);
+  }
+  return AnySchemeAccepts(*connection.peer_, *connection.edge_, connection.server_name()) ||
+         !connection.exchanges_.empty();
+}
+
+tls::Presented Worker::OnPresented(tls::TlsSession& session, absl::Span<X509* const> chain) {
+  auto* connection = static_cast<Connection*>(session.owner());
+  const config::Listener& listener = *connection->edge_->listener;
+  if (listener.verify_with == config::kNoScheme || chain.empty()) return tls::Presented::kGoOn;
+  // Possession is not proven yet: the verdict is told, and remembered nowhere.
+  PeerRef peer = judge_.Recognise(chain, /*remember=*/false);
+  JudgementRef judgement = judge_.Of(*peer, connection->edge_->snapshot->scheme(listener.verify_with), false);
+  if (judgement->outcome == certs::Outcome::kValid) return tls::Presented::kGoOn;
+  handshake_of_ = connection;
+  handshake_reason_ = judgement->reason;
+  connection->peer_ = std::move(peer);
+  switch (judgement->reason) {
+    case Reason::kUnknownIssuer:
+    case Reason::kNotPinned: return tls::Presented::kUnknownCa;
+    case Reason::kExpired:
+    case Reason::kNotYetValid: return tls::Presented::kExpired;
+    case Reason::kRevoked: return tls::Presented::kRevoked;
+    default: return tls::Presented::kBadCertificate;
+  }
+}
+
+std::optional<tls::SessionBinding> Worker::MayStore(tls::TlsSession& session) {
+  auto* connection = static_cast<Connection*>(session.owner());
+  std::vector<X509*> chain = session.PresentedChain();
+  PeerRef peer = session.resumed() ? std::static_pointer_cast<const Peer>(session.attached().user)
+                 : chain.empty()   ? nullptr
+                                   : judge_.Recognise(chain);
+  // Without a certificate only where none could be sent; with one only while some scheme accepts it.
+  if (peer == nullptr) {
+    if (session.name()->client_certificate != tls::ClientCertificate::kNone) return std::nullopt;
+    return tls::SessionBinding{};
+  }
+  if (!AnySchemeAccepts(*peer, *connection->edge_, session.sni())) return std::nullopt;
+  return tls::SessionBinding{peer, 0};
+}
+
+bool Worker::MayResume(tls::TlsSession& session, const tls::SessionRecord& record) {
+  auto* connection = static_cast<Connection*>(session.owner());
+  auto peer = std::static_pointer_cast<const Peer>(record.binding.user);
+  if (peer == nullptr) {
+    return connection->edge_->listener->NameFor(session.sni()).client_certificate == config::ClientCertificate::kNone;
+  }
+  return AnySchemeAccepts(*peer, *connection->edge_, session.sni());
+}
+
+std::optional<Reason> Worker::TakeHandshakeReason(const Connection* connection) {
+  if (handshake_of_ != connection) return std::nullopt;
+  handshake_of_ = nullptr;
+  return handshake_reason_;
+}
+
+void Worker::RecordHandshakeFailure(const Connection& connection, Reason reason, absl::string_view detail) {
+  events::Event* event = recorder_.Begin(events::EventKind::kHandshake);
+  if (event == nullptr) return;
+  connection.Describe(event);
+  event->outcome = events::Outcome::kRefused;
+  event->reason = reason;
+  event->possession = connection.peer_ != nullptr ? events::Possession::kUnproven : events::Possession::kNone;
+  event->revision = connection.edge_->snapshot->revision;
+  event->host = connection.server_name();
+  if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
+  recorder_.Commit();
+}
+
+void Worker::RecordProtocolError(const Connection& connection, const http::ProtocolError& error) {
+  Reason reason = error.malformed ? Reason::kMalformedRequest : Reason::kLimitExceeded;
+  metrics_.CountRequest(metrics::LabelTable::kOther, reason, error.status, absl::ZeroDuration());
+  events::Event* event = recorder_.Begin(events::EventKind::kDecision);
+  if (event == nullptr) return;
+  connection.Describe(event);
+  event->outcome = events::Outcome::kRefused;
+  event->reason = reason;
+  event->status = static_cast<uint16_t>(error.status);
+  event->revision = connection.edge_->snapshot->revision;
+  event->host = connection.server_name();
+  event->http_version = connection.codec_ != nullptr && connection.codec_->version() == 20 ? 2 : 1;
+  event->detail = std::make_shared<const std::string>(error.text);
+  recorder_.Commit();
+}
+
+}  // namespace gatehouse::server

@@ -1,0 +1,154 @@
+// Worker is one thread of the data plane: a loop, its listening sockets, its connections and its caches. It shares with
+// other workers only what is immutable (snapshots, TLS contexts) or locked (session cache, throttle, password cache).
+//
+// Ownership:  owns its connections, acceptors and pools; borrows WorkerShared, which outlives it.
+// Threading:  Start, Stop, Post and the constructor from the gateway's thread; everything else on its loop.
+// Errors:     none of its own; what clients do wrong ends their connection.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gateway/base/clock.h"
+#include "gateway/base/executor.h"
+#include "gateway/config/slot.h"
+#include "gateway/config/snapshot.h"
+#include "gateway/credentials/checker.h"
+#include "gateway/events/recorder.h"
+#include "gateway/http/codec_factory.h"
+#include "gateway/http/fixed_response.h"
+#include "gateway/loop/listen.h"
+#include "gateway/loop/loop.h"
+#include "gateway/metrics/registry.h"
+#include "gateway/server/edge.h"
+#include "gateway/server/peer.h"
+#include "gateway/tls/tls_session.h"
+#include "gateway/upstream/pools.h"
+
+namespace gatehouse::server {
+
+class Connection;
+
+// What the workers of one gateway have in common.
+struct WorkerShared {
+  const Clock* clock = nullptr;
+  Executor* executor = nullptr;
+  credentials::VerifiedCache* verified = nullptr;
+  credentials::Throttle* throttle = nullptr;
+  const credentials::PasswordVerifier* verifier = nullptr;
+  metrics::Registry* registry = nullptr;
+  std::atomic<uint64_t>* next_connection = nullptr;
+  std::string run;  // 12 hex digits, the beginning of request ids
+};
+
+// Generation is one snapshot made ready to run: what each worker adopts.
+struct Generation {
+  std::shared_ptr<const config::Snapshot> snapshot;
+  std::vector<std::shared_ptr<Edge>> edges;  // in order of the snapshot's listeners
+  std::vector<uint16_t> route_labels;        // by route index, for the metrics
+  // Fixed responses as they go on the wire, by route index; null for routes with another action.
+  std::shared_ptr<const std::vector<std::shared_ptr<const http::FixedResponse>>> fixed;
+  std::vector<uint16_t> scheme_labels;
+};
+
+class Worker final : public tls::TlsHooks {
+ public:
+  Worker(uint16_t index, const WorkerShared& shared);
+  ~Worker() override;
+
+  void Start();
+  // Stop ends the loop and joins the thread; connections are cut.
+  void Stop();
+  void Post(absl::AnyInvocable<void()> f) { loop_.Post(std::move(f)); }
+  events::Recorder& recorder() { return recorder_; }
+
+  // On the loop. `sockets` are this worker's, for the listeners whose address is new, by listener name.
+  void Adopt(std::shared_ptr<const Generation> generation, std::map<std::string, loop::ListenSocket> sockets);
+  // First phase: stop accepting, tell clients. Second: refuse what they still open.
+  void Drain(bool final_phase);
+  // CutAll ends every connection.
+  void CutAll();
+  size_t connections() const { return connection_count_; }
+  bool draining() const { return draining_; }
+
+  // What connections and exchanges use.
+  loop::Loop& loop() { return loop_; }
+  tls::TlsHooks& hooks() { return *this; }
+  tls::Cork& cork() { return cork_; }
+  http::CodecShared& codec_shared() { return codec_shared_; }
+  http::OutBuffer& out() { return out_; }
+  absl::Span<char> read_buffer() { return absl::MakeSpan(read_buffer_); }
+  Judge& judge() { return judge_; }
+  credentials::Checker& checker() { return *checker_; }
+  metrics::WorkerMetrics& metrics() { return metrics_; }
+  const Clock& clock() const { return *shared_.clock; }
+  const std::shared_ptr<const config::Snapshot>& snapshot() const { return slot_.shared(); }
+  const Generation& generation() const { return *generation_; }
+  upstream::Pools& pools() { return pools_; }
+  uint16_t RouteLabel(const config::Route& route) const;
+  // REQUIRES: the route is of the snapshot in force and its action is a fixed response.
+  const std::shared_ptr<const http::FixedResponse>& fixed(const config::Route& route) const {
+    return (*generation_->fixed)[route.index];
+  }
+  // Lower-case hex, unique over all gateways' runs with high probability; written to `out[kRequestIdSize]`.
+  static constexpr size_t kRequestIdSize = 24;
+  void NextRequestId(char* out);
+
+  // Connection's end: deleted at the end of the turn.
+  void Retire(Connection* connection);
+  // Whether the connection, as it was made, could be made under the snapshot in force.
+  bool StillWelcome(const Connection& connection);
+  std::optional<Reason> TakeHandshakeReason(const Connection* connection);
+  void RecordHandshakeFailure(const Connection& connection, Reason reason, absl::string_view detail);
+  void RecordProtocolError(const Connection& connection, const http::ProtocolError& error);
+
+ private:
+  struct Door {  // one listener of this worker
+    std::shared_ptr<Edge> edge;
+    std::unique_ptr<loop::Acceptor> acceptor;
+    size_t connections = 0;
+  };
+
+  // tls::TlsHooks
+  tls::Presented OnPresented(tls::TlsSession& session, absl::Span<X509* const> chain) override;
+  std::optional<tls::SessionBinding> MayStore(tls::TlsSession& session) override;
+  bool MayResume(tls::TlsSession& session, const tls::SessionRecord& record) override;
+
+  void OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer);
+  // Whether any client certificate scheme that is reachable through this name accepts the peer.
+  bool AnySchemeAccepts(const Peer& peer, const Edge& edge, absl::string_view server_name);
+  void Sweep(uint64_t from_revision);
+  void Tick();
+
+  const uint16_t index_;
+  const WorkerShared shared_;
+  metrics::WorkerMetrics& metrics_;
+  loop::Loop loop_;
+  events::Recorder recorder_;
+  config::Slot slot_;
+  std::shared_ptr<const Generation> generation_;
+  http::CodecShared codec_shared_;
+  http::DateCache date_;
+  tls::Cork cork_;
+  http::OutBuffer out_;
+  std::vector<char> read_buffer_;
+  upstream::Pools pools_;
+  Judge judge_;
+  std::unique_ptr<credentials::Checker> checker_;
+  std::map<std::string, Door> doors_;  // by listener
+  Connection* first_ = nullptr;
+  size_t connection_count_ = 0;
+  bool draining_ = false;
+  uint64_t next_request_ = 0;
+  const Connection* handshake_of_ = nullptr;  // whose certificates a hook refused, and why
+  Reason handshake_reason_ = Reason::kNone;
+  std::unique_ptr<loop::Timer> tick_;
+  std::thread thread_;
+};
+
+}  // namespace gatehouse::server
