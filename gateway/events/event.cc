@@ -36,21 +36,30 @@ PeerAddress PeerAddress::FromSockaddr(const void* address, size_t size) {
   return peer;
 }
 
-std::string PeerAddress::ToString() const {
+void PeerAddress::PrintTo(std::string* out) const {
   char text[INET6_ADDRSTRLEN];
+  out->clear();
   switch (family) {
     case Family::kNone:
-      return "";
+      return;
     case Family::kUnix:
-      return "unix";
-    case Family::kIpv4:
-      inet_ntop(AF_INET, octets.data(), text, sizeof(text));
-      return absl::StrCat(text, ":", port);
+      out->assign("unix");
+      return;
+    case Family::kIpv4:  // by hand: this is the common one, and inet_ntop formats with sprintf
+      absl::StrAppend(out, octets[0], ".", octets[1], ".", octets[2]);
+      absl::StrAppend(out, ".", octets[3], ":", port);
+      return;
     case Family::kIpv6:
       inet_ntop(AF_INET6, octets.data(), text, sizeof(text));
-      return absl::StrCat("[", text, "]:", port);
+      absl::StrAppend(out, "[", text, "]:", port);
+      return;
   }
-  return "";
+}
+
+std::string PeerAddress::ToString() const {
+  std::string text;
+  PrintTo(&text);
+  return text;
 }
 
 void Event::Reset(EventKind new_kind) {

@@ -68,6 +68,8 @@ struct PeerAddress {
   static PeerAddress FromSockaddr(const void* address, size_t size);
   // "192.0.2.1:443", "[2001:db8::1]:443", "unix", "". v4-mapped IPv6 prints as IPv4.
   std::string ToString() const;
+  // The same, in place of what `out` held.
+  void PrintTo(std::string* out) const;
 };
 
 struct Event {

@@ -1,6 +1,6 @@
 #include "gateway/events/wire.h"
 
-#include <limits>
+#include <cstring>
 #include <string>
 
 #include "gateway/base/escape.h"
@@ -8,11 +8,36 @@
 namespace gatehouse::events {
 namespace {
 
-std::string Text(absl::string_view text) {
-  return IsValidUtf8(text) ? std::string(text) : EscapeText(text);
+bool IsAscii(absl::string_view text) {
+  size_t i = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    uint64_t word;
+    std::memcpy(&word, text.data() + i, 8);
+    if ((word & 0x8080808080808080) != 0) return false;
+  }
+  for (; i < text.size(); ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0x80) != 0) return false;
+  }
+  return true;
 }
 
-std::string Text(const SharedText& text) { return text == nullptr ? std::string() : Text(*text); }
+// Assigns, so that a message that is used again keeps its memory: this runs once per request.
+void Put(absl::string_view text, std::string* out) {
+  if (IsAscii(text) || IsValidUtf8(text)) {
+    out->assign(text.data(), text.size());
+  } else {
+    *out = EscapeText(text);
+  }
+}
+
+void PutHex(const Sha256Digest& digest, std::string* out) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  out->resize(2 * digest.size());
+  for (size_t i = 0; i < digest.size(); ++i) {
+    (*out)[2 * i] = kDigits[digest[i] >> 4];
+    (*out)[2 * i + 1] = kDigits[digest[i] & 15];
+  }
+}
 
 v1::Event::Type TypeOf(EventKind kind) {
   switch (kind) {
@@ -47,25 +72,20 @@ v1::Event::Outcome OutcomeOf(Outcome outcome) {
 }
 
 void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
-  int64_t nanos = absl::ToUnixNanos(time);
+  // Whole seconds first: a certificate of the year 9999 is more nanoseconds than 64 bits hold.
   int64_t seconds = absl::ToUnixSeconds(time);
-  // Outside of what 64 bits of nanoseconds hold (a certificate of the year 9999) whole seconds do.
-  if (nanos == std::numeric_limits<int64_t>::max() || nanos == std::numeric_limits<int64_t>::min()) {
-    out->set_seconds(seconds);
-    return;
-  }
   out->set_seconds(seconds);
   out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
 void SetRequest(const Event& event, v1::RequestFacts* out) {
-  out->set_method(Text(event.method.view()));
-  out->set_host(Text(event.host.view()));
-  out->set_path(Text(event.path.view()));
+  Put(event.method.view(), out->mutable_method());
+  Put(event.host.view(), out->mutable_host());
+  Put(event.path.view(), out->mutable_path());
   out->set_path_truncated(event.path.truncated());
-  out->set_route(Text(event.route));
+  if (event.route != nullptr) Put(*event.route, out->mutable_route());
   out->set_status(event.status);
-  out->set_request_id(Text(event.request_id.view()));
+  Put(event.request_id.view(), out->mutable_request_id());
   int64_t nanos = absl::ToInt64Nanoseconds(event.duration);
   out->mutable_duration()->set_seconds(nanos / 1'000'000'000);
   out->mutable_duration()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
@@ -73,10 +93,10 @@ void SetRequest(const Event& event, v1::RequestFacts* out) {
 }
 
 void SetCertificate(const CertificateSummary& certificate, v1::CertificateFacts* out) {
-  out->set_subject(Text(certificate.subject));
-  out->set_issuer(Text(certificate.issuer));
-  out->set_sha256(HexLower(AsView(certificate.sha256)));
-  out->set_serial(Text(certificate.serial));
+  Put(certificate.subject, out->mutable_subject());
+  Put(certificate.issuer, out->mutable_issuer());
+  PutHex(certificate.sha256, out->mutable_sha256());
+  Put(certificate.serial, out->mutable_serial());
   SetTime(certificate.not_after, out->mutable_not_after());
 }
 
@@ -89,10 +109,10 @@ void ToProto(const Event& event, v1::Event* out) {
   SetTime(event.time, out->mutable_time());
   out->set_revision(event.revision);
   out->set_previous_revision(event.previous_revision);
-  if (event.detail != nullptr) out->set_detail(Text(event.detail));
+  if (event.detail != nullptr) Put(*event.detail, out->mutable_detail());
   out->set_missed(event.dropped_before);
-  out->set_peer(event.peer.ToString());
-  if (event.listener != nullptr) out->set_listener(Text(event.listener));
+  event.peer.PrintTo(out->mutable_peer());
+  if (event.listener != nullptr) Put(*event.listener, out->mutable_listener());
   out->set_connection_id(event.connection_id);
   out->set_resumed(event.resumed);
   out->set_possession_proven(event.possession == Possession::kProven);
@@ -103,13 +123,13 @@ void ToProto(const Event& event, v1::Event* out) {
   if (event.kind == EventKind::kDecision) {
     SetRequest(event, out->mutable_request());
   } else if (event.kind == EventKind::kHandshake) {
-    out->set_server_name(Text(event.host.view()));
+    Put(event.host.view(), out->mutable_server_name());
   }
   if (event.identity != nullptr) {
-    out->set_principal(Text(event.identity->principal));
-    for (const std::string& scheme : event.identity->schemes) out->add_schemes(Text(scheme));
+    Put(event.identity->principal, out->mutable_principal());
+    for (const std::string& scheme : event.identity->schemes) Put(scheme, out->add_schemes());
   } else if (event.scheme != nullptr) {
-    out->add_schemes(Text(event.scheme));
+    Put(*event.scheme, out->add_schemes());
   }
 }
 
