@@ -1,0 +1,379 @@
+#include "control/store/sqlite_store.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/base/digest.h"
+#include "gateway/base/fields.h"
+#include "gateway/base/status.h"
+
+namespace gatehouse::store {
+namespace {
+
+constexpr char kSchemaVersion[] = "1";
+constexpr char kSchema[] = R"(
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE revision(
+  revision INTEGER PRIMARY KEY, parent INTEGER NOT NULL UNIQUE, time INTEGER NOT NULL, actor TEXT NOT NULL,
+  message TEXT NOT NULL, request_id TEXT UNIQUE, changes BLOB NOT NULL, CHECK (revision = parent + 1)) STRICT;
+CREATE TABLE version(
+  kind INTEGER NOT NULL, name TEXT NOT NULL, revision INTEGER NOT NULL REFERENCES revision, body BLOB,
+  PRIMARY KEY (kind, name, revision)) STRICT;
+)";
+
+bool HoldsSecrets(int kind) { return kind == v1::SERVER_CERTIFICATE || kind == v1::USER_STORE; }
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// The directory must be ours and closed to others, and the file is made 0600: SQLite's log inherits that.
+absl::Status PrepareFiles(const std::string& path) {
+  const std::string folder = FolderOf(path);
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    return absl::FailedPreconditionError(absl::StrCat("cannot create ", folder, ": ", std::strerror(errno)));
+  }
+  struct stat info;
+  if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(folder, " is not a directory"));
+  }
+  if ((info.st_mode & 022) != 0 || (info.st_uid != geteuid() && info.st_uid != 0)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder, " must be yours and not writable by others: chmod 0700 ", folder));
+  }
+  const int fd = open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) {
+    return absl::FailedPreconditionError(absl::StrCat("cannot open ", path, ": ", std::strerror(errno)));
+  }
+  const bool looked = fstat(fd, &info) == 0;
+  close(fd);
+  if (!looked || !S_ISREG(info.st_mode) || (info.st_mode & 077) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(path, " must be a file of mode 0600: chmod 0600 ", path));
+  }
+  return absl::OkStatus();
+}
+
+std::string SerializeChanges(const std::vector<v1::Change>& changes) {
+  v1::Revision record;
+  for (const v1::Change& change : changes) *record.add_changes() = change;
+  return record.SerializeAsString();
+}
+
+}  // namespace
+
+// One prepared statement; numbers its parameters from 1 in the order of binding.
+class SqliteStore::Statement {
+ public:
+  Statement(sqlite3* db, const char* sql) {
+    if (sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr) != SQLITE_OK) statement_ = nullptr;
+  }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  // Every call on a statement that did not compile fails with SQLITE_MISUSE in Step.
+  Statement& Integer(uint64_t value) {
+    if (statement_ != nullptr) sqlite3_bind_int64(statement_, ++bound_, static_cast<sqlite3_int64>(value));
+    return *this;
+  }
+  Statement& Text(absl::string_view value) {
+    if (statement_ != nullptr) {
+      sqlite3_bind_text64(statement_, ++bound_, value.data() == nullptr ? "" : value.data(), value.size(),
+                          SQLITE_TRANSIENT, SQLITE_UTF8);
+    }
+    return *this;
+  }
+  Statement& Blob(absl::string_view value) {
+    if (statement_ == nullptr) return *this;
+    if (value.empty()) {
+      sqlite3_bind_zeroblob(statement_, ++bound_, 0);
+    } else {
+      sqlite3_bind_blob64(statement_, ++bound_, value.data(), value.size(), SQLITE_TRANSIENT);
+    }
+    return *this;
+  }
+  Statement& Null() {
+    if (statement_ != nullptr) sqlite3_bind_null(statement_, ++bound_);
+    return *this;
+  }
+  int Step() { return statement_ == nullptr ? SQLITE_MISUSE : sqlite3_step(statement_); }
+  uint64_t GetInteger(int column) const {
+    return static_cast<uint64_t>(sqlite3_column_int64(statement_, column));
+  }
+  std::string GetBytes(int column) const {
+    const void* data = sqlite3_column_blob(statement_, column);
+    const int size = sqlite3_column_bytes(statement_, column);
+    return data == nullptr ? std::string() : std::string(static_cast<const char*>(data), static_cast<size_t>(size));
+  }
+  bool IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+
+ private:
+  sqlite3_stmt* statement_ = nullptr;
+  int bound_ = 0;
+};
+
+absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(SqliteOptions options) {
+  if (options.path.empty()) return absl::InvalidArgumentError("store: no path given");
+  if (options.vfs.empty()) GH_RETURN_IF_ERROR(PrepareFiles(options.path));
+  if (options.key.empty()) {
+    if (options.key_file.empty()) options.key_file = absl::StrCat(FolderOf(options.path), "/secret.key");
+    GH_ASSIGN_OR_RETURN(options.key, LoadOrCreateKey(options.key_file));
+  }
+  if (options.key.size() != SecretBox::kKeyBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("store: the key must have ", SecretBox::kKeyBytes, " octets"));
+  }
+  auto store = std::unique_ptr<SqliteStore>(new SqliteStore(options.path, SecretBox(std::move(options.key))));
+  MutexLock lock(&store->mutex_);
+  GH_RETURN_IF_ERROR(store->Connect(options.vfs));
+  GH_RETURN_IF_ERROR(store->Prepare());
+  return store;
+}
+
+SqliteStore::~SqliteStore() {
+  MutexLock lock(&mutex_);
+  sqlite3_close_v2(db_);
+}
+
+absl::Status SqliteStore::Connect(const std::string& vfs) {
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  if (sqlite3_open_v2(path_.c_str(), &db_, flags, vfs.empty() ? nullptr : vfs.c_str()) != SQLITE_OK) {
+    return Error("cannot open the store");
+  }
+  // Opening is lazy, and SQLite falls back to read-only by itself: the write lock, kept for good, finds out.
+  GH_RETURN_IF_ERROR(Run("PRAGMA locking_mode=EXCLUSIVE"));
+  GH_RETURN_IF_ERROR(Run("PRAGMA trusted_schema=OFF"));
+  GH_RETURN_IF_ERROR(Run("PRAGMA foreign_keys=ON"));
+  GH_RETURN_IF_ERROR(Run("PRAGMA synchronous=FULL"));
+  if (sqlite3_db_readonly(db_, "main") == 1) {
+    return absl::FailedPreconditionError(absl::StrCat("store ", path_, " is read-only"));
+  }
+  GH_RETURN_IF_ERROR(Run("PRAGMA journal_mode=WAL"));
+  GH_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
+  return Run("COMMIT");
+}
+
+absl::Status SqliteStore::Prepare() {
+  bool created = false;
+  {
+    Statement tables(db_, "SELECT count(*) FROM sqlite_schema");
+    if (tables.Step() != SQLITE_ROW) return Error("cannot read the store");
+    created = tables.GetInteger(0) != 0;
+  }
+  if (!created) GH_RETURN_IF_ERROR(Create());
+  GH_ASSIGN_OR_RETURN(std::string version, Meta("schema_version"));
+  if (version != kSchemaVersion) {
+    return absl::FailedPreconditionError(absl::StrCat("store ", path_, " has schema version \"", version,
+                                                      "\"; this program knows ", kSchemaVersion));
+  }
+  GH_ASSIGN_OR_RETURN(incarnation_, Meta("incarnation"));
+  GH_ASSIGN_OR_RETURN(std::string check, Meta("key_check"));
+  if (incarnation_.empty() || check.empty()) {
+    return absl::DataLossError(absl::StrCat("store ", path_, " is damaged: it has no incarnation or key check"));
+  }
+  if (check != box_.Fingerprint()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("store ", path_, " was sealed with another secret key: restore the key file that belongs to it"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SqliteStore::Create() {
+  GH_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
+  absl::Status status = Run(kSchema);
+  const std::pair<const char*, std::string> rows[] = {
+      {"schema_version", kSchemaVersion}, {"incarnation", HexLower(RandomBytes(16))}, {"key_check", box_.Fingerprint()}};
+  for (const auto& [key, value] : rows) {
+    if (!status.ok()) break;
+    Statement insert(db_, "INSERT INTO meta(key, value) VALUES (?, ?)");
+    if (insert.Text(key).Text(value).Step() != SQLITE_DONE) status = Error("cannot create the store");
+  }
+  if (status.ok()) status = Run("COMMIT");
+  if (!status.ok()) Run("ROLLBACK").IgnoreError();
+  return status;
+}
+
+absl::Status SqliteStore::Run(const char* sql) {
+  return sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) == SQLITE_OK ? absl::OkStatus() : Error(sql);
+}
+
+absl::Status SqliteStore::Error(const char* doing) {
+  const int code = sqlite3_extended_errcode(db_);
+  const std::string cause = absl::StrCat("store ", path_, ": ");
+  switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return absl::FailedPreconditionError(absl::StrCat(cause, "locked by another process"));
+    case SQLITE_NOTADB:
+      return absl::DataLossError(absl::StrCat(cause, "not a database"));
+    case SQLITE_CORRUPT:
+      return absl::DataLossError(absl::StrCat(cause, "damaged (", sqlite3_errmsg(db_), ")"));
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+      return absl::FailedPreconditionError(absl::StrCat(cause, "read-only"));
+    case SQLITE_CANTOPEN:
+      return absl::FailedPreconditionError(absl::StrCat(cause, "cannot be opened"));
+    case SQLITE_FULL:
+      return absl::ResourceExhaustedError(absl::StrCat(cause, "the disk is full"));
+    case SQLITE_NOMEM:
+      return absl::ResourceExhaustedError(absl::StrCat(cause, "out of memory"));
+    case SQLITE_TOOBIG:
+      return absl::InvalidArgumentError(absl::StrCat(cause, "a resource is too large"));
+    default:
+      return absl::UnavailableError(absl::StrCat(cause, doing, ": ", sqlite3_errmsg(db_), " (", code, ")"));
+  }
+}
+
+absl::StatusOr<std::string> SqliteStore::Meta(const char* key) {
+  Statement select(db_, "SELECT value FROM meta WHERE key = ?");
+  switch (select.Text(key).Step()) {
+    case SQLITE_ROW: return select.GetBytes(0);
+    case SQLITE_DONE: return std::string();
+    default: return Error("not a store of this program");
+  }
+}
+
+absl::StatusOr<uint64_t> SqliteStore::HeadLocked() {
+  Statement select(db_, "SELECT coalesce(max(revision), 0) FROM revision");
+  if (select.Step() != SQLITE_ROW) return Error("cannot read the head");
+  return select.GetInteger(0);
+}
+
+absl::StatusOr<uint64_t> SqliteStore::Head() {
+  MutexLock lock(&mutex_);
+  return HeadLocked();
+}
+
+std::string SqliteStore::Place(const ResourceKey& key, uint64_t revision) const {
+  std::string place;
+  AppendField(&place, incarnation_);
+  AppendField(&place, static_cast<uint64_t>(key.first));
+  AppendField(&place, key.second);
+  AppendField(&place, revision);
+  return place;
+}
+
+absl::StatusOr<StateRef> SqliteStore::Load(uint64_t revision) {
+  MutexLock lock(&mutex_);
+  GH_ASSIGN_OR_RETURN(const uint64_t head, HeadLocked());
+  if (revision > head) return absl::NotFoundError(absl::StrCat("no revision ", revision));
+  if (revision == 0) revision = head;
+  auto state = std::make_shared<State>();
+  state->revision = revision;
+  // SQLite takes a bare column from the row that has the maximum.
+  Statement select(db_,
+                   "SELECT kind, name, body, max(revision) FROM version WHERE revision <= ? GROUP BY kind, name");
+  select.Integer(revision);
+  int rc;
+  while ((rc = select.Step()) == SQLITE_ROW) {
+    if (select.IsNull(2)) continue;
+    const ResourceKey key(static_cast<int>(select.GetInteger(0)), select.GetBytes(1));
+    std::string body = select.GetBytes(2);
+    if (HoldsSecrets(key.first)) {
+      auto opened = box_.Open(body, Place(key, select.GetInteger(3)));
+      if (!opened.ok()) {
+        return absl::DataLossError(absl::StrCat("store ", path_, ": ", v1::Kind_Name(key.first), " ", key.second, ": ",
+                                                opened.status().message()));
+      }
+      body = *std::move(opened);
+    }
+    auto resource = std::make_shared<v1::Resource>();
+    if (!resource->ParseFromString(body) || KeyOf(*resource) != key) {
+      return absl::DataLossError(
+          absl::StrCat("store ", path_, ": ", v1::Kind_Name(key.first), " ", key.second, " is damaged"));
+    }
+    state->resources.emplace(key, std::move(resource));
+  }
+  if (rc != SQLITE_DONE) return Error("cannot read the configuration");
+  return state;
+}
+
+absl::StatusOr<uint64_t> SqliteStore::Commit(const Transaction& transaction) {
+  MutexLock lock(&mutex_);
+  if (!transaction.request_id.empty()) {
+    Statement seen(db_, "SELECT revision FROM revision WHERE request_id = ?");
+    const int rc = seen.Text(transaction.request_id).Step();
+    if (rc == SQLITE_ROW) return seen.GetInteger(0);
+    if (rc != SQLITE_DONE) return Error("cannot look for the request");
+  }
+  GH_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
+  auto head = HeadLocked();
+  absl::Status status = head.status();
+  if (status.ok() && *head != transaction.expected_revision) {
+    status = absl::AbortedError(absl::StrCat("the current revision is ", *head, ", not ",
+                                             transaction.expected_revision));
+  }
+  if (status.ok()) status = Write(transaction, *head + 1);
+  if (status.ok()) status = Run("COMMIT");
+  if (!status.ok()) {
+    // SQLite may have rolled back already; then this says so and nothing else.
+    if (sqlite3_get_autocommit(db_) == 0) Run("ROLLBACK").IgnoreError();
+    return status;
+  }
+  return *head + 1;
+}
+
+absl::Status SqliteStore::Write(const Transaction& transaction, uint64_t revision) {
+  Statement insert(db_,
+                   "INSERT INTO revision(revision, parent, time, actor, message, request_id, changes)"
+                   " VALUES (?, ?, ?, ?, ?, ?, ?)");
+  insert.Integer(revision).Integer(revision - 1).Integer(static_cast<uint64_t>(absl::ToUnixNanos(transaction.time)));
+  insert.Text(transaction.actor).Text(transaction.message);
+  if (transaction.request_id.empty()) {
+    insert.Null();
+  } else {
+    insert.Text(transaction.request_id);
+  }
+  if (insert.Blob(SerializeChanges(transaction.changes)).Step() != SQLITE_DONE) return Error("cannot write");
+  constexpr char kVersion[] = "INSERT INTO version(kind, name, revision, body) VALUES (?, ?, ?, ?)";
+  for (const ResourceKey& key : transaction.deletions) {
+    Statement version(db_, kVersion);
+    version.Integer(static_cast<uint64_t>(key.first)).Text(key.second).Integer(revision).Null();
+    if (version.Step() != SQLITE_DONE) return Error("cannot write");
+  }
+  for (const auto& resource : transaction.upserts) {
+    const ResourceKey key = KeyOf(*resource);
+    std::string body = resource->SerializeAsString();
+    if (HoldsSecrets(key.first)) body = box_.Seal(body, Place(key, revision));
+    Statement version(db_, kVersion);
+    version.Integer(static_cast<uint64_t>(key.first)).Text(key.second).Integer(revision).Blob(body);
+    if (version.Step() != SQLITE_DONE) return Error("cannot write");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<v1::Revision>> SqliteStore::History(uint64_t before, int limit) {
+  MutexLock lock(&mutex_);
+  Statement select(db_,
+                   "SELECT revision, parent, time, actor, message, changes FROM revision"
+                   " WHERE ? = 0 OR revision < ? ORDER BY revision DESC LIMIT ?");
+  select.Integer(before).Integer(before).Integer(static_cast<uint64_t>(limit < 0 ? 0 : limit));
+  std::vector<v1::Revision> page;
+  int rc;
+  while ((rc = select.Step()) == SQLITE_ROW) {
+    v1::Revision& record = page.emplace_back();
+    if (!record.ParseFromString(select.GetBytes(5))) {
+      return absl::DataLossError(absl::StrCat("store ", path_, ": history of revision ", select.GetInteger(0),
+                                              " is damaged"));
+    }
+    record.set_revision(select.GetInteger(0));
+    record.set_parent(select.GetInteger(1));
+    const auto nanos = static_cast<int64_t>(select.GetInteger(2));
+    record.mutable_time()->set_seconds(nanos / 1'000'000'000);
+    record.mutable_time()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+    record.set_actor(select.GetBytes(3));
+    record.set_message(select.GetBytes(4));
+  }
+  if (rc != SQLITE_DONE) return Error("cannot read the history");
+  return page;
+}
+
+}  // namespace gatehouse::store
