@@ -1,6 +1,7 @@
 #include "control/publish/distributor.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -53,12 +54,17 @@ struct Distributor::Gateway {
   bool exclusive = false;
   absl::Time since;
 
-  uint64_t acknowledged = 0;  // in force there, of this store's incarnation
+  bool holds = false;         // a revision of this store's incarnation, which may be 0
+  uint64_t acknowledged = 0;  // that revision
   std::string held_digest;    // of `acknowledged`; empty when a delta must not be made from it
   Instant acknowledged_at;
-  uint64_t refused = 0;
+  std::optional<uint64_t> refused;
   std::vector<v1::Violation> violations;
   std::shared_ptr<const Published> under_way;  // kUpdating
+
+  bool Has(uint64_t revision) const { return holds && acknowledged == revision; }
+  bool HasAtLeast(uint64_t revision) const { return session != 0 && holds && acknowledged >= revision; }
+  bool RefusedAtLeast(uint64_t revision) const { return session != 0 && refused.has_value() && *refused >= revision; }
 };
 
 // What a transition wants done once the lock is gone.
@@ -170,7 +176,7 @@ std::shared_ptr<const v1::Delta> Distributor::Core::DeltaFrom(uint64_t revision,
 // kIdle and behind: start the update to the newest revision.
 void Distributor::Core::Advance(Gateway& gateway, Step* step) {
   if (gateway.endpoint == nullptr || head == nullptr || gateway.under_way != nullptr) return;
-  if (gateway.acknowledged == head->revision || gateway.refused == head->revision) return;
+  if (gateway.Has(head->revision) || gateway.refused == head->revision) return;
   gateway.under_way = head;
   step->deliveries.emplace_back(gateway.endpoint, Update{head, DeltaFrom(gateway.acknowledged, gateway.held_digest)});
 }
@@ -180,8 +186,8 @@ bool Distributor::Core::Settled(const Wait& wait) const {
     auto it = gateways.find(name);
     if (it == gateways.end()) continue;
     const Gateway& gateway = it->second;
-    if (gateway.session != 0 && gateway.acknowledged >= wait.revision) continue;
-    if (gateway.session != 0 && gateway.refused >= wait.revision && gateway.under_way == nullptr) continue;
+    if (gateway.HasAtLeast(wait.revision)) continue;
+    if (gateway.RefusedAtLeast(wait.revision) && gateway.under_way == nullptr) continue;
     return false;
   }
   return true;
@@ -194,7 +200,7 @@ v1::ForceStatus Distributor::Core::Report(const Wait& wait) const {
     status.set_gateways(status.gateways() + 1);
     auto it = gateways.find(name);
     const Gateway* gateway = it == gateways.end() ? nullptr : &it->second;
-    if (gateway != nullptr && gateway->session != 0 && gateway->acknowledged >= wait.revision) {
+    if (gateway != nullptr && gateway->HasAtLeast(wait.revision)) {
       status.set_in_force(status.in_force() + 1);
       if (gateway->acknowledged == wait.revision) last = std::max(last, gateway->acknowledged_at);
       continue;
@@ -202,7 +208,7 @@ v1::ForceStatus Distributor::Core::Report(const Wait& wait) const {
     std::string why = "no answer yet";
     if (gateway == nullptr || gateway->session == 0) {
       why = "disconnected";
-    } else if (gateway->refused >= wait.revision) {
+    } else if (gateway->RefusedAtLeast(wait.revision)) {
       why = "refused it";
       for (const v1::Violation& v : gateway->violations) absl::StrAppend(&why, "; ", v.path(), ": ", v.message());
     }
@@ -324,6 +330,7 @@ absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello
     gateway.exclusive = hello.exclusive;
     gateway.since = core.clock.Now();
     if (hello.incarnation == core.incarnation) {
+      gateway.holds = true;
       gateway.acknowledged = hello.revision;
       gateway.held_digest = hello.digest;
       // Other content under the newest revision's number, or a revision that we never made: it must take ours, and
@@ -331,6 +338,7 @@ absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello
       if (core.head != nullptr && (hello.revision > core.head->revision ||
                                    (hello.revision == core.head->revision &&
                                     hello.digest != AsView(core.head->digest)))) {
+        gateway.holds = false;
         gateway.acknowledged = 0;
         gateway.held_digest.clear();
       }
@@ -359,10 +367,11 @@ void Distributor::Answer(uint64_t session, uint64_t revision,
     const std::shared_ptr<const Published> answered = std::move(gateway.under_way);
     gateway.under_way = nullptr;
     if (refused == nullptr) {
+      gateway.holds = true;
       gateway.acknowledged = revision;
       gateway.acknowledged_at = std::chrono::steady_clock::now();
       gateway.held_digest = std::string(AsView(answered->digest));
-      gateway.refused = 0;
+      gateway.refused.reset();
       gateway.violations.clear();
     } else {
       gateway.refused = revision;
@@ -447,7 +456,7 @@ std::vector<v1::GatewayStatus> Distributor::Gateways() const {
     status.set_connected(gateway.session != 0);
     if (gateway.session != 0) SetTime(gateway.since, status.mutable_connected_since());
     status.set_acknowledged_revision(gateway.acknowledged);
-    status.set_refused_revision(gateway.refused);
+    status.set_refused_revision(gateway.refused.value_or(0));
     for (const v1::Violation& violation : gateway.violations) *status.add_violations() = violation;
     status.set_peer(gateway.peer);
   }

@@ -174,6 +174,16 @@ TEST_F(DistributorTest, AGatewayThatHoldsTheNewestRevisionGetsNothing) {
   EXPECT_EQ(distributor_->Gateways()[0].acknowledged_revision(), 3u);
 }
 
+TEST_F(DistributorTest, RevisionZeroIsARevisionToo) {
+  Publish(0, {});
+  Line g = Connect("g");
+  EXPECT_THAT(g.endpoint->deliveries(), ElementsAre("full 0"));
+  std::future<v1::ForceStatus> wait = Wait(0);
+  g.session->Nack(0, {});
+  EXPECT_EQ(wait.get().in_force(), 0u);
+  EXPECT_THAT(g.endpoint->deliveries(), ElementsAre("full 0")) << "what was refused is not sent again";
+}
+
 TEST_F(DistributorTest, OtherContentUnderAKnownNumberIsReplacedWhole) {
   Publish(1, {"a"});
   Publish(3, {"a"});

@@ -1,0 +1,132 @@
+#include "control/control_plane.h"
+
+#include <optional>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "absl/strings/str_cat.h"
+#include "control/api/certificate_service.h"
+#include "control/api/changes.h"
+#include "control/api/config_service.h"
+#include "control/api/event_service.h"
+#include "control/api/server.h"
+#include "control/api/snapshot_service.h"
+#include "control/api/status_service.h"
+#include "control/publish/alarms.h"
+#include "control/store/sqlite_store.h"
+#include "gateway/base/escape.h"
+#include "gateway/base/executor.h"
+#include "gateway/base/status.h"
+
+namespace gatehouse {
+namespace {
+
+constexpr int kWriters = 4;
+constexpr size_t kMaxQueuedCalls = 256;
+
+void Log(const v1::Event& event) {
+  const std::string text = EscapeText(event.detail());
+  if (event.outcome() == v1::Event::REFUSED) {
+    spdlog::warn("{}{}{}: {}", event.gateway(), event.actor(), event.actor().empty() ? "" : " refused", text);
+  } else {
+    spdlog::info("{}{}: {}", event.gateway(), event.actor(), text);
+  }
+}
+
+absl::StatusOr<api::ControlServerOptions> ServerOptions(const Options& options) {
+  api::ControlServerOptions server;
+  server.socket = options.socket;
+  server.listen = options.listen;
+  server.tls_certificate_file = options.tls_cert;
+  server.tls_key_file = options.tls_key;
+  server.client_ca_file = options.client_ca;
+  server.insecure_loopback = options.insecure_loopback;
+  for (const std::string& san : options.allow_san) {
+    GH_ASSIGN_OR_RETURN(api::AllowedName name, api::ParseAllowedName(san));
+    server.allowed_names.push_back(std::move(name));
+  }
+  return server;
+}
+
+}  // namespace
+
+// In order of dependence: what is below uses what is above, and is destroyed before it.
+struct ControlPlane::Parts {
+  Parts(api::ControlServerOptions server_options_, api::ControlServer::Access access_,
+        std::unique_ptr<store::Store> store_, const Clock& clock)
+      : server_options(std::move(server_options_)),
+        access(std::move(access_)),
+        store(std::move(store_)),
+        hub(clock),
+        distributor(store->incarnation(), clock, alarms, [this](v1::Event event) { Tell(std::move(event)); }),
+        desk(alarms),
+        compiler(distributor, store->incarnation(), clock),
+        changes(*store, [this](const v1::ConfigSet& set, uint64_t revision) { return compiler.Check(set, revision); },
+                compiler, clock),
+        executor(kWriters, kMaxQueuedCalls),
+        config(changes, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
+        snapshots(distributor, desk, access.guard),
+        events(hub, access.guard),
+        certificates(desk, access.guard),
+        status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, access.guard) {}
+
+  void Tell(v1::Event event) {
+    Log(event);
+    hub.PublishOne(std::move(event));
+  }
+
+  const api::ControlServerOptions server_options;
+  const api::ControlServer::Access access;
+  const std::unique_ptr<store::Store> store;
+  publish::Alarms alarms;
+  hub::Hub hub;
+  publish::Distributor distributor;
+  publish::ExplainDesk desk;
+  Compiler compiler;
+  api::Changes changes;
+  Executor executor;
+  api::ConfigService config;
+  api::SnapshotService snapshots;
+  api::EventService events;
+  api::CertificateService certificates;
+  api::StatusService status;
+  std::unique_ptr<api::ControlServer> server;
+};
+
+ControlPlane::ControlPlane() = default;
+ControlPlane::~ControlPlane() { Shutdown(absl::ZeroDuration()); }
+
+absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Options& options, const Clock& clock) {
+  GH_ASSIGN_OR_RETURN(api::ControlServerOptions server, ServerOptions(options));
+  GH_ASSIGN_OR_RETURN(api::ControlServer::Access access, api::ControlServer::Prepare(server));
+  store::SqliteOptions sqlite;
+  sqlite.path = absl::StrCat(options.state_dir, "/gatehouse.db");
+  GH_ASSIGN_OR_RETURN(std::unique_ptr<store::Store> store, store::SqliteStore::Open(std::move(sqlite)));
+  std::unique_ptr<ControlPlane> plane(new ControlPlane());
+  plane->parts_ = std::make_unique<Parts>(std::move(server), std::move(access), std::move(store), clock);
+  GH_RETURN_IF_ERROR(plane->parts_->changes.Start());
+  return plane;
+}
+
+absl::Status ControlPlane::Serve() {
+  Parts& p = *parts_;
+  GH_ASSIGN_OR_RETURN(p.server,
+                      api::ControlServer::Start(p.server_options, p.access,
+                                                {&p.config, &p.snapshots, &p.events, &p.certificates, &p.status}));
+  return absl::OkStatus();
+}
+
+void ControlPlane::Shutdown(absl::Duration grace) {
+  if (parts_ != nullptr && parts_->server != nullptr) parts_->server->Shutdown(grace);
+}
+
+std::vector<std::string> ControlPlane::addresses() const {
+  return parts_->server == nullptr ? std::vector<std::string>() : parts_->server->addresses();
+}
+publish::Distributor& ControlPlane::distributor() { return parts_->distributor; }
+publish::ExplainDesk& ControlPlane::desk() { return parts_->desk; }
+hub::Hub& ControlPlane::hub() { return parts_->hub; }
+Compiler& ControlPlane::compiler() { return parts_->compiler; }
+
+}  // namespace gatehouse

@@ -1,0 +1,89 @@
+#include "control/embedded.h"
+
+#include <future>
+#include <utility>
+
+#include "gateway/events/wire.h"
+#include "gateway/server/explain.h"
+
+namespace gatehouse {
+namespace {
+
+v1::Violation ToProto(const std::string& path, absl::string_view message) {
+  v1::Violation violation;
+  violation.set_path(path);
+  violation.set_message(std::string(message));
+  return violation;
+}
+
+// The other end of the gateway's event lane: numbers them into the hub.
+void Forward(const std::string& gateway, std::vector<events::Event>&& batch, hub::Hub& hub) {
+  std::vector<v1::Event> converted(batch.size());
+  for (size_t i = 0; i < batch.size(); ++i) {
+    events::ToProto(batch[i], &converted[i]);
+    converted[i].set_gateway(gateway);
+  }
+  hub.Publish(absl::MakeSpan(converted));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Options& options, ControlPlane& plane,
+                                                                        const Clock& clock) {
+  server::GatewayOptions gateway_options;
+  gateway_options.name = options.gateway_name;
+  gateway_options.workers = options.workers;
+  gateway_options.clock = &clock;
+  gateway_options.events = [name = options.gateway_name, &hub = plane.hub()](std::vector<events::Event>&& batch) {
+    Forward(name, std::move(batch), hub);
+  };
+  absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
+  if (!gateway.ok()) return gateway.status();
+  std::unique_ptr<EmbeddedGateway> embedded(new EmbeddedGateway(plane, *std::move(gateway)));
+  EmbeddedGateway* self = embedded.get();
+  absl::StatusOr<std::unique_ptr<publish::LocalGateway>> line = publish::LocalGateway::Connect(
+      plane.distributor(), plane.desk(), options.gateway_name, GATEHOUSE_VERSION,
+      [self](const std::shared_ptr<const publish::Published>& published, publish::LocalGateway::Taken done) {
+        self->Take(*published, std::move(done));
+      },
+      [self, &clock](const v1::ExplainRequest& request) -> absl::StatusOr<v1::ExplainResponse> {
+        config::SnapshotRef snapshot = self->gateway_->current();
+        if (snapshot == nullptr) return absl::UnavailableError("the gateway has no configuration in force");
+        return server::Explain(*snapshot, request, clock.Now());
+      });
+  if (!line.ok()) return line.status();
+  embedded->line_ = *std::move(line);
+  return embedded;
+}
+
+EmbeddedGateway::~EmbeddedGateway() {
+  line_ = nullptr;  // first: what it calls uses the gateway
+}
+
+void EmbeddedGateway::Take(const publish::Published& published, publish::LocalGateway::Taken done) {
+  config::BuildResult built = plane_.compiler().Find(published.revision, published.digest, *published.set);
+  if (!built.ok()) {
+    std::vector<v1::Violation> violations;
+    for (const config::Violation& v : built.violations) violations.push_back(ToProto(v.path, v.message));
+    done(std::move(violations));
+    return;
+  }
+  gateway_->Install(std::move(built.snapshot), [done = std::move(done)](const absl::Status& status) mutable {
+    if (status.ok()) {
+      done({});
+    } else {
+      done({ToProto("", status.message())});
+    }
+  });
+}
+
+std::vector<std::string> EmbeddedGateway::AwaitFirstRevision(absl::Duration timeout) {
+  auto promise = std::make_shared<std::promise<v1::ForceStatus>>();
+  std::future<v1::ForceStatus> future = promise->get_future();
+  plane_.distributor().WaitInForce(plane_.distributor().revision(), timeout,
+                                   [promise](v1::ForceStatus status) { promise->set_value(std::move(status)); });
+  const v1::ForceStatus status = future.get();
+  return {status.lagging().begin(), status.lagging().end()};
+}
+
+}  // namespace gatehouse

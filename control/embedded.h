@@ -1,0 +1,47 @@
+// EmbeddedGateway is a data plane in the control plane's process: it takes revisions from the distributor, tells its
+// events to the hub and answers questions at the desk, all by plain calls.
+//
+// Ownership:  the plane and the clock outlive it.
+// Threading:  Start, Drain and the destructor by one thread.
+// Errors:     Start: what keeps the workers from starting. A listener that cannot be bound is no such thing: the
+//             revision is refused then, and the status says why.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "control/control_plane.h"
+#include "control/options.h"
+#include "control/publish/local_gateway.h"
+#include "gateway/server/gateway.h"
+
+namespace gatehouse {
+
+class EmbeddedGateway {
+ public:
+  static absl::StatusOr<std::unique_ptr<EmbeddedGateway>> Start(const Options& options, ControlPlane& plane,
+                                                                const Clock& clock);
+  ~EmbeddedGateway();
+  EmbeddedGateway(const EmbeddedGateway&) = delete;
+  EmbeddedGateway& operator=(const EmbeddedGateway&) = delete;
+
+  // Waits until the newest revision is in force or refused; returns the reasons of a refusal.
+  std::vector<std::string> AwaitFirstRevision(absl::Duration timeout);
+  std::vector<server::BoundListener> listeners() const { return gateway_->listeners(); }
+  // As server::Gateway::Drain.
+  bool Drain(absl::Duration grace) { return gateway_->Drain(grace); }
+
+ private:
+  EmbeddedGateway(ControlPlane& plane, std::unique_ptr<server::Gateway> gateway)
+      : plane_(plane), gateway_(std::move(gateway)) {}
+  void Take(const publish::Published& published, publish::LocalGateway::Taken done);
+
+  ControlPlane& plane_;
+  const std::unique_ptr<server::Gateway> gateway_;
+  std::unique_ptr<publish::LocalGateway> line_;
+};
+
+}  // namespace gatehouse

@@ -1,0 +1,117 @@
+#include "control/options.h"
+
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/str_cat.h"
+
+namespace gatehouse {
+namespace {
+
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string DefaultStateDir(const Environment& environment) {
+  if (environment.root) return "/var/lib/gatehouse";
+  if (!environment.xdg_state_home.empty()) return environment.xdg_state_home + "/gatehouse";
+  if (!environment.home.empty()) return environment.home + "/.local/state/gatehouse";
+  return "";
+}
+
+std::string Absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+absl::Status Check(const Options& o) {
+  if (o.state_dir.empty()) {
+    return absl::InvalidArgumentError("--state-dir: there is no default without HOME; name a directory");
+  }
+  if (o.socket.size() >= sizeof(sockaddr_un::sun_path)) {
+    return absl::InvalidArgumentError(absl::StrCat("--socket: the path is longer than the system allows (",
+                                                   sizeof(sockaddr_un::sun_path) - 1, " bytes): ", o.socket));
+  }
+  const bool any_tls = !o.tls_cert.empty() || !o.tls_key.empty() || !o.client_ca.empty() || !o.allow_san.empty();
+  if (o.listen.empty() && any_tls) {
+    return absl::InvalidArgumentError("--tls-cert, --tls-key, --client-ca and --allow-san are of use with --listen only");
+  }
+  if (!o.listen.empty() &&
+      (o.tls_cert.empty() || o.tls_key.empty() || o.client_ca.empty() || o.allow_san.empty())) {
+    return absl::InvalidArgumentError(
+        "--listen: the control API over TCP wants mutual TLS: --tls-cert, --tls-key, --client-ca and at least one "
+        "--allow-san");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Environment Environment::OfProcess() { return {geteuid() == 0, Variable("HOME"), Variable("XDG_STATE_HOME")}; }
+
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, const Environment& environment) {
+  Options o;
+  o.state_dir = DefaultStateDir(environment);
+  bool no_gateway = false;
+  bool no_socket = false;
+  double drain_seconds = absl::ToDoubleSeconds(o.drain);
+
+  CLI::App app("Gatehouse: control plane, with a gateway embedded in the same process.", "gatehouse");
+  app.set_version_flag("--version", "gatehouse " GATEHOUSE_VERSION);
+  app.add_option("--state-dir", o.state_dir, "Directory of the configuration store")->capture_default_str();
+  app.add_option("--socket", o.socket, "Unix socket of the control API (default: STATE-DIR/run/control.sock)");
+  app.add_flag("--no-socket", no_socket, "No Unix socket");
+  app.add_option("--listen", o.listen, "Control API over TCP with mutual TLS, HOST:PORT");
+  app.add_option("--tls-cert", o.tls_cert, "Certificate chain of --listen, PEM");
+  app.add_option("--tls-key", o.tls_key, "Key of --listen, PEM");
+  app.add_option("--client-ca", o.client_ca, "Authorities of the clients of --listen, PEM");
+  app.add_option("--allow-san", o.allow_san, "Subject alternative name of a client that --listen lets in; repeatable");
+  app.add_option("--insecure-loopback", o.insecure_loopback,
+                 "Control API over TCP without TLS, a loopback address only; everybody on this machine may use it");
+  app.add_flag("--no-gateway", no_gateway, "Control plane only");
+  app.add_option("--gateway-name", o.gateway_name, "Name of the embedded gateway")->capture_default_str();
+  app.add_option("--workers", o.workers, "Worker threads of the gateway; 0: one a core")
+      ->check(CLI::Range(0, 256))
+      ->capture_default_str();
+  app.add_option("--drain", drain_seconds, "Seconds that running requests get after SIGTERM")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_option("--ready-fd", o.ready_fd, "Descriptor that is told \"ready\" once everything listens");
+
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    o.text = app.help();
+    return o;
+  } catch (const CLI::CallForVersion&) {
+    o.text = "gatehouse " GATEHOUSE_VERSION "\n";
+    return o;
+  } catch (const CLI::ParseError& error) {
+    return absl::InvalidArgumentError(error.what());
+  }
+  o.gateway = !no_gateway;
+  o.drain = absl::Seconds(drain_seconds);
+  o.state_dir = Absolute(o.state_dir);
+  if (no_socket && !o.socket.empty()) {
+    return absl::InvalidArgumentError("--socket and --no-socket exclude each other");
+  }
+  if (!no_socket) o.socket = o.socket.empty() ? o.state_dir + "/run/control.sock" : Absolute(o.socket);
+  if (no_socket && o.listen.empty() && o.insecure_loopback.empty()) {
+    return absl::InvalidArgumentError("--no-socket: then --listen or --insecure-loopback is needed");
+  }
+  absl::Status status = Check(o);
+  if (!status.ok()) return status;
+  return o;
+}
+
+}  // namespace gatehouse

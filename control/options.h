@@ -1,0 +1,46 @@
+// Options of the program `gatehouse`, from its command line.
+//
+// Errors: ParseOptions: INVALID_ARGUMENT naming the flag. Help and version are no errors: `text` is to be printed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace gatehouse {
+
+struct Options {
+  std::string text;  // not empty: print it and exit 0
+
+  std::string state_dir;  // absolute
+  std::string socket;     // control API; absolute; empty: none
+  std::string listen;     // control API over TCP with mTLS, `host:port`; empty: none
+  std::string tls_cert;
+  std::string tls_key;
+  std::string client_ca;
+  std::vector<std::string> allow_san;  // at least one with `listen`
+  std::string insecure_loopback;       // control API over TCP without TLS; empty: none
+
+  bool gateway = true;  // embed one
+  std::string gateway_name = "embedded";
+  int workers = 0;  // 0: one a core
+  absl::Duration drain = absl::Seconds(30);
+
+  std::string log_level = "info";
+  int ready_fd = -1;  // gets "ready\n" and is closed; -1: none
+};
+
+// What the environment says, so that a test can say it.
+struct Environment {
+  bool root = false;
+  std::string home;
+  std::string xdg_state_home;
+  static Environment OfProcess();
+};
+
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, const Environment& environment);
+
+}  // namespace gatehouse

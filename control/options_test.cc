@@ -1,0 +1,58 @@
+#include "control/options.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const Environment kUser{.root = false, .home = "/home/u", .xdg_state_home = ""};
+
+std::string ErrorOf(const std::vector<std::string>& arguments) {
+  return std::string(ParseOptions(arguments, kUser).status().message());
+}
+
+TEST(Options, DefaultsFollowWhoStartsIt) {
+  EXPECT_EQ(ParseOptions({}, {.root = true})->socket, "/var/lib/gatehouse/run/control.sock");
+  EXPECT_EQ(ParseOptions({}, kUser)->state_dir, "/home/u/.local/state/gatehouse");
+  EXPECT_EQ(ParseOptions({}, {.xdg_state_home = "/x"})->state_dir, "/x/gatehouse");
+  EXPECT_THAT(std::string(ParseOptions({}, {}).status().message()), HasSubstr("--state-dir"));
+  EXPECT_TRUE(ParseOptions({}, kUser)->gateway);
+}
+
+TEST(Options, TheSocketFollowsTheStateDirectory) {
+  EXPECT_EQ(ParseOptions({"--state-dir", "/s/./t/"}, kUser)->socket, "/s/t/run/control.sock");
+  EXPECT_EQ(ParseOptions({"--state-dir", "/s", "--socket", "/r/c.sock"}, kUser)->socket, "/r/c.sock");
+  EXPECT_THAT(ErrorOf({"--socket", "/" + std::string(120, 'x')}), HasSubstr("longer than the system allows"));
+}
+
+TEST(Options, TcpWantsMutualTlsWhole) {
+  auto o = ParseOptions({"--listen", "0.0.0.0:9", "--tls-cert", "c", "--tls-key", "k", "--client-ca", "a",
+                         "--allow-san", "spiffe://a", "--allow-san", "spiffe://b"},
+                        kUser);
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_THAT(o->allow_san, ElementsAre("spiffe://a", "spiffe://b"));
+  EXPECT_THAT(ErrorOf({"--listen", "0.0.0.0:9"}), HasSubstr("mutual TLS"));
+  EXPECT_THAT(ErrorOf({"--listen", "0.0.0.0:9", "--tls-cert", "c", "--tls-key", "k", "--client-ca", "a"}),
+              HasSubstr("--allow-san"));
+  EXPECT_THAT(ErrorOf({"--tls-cert", "c"}), HasSubstr("--listen"));
+}
+
+TEST(Options, ABadFlagIsNamed) {
+  EXPECT_THAT(ErrorOf({"--log-level", "loud"}), HasSubstr("--log-level"));
+  EXPECT_THAT(ErrorOf({"--workers", "-1"}), HasSubstr("--workers"));
+  EXPECT_THAT(ErrorOf({"--nonsense"}), HasSubstr("--nonsense"));
+  EXPECT_THAT(ErrorOf({"--no-socket"}), HasSubstr("--no-socket"));
+  EXPECT_THAT(ErrorOf({"--no-socket", "--socket", "/s"}), HasSubstr("exclude"));
+}
+
+TEST(Options, HelpAndVersionAreNoErrors) {
+  EXPECT_THAT(ParseOptions({"--help"}, kUser)->text, HasSubstr("--insecure-loopback"));
+  EXPECT_THAT(ParseOptions({"--version"}, kUser)->text, HasSubstr("gatehouse "));
+}
+
+}  // namespace
+}  // namespace gatehouse

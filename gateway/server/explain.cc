@@ -1,0 +1,148 @@
+#include "gateway/server/explain.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/authn/decision.h"
+#include "gateway/base/escape.h"
+#include "gateway/base/status.h"
+#include "gateway/certs/validator.h"
+#include "gateway/identity/claims.h"
+
+namespace gatehouse::server {
+namespace {
+
+constexpr int kMaxOpens = 100;
+
+// A proto string must be UTF-8; what a certificate holds need not be.
+std::string Utf8(absl::string_view text) { return IsValidUtf8(text) ? std::string(text) : EscapeText(text); }
+
+v1::Reason ToProto(Reason reason) { return static_cast<v1::Reason>(reason); }
+
+void Describe(const certs::Certificate& leaf, v1::CertificateFacts* out) {
+  out->set_subject(Utf8(leaf.subject()));
+  out->set_issuer(Utf8(leaf.issuer()));
+  out->set_sha256(HexLower(AsView(leaf.sha256())));
+  out->set_serial(leaf.serial_hex_dotnet());
+  out->mutable_not_after()->set_seconds(absl::ToUnixSeconds(leaf.not_after()));
+}
+
+// The schemes as a request would find them that presents the chain and no other credentials.
+class Presented final : public authn::SchemeSource {
+ public:
+  Presented(const config::Snapshot& snapshot, const std::vector<certs::CertificateRef>& chain, absl::Time at)
+      : snapshot_(snapshot), chain_(chain), at_(at) {}
+
+  authn::SchemeResult Check(uint32_t index) override {
+    auto [it, fresh] = results_.try_emplace(index);
+    if (fresh) it->second = Judge(snapshot_.scheme(index));
+    return it->second;
+  }
+
+ private:
+  authn::SchemeResult Judge(const config::Scheme& scheme) const {
+    if (!scheme.is_certificate()) return authn::SchemeResult::NoResult(Reason::kNoCredentials);
+    certs::Verdict verdict = certs::Judge(chain_, *scheme.certificate(), at_);
+    if (verdict.outcome != certs::Outcome::kValid) return authn::SchemeResult::Failure(verdict.reason);
+    return authn::SchemeResult::Success(identity::CertificateIdentity(
+        std::move(verdict.leaf), std::move(verdict.path), scheme.claims, verdict.pinned, verdict.any_self_signed));
+  }
+
+  const config::Snapshot& snapshot_;
+  const std::vector<certs::CertificateRef>& chain_;
+  const absl::Time at_;
+  std::map<uint32_t, authn::SchemeResult> results_;
+};
+
+void ExplainScheme(const config::Scheme& scheme, const std::vector<certs::CertificateRef>& chain, absl::Time at,
+                   v1::SchemeVerdict* out) {
+  certs::Trace trace;
+  const certs::Verdict verdict = certs::Judge(chain, *scheme.certificate(), at, &trace);
+  out->set_scheme(scheme.name);
+  out->set_accepted(verdict.outcome == certs::Outcome::kValid);
+  out->set_reason(ToProto(verdict.reason));
+  for (const certs::TraceStep& step : trace.steps) {
+    v1::ExplainStep* to = out->add_steps();
+    to->set_candidate(step.candidate);
+    to->set_step(step.step);
+    to->set_ok(step.ok);
+    to->set_reason(ToProto(step.reason));
+    to->set_certificate(Utf8(step.certificate));
+    to->set_detail(Utf8(step.detail));
+  }
+  if (!out->accepted()) return;
+  for (const identity::Claim& claim : identity::CertificateClaims(*verdict.leaf, scheme.claims)) {
+    v1::ExplainedClaim* to = out->add_claims();
+    to->set_type(claim.type);
+    to->set_value(Utf8(claim.value));
+    to->set_issuer(Utf8(claim.issuer));
+  }
+  for (const certs::CertificateRef& certificate : verdict.path) out->add_path(Utf8(certificate->subject()));
+}
+
+// Which certificate schemes to ask, by what the request names; other schemes of a route are only mentioned.
+absl::StatusOr<std::vector<uint32_t>> Asked(const config::Snapshot& snapshot, const v1::ExplainRequest& request,
+                                            v1::ExplainResponse* response) {
+  std::vector<uint32_t> asked;
+  switch (request.by_case()) {
+    case v1::ExplainRequest::kScheme: {
+      const config::Scheme* scheme = snapshot.FindScheme(request.scheme());
+      if (scheme == nullptr) return absl::NotFoundError(absl::StrCat("scheme: there is no \"", request.scheme(), "\""));
+      if (!scheme->is_certificate()) {
+        return absl::InvalidArgumentError(absl::StrCat("scheme: \"", scheme->name, "\" is no certificate scheme"));
+      }
+      asked.push_back(scheme->index);
+      return asked;
+    }
+    case v1::ExplainRequest::kRoute: {
+      const config::Route* route = snapshot.FindRoute(request.route());
+      if (route == nullptr) return absl::NotFoundError(absl::StrCat("route: there is no \"", request.route(), "\""));
+      for (uint32_t index : route->requirement.schemes) {
+        const config::Scheme& scheme = snapshot.scheme(index);
+        if (scheme.is_certificate()) {
+          asked.push_back(index);
+        } else {
+          response->add_other_schemes(scheme.name);
+        }
+      }
+      return asked;
+    }
+    case v1::ExplainRequest::BY_NOT_SET:
+      break;
+  }
+  for (const config::Scheme& scheme : snapshot.schemes) {
+    if (scheme.is_certificate()) asked.push_back(scheme.index);
+  }
+  return asked;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::ExplainResponse> Explain(const config::Snapshot& snapshot, const v1::ExplainRequest& request,
+                                            absl::Time now) {
+  absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(request.chain_pem());
+  if (!chain.ok()) return absl::InvalidArgumentError(absl::StrCat("chain_pem: ", chain.status().message()));
+  const absl::Time at = request.has_at() ? absl::FromUnixSeconds(request.at().seconds()) : now;
+
+  v1::ExplainResponse response;
+  response.set_revision(snapshot.revision);
+  Describe(*chain->front(), response.mutable_certificate());
+  GH_ASSIGN_OR_RETURN(std::vector<uint32_t> asked, Asked(snapshot, request, &response));
+  for (uint32_t index : asked) ExplainScheme(snapshot.scheme(index), *chain, at, response.add_verdicts());
+
+  Presented presented(snapshot, *chain, at);
+  for (const config::Route& route : snapshot.route_list()) {
+    if (response.opens_size() >= kMaxOpens) break;
+    if (route.anonymous()) continue;
+    if (authn::Decide(route.requirement, presented).kind == authn::Decision::Kind::kAllow) {
+      response.add_opens(route.name);
+    }
+  }
+  return response;
+}
+
+}  // namespace gatehouse::server

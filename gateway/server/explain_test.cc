@@ -1,0 +1,128 @@
+#include "gateway/server/explain.h"
+
+#include "gateway/base/digest.h"
+#include "gateway/certs/mint.h"
+#include "gateway/config/build.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class ExplainTest : public ::testing::Test {
+ protected:
+  ExplainTest() {
+    ca_ = Mint("CN=Root", certs::Profile::kCa, *ca_key_);
+    leaf_ = Mint("CN=alice", certs::Profile::kLeaf, *leaf_key_, certs::Signer{ca_.get(), ca_key_.get()});
+    stranger_ = Mint("CN=mallory", certs::Profile::kSelfSigned, *leaf_key_);
+    certs::CertificateRef server = Mint("CN=localhost", certs::Profile::kSelfSigned, *server_key_);
+    v1::ConfigSet set;
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(R"pb(
+      listeners { name: "edge" address: "127.0.0.1:0" server_certificates: "localhost" }
+      server_certificates { name: "localhost" }
+      trust_stores { name: "partners" }
+      schemes { name: "Certificate" client_certificate { trust_store: "partners" } }
+      schemes { name: "Basic" basic { user_store: "staff" } }
+      user_stores { name: "staff" }
+      routes { name: "cert" match { path: "/c" } require { any_of: "Certificate" } identity_response {} }
+      routes { name: "either" match { path: "/e" } require { any_of: "Basic" any_of: "Certificate" } identity_response {} }
+      routes { name: "both" match { path: "/b" } require { all_of: "Certificate" all_of: "Basic" } identity_response {} }
+      routes { name: "open" match { path: "/o" } anonymous: true identity_response {} }
+    )pb", &set));
+    set.mutable_trust_stores(0)->add_anchors()->set_pem(ca_->ToPem());
+    set.mutable_server_certificates(0)->set_certificate_chain_pem(server->ToPem());
+    set.mutable_server_certificates(0)->set_private_key_pem(
+        std::string(certs::KeyToPem(server_key_.get())->Reveal()));
+    config::BuildResult built = config::Build(set, {.revision = 7});
+    for (const config::Violation& v : built.violations) ADD_FAILURE() << v.path << ": " << v.message;
+    snapshot_ = built.snapshot;
+  }
+
+  static UniqueKey Key() { return *certs::MintKey(certs::KeyType::kP256); }
+  certs::CertificateRef Mint(const std::string& subject, certs::Profile profile, EVP_PKEY& key,
+                             std::optional<certs::Signer> signer = std::nullopt) {
+    certs::MintRequest request;
+    request.profile = profile;
+    request.subject = subject;
+    request.sans.push_back({certs::SanKind::kDns, "localhost"});
+    request.server_use = true;
+    request.not_before = now_ - absl::Hours(1);
+    request.not_after = now_ + absl::Hours(24);
+    auto certificate = certs::Mint(request, &key, signer);
+    EXPECT_TRUE(certificate.ok()) << certificate.status();
+    return *certificate;
+  }
+  absl::StatusOr<v1::ExplainResponse> Ask(const certs::CertificateRef& leaf, const std::string& scheme = "",
+                                          const std::string& route = "") {
+    v1::ExplainRequest request;
+    request.set_chain_pem(leaf->ToPem());
+    if (!scheme.empty()) request.set_scheme(scheme);
+    if (!route.empty()) request.set_route(route);
+    return Explain(*snapshot_, request, now_);
+  }
+
+  const absl::Time now_ = absl::FromUnixSeconds(1'800'000'000);
+  UniqueKey ca_key_ = Key();
+  UniqueKey leaf_key_ = Key();
+  UniqueKey server_key_ = Key();
+  certs::CertificateRef ca_, leaf_, stranger_;
+  config::SnapshotRef snapshot_;
+};
+
+TEST_F(ExplainTest, AGoodCertificateIsAcceptedWithItsPathClaimsAndRoutes) {
+  auto answer = Ask(leaf_);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->certificate().subject(), "CN=alice");
+  EXPECT_EQ(answer->certificate().sha256(), HexLower(AsView(leaf_->sha256())));
+  EXPECT_EQ(answer->revision(), 7u);
+  ASSERT_THAT(answer->verdicts(), SizeIs(1));
+  const v1::SchemeVerdict& verdict = answer->verdicts(0);
+  EXPECT_TRUE(verdict.accepted());
+  EXPECT_EQ(verdict.reason(), v1::REASON_UNSPECIFIED);
+  EXPECT_THAT(verdict.path(), ElementsAre("CN=alice", "CN=Root"));
+  EXPECT_GT(verdict.claims_size(), 4);
+  EXPECT_GT(verdict.steps_size(), 2);
+  EXPECT_THAT(answer->opens(), ElementsAre("cert", "either")) << "not what wants a password too, nor what is open anyway";
+}
+
+TEST_F(ExplainTest, ARefusedCertificateComesWithItsReasonAndOpensNothing) {
+  auto answer = Ask(stranger_, "Certificate");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_FALSE(answer->verdicts(0).accepted());
+  EXPECT_EQ(answer->verdicts(0).reason(), v1::NOT_PINNED);
+  EXPECT_THAT(answer->verdicts(0).claims(), IsEmpty());
+  EXPECT_THAT(answer->opens(), IsEmpty());
+}
+
+TEST_F(ExplainTest, ItCanBeAskedForAnotherTime) {
+  v1::ExplainRequest request;
+  request.set_chain_pem(leaf_->ToPem());
+  request.mutable_at()->set_seconds(absl::ToUnixSeconds(now_ + absl::Hours(48)));
+  auto answer = Explain(*snapshot_, request, now_);
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->verdicts(0).reason(), v1::EXPIRED);
+}
+
+TEST_F(ExplainTest, ByRouteItAsksItsSchemesAndNamesTheOthers) {
+  auto answer = Ask(leaf_, "", "either");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_THAT(answer->verdicts(), SizeIs(1));
+  EXPECT_THAT(answer->other_schemes(), ElementsAre("Basic"));
+}
+
+TEST_F(ExplainTest, WhatDoesNotExistOrIsNoCertificateIsSaid) {
+  EXPECT_EQ(Ask(leaf_, "none").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Ask(leaf_, "Basic").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Ask(leaf_, "", "none").status().code(), absl::StatusCode::kNotFound);
+  v1::ExplainRequest request;
+  request.set_chain_pem("no pem");
+  EXPECT_EQ(Explain(*snapshot_, request, now_).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace gatehouse::server
