@@ -34,6 +34,7 @@ struct Http2Callbacks {
       s->head->fields().Reserve(512, 16);
       nghttp2_session_set_stream_user_data(session, s->id, s);
       c->Link(s);
+      s->building = true;
       ++c->building_;
       return 0;
     }
@@ -42,7 +43,8 @@ struct Http2Callbacks {
       s->header_bytes = 0;
       if (s->head == nullptr) s->head = std::make_unique<RequestHead>();
       s->head->Clear();
-      ++c->building_;
+      if (!s->building) ++c->building_;
+      s->building = true;
     }
     return 0;
   }
@@ -85,7 +87,8 @@ struct Http2Callbacks {
       case NGHTTP2_HEADERS: {
         Http2Stream* s = c->Find(frame->hd.stream_id);
         if (s == nullptr) return 0;
-        --c->building_;
+        if (s->building) --c->building_;
+        s->building = false;
         bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         if (!s->trailers) {
           c->OnHeadComplete(s, end);
@@ -183,7 +186,7 @@ struct Http2Callbacks {
     if (s->unconsumed > 0) nghttp2_session_consume_connection(session, s->unconsumed);
     std::unique_ptr<Http2Stream> owned(s);
     c->Unlink(s);
-    if (!s->opened && s->head != nullptr && !s->trailers && c->building_ > 0) --c->building_;
+    if (s->building) --c->building_;
     if (s->opened) {
       --c->active_;
       c->handler_->OnStreamClosed(id);

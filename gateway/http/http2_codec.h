@@ -22,6 +22,7 @@ struct Http2Stream {
   Http2Stream* next = nullptr;
   bool opened = false;      // OnRequest was called
   bool rx_ended = false;
+  bool building = false;    // a header block is arriving
   bool trailers = false;    // the fields that arrive are trailers
   bool dead = false;        // reset asked for or request refused: the handler gets nothing more
   bool head_request = false;
