@@ -1,0 +1,207 @@
+// cert new, cert show.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <ostream>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/commands.h"
+#include "client/cli/input.h"
+#include "gateway/base/escape.h"
+#include "gateway/base/status.h"
+#include "gateway/certs/mint.h"
+#include "gateway/certs/show.h"
+
+namespace gatehouse::cli {
+namespace {
+
+absl::Status Invalid(absl::string_view flag, absl::string_view message) {
+  return absl::InvalidArgumentError(absl::StrCat(flag, ": ", message));
+}
+
+absl::StatusOr<certs::San> ParseSan(const std::string& text) {
+  size_t colon = text.find(':');
+  absl::string_view kind = absl::string_view(text).substr(0, colon);
+  using certs::SanKind;
+  for (SanKind known : {SanKind::kDns, SanKind::kEmail, SanKind::kUri, SanKind::kIp, SanKind::kUpn}) {
+    if (colon != std::string::npos && kind == certs::SanKindName(known) && colon + 1 < text.size()) {
+      return certs::San{known, text.substr(colon + 1)};
+    }
+  }
+  return Invalid("--san", absl::StrCat("not dns:…, email:…, uri:…, ip:… or upn:…: \"", EscapeText(text), "\""));
+}
+
+absl::StatusOr<certs::MintRequest> RequestOf(const MintFlags& flags, absl::Time now) {
+  certs::MintRequest request;
+  int days = flags.days;
+  bool ca = false;
+  if (flags.profile == "self-signed") {
+    request.profile = certs::Profile::kSelfSigned;
+    if (days == 0) days = 365;
+  } else if (flags.profile == "ca") {
+    request.profile = certs::Profile::kCa;
+    ca = true;
+    if (days == 0) days = 3650;
+  } else if (flags.profile == "intermediate") {
+    request.profile = certs::Profile::kIntermediate;
+    ca = true;
+    if (days == 0) days = 1825;
+  } else {
+    request.profile = certs::Profile::kLeaf;
+    if (days == 0) days = 90;
+  }
+  if (days < 1 || days > 36500) return Invalid("--days", "must be 1 to 36,500");
+  if (ca && !flags.eku.empty()) return Invalid("--eku", "is for leaves");
+  std::string eku = flags.eku.empty() ? "client" : flags.eku;
+  request.client_use = eku == "client" || eku == "both";
+  request.server_use = eku == "server" || eku == "both";
+  request.subject = flags.subject;
+  for (const std::string& text : flags.sans) {
+    GH_ASSIGN_OR_RETURN(certs::San san, ParseSan(text));
+    request.sans.push_back(std::move(san));
+  }
+  // Clocks differ a little; a certificate that is not valid yet on the next machine is a riddle.
+  request.not_before = absl::FromUnixSeconds(absl::ToUnixSeconds(now) - 300);
+  request.not_after = absl::FromUnixSeconds(absl::ToUnixSeconds(now)) + absl::Hours(24) * days;
+  return request;
+}
+
+// Writes all of it or nothing; an existing file is left alone unless `force`.
+absl::Status WriteFile(const std::string& path, absl::string_view content, bool secret, bool force) {
+  auto failed = [&path](const char* what, int error) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", what, ": ", std::strerror(error)));
+  };
+  const std::string partial = absl::StrCat(path, ".part-", getpid());
+  int fd = open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, secret ? 0600 : 0644);
+  if (fd < 0) return failed("cannot be written", errno);
+  int error = 0;
+  while (!content.empty() && error == 0) {
+    ssize_t n = write(fd, content.data(), content.size());
+    if (n < 0 && errno != EINTR) error = errno;
+    if (n > 0) content.remove_prefix(static_cast<size_t>(n));
+  }
+  if (close(fd) != 0 && error == 0) error = errno;
+  if (error == 0) {
+    // link refuses an existing name, rename replaces it.
+    bool moved = force ? rename(partial.c_str(), path.c_str()) == 0 : link(partial.c_str(), path.c_str()) == 0;
+    if (!moved) error = errno;
+  }
+  if (!force || error != 0) unlink(partial.c_str());
+  if (error == EEXIST) {
+    return absl::AlreadyExistsError(absl::StrCat(path, " exists already; --force replaces it"));
+  }
+  return error == 0 ? absl::OkStatus() : failed("cannot be written", error);
+}
+
+struct Issuer {
+  std::vector<certs::CertificateRef> chain;
+  UniqueKey key;
+};
+
+absl::StatusOr<Issuer> ReadIssuer(Context& context, const MintFlags& flags) {
+  if (flags.issuer_certificate.empty()) return Invalid("--ca", "is required: the PEM file of the issuer");
+  if (flags.issuer_key.empty()) return Invalid("--ca-key", "is required: the PEM file of the issuer's key");
+  Issuer issuer;
+  GH_ASSIGN_OR_RETURN(std::string pem, ReadInput(context, flags.issuer_certificate));
+  absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(pem);
+  if (!chain.ok()) return Invalid(flags.issuer_certificate, chain.status().message());
+  issuer.chain = *std::move(chain);
+  GH_ASSIGN_OR_RETURN(std::string key_text, ReadInput(context, flags.issuer_key));
+  Secret key_pem(std::move(key_text));
+  absl::StatusOr<UniqueKey> key = certs::KeyFromPem(key_pem.Reveal());
+  if (!key.ok()) return Invalid(flags.issuer_key, key.status().message());
+  issuer.key = *std::move(key);
+  if (EVP_PKEY_eq(issuer.chain[0]->key(), issuer.key.get()) != 1) {
+    TakeOpenSslError();
+    return Invalid("--ca-key", absl::StrCat(flags.issuer_key, " is not the key of ", flags.issuer_certificate));
+  }
+  if (!certs::Describe(*issuer.chain[0]).ca) {
+    return Invalid("--ca", absl::StrCat(flags.issuer_certificate, " is not a certificate authority"));
+  }
+  return issuer;
+}
+
+absl::Status Mint(Context& context, const MintFlags& flags) {
+  const absl::Time now = absl::Now();
+  if (flags.out.empty() && flags.pfx_out.empty()) return Invalid("--out", "or --pfx says where the certificate goes");
+  if (!flags.out.empty() && flags.key_out.empty()) return Invalid("--key-out", "says where the private key goes");
+  GH_ASSIGN_OR_RETURN(certs::MintRequest request, RequestOf(flags, now));
+  GH_ASSIGN_OR_RETURN(certs::KeyType key_type, certs::ParseKeyType(flags.key_type));
+  const bool signed_by_another =
+      request.profile == certs::Profile::kLeaf || request.profile == certs::Profile::kIntermediate;
+  Issuer issuer;
+  std::optional<certs::Signer> signer;
+  if (signed_by_another) {
+    GH_ASSIGN_OR_RETURN(issuer, ReadIssuer(context, flags));
+    signer = certs::Signer{issuer.chain[0].get(), issuer.key.get()};
+  } else if (!flags.issuer_certificate.empty() || !flags.issuer_key.empty()) {
+    return Invalid("--ca", absl::StrCat("a ", flags.profile, " certificate signs itself"));
+  }
+  Secret password;
+  if (!flags.pfx_out.empty()) {
+    if (!flags.pfx_password_file.empty()) {
+      GH_ASSIGN_OR_RETURN(std::string text, ReadInput(context, flags.pfx_password_file));
+      text.resize(std::min(text.find_first_of("\r\n"), text.size()));
+      password = Secret(std::move(text));
+      if (password.empty()) return Invalid("--pfx-password-file", "is empty");
+    } else {
+      GH_ASSIGN_OR_RETURN(password, ReadPassword(context, flags.pfx_password_stdin, "password of the PFX file"));
+    }
+  }
+
+  GH_ASSIGN_OR_RETURN(UniqueKey key, certs::MintKey(key_type));
+  GH_ASSIGN_OR_RETURN(certs::CertificateRef certificate, certs::Mint(request, key.get(), signer));
+  // What a client must send: its own and the intermediates, not the root.
+  std::vector<certs::CertificateRef> chain = {certificate};
+  for (const certs::CertificateRef& link : issuer.chain) {
+    if (!link->self_signed()) chain.push_back(link);
+  }
+  if (!flags.key_out.empty()) {
+    GH_ASSIGN_OR_RETURN(Secret pem, certs::KeyToPem(key.get()));
+    GH_RETURN_IF_ERROR(WriteFile(flags.key_out, pem.Reveal(), true, flags.force));
+  }
+  if (!flags.out.empty()) GH_RETURN_IF_ERROR(WriteFile(flags.out, certs::ChainToPem(chain), false, flags.force));
+  if (!flags.pfx_out.empty()) {
+    GH_ASSIGN_OR_RETURN(std::string pfx, certs::ToPfx(key.get(), chain, password, certificate->subject()));
+    GH_RETURN_IF_ERROR(WriteFile(flags.pfx_out, pfx, true, flags.force));
+  }
+  context.out() << certs::ShowText(*certificate, now);
+  for (const std::string* file : {&flags.out, &flags.key_out, &flags.pfx_out}) {
+    if (!file->empty()) context.out() << "wrote " << EscapeText(*file) << "\n";
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int NewCertificate(Context& context, const MintFlags& flags) {
+  absl::Status status = Mint(context, flags);
+  return status.ok() ? kOk : Fail(context, status);
+}
+
+int ShowCertificates(Context& context, const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    absl::StatusOr<std::string> content = ReadInput(context, file);
+    if (!content.ok()) return Fail(context, content.status());
+    std::vector<certs::CertificateRef> list;
+    if (absl::StatusOr<certs::CertificateRef> der = certs::Certificate::FromDer(*content); der.ok()) {
+      list.push_back(*der);
+    } else {
+      auto pem = certs::Certificate::ListFromPem(*content);
+      if (!pem.ok()) return Fail(context, Invalid(file, pem.status().message()));
+      list = *std::move(pem);
+    }
+    for (size_t i = 0; i < list.size(); ++i) {
+      if (i > 0 || &file != &files[0]) context.out() << "\n";
+      context.out() << certs::ShowText(*list[i], absl::Now());
+    }
+  }
+  return kOk;
+}
+
+}  // namespace gatehouse::cli

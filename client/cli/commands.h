@@ -1,0 +1,109 @@
+// The commands: flags in, exit code out. What a flag means stands in the help texts of run.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "client/cli/context.h"
+
+namespace gatehouse::cli {
+
+// Flags of every command that changes something.
+struct ChangeFlags {
+  bool wait = true;
+  absl::Duration timeout = absl::Seconds(10);
+  std::string message;
+
+  client::ChangeOptions Options() const { return {wait, timeout, message}; }
+};
+
+enum class Output { kTable, kYaml, kJson };
+
+struct ApplyFlags {
+  std::vector<std::string> files;
+  bool dry_run = false;
+  bool replace_all = false;
+  ChangeFlags change;
+};
+int Apply(Context& context, const ApplyFlags& flags);
+
+struct GetFlags {
+  std::string kind;  // or "all"
+  std::string name;
+  Output output = Output::kTable;
+};
+int Get(Context& context, const GetFlags& flags);
+int Describe(Context& context, const GetFlags& flags);
+
+struct DeleteFlags {
+  std::string kind;
+  std::string name;
+  ChangeFlags change;
+};
+int Delete(Context& context, const DeleteFlags& flags);
+
+struct TrustStoreFlags {
+  std::string name;
+  std::string as;  // anchor, pin
+  std::vector<std::string> files;
+  std::vector<std::string> sha256;
+  std::string comment;
+  ChangeFlags change;
+};
+int AddCertificates(Context& context, const TrustStoreFlags& flags);
+int RemoveCertificates(Context& context, const TrustStoreFlags& flags);
+
+struct UserFlags {
+  std::string store;
+  std::string user;
+  bool password_stdin = false;
+  bool keep_old_password = false;
+  std::vector<std::string> claims;  // type=value
+  std::string expires;              // RFC 3339
+  ChangeFlags change;
+};
+int AddUser(Context& context, const UserFlags& flags);
+int RemoveUser(Context& context, const UserFlags& flags);
+int SetPassword(Context& context, const UserFlags& flags);
+
+struct WatchFlags {
+  std::vector<std::string> outcomes, reasons, types, routes, schemes, gateways, principals;
+  std::string since;   // incarnation:sequence
+  uint64_t count = 0;  // 0: without end
+  bool json = false;   // also on a terminal
+  bool text = false;   // also in a pipe
+};
+int WatchEvents(Context& context, const WatchFlags& flags);
+
+struct MintFlags {
+  std::string profile;  // self-signed, ca, intermediate, leaf
+  std::string subject;
+  std::string key_type = "p256";
+  std::vector<std::string> sans;  // dns:…, email:…, uri:…, ip:…, upn:…
+  std::string eku;                // client, server, both, none
+  int days = 0;                   // 0: the profile's default
+  std::string issuer_certificate, issuer_key;
+  std::string out;      // PEM: certificate and chain
+  std::string key_out;  // PEM: private key
+  std::string pfx_out;
+  bool pfx_password_stdin = false;
+  std::string pfx_password_file;
+  bool force = false;  // overwrite
+};
+int NewCertificate(Context& context, const MintFlags& flags);
+int ShowCertificates(Context& context, const std::vector<std::string>& files);
+
+struct ExplainFlags {
+  std::string chain;
+  std::string scheme, route, gateway;
+  std::string at;  // RFC 3339
+  bool json = false;
+};
+int Explain(Context& context, const ExplainFlags& flags);
+
+int ShowHistory(Context& context, int count, bool json);
+int ShowStatus(Context& context, bool json);
+
+}  // namespace gatehouse::cli

@@ -1,0 +1,148 @@
+// events watch.
+#include <google/protobuf/descriptor.h>
+
+#include <optional>
+#include <ostream>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/commands.h"
+#include "client/cli/format.h"
+#include "client/cli/style.h"
+#include "client/yaml/kinds.h"
+#include "gateway/base/escape.h"
+#include "gateway/base/mutex.h"
+#include "gateway/base/status.h"
+
+namespace gatehouse::cli {
+namespace {
+
+// A word of the enum in any case.
+absl::StatusOr<int> EnumFlag(absl::string_view flag, const std::string& text,
+                             const google::protobuf::EnumDescriptor* type) {
+  std::string word = absl::AsciiStrToUpper(text);
+  for (char& c : word) c = c == '-' ? '_' : c;
+  const auto* value = type->FindValueByName(word);
+  if (value != nullptr && value->number() != 0) return value->number();
+  std::vector<std::string> names;
+  for (int i = 0; i < type->value_count(); ++i) {
+    if (type->value(i)->number() != 0) names.push_back(absl::AsciiStrToLower(type->value(i)->name()));
+  }
+  std::string closest = client::Closest(text, names);
+  std::string all;
+  for (const std::string& name : names) absl::StrAppend(&all, all.empty() ? "" : ", ", name);
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, ": no value \"", text, "\"; ",
+                   closest.empty() ? absl::StrCat("there are ", all) : absl::StrCat("did you mean \"", closest, "\"?")));
+}
+
+absl::StatusOr<client::WatchOptions> Options(const WatchFlags& flags) {
+  client::WatchOptions options;
+  for (const std::string& text : flags.outcomes) {
+    GH_ASSIGN_OR_RETURN(int value, EnumFlag("--outcome", text, v1::Event::Outcome_descriptor()));
+    options.filter.add_outcomes(static_cast<v1::Event::Outcome>(value));
+  }
+  for (const std::string& text : flags.types) {
+    GH_ASSIGN_OR_RETURN(int value, EnumFlag("--type", text, v1::Event::Type_descriptor()));
+    options.filter.add_types(static_cast<v1::Event::Type>(value));
+  }
+  for (const std::string& text : flags.reasons) {
+    GH_ASSIGN_OR_RETURN(int value, EnumFlag("--reason", text, v1::Reason_descriptor()));
+    options.filter.add_reasons(static_cast<v1::Reason>(value));
+  }
+  options.filter.mutable_routes()->Add(flags.routes.begin(), flags.routes.end());
+  options.filter.mutable_schemes()->Add(flags.schemes.begin(), flags.schemes.end());
+  options.filter.mutable_gateways()->Add(flags.gateways.begin(), flags.gateways.end());
+  options.filter.mutable_principals()->Add(flags.principals.begin(), flags.principals.end());
+  if (!flags.since.empty()) {
+    size_t colon = flags.since.rfind(':');
+    uint64_t sequence = 0;
+    if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(flags.since.substr(colon + 1), &sequence)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--since: not INCARNATION:SEQUENCE, the `cursor` of an event: \"", flags.since, "\""));
+    }
+    options.after.set_incarnation(flags.since.substr(0, colon));
+    options.after.set_sequence(sequence);
+  }
+  return options;
+}
+
+// Prints what the watch's thread hears, and lets the command's thread wait for the end.
+class Printer {
+ public:
+  Printer(Context& context, const WatchFlags& flags)
+      : context_(context),
+        json_(flags.json || (!context.streams.out_is_terminal && !flags.text)),
+        left_(flags.count),
+        bounded_(flags.count > 0) {}
+
+  void Print(const v1::Event& event) {
+    MutexLock lock(&mutex_);
+    if (ended_) return;
+    const Style style(context_.color);
+    context_.out() << (json_ ? EventJson(event) : EventText(event, style, absl::LocalTimeZone())) << "\n";
+    context_.out().flush();
+    if (bounded_ && --left_ == 0) Finish(absl::OkStatus());
+    if (!context_.out()) Finish(absl::UnavailableError("nobody reads standard output any more"));
+  }
+
+  void Interrupted(const absl::Status& status) {
+    MutexLock lock(&mutex_);
+    context_.err() << Style(context_.error_color).Yellow("interrupted:") << " " << EscapeText(status.message())
+                   << "; trying again\n";
+  }
+
+  void End(const absl::Status& status) {
+    MutexLock lock(&mutex_);
+    Finish(status);
+  }
+
+  absl::Status Wait() {
+    MutexLock lock(&mutex_);
+    while (!ended_) changed_.Wait(&mutex_);
+    return status_;
+  }
+
+ private:
+  void Finish(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (ended_) return;
+    ended_ = true;
+    status_ = std::move(status);
+    changed_.SignalAll();
+  }
+
+  Context& context_;
+  const bool json_;
+  Mutex mutex_;
+  CondVar changed_;
+  uint64_t left_ ABSL_GUARDED_BY(mutex_);
+  const bool bounded_;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+int WatchEvents(Context& context, const WatchFlags& flags) {
+  absl::StatusOr<client::WatchOptions> options = Options(flags);
+  if (!options.ok()) {
+    Fail(context, options.status());
+    return kUsage;
+  }
+  auto client = context.Connect();
+  if (!client.ok()) return Fail(context, client.status());
+  Printer printer(context, flags);
+  client::WatchHandler handler;
+  handler.on_event = [&printer](const v1::Event& event) { printer.Print(event); };
+  handler.on_interruption = [&printer](const absl::Status& status) { printer.Interrupted(status); };
+  handler.on_end = [&printer](const absl::Status& status) { printer.End(status); };
+  auto watch = (*client)->Watch(*std::move(options), std::move(handler));
+  if (!watch.ok()) return Fail(context, watch.status());
+  absl::Status status = printer.Wait();
+  watch->reset();
+  return status.ok() ? kOk : Fail(context, status);
+}
+
+}  // namespace gatehouse::cli

@@ -1,0 +1,35 @@
+// How changes, events and explanations read. Everything that comes from outside is escaped here.
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "client/cli/style.h"
+#include "gatehouse/v1/certificate_service.pb.h"
+#include "gatehouse/v1/config_service.pb.h"
+#include "gatehouse/v1/event.pb.h"
+
+namespace gatehouse::cli {
+
+// `~ trustStores/partners   anchors: +1 (CN=Partners Root 2027) -0`, one line a detail.
+std::string ChangeText(const v1::Change& change, size_t id_width, const Style& style);
+std::string ChangesText(const google::protobuf::RepeatedPtrField<v1::Change>& changes, const Style& style);
+// `warning: schemes/Certificate: …`
+std::string WarningText(const v1::Violation& warning, const Style& style);
+// `revision 42 in force on 3 of 3 gateways after 7 ms`, and a line a gateway that lags.
+std::string ForceText(uint64_t revision, bool waited, const v1::ForceStatus& force);
+
+// One line, without its end. `zone` is for the time of day.
+std::string EventText(const v1::Event& event, const Style& style, absl::TimeZone zone);
+// One JSON object, without line end.
+std::string EventJson(const v1::Event& event);
+
+std::string ExplainText(const v1::ExplainRequest& request, const v1::ExplainResponse& response, absl::Time now,
+                        const Style& style);
+
+// `expires in 90 d`, `expired 2 d ago`.
+std::string ExpiryText(absl::Time not_after, absl::Time now);
+// `3f:9a:…`, the first `octets` of a hex digest.
+std::string ShortDigest(absl::string_view hex, size_t octets);
+
+}  // namespace gatehouse::cli

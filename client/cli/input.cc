@@ -1,0 +1,68 @@
+#include "client/cli/input.h"
+
+#include <istream>
+
+#include "absl/strings/str_cat.h"
+#include "client/yaml/reader.h"
+#include "gateway/base/escape.h"
+#include "gateway/base/status.h"
+
+namespace gatehouse::cli {
+namespace {
+
+constexpr size_t kMaxInputBytes = 64u << 20;
+constexpr size_t kMaxPasswordBytes = 4096;
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file) {
+  if (file != "-") return client::LoadFile(file, kMaxInputBytes);
+  std::string content;
+  char buffer[65536];
+  while (context.streams.in->read(buffer, sizeof(buffer)) || context.streams.in->gcount() > 0) {
+    content.append(buffer, static_cast<size_t>(context.streams.in->gcount()));
+    if (content.size() > kMaxInputBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("standard input has more than ", kMaxInputBytes, " bytes"));
+    }
+  }
+  return content;
+}
+
+absl::StatusOr<Secret> ReadPassword(Context& context, bool from_stdin, const std::string& prompt) {
+  if (!from_stdin) {
+    GH_ASSIGN_OR_RETURN(Secret first, context.streams.ask_password(absl::StrCat(prompt, ": ")));
+    if (first.empty()) return absl::InvalidArgumentError("an empty password is refused");
+    GH_ASSIGN_OR_RETURN(Secret second, context.streams.ask_password("once more: "));
+    if (!ConstantTimeEquals(first.Reveal(), second.Reveal())) {
+      return absl::InvalidArgumentError("the two passwords differ");
+    }
+    return first;
+  }
+  std::string line;
+  std::getline(*context.streams.in, line);
+  if (!line.empty() && line.back() == '\r') line.pop_back();
+  Secret password(std::move(line));
+  if (password.empty()) return absl::InvalidArgumentError("standard input has no password: an empty one is refused");
+  if (password.size() > kMaxPasswordBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("a password has at most ", kMaxPasswordBytes, " bytes"));
+  }
+  return password;
+}
+
+std::string FolderOf(const std::string& file) {
+  size_t slash = file.rfind('/');
+  if (slash == std::string::npos) return "";
+  return slash == 0 ? "/" : file.substr(0, slash);
+}
+
+absl::StatusOr<absl::Time> ParseTimeFlag(absl::string_view flag, const std::string& text) {
+  absl::Time time;
+  std::string error;
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, ": not a time such as 2027-01-31T12:00:00Z: \"", EscapeText(text), "\""));
+  }
+  return time;
+}
+
+}  // namespace gatehouse::cli

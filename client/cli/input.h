@@ -1,0 +1,21 @@
+// What commands read: files and passwords.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/cli/context.h"
+
+namespace gatehouse::cli {
+
+// ReadInput returns a file's content, or standard input for "-".
+absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file);
+// ReadPassword reads one line of standard input, or asks twice at the terminal. Never from the command line, where
+// `ps` and the shell's history would show it.
+absl::StatusOr<Secret> ReadPassword(Context& context, bool from_stdin, const std::string& prompt);
+// Folder of a file name, "" for one without a slash and for "-".
+std::string FolderOf(const std::string& file);
+// RFC 3339.
+absl::StatusOr<absl::Time> ParseTimeFlag(absl::string_view flag, const std::string& text);
+
+}  // namespace gatehouse::cli

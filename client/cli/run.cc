@@ -1,0 +1,283 @@
+#include "client/cli/run.h"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <ostream>
+
+#include "client/cli/commands.h"
+#include "client/cli/completion.h"
+
+namespace gatehouse::cli {
+namespace {
+
+constexpr char kFooter[] =
+    "Exit codes: 0 done; 1 refused or invalid; 2 wrong usage; 3 not found; 4 conflict with another change or an\n"
+    "existing name; 5 control plane unavailable; 6 permission denied; 7 stored, but not in force everywhere in time.\n";
+
+// Flags and the action that the parse has chosen.
+struct Parsed {
+  Context context;
+  std::function<int()> action;
+  std::string color = "auto";
+  double timeout_seconds = 30;
+  ApplyFlags apply;
+  GetFlags get;
+  DeleteFlags remove;
+  TrustStoreFlags trust_store;
+  UserFlags user;
+  WatchFlags watch;
+  MintFlags mint;
+  ExplainFlags explain;
+  std::vector<std::string> files;
+  ChangeFlags change;
+  double wait_seconds = 10;
+  int count = 20;
+  bool json = false;
+};
+
+void AddChangeFlags(CLI::App& command, Parsed& p) {
+  command.add_flag("--wait,!--no-wait", p.change.wait, "return once gateways have it in force (default)");
+  command.add_option("--wait-timeout", p.wait_seconds, "seconds to wait for that; default 10")
+      ->check(CLI::Range(0.001, 3600.0));
+}
+
+void AddMessageFlag(CLI::App& command, Parsed& p) {
+  command.add_option("-m,--message", p.change.message, "note for the history");
+}
+
+void AddOutput(CLI::App& command, Parsed& p) {
+  static const std::map<std::string, Output> kOutputs = {
+      {"table", Output::kTable}, {"yaml", Output::kYaml}, {"json", Output::kJson}};
+  command.add_option("-o,--output", p.get.output, "table, yaml or json; yaml and json can be applied again")
+      ->transform(CLI::CheckedTransformer(kOutputs).description(""));
+}
+
+template <typename Action>
+void OnRun(CLI::App& command, Parsed& p, Action action) {
+  command.final_callback([&p, action] { p.action = action; });
+}
+
+void AddResources(CLI::App& app, Parsed& p) {
+  CLI::App* apply = app.add_subcommand("apply", "make the configuration as files say; shows what changes first");
+  apply->add_option("-f,--file", p.apply.files, "YAML or JSON file, or - for standard input; repeatable")->required();
+  apply->add_flag("--dry-run", p.apply.dry_run, "show what would change, and change nothing");
+  apply->add_flag("--replace-all", p.apply.replace_all, "delete what the files do not name");
+  AddChangeFlags(*apply, p);
+  AddMessageFlag(*apply, p);
+  OnRun(*apply, p, [&p] {
+    p.apply.change = p.change;
+    return Apply(p.context, p.apply);
+  });
+
+  CLI::App* get = app.add_subcommand("get", "list resources of a kind, or print one");
+  get->add_option("kind", p.get.kind, "route, scheme, trust-store, … or all")->required();
+  get->add_option("name", p.get.name, "one of them");
+  AddOutput(*get, p);
+  OnRun(*get, p, [&p] { return Get(p.context, p.get); });
+
+  CLI::App* describe = app.add_subcommand("describe", "tell all about a resource");
+  describe->add_option("kind", p.get.kind, "route, scheme, trust-store, …")->required();
+  describe->add_option("name", p.get.name, "one of them");
+  OnRun(*describe, p, [&p] { return Describe(p.context, p.get); });
+
+  CLI::App* remove = app.add_subcommand("delete", "delete a resource that nothing refers to");
+  remove->add_option("kind", p.remove.kind, "route, scheme, trust-store, …")->required();
+  remove->add_option("name", p.remove.name, "its name")->required();
+  AddChangeFlags(*remove, p);
+  AddMessageFlag(*remove, p);
+  OnRun(*remove, p, [&p] {
+    p.remove.change = p.change;
+    return Delete(p.context, p.remove);
+  });
+}
+
+void AddTrustStore(CLI::App& app, Parsed& p) {
+  CLI::App* group = app.add_subcommand("trust-store", "add and remove trusted certificates");
+  group->require_subcommand(1);
+  CLI::App* add = group->add_subcommand("add-cert", "trust certificates of PEM files");
+  add->add_option("name", p.trust_store.name, "trust store")->required();
+  add->add_option("file", p.trust_store.files, "PEM files")->required();
+  add->add_option("--as", p.trust_store.as, "anchor: may issue, is never accepted itself; pin: the other way round")
+      ->required()
+      ->check(CLI::IsMember({"anchor", "pin"}));
+  add->add_option("--comment", p.trust_store.comment, "note beside a pin");
+  CLI::App* remove = group->add_subcommand("remove-cert", "trust certificates no longer, as anchor and as pin");
+  remove->add_option("name", p.trust_store.name, "trust store")->required();
+  remove->add_option("file", p.trust_store.files, "PEM files");
+  remove->add_option("--sha256", p.trust_store.sha256, "SHA-256 of a certificate, or of a pinned key, hex");
+  for (CLI::App* command : {add, remove}) {
+    AddChangeFlags(*command, p);
+    AddMessageFlag(*command, p);
+  }
+  OnRun(*add, p, [&p] {
+    p.trust_store.change = p.change;
+    return AddCertificates(p.context, p.trust_store);
+  });
+  OnRun(*remove, p, [&p] {
+    if (p.trust_store.files.empty() && p.trust_store.sha256.empty()) {
+      Fail(p.context, absl::InvalidArgumentError("name what goes: a PEM file or --sha256"));
+      return static_cast<int>(kUsage);
+    }
+    p.trust_store.change = p.change;
+    return RemoveCertificates(p.context, p.trust_store);
+  });
+}
+
+void AddUsers(CLI::App& app, Parsed& p) {
+  CLI::App* group = app.add_subcommand("user", "add, remove and change users of a user store");
+  group->require_subcommand(1);
+  CLI::App* add = group->add_subcommand("add", "add a user; asks for the password");
+  CLI::App* remove = group->add_subcommand("remove", "remove a user");
+  CLI::App* password = group->add_subcommand("set-password", "change a user's password; asks for it");
+  for (CLI::App* command : {add, remove, password}) {
+    command->add_option("store", p.user.store, "user store")->required();
+    command->add_option("user", p.user.user, "user")->required();
+    AddChangeFlags(*command, p);
+  }
+  for (CLI::App* command : {add, password}) {
+    command->add_flag("--password-stdin", p.user.password_stdin, "read the password from standard input's first line");
+  }
+  add->add_option("--claim", p.user.claims, "TYPE=VALUE, issued when the user is authenticated; repeatable");
+  add->add_option("--expires", p.user.expires, "refuse the user from this time on, e.g. 2027-01-31T12:00:00Z");
+  password->add_flag("--keep-old", p.user.keep_old_password, "the present password stays valid too");
+  auto run = [&p](int (*command)(Context&, const UserFlags&)) {
+    return [&p, command] {
+      p.user.change = p.change;
+      return command(p.context, p.user);
+    };
+  };
+  OnRun(*add, p, run(AddUser));
+  OnRun(*remove, p, run(RemoveUser));
+  OnRun(*password, p, run(SetPassword));
+}
+
+void AddEvents(CLI::App& app, Parsed& p) {
+  CLI::App* group = app.add_subcommand("events", "see what happens");
+  group->require_subcommand(1);
+  CLI::App* watch = group->add_subcommand("watch", "print events as they happen; JSON lines in a pipe");
+  watch->add_option("--outcome", p.watch.outcomes, "allowed, refused, cut, notice; repeatable");
+  watch->add_option("--reason", p.watch.reasons, "e.g. expired, unknown_issuer; repeatable");
+  watch->add_option("--type", p.watch.types, "decision, handshake, trust, config, gateway, audit; repeatable");
+  watch->add_option("--route", p.watch.routes, "route's name; repeatable");
+  watch->add_option("--scheme", p.watch.schemes, "scheme's name; repeatable");
+  watch->add_option("--gateway", p.watch.gateways, "gateway's name; repeatable");
+  watch->add_option("--principal", p.watch.principals, "exact principal; repeatable");
+  watch->add_option("--since", p.watch.since, "INCARNATION:SEQUENCE: first what happened after that event");
+  watch->add_option("--count", p.watch.count, "end after this many events");
+  CLI::Option* json = watch->add_flag("--json", p.watch.json, "JSON lines on a terminal too");
+  watch->add_flag("--text", p.watch.text, "text in a pipe too")->excludes(json);
+  OnRun(*watch, p, [&p] { return WatchEvents(p.context, p.watch); });
+}
+
+void AddCertificates(CLI::App& app, Parsed& p) {
+  CLI::App* group = app.add_subcommand("cert", "make, show and explain certificates");
+  group->require_subcommand(1);
+  CLI::App* mint = group->add_subcommand("new", "make a key and a certificate");
+  mint->add_option("profile", p.mint.profile, "self-signed, ca, intermediate or leaf")
+      ->required()
+      ->check(CLI::IsMember({"self-signed", "ca", "intermediate", "leaf"}));
+  mint->add_option("--subject", p.mint.subject, "RFC 4514, e.g. CN=alice,O=Example")->required();
+  mint->add_option("--key", p.mint.key_type, "rsa2048, rsa3072, rsa4096, p256, p384 or ed25519; default p256");
+  mint->add_option("--san", p.mint.sans, "dns:…, email:…, uri:…, ip:… or upn:…; repeatable");
+  mint->add_option("--eku", p.mint.eku, "client, server, both or none; default client")
+      ->check(CLI::IsMember({"client", "server", "both", "none"}));
+  mint->add_option("--days", p.mint.days, "validity; default leaf 90, self-signed 365, intermediate 1825, ca 3650");
+  mint->add_option("--ca", p.mint.issuer_certificate, "issuer's certificate, with its chain, PEM");
+  mint->add_option("--ca-key", p.mint.issuer_key, "issuer's key, PEM");
+  mint->add_option("--out", p.mint.out, "PEM file for the certificate and its intermediates");
+  mint->add_option("--key-out", p.mint.key_out, "PEM file for the private key, mode 600");
+  mint->add_option("--pfx", p.mint.pfx_out, "PFX (PKCS #12) file with both, under a password that is asked for");
+  CLI::Option* from_stdin =
+      mint->add_flag("--pfx-password-stdin", p.mint.pfx_password_stdin, "read it from standard input's first line");
+  mint->add_option("--pfx-password-file", p.mint.pfx_password_file, "read it from a file's first line")
+      ->excludes(from_stdin);
+  mint->add_flag("--force", p.mint.force, "replace existing files");
+  OnRun(*mint, p, [&p] { return NewCertificate(p.context, p.mint); });
+
+  CLI::App* show = group->add_subcommand("show", "describe the certificates of files");
+  show->add_option("file", p.files, "PEM or DER, or -")->required();
+  OnRun(*show, p, [&p] { return ShowCertificates(p.context, p.files); });
+
+  CLI::App* explain = group->add_subcommand("explain", "ask a gateway how it would judge a certificate, and why");
+  explain->add_option("--chain", p.explain.chain, "PEM as a client would send it, leaf first; or -")->required();
+  CLI::Option* scheme = explain->add_option("--scheme", p.explain.scheme, "judge by this scheme; default: every one");
+  explain->add_option("--route", p.explain.route, "judge as on this route")->excludes(scheme);
+  explain->add_option("--gateway", p.explain.gateway, "ask this gateway; default: any");
+  explain->add_option("--at", p.explain.at, "judge as if it were then, e.g. 2027-01-31T12:00:00Z");
+  explain->add_flag("--json", p.explain.json, "print the answer as JSON");
+  OnRun(*explain, p, [&p] { return Explain(p.context, p.explain); });
+}
+
+void AddState(CLI::App& app, Parsed& p) {
+  CLI::App* history = app.add_subcommand("history", "list changes, newest first: who, when, what");
+  history->add_option("-n,--count", p.count, "at most this many; default 20")->check(CLI::Range(1, 1000000));
+  history->add_flag("--json", p.json, "JSON lines");
+  OnRun(*history, p, [&p] { return ShowHistory(p.context, p.count, p.json); });
+  CLI::App* status = app.add_subcommand("status", "tell how the control plane and its gateways are");
+  status->add_flag("--json", p.json, "JSON");
+  OnRun(*status, p, [&p] { return ShowStatus(p.context, p.json); });
+  CLI::App* version = app.add_subcommand("version", "print the version");
+  OnRun(*version, p, [&p] {
+    p.context.out() << "gatehousectl " << GATEHOUSE_VERSION << "\n";
+    return static_cast<int>(kOk);
+  });
+}
+
+void AddGlobal(CLI::App& app, Parsed& p) {
+  ConnectionFlags& connection = p.context.connection;
+  app.add_option("-s,--server", connection.server,
+                 "unix:/path or host:port; default $GATEHOUSE_SERVER, else the local gatehouse's socket");
+  app.add_option("--ca", connection.tls.ca, "authorities of a host:port server, PEM");
+  app.add_option("--cert", connection.tls.certificate, "our certificate for it, PEM");
+  app.add_option("--key", connection.tls.key, "our key for it, PEM");
+  app.add_option("--tls-server-name", connection.tls.server_name, "name in its certificate, if not the host");
+  app.add_flag("--insecure-loopback", connection.insecure_loopback, "no TLS; this machine only");
+  app.add_option("--timeout", p.timeout_seconds, "seconds for a call; default 30")->check(CLI::Range(0.001, 3600.0));
+  app.add_option("--color", p.color, "auto, always or never")->check(CLI::IsMember({"auto", "always", "never"}));
+}
+
+}  // namespace
+
+int Run(const std::vector<std::string>& arguments, const Streams& streams) {
+  auto parsed = std::make_unique<Parsed>();
+  parsed->context.streams = streams;
+  CLI::App app("Command line client of the Gatehouse authentication gateway.", "gatehousectl");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.set_help_all_flag("--help-all", "help of every command");
+  AddGlobal(app, *parsed);
+  AddResources(app, *parsed);
+  AddTrustStore(app, *parsed);
+  AddUsers(app, *parsed);
+  AddEvents(app, *parsed);
+  AddCertificates(app, *parsed);
+  AddState(app, *parsed);
+  CLI::App* completion = app.add_subcommand("completion", "print a completion script: `source <(gatehousectl completion)`");
+  OnRun(*completion, *parsed, [&app, &parsed] {
+    parsed->context.out() << BashCompletion(app);
+    return static_cast<int>(kOk);
+  });
+
+  // CLI11 takes the arguments last first.
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& e) {
+    // 0 is --help.
+    return app.exit(e, *streams.out, *streams.err) == 0 ? kOk : kUsage;
+  }
+  const bool plain = std::getenv("NO_COLOR") != nullptr;
+  parsed->context.color = parsed->color == "always" || (parsed->color == "auto" && streams.out_is_terminal && !plain);
+  parsed->context.error_color =
+      parsed->color == "always" || (parsed->color == "auto" && streams.err_is_terminal && !plain);
+  parsed->change.timeout = absl::Seconds(parsed->wait_seconds);
+  parsed->context.connection.timeout = absl::Seconds(parsed->timeout_seconds);
+  int code = parsed->action();
+  streams.out->flush();
+  return code;
+}
+
+}  // namespace gatehouse::cli

@@ -1,0 +1,20 @@
+// What a resource is, in one line and in many; and how a change of one resource ends.
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "client/cli/commands.h"
+#include "gatehouse/v1/config_service.pb.h"
+
+namespace gatehouse::cli {
+
+// `/secure/hello GET  any_of Certificate -> identity`
+std::string Summary(const v1::Resource& resource);
+// Certificates by name, digest and expiry, then every field as YAML with PEM text left out.
+std::string Details(const v1::Resource& resource, absl::Time now);
+
+// FinishChange prints warnings and the line about the revision, and returns the exit code.
+int FinishChange(Context& context, const v1::ChangeResponse& response, const ChangeFlags& flags);
+
+}  // namespace gatehouse::cli
