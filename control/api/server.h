@@ -5,7 +5,7 @@
 //   GH_ASSIGN_OR_RETURN(auto server, ControlServer::Start(options, rules, {&config, &events, ...}));
 //
 // Ownership:  services outlive the server.
-// Threading:  thread-safe after Start.
+// Threading:  Shutdown by one thread; addresses by any.
 // Errors:     INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND naming the option, address or file.
 #pragma once
 

@@ -1,0 +1,122 @@
+#include "control/api/changes.h"
+
+#include "absl/strings/str_cat.h"
+#include "control/api/resource_fields.h"
+#include "gateway/base/status.h"
+
+namespace gatehouse::api {
+namespace {
+
+constexpr size_t kMaxMessageBytes = 1024;
+
+v1::Change MakeChange(const store::ResourceKey& key, v1::Change::Action action, std::vector<std::string> details) {
+  v1::Change change;
+  change.mutable_id()->set_kind(static_cast<v1::Kind>(key.first));
+  change.mutable_id()->set_name(key.second);
+  change.set_action(action);
+  for (std::string& line : details) change.add_details(std::move(line));
+  return change;
+}
+
+// The difference of a draft from its base, as changes for people and as a transaction for the store.
+std::vector<v1::Change> Compare(const Draft& draft, absl::Time now, store::Transaction* transaction) {
+  std::vector<v1::Change> changes;
+  const auto& before = draft.base().resources;
+  const auto& after = draft.resources();
+  auto b = before.begin();
+  auto a = after.begin();
+  while (a != after.end() || b != before.end()) {
+    if (a == after.end() || (b != before.end() && b->first < a->first)) {
+      changes.push_back(MakeChange(b->first, v1::Change::REMOVED, {}));
+      transaction->deletions.push_back(b->first);
+      ++b;
+    } else if (b == before.end() || a->first < b->first) {
+      changes.push_back(MakeChange(a->first, v1::Change::ADDED, Details(nullptr, *a->second, now)));
+      transaction->upserts.push_back(a->second);
+      ++a;
+    } else {
+      if (a->second != b->second && EtagOf(*a->second) != EtagOf(*b->second)) {
+        changes.push_back(MakeChange(a->first, v1::Change::CHANGED, Details(b->second.get(), *a->second, now)));
+        transaction->upserts.push_back(a->second);
+      }
+      ++a;
+      ++b;
+    }
+  }
+  return changes;
+}
+
+}  // namespace
+
+const v1::Resource* Draft::Find(const store::ResourceKey& key) const {
+  auto it = resources_.find(key);
+  return it == resources_.end() ? nullptr : it->second.get();
+}
+
+void Draft::Put(v1::Resource resource) {
+  const store::ResourceKey key = store::KeyOf(resource);
+  SetEtag("", &resource);
+  // From what is stored, and not from the draft, which may have been cleared.
+  auto old = base_->resources.find(key);
+  if (old != base_->resources.end()) KeepSecrets(*old->second, &resource);
+  resources_[key] = std::make_shared<const v1::Resource>(std::move(resource));
+}
+
+absl::Status Changes::Start() {
+  MutexLock writing(&writing_);
+  GH_ASSIGN_OR_RETURN(store::StateRef state, store_.Load(0));
+  publisher_.Publish(state->revision, std::make_shared<const v1::ConfigSet>(store::SetOf(*state)));
+  MutexLock lock(&mutex_);
+  current_ = std::move(state);
+  return absl::OkStatus();
+}
+
+store::StateRef Changes::Current() const {
+  MutexLock lock(&mutex_);
+  return current_;
+}
+
+absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::function<absl::Status(Draft&)>& edit) {
+  if (options.message.size() > kMaxMessageBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("message: ", options.message.size(), " octets; at most ",
+                                                   kMaxMessageBytes));
+  }
+  MutexLock writing(&writing_);
+  const store::StateRef base = Current();
+  if (options.expected_revision != 0 && options.expected_revision != base->revision) {
+    return absl::AbortedError(absl::StrCat("expected_revision: the current revision is ", base->revision, ", not ",
+                                           options.expected_revision));
+  }
+  Draft draft(base);
+  GH_RETURN_IF_ERROR(edit(draft));
+
+  store::Transaction transaction;
+  transaction.time = clock_.Now();
+  Outcome outcome;
+  outcome.revision = base->revision;
+  outcome.changes = Compare(draft, transaction.time, &transaction);
+  auto next = std::make_shared<store::State>();
+  next->revision = base->revision + 1;
+  next->resources = draft.resources();
+  auto set = std::make_shared<const v1::ConfigSet>(store::SetOf(*next));
+  validate::Findings findings = validator_(*set, next->revision);
+  if (!findings.violations.empty()) return validate::Refusal(findings.violations);
+  outcome.warnings = std::move(findings.warnings);
+  outcome.state = base;
+  if (outcome.changes.empty() || options.dry_run) return outcome;
+
+  transaction.expected_revision = base->revision;
+  transaction.actor = options.actor;
+  transaction.message = options.message;
+  transaction.changes = outcome.changes;
+  GH_ASSIGN_OR_RETURN(outcome.revision, store_.Commit(transaction));
+  outcome.state = next;
+  {
+    MutexLock lock(&mutex_);
+    current_ = next;
+  }
+  publisher_.Publish(outcome.revision, std::move(set));
+  return outcome;
+}
+
+}  // namespace gatehouse::api

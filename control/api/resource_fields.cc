@@ -1,0 +1,91 @@
+#include "control/api/resource_fields.h"
+
+#include <map>
+
+#include "gateway/base/digest.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "google/protobuf/message.h"
+
+namespace gatehouse::api {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+const FieldDescriptor* EtagField(const Message& body) { return body.GetDescriptor()->FindFieldByName("etag"); }
+
+}  // namespace
+
+const Message* BodyOf(const v1::Resource& resource) {
+  const google::protobuf::OneofDescriptor* kind = v1::Resource::descriptor()->oneof_decl(0);
+  const FieldDescriptor* field = resource.GetReflection()->GetOneofFieldDescriptor(resource, kind);
+  return field == nullptr ? nullptr : &resource.GetReflection()->GetMessage(resource, field);
+}
+
+Message* MutableBodyOf(v1::Resource* resource) {
+  const google::protobuf::OneofDescriptor* kind = v1::Resource::descriptor()->oneof_decl(0);
+  const FieldDescriptor* field = resource->GetReflection()->GetOneofFieldDescriptor(*resource, kind);
+  return field == nullptr ? nullptr : resource->GetReflection()->MutableMessage(resource, field);
+}
+
+std::string EtagOf(const v1::Resource& resource) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    if (GetEtag(resource).empty()) {
+      resource.SerializeToCodedStream(&coded);
+    } else {
+      v1::Resource bare = resource;
+      SetEtag("", &bare);
+      bare.SerializeToCodedStream(&coded);
+    }
+  }
+  return HexLower(AsView(Sha256(bytes)).substr(0, 12));
+}
+
+void SetEtag(const std::string& etag, v1::Resource* resource) {
+  Message* body = MutableBodyOf(resource);
+  if (body != nullptr) body->GetReflection()->SetString(body, EtagField(*body), etag);
+}
+
+const std::string& GetEtag(const v1::Resource& resource) {
+  static const std::string none;
+  thread_local std::string scratch;
+  const Message* body = BodyOf(resource);
+  if (body == nullptr) return none;
+  return body->GetReflection()->GetStringReference(*body, EtagField(*body), &scratch);
+}
+
+void ClearSecrets(v1::Resource* resource) {
+  if (resource->has_server_certificate()) resource->mutable_server_certificate()->clear_private_key_pem();
+  if (resource->has_user_store()) {
+    for (v1::User& user : *resource->mutable_user_store()->mutable_users()) user.clear_password_hashes();
+  }
+}
+
+void KeepSecrets(const v1::Resource& old, v1::Resource* resource) {
+  if (resource->has_server_certificate() && resource->server_certificate().private_key_pem().empty()) {
+    resource->mutable_server_certificate()->set_private_key_pem(old.server_certificate().private_key_pem());
+  }
+  if (!resource->has_user_store()) return;
+  std::map<std::string, const v1::User*> users;
+  for (const v1::User& user : old.user_store().users()) users.emplace(user.name(), &user);
+  for (v1::User& user : *resource->mutable_user_store()->mutable_users()) {
+    auto it = users.find(user.name());
+    if (it != users.end() && user.password_hashes().empty()) {
+      *user.mutable_password_hashes() = it->second->password_hashes();
+    }
+  }
+}
+
+v1::Resource Shown(const v1::Resource& resource) {
+  v1::Resource shown = resource;
+  ClearSecrets(&shown);
+  SetEtag(EtagOf(resource), &shown);
+  return shown;
+}
+
+}  // namespace gatehouse::api
