@@ -77,7 +77,8 @@ void Connection::BeginRequest() {
   out_.clear();
   sent_ = 0;
   out_.swap(request_->wire_);
-  UpdateWatch();
+  // Not for writing: that is asked for only when the socket is full, or every request would cost two epoll_ctl.
+  watch_->Set(!request_->paused_, false);
   Wake();
 }
 
