@@ -19,7 +19,8 @@ std::string Challenge(identity::PartKind kind, absl::string_view realm) {
   switch (kind) {
     case identity::PartKind::kBasic:
       return "Basic realm=" + Quoted(realm) + ", charset=\"UTF-8\"";
-    case identity::PartKind::kCertificate: break;
+    case identity::PartKind::kCertificate:
+      break;
   }
   return "ClientCertificate realm=" + Quoted(realm);
 }

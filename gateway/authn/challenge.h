@@ -1,5 +1,5 @@
-// The WWW-Authenticate field of a scheme (RFC 9110 section 11.6.1). A 401 carries one for each scheme of the route,
-// whoever asks.
+// The WWW-Authenticate field of a scheme (RFC 9110 section 11.6.1). A 401 carries one for each
+// scheme of the route, whoever asks.
 //
 // Threading:  pure.
 // Errors:     none; REQUIRES a realm without control characters.

@@ -14,8 +14,8 @@ bool Succeeded(const SchemeResult& result) {
 
 // The documented exceptions to "401 whatever the reason".
 bool IsThrottled(const SchemeResult& result) {
-  return result.kind == Kind::kFailure && (result.reason == Reason::kLockedOut ||
-                                           result.reason == Reason::kVerifierOverloaded);
+  return result.kind == Kind::kFailure &&
+         (result.reason == Reason::kLockedOut || result.reason == Reason::kVerifierOverloaded);
 }
 
 Decision Pending(uint32_t scheme) {
@@ -63,15 +63,14 @@ Decision Authorize(const Requirement& requirement, identity::IdentityRef identit
 }
 
 Decision DecideAny(const Requirement& requirement, SchemeSource& schemes) {
-  // The refusal that is reported: a throttled scheme, else the first that failed, else the first without a result.
+  // The refusal that is reported: a throttled scheme, else the first that failed, else the first
+  // without a result.
   std::optional<std::pair<uint32_t, SchemeResult>> throttled, failed, absent;
   for (uint32_t scheme : requirement.schemes) {
     SchemeResult result = schemes.Check(scheme);
     if (result.kind == Kind::kPending) return Pending(scheme);
     if (Succeeded(result)) return Authorize(requirement, std::move(result.identity), scheme);
-    auto& slot = IsThrottled(result)              ? throttled
-                 : result.kind == Kind::kNoResult ? absent
-                                                  : failed;
+    auto& slot = IsThrottled(result) ? throttled : result.kind == Kind::kNoResult ? absent : failed;
     if (!slot) slot.emplace(scheme, std::move(result));
   }
   if (throttled) return Refuse(throttled->second, throttled->first);
@@ -91,8 +90,7 @@ Decision DecideAll(const Requirement& requirement, SchemeSource& schemes) {
   if (identities.empty()) {
     return Refuse(SchemeResult::NoResult(Reason::kNoCredentials), Decision::kNoScheme);
   }
-  return Authorize(requirement, identity::Identity::Merge(identities),
-                   requirement.schemes.front());
+  return Authorize(requirement, identity::Identity::Merge(identities), requirement.schemes.front());
 }
 
 }  // namespace
@@ -105,8 +103,10 @@ Decision Decide(const Requirement& requirement, SchemeSource& schemes) {
       return Authorize(requirement, *nobody, Decision::kNoScheme);
     }
     case Mode::kAnyOf:
-    case Mode::kAnyScheme: return DecideAny(requirement, schemes);
-    case Mode::kAllOf: return DecideAll(requirement, schemes);
+    case Mode::kAnyScheme:
+      return DecideAny(requirement, schemes);
+    case Mode::kAllOf:
+      return DecideAll(requirement, schemes);
   }
   return Refuse(SchemeResult::NoResult(Reason::kNoCredentials), Decision::kNoScheme);
 }

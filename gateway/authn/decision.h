@@ -1,13 +1,14 @@
-// Decide turns what the schemes of a route say about a request into one answer. Pure: it knows no socket, clock or
-// scheme, and can be called again when something that was pending is known.
+// Decide turns what the schemes of a route say about a request into one answer. Pure: it knows no
+// socket, clock or scheme, and can be called again when something that was pending is known.
 //
-//   any_of: in the order given, the first success wins; a pending scheme suspends, later ones are not asked.
-//   all_of: in the order given, the first that is not a success decides; the identities merge.
-//   policies: each must hold for the resulting identity, else 403.
+//   any_of: in the order given, the first success wins; a pending scheme suspends, later ones are
+//   not asked. all_of: in the order given, the first that is not a success decides; the identities
+//   merge. policies: each must hold for the resulting identity, else 403.
 //
 // Ownership:  values.
 // Threading:  pure.
-// Errors:     none; what is broken (no scheme, a null policy or identity) is refused, never allowed.
+// Errors:     none; what is broken (no scheme, a null policy or identity) is refused, never
+// allowed.
 #pragma once
 
 #include <cstdint>
@@ -42,9 +43,10 @@ struct SchemeResult {
     kPending,  // ask again later
   };
   Kind kind = Kind::kNoResult;
-  Reason reason = Reason::kNone;  // kNoResult: kNoCertificate or kNoCredentials; kFailure: why
-  identity::IdentityRef identity;                     // kSuccess
-  absl::Duration retry_after = absl::ZeroDuration();  // kFailure by kLockedOut or kVerifierOverloaded
+  Reason reason = Reason::kNone;   // kNoResult: kNoCertificate or kNoCredentials; kFailure: why
+  identity::IdentityRef identity;  // kSuccess
+  absl::Duration retry_after =
+      absl::ZeroDuration();  // kFailure by kLockedOut or kVerifierOverloaded
 
   static SchemeResult NoResult(Reason reason) { return {Kind::kNoResult, reason, nullptr, {}}; }
   static SchemeResult Success(identity::IdentityRef identity) {
@@ -59,8 +61,8 @@ struct SchemeResult {
 class SchemeSource {
  public:
   virtual ~SchemeSource() = default;
-  // Check asks scheme `index` about this request. Asked at most once per Decide; must not forget an answer between
-  // two Decides of one request.
+  // Check asks scheme `index` about this request. Asked at most once per Decide; must not forget an
+  // answer between two Decides of one request.
   virtual SchemeResult Check(uint32_t index) = 0;
 };
 
@@ -77,9 +79,11 @@ struct Decision {
   Reason reason = Reason::kNoCredentials;  // for event, log and metric; never for the client
   int status = 403;                        // 200, 401, 403, 429, 503; 0 while pending
   identity::IdentityRef identity;          // kAllow; also on a 403 by policy: who was refused
-  uint32_t scheme = kNoScheme;             // the scheme that decided: pending, first success, or the one refused
+  uint32_t scheme =
+      kNoScheme;  // the scheme that decided: pending, first success, or the one refused
   absl::Duration retry_after = absl::ZeroDuration();  // 429 and 503
-  std::shared_ptr<const identity::Policy> policy;     // the policy that did not hold; has public_message
+  std::shared_ptr<const identity::Policy>
+      policy;  // the policy that did not hold; has public_message
 };
 
 Decision Decide(const Requirement& requirement, SchemeSource& schemes);

@@ -1,4 +1,5 @@
-// Decide against an independent model of SEMANTICS 3, over every combination of up to three schemes.
+// Decide against an independent model of SEMANTICS 3, over every combination of up to three
+// schemes.
 #include "gateway/authn/decision.h"
 
 #include <gtest/gtest.h>
@@ -31,9 +32,8 @@ IdentityRef Caller(uint32_t scheme) {
 
 // Holds for who was authenticated by scheme `n`.
 std::shared_ptr<const Policy> From(uint32_t n) {
-  Condition condition{ConditionKind::kClaim,
-                      {"from", "", "", MatchKind::kExact, absl::StrCat("s", n)},
-                      {}};
+  Condition condition{
+      ConditionKind::kClaim, {"from", "", "", MatchKind::kExact, absl::StrCat("s", n)}, {}};
   return Policy::Create({absl::StrCat("from", n), condition, absl::StrCat("only ", n)}, nullptr);
 }
 
@@ -43,12 +43,18 @@ class Script final : public SchemeSource {
   SchemeResult Check(uint32_t index) override {
     asked_.push_back(static_cast<char>('0' + index));
     switch (answers_.at(index)) {
-      case 's': return SchemeResult::Success(Caller(index));
-      case 'f': return SchemeResult::Failure(Reason::kWrongPassword);
-      case 'p': return SchemeResult::Pending();
-      case 'l': return SchemeResult::Failure(Reason::kLockedOut, absl::Seconds(7));
-      case 'o': return SchemeResult::Failure(Reason::kVerifierOverloaded, absl::Seconds(1));
-      default: return SchemeResult::NoResult(Reason::kNoCertificate);
+      case 's':
+        return SchemeResult::Success(Caller(index));
+      case 'f':
+        return SchemeResult::Failure(Reason::kWrongPassword);
+      case 'p':
+        return SchemeResult::Pending();
+      case 'l':
+        return SchemeResult::Failure(Reason::kLockedOut, absl::Seconds(7));
+      case 'o':
+        return SchemeResult::Failure(Reason::kVerifierOverloaded, absl::Seconds(1));
+      default:
+        return SchemeResult::NoResult(Reason::kNoCertificate);
     }
   }
   const std::string& asked() const { return asked_; }

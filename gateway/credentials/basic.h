@@ -1,5 +1,6 @@
-// ParseBasic reads the value of one Authorization field as RFC 7617 credentials, strictly: base64 with its padding and
-// no stray bits, UTF-8, no control characters, the first colon separates, the user is not empty.
+// ParseBasic reads the value of one Authorization field as RFC 7617 credentials, strictly: base64
+// with its padding and no stray bits, UTF-8, no control characters, the first colon separates, the
+// user is not empty.
 //
 // Ownership:  the result owns copies; the password zeroes itself.
 // Threading:  pure.

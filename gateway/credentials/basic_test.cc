@@ -39,17 +39,20 @@ TEST(ParseBasicTest, SeparatesAtTheFirstColon) {
 TEST(ParseBasicTest, ReadsAnEmptyPassword) { EXPECT_EQ(Show(ParsePair("ann:")), "ann|"); }
 
 TEST(ParseBasicTest, LeavesOtherSchemesAlone) {
-  for (absl::string_view value : {"Bearer abc", "Basicx QTpi", "", " ", "Negotiate", "\tBasic QTpi"}) {
+  for (absl::string_view value :
+       {"Bearer abc", "Basicx QTpi", "", " ", "Negotiate", "\tBasic QTpi"}) {
     EXPECT_TRUE(IsError(ParseBasic(value), BasicError::kOtherScheme)) << value;
   }
 }
 
 TEST(ParseBasicTest, RefusesWhatIsNotStrictBase64) {
-  for (absl::string_view value :
-       {"Basic", "Basic ", "Basic    ", "Basic QTpi ", "Basic QTpi\t", "Basic QTp", "Basic QTpiYw",
-        "Basic QTpiYw=", "Basic QTpiYw===", "Basic QTpi====", "Basic QT pi", "Basic QTpi,",
-        "Basic QTpiY===", "Basic =", "Basic ====", "Basic QTp=iQ==", "Basic QTpiYx==",
-        "Basic Q\xc3\xa9pi", "Basic QTpi\n", "Basic _-__"}) {
+  for (absl::string_view value : {"Basic",          "Basic ",         "Basic    ",
+                                  "Basic QTpi ",    "Basic QTpi\t",   "Basic QTp",
+                                  "Basic QTpiYw",   "Basic QTpiYw=",  "Basic QTpiYw===",
+                                  "Basic QTpi====", "Basic QT pi",    "Basic QTpi,",
+                                  "Basic QTpiY===", "Basic =",        "Basic ====",
+                                  "Basic QTp=iQ==", "Basic QTpiYx==", "Basic Q\xc3\xa9pi",
+                                  "Basic QTpi\n",   "Basic _-__"}) {
     EXPECT_TRUE(IsError(ParseBasic(value), BasicError::kMalformed)) << value;
   }
 }
@@ -64,7 +67,8 @@ TEST(ParseBasicTest, RefusesPairsThatNobodyCanHave) {
 }
 
 TEST(ParseBasicTest, RefusesMoreThanEightKibibytesOfAnyScheme) {
-  const std::string edge = absl::StrCat("Basic ", absl::Base64Escape("a:" + std::string(6134, 'x')));
+  const std::string edge =
+      absl::StrCat("Basic ", absl::Base64Escape("a:" + std::string(6134, 'x')));
   ASSERT_LE(edge.size(), kMaxAuthorizationBytes);
   EXPECT_TRUE(std::holds_alternative<BasicCredentials>(ParseBasic(edge)));
   EXPECT_TRUE(IsError(ParseBasic("Basic " + std::string(8187, 'A')), BasicError::kTooLarge));

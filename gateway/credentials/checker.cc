@@ -32,8 +32,10 @@ CheckResult Verified(UserRef user, absl::Time fresh_until) {
 
 CheckResult Unreadable(BasicError error) {
   switch (error) {
-    case BasicError::kOtherScheme: return Refusal(Reason::kNoCredentials);
-    case BasicError::kMalformed: break;
+    case BasicError::kOtherScheme:
+      return Refusal(Reason::kNoCredentials);
+    case BasicError::kMalformed:
+      break;
     case BasicError::kTooLarge: {
       CheckResult result = Refusal(Reason::kMalformedCredentials);
       result.too_large = true;
@@ -138,8 +140,7 @@ size_t Checker::in_flight() const { return flights_->active.size(); }
 std::optional<CheckResult> Checker::FromCache(const BasicScheme& scheme, const UserRef& user,
                                               absl::string_view password, absl::Time now) const {
   for (const std::string& hash : user->password_hashes) {
-    const VerifiedCache::Key key =
-        options_.cache->KeyOf(scheme.name, user->name, hash, password);
+    const VerifiedCache::Key key = options_.cache->KeyOf(scheme.name, user->name, hash, password);
     if (std::optional<absl::Time> fresh_until = options_.cache->Contains(key, now)) {
       return Verified(user, *fresh_until);
     }
@@ -175,8 +176,8 @@ Checker::Answer Checker::Check(const BasicSchemeRef& scheme, absl::string_view a
     }
   }
 
-  // Same credentials, configuration and address: one hash. The address is part of it, else a locked-out one could ride
-  // on somebody else's attempt.
+  // Same credentials, configuration and address: one hash. The address is part of it, else a
+  // locked-out one could ride on somebody else's attempt.
   std::string detail = "flight";
   AppendField(&detail, scheme->epoch);
   AppendField(&detail, address_key);

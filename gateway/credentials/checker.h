@@ -1,15 +1,17 @@
-// Checker decides Basic credentials for one worker. What was verified lately is answered at once, from memory; anything
-// else pays one password hash on the shared executor, and the answer is posted back. An unknown, disabled or expired
-// user pays like a wrong password. Identical credentials under way on this worker are verified once (single flight).
+// Checker decides Basic credentials for one worker. What was verified lately is answered at once,
+// from memory; anything else pays one password hash on the shared executor, and the answer is
+// posted back. An unknown, disabled or expired user pays like a wrong password. Identical
+// credentials under way on this worker are verified once (single flight).
 //
 //   Check --memo, cache, throttle, malformed, overload--> CheckResult (at once)
-//      `----submitted or joined--> Ticket --executor, post--> callback, once; never when the Ticket was dropped first
+//      `----submitted or joined--> Ticket --executor, post--> callback, once; never when the Ticket
+//      was dropped first
 //
-// Ownership:  borrows everything in CheckerOptions, which must outlive it; the executor must be joined, or its queue
+// Ownership:  borrows everything in CheckerOptions, which must outlive it; the executor must be
+// joined, or its queue
 //             dropped, before the cache, throttle, verifier and what `post` needs are gone.
-// Threading:  one per worker, used on that worker's loop only. Callbacks run there, never inside Check.
-// Units:      wall-clock time.
-// Errors:     CheckResult::reason.
+// Threading:  one per worker, used on that worker's loop only. Callbacks run there, never inside
+// Check. Units:      wall-clock time. Errors:     CheckResult::reason.
 #pragma once
 
 #include <cstdint>
@@ -50,21 +52,22 @@ using BasicSchemeRef = std::shared_ptr<const BasicScheme>;
 // ComputeEpoch is the content version of the scheme's options and its user store.
 uint64_t ComputeEpoch(const BasicScheme& scheme);
 
-// StillAdmits says whether a stream that was admitted as `admitted` (of an earlier configuration of this scheme) would
-// still be: the user is there, unchanged, enabled and not expired.
+// StillAdmits says whether a stream that was admitted as `admitted` (of an earlier configuration of
+// this scheme) would still be: the user is there, unchanged, enabled and not expired.
 bool StillAdmits(const BasicScheme& scheme, const User& admitted, absl::Time now);
 
 struct CheckResult {
   bool verified = false;
-  Reason reason = Reason::kNone;  // why not; kNoCredentials = no Basic credentials were sent: no result
-  bool too_large = false;         // answer 400
+  Reason reason =
+      Reason::kNone;       // why not; kNoCredentials = no Basic credentials were sent: no result
+  bool too_large = false;  // answer 400
   absl::Duration retry_after = absl::ZeroDuration();  // with kLockedOut and kVerifierOverloaded
   UserRef user;                                       // when verified
   absl::Time fresh_until = absl::InfinitePast();      // when verified: of this answer
 };
 
-// CheckMemo lets a connection that repeats its Authorization field skip decoding and HMAC. One per connection; it
-// holds a fingerprint under the process key, not the field.
+// CheckMemo lets a connection that repeats its Authorization field skip decoding and HMAC. One per
+// connection; it holds a fingerprint under the process key, not the field.
 class CheckMemo {
  private:
   friend class Checker;
@@ -91,7 +94,8 @@ class Checker {
  public:
   using Callback = absl::AnyInvocable<void(const CheckResult&)>;
 
-  // Ticket: dropping it detaches the callback. The hash under way still counts for throttle and cache.
+  // Ticket: dropping it detaches the callback. The hash under way still counts for throttle and
+  // cache.
   class Ticket {
    public:
     Ticket() = default;
@@ -112,8 +116,9 @@ class Checker {
   Checker(const Checker&) = delete;
   Checker& operator=(const Checker&) = delete;
 
-  // Check decides the Authorization field value `authorization` (which occurred exactly once; empty = absent) of a
-  // request from `address_key` (AddressKey). `memo` may be null. `done` is called only if a Ticket is returned.
+  // Check decides the Authorization field value `authorization` (which occurred exactly once; empty
+  // = absent) of a request from `address_key` (AddressKey). `memo` may be null. `done` is called
+  // only if a Ticket is returned.
   Answer Check(const BasicSchemeRef& scheme, absl::string_view authorization,
                absl::string_view address_key, CheckMemo* memo, Callback done);
 

@@ -18,7 +18,8 @@ using ::testing::IsEmpty;
 constexpr char kCheap[] = "$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy";
 constexpr char kDear[] = "$2b$10$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy";
 
-// CountingVerifier knows one password for each hash and counts what it is asked. Closed, it holds its callers.
+// CountingVerifier knows one password for each hash and counts what it is asked. Closed, it holds
+// its callers.
 class CountingVerifier final : public PasswordVerifier {
  public:
   bool Verify(absl::string_view mcf, absl::string_view password) const override {
@@ -85,10 +86,11 @@ std::string Header(absl::string_view user, absl::string_view password) {
 class CheckerTest : public ::testing::Test {
  protected:
   CheckerTest() {
-    users_ = {{.name = "ann", .password_hashes = {kCheap}},
-              {.name = "off", .password_hashes = {kCheap}, .disabled = true},
-              {.name = "old", .password_hashes = {kCheap}, .expires = clock_.Now()},
-              {.name = "brief", .password_hashes = {kCheap}, .expires = clock_.Now() + absl::Minutes(1)}};
+    users_ = {
+        {.name = "ann", .password_hashes = {kCheap}},
+        {.name = "off", .password_hashes = {kCheap}, .disabled = true},
+        {.name = "old", .password_hashes = {kCheap}, .expires = clock_.Now()},
+        {.name = "brief", .password_hashes = {kCheap}, .expires = clock_.Now() + absl::Minutes(1)}};
     Configure();
     checker_ = std::make_unique<Checker>(Options());
   }
@@ -263,7 +265,8 @@ TEST_F(CheckerTest, RemembersTheConnectionsHeaderOnlyForThatHeader) {
 TEST_F(CheckerTest, VerifiesEqualCredentialsUnderWayOnce) {
   verifier_.Close();
   std::vector<Checker::Ticket> tickets;
-  for (int i = 0; i < 3; ++i) tickets.push_back(std::get<Checker::Ticket>(Ask(Header("ann", "secret"))));
+  for (int i = 0; i < 3; ++i)
+    tickets.push_back(std::get<Checker::Ticket>(Ask(Header("ann", "secret"))));
   EXPECT_EQ(checker_->in_flight(), 1u);
   EXPECT_THAT(results_, IsEmpty()) << "never inside the call";
   verifier_.Open();
@@ -297,12 +300,12 @@ TEST_F(CheckerTest, LetsOneCallbackDropAnothersTicket) {
   verifier_.Close();
   Checker::Ticket second;
   bool second_called = false;
-  Checker::Ticket first = std::get<Checker::Ticket>(checker_->Check(
-      scheme_, Header("ann", "secret"), "192.0.2.1", nullptr,
-      [&](const CheckResult&) { second = Checker::Ticket(); }));
-  second = std::get<Checker::Ticket>(checker_->Check(scheme_, Header("ann", "secret"), "192.0.2.1",
-                                                     nullptr,
-                                                     [&](const CheckResult&) { second_called = true; }));
+  Checker::Ticket first = std::get<Checker::Ticket>(
+      checker_->Check(scheme_, Header("ann", "secret"), "192.0.2.1", nullptr,
+                      [&](const CheckResult&) { second = Checker::Ticket(); }));
+  second = std::get<Checker::Ticket>(
+      checker_->Check(scheme_, Header("ann", "secret"), "192.0.2.1", nullptr,
+                      [&](const CheckResult&) { second_called = true; }));
   verifier_.Open();
   loop_.RunOne();
   EXPECT_FALSE(second_called);

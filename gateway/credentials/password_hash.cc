@@ -60,8 +60,8 @@ absl::Status CheckArgon2Cost(uint64_t passes, uint64_t memory_bytes, uint64_t la
     return Bad("argon2id", absl::StrCat("passes (t) must be 1 to ", kMaxArgon2Passes));
   }
   if (memory_bytes < 8 * 1024 * lanes || memory_bytes > kMaxHashMemory) {
-    return Bad("argon2id", absl::StrCat("memory (m) must be 8 KiB a lane to ",
-                                        kMaxHashMemory >> 20, " MiB"));
+    return Bad("argon2id",
+               absl::StrCat("memory (m) must be 8 KiB a lane to ", kMaxHashMemory >> 20, " MiB"));
   }
   if (passes * memory_bytes > kMaxArgon2Work) {
     return Bad("argon2id",
@@ -176,8 +176,7 @@ std::string Argon2Tag(const HashCost& cost, absl::string_view salt, size_t tag_b
   argon2_context context{};
   context.out = reinterpret_cast<uint8_t*>(tag.data());
   context.outlen = static_cast<uint32_t>(tag.size());
-  context.pwd =
-      reinterpret_cast<uint8_t*>(const_cast<char*>(phrase.Reveal().data()));
+  context.pwd = reinterpret_cast<uint8_t*>(const_cast<char*>(phrase.Reveal().data()));
   context.pwdlen = static_cast<uint32_t>(phrase.size());
   context.salt = reinterpret_cast<uint8_t*>(salt_copy.data());
   context.saltlen = static_cast<uint32_t>(salt_copy.size());
@@ -205,7 +204,8 @@ std::string Crypt(absl::string_view password, const std::string& setting) {
   if (data == nullptr) return "";
   const Secret phrase(password);
   // A std::string's bytes end in NUL, and Secret keeps one.
-  const char* out = crypt_rn(phrase.Reveal().data(), setting.c_str(), data.get(), sizeof(crypt_data));
+  const char* out =
+      crypt_rn(phrase.Reveal().data(), setting.c_str(), data.get(), sizeof(crypt_data));
   return out == nullptr ? "" : std::string(out);
 }
 
@@ -242,9 +242,9 @@ absl::StatusOr<std::string> NewArgon2(absl::string_view password, const HashOpti
 
 absl::StatusOr<std::string> NewBcrypt(absl::string_view password, const HashOptions& options) {
   if (password.size() > kMaxBcryptPasswordBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("password: bcrypt reads only ", kMaxBcryptPasswordBytes,
-                     " bytes; choose a shorter one or argon2id"));
+    return absl::InvalidArgumentError(absl::StrCat("password: bcrypt reads only ",
+                                                   kMaxBcryptPasswordBytes,
+                                                   " bytes; choose a shorter one or argon2id"));
   }
   if (options.bcrypt_cost < kMinBcryptCost || options.bcrypt_cost > kMaxBcryptCost) {
     return Bad("bcrypt", absl::StrCat("cost must be ", kMinBcryptCost, " to ", kMaxBcryptCost));
@@ -264,10 +264,14 @@ absl::StatusOr<std::string> NewBcrypt(absl::string_view password, const HashOpti
 
 absl::string_view HashKindName(HashKind kind) {
   switch (kind) {
-    case HashKind::kArgon2id: return "argon2id";
-    case HashKind::kBcrypt: return "bcrypt";
-    case HashKind::kYescrypt: return "yescrypt";
-    case HashKind::kSha512Crypt: return "sha512-crypt";
+    case HashKind::kArgon2id:
+      return "argon2id";
+    case HashKind::kBcrypt:
+      return "bcrypt";
+    case HashKind::kYescrypt:
+      return "yescrypt";
+    case HashKind::kSha512Crypt:
+      return "sha512-crypt";
   }
   return "";
 }
@@ -305,10 +309,13 @@ absl::StatusOr<std::string> HashPassword(HashKind kind, absl::string_view passwo
                                          const HashOptions& options) {
   GH_RETURN_IF_ERROR(CheckNewPassword(password));
   switch (kind) {
-    case HashKind::kArgon2id: return NewArgon2(password, options);
-    case HashKind::kBcrypt: return NewBcrypt(password, options);
+    case HashKind::kArgon2id:
+      return NewArgon2(password, options);
+    case HashKind::kBcrypt:
+      return NewBcrypt(password, options);
     case HashKind::kYescrypt:
-    case HashKind::kSha512Crypt: break;
+    case HashKind::kSha512Crypt:
+      break;
   }
   return absl::InvalidArgumentError("new passwords are hashed by argon2id or bcrypt");
 }

@@ -1,5 +1,6 @@
-// Password hashes in modular crypt format: argon2id, bcrypt ($2a/$2b/$2y), yescrypt and SHA-512-crypt. What is
-// imported is bounded in cost, rounds and memory, so that one stored hash cannot hold a verifier thread for minutes.
+// Password hashes in modular crypt format: argon2id, bcrypt ($2a/$2b/$2y), yescrypt and
+// SHA-512-crypt. What is imported is bounded in cost, rounds and memory, so that one stored hash
+// cannot hold a verifier thread for minutes.
 //
 // Threading:  pure; needs up to 32 KiB plus the hash's own memory on the heap, none on the stack.
 // Units:      memory in bytes, bcrypt cost as log2 of rounds.
@@ -42,8 +43,8 @@ inline constexpr size_t kMaxBcryptPasswordBytes = 72;
 // ParseHash checks the whole syntax of `mcf` and its bounds.
 absl::StatusOr<HashCost> ParseHash(absl::string_view mcf);
 
-// VerifyPassword is true when `password` hashes to `mcf`. A hash that ParseHash refuses, a library failure or a lack
-// of memory is false. Blocks for as long as the hash costs: never on a loop.
+// VerifyPassword is true when `password` hashes to `mcf`. A hash that ParseHash refuses, a library
+// failure or a lack of memory is false. Blocks for as long as the hash costs: never on a loop.
 bool VerifyPassword(absl::string_view mcf, absl::string_view password);
 
 struct HashOptions {
@@ -53,8 +54,9 @@ struct HashOptions {
   uint32_t bcrypt_cost = 12;
 };
 
-// HashPassword makes a new hash with a random salt: argon2id or bcrypt, nothing else. Refuses an empty password,
-// control characters and bytes that are not UTF-8 (RFC 7617 could never send them) and, for bcrypt, more than 72 bytes.
+// HashPassword makes a new hash with a random salt: argon2id or bcrypt, nothing else. Refuses an
+// empty password, control characters and bytes that are not UTF-8 (RFC 7617 could never send them)
+// and, for bcrypt, more than 72 bytes.
 absl::StatusOr<std::string> HashPassword(HashKind kind, absl::string_view password,
                                          const HashOptions& options = {});
 

@@ -12,7 +12,8 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr char kPassword[] = "open sesame";
-// Made by libxcrypt's own tools and, for argon2id, the reference implementation's published vectors.
+// Made by libxcrypt's own tools and, for argon2id, the reference implementation's published
+// vectors.
 constexpr char kSha512[] =
     "$6$rounds=1000$saltsalt$/IiX/CoEcxCZ9SksEXnbjfCT1LGvD4z5OpJkaFYl/"
     "T37OAwuKZ8I8BixDhruhPLkw6lS7dw/6wQWgQnGo7lLg/";
@@ -30,9 +31,9 @@ std::string Bcrypt(absl::string_view prefix) { return std::string(prefix) + kBcr
 std::string Why(absl::string_view mcf) { return std::string(ParseHash(mcf).status().message()); }
 
 TEST(VerifyPasswordTest, KnowsEveryKind) {
-  for (const std::string& mcf : {std::string(kSha512), std::string(kSha512Default),
-                                 std::string(kYescrypt), Bcrypt("$2a$"), Bcrypt("$2b$"),
-                                 Bcrypt("$2y$")}) {
+  for (const std::string& mcf :
+       {std::string(kSha512), std::string(kSha512Default), std::string(kYescrypt), Bcrypt("$2a$"),
+        Bcrypt("$2b$"), Bcrypt("$2y$")}) {
     EXPECT_TRUE(VerifyPassword(mcf, kPassword)) << mcf;
     EXPECT_FALSE(VerifyPassword(mcf, "open sesamE")) << mcf;
     EXPECT_FALSE(VerifyPassword(mcf, "")) << mcf;
@@ -78,25 +79,35 @@ TEST(ParseHashTest, BoundsWhatIsImported) {
 }
 
 TEST(ParseHashTest, RefusesBrokenSyntax) {
-  for (const std::string& mcf : {
-           std::string(""), std::string("$"), std::string("$2b$"), std::string("$2x$") + kBcryptTail,
-           Bcrypt("$2b$") + "x", Bcrypt("$2b$").substr(0, 59), std::string("$2b$-4") + (kBcryptTail + 2),
-           std::string("$6$"), std::string("$6$salt"), std::string("$6$rounds=1000$"),
-           absl::StrReplaceAll(kSha512, {{"1000", "01000"}}),
-           absl::StrReplaceAll(kSha512, {{"saltsalt", "salt:salt"}}),
-           absl::StrReplaceAll(kSha512, {{"saltsalt", "saltsaltsaltsalts"}}),
-           std::string("$y$j75$$"), absl::StrReplaceAll(kYescrypt, {{"j75", "k75"}}),
-           absl::StrReplaceAll(kYescrypt, {{"j75", "j75."}}),
-           absl::StrReplaceAll(kYescrypt, {{"j75", "j7z"}}),
-           absl::StrReplaceAll(kArgon2, {{"v=19", "v=16"}}),
-           absl::StrReplaceAll(kArgon2, {{"argon2id", "argon2i"}}),
-           absl::StrReplaceAll(kArgon2, {{"m=256,t=2,p=1", "t=2,m=256,p=1"}}),
-           absl::StrReplaceAll(kArgon2, {{"p=1", "p=1,data=x"}}),
-           absl::StrReplaceAll(kArgon2, {{"c29tZXNhbHQ", "c29tZXNhbHQ="}}),
-           absl::StrReplaceAll(kArgon2, {{"c29tZXNhbHQ", "c29t"}}),
-           absl::StrReplaceAll(kArgon2, {{"m=256", "m=+256"}}), std::string(kArgon2) + "$",
-           std::string(257, '$'), std::string("plain"), std::string("{SHA}abc"),
-           std::string("$apr1$abc$def")}) {
+  for (const std::string& mcf : {std::string(""),
+                                 std::string("$"),
+                                 std::string("$2b$"),
+                                 std::string("$2x$") + kBcryptTail,
+                                 Bcrypt("$2b$") + "x",
+                                 Bcrypt("$2b$").substr(0, 59),
+                                 std::string("$2b$-4") + (kBcryptTail + 2),
+                                 std::string("$6$"),
+                                 std::string("$6$salt"),
+                                 std::string("$6$rounds=1000$"),
+                                 absl::StrReplaceAll(kSha512, {{"1000", "01000"}}),
+                                 absl::StrReplaceAll(kSha512, {{"saltsalt", "salt:salt"}}),
+                                 absl::StrReplaceAll(kSha512, {{"saltsalt", "saltsaltsaltsalts"}}),
+                                 std::string("$y$j75$$"),
+                                 absl::StrReplaceAll(kYescrypt, {{"j75", "k75"}}),
+                                 absl::StrReplaceAll(kYescrypt, {{"j75", "j75."}}),
+                                 absl::StrReplaceAll(kYescrypt, {{"j75", "j7z"}}),
+                                 absl::StrReplaceAll(kArgon2, {{"v=19", "v=16"}}),
+                                 absl::StrReplaceAll(kArgon2, {{"argon2id", "argon2i"}}),
+                                 absl::StrReplaceAll(kArgon2, {{"m=256,t=2,p=1", "t=2,m=256,p=1"}}),
+                                 absl::StrReplaceAll(kArgon2, {{"p=1", "p=1,data=x"}}),
+                                 absl::StrReplaceAll(kArgon2, {{"c29tZXNhbHQ", "c29tZXNhbHQ="}}),
+                                 absl::StrReplaceAll(kArgon2, {{"c29tZXNhbHQ", "c29t"}}),
+                                 absl::StrReplaceAll(kArgon2, {{"m=256", "m=+256"}}),
+                                 std::string(kArgon2) + "$",
+                                 std::string(257, '$'),
+                                 std::string("plain"),
+                                 std::string("{SHA}abc"),
+                                 std::string("$apr1$abc$def")}) {
     EXPECT_FALSE(ParseHash(mcf).ok()) << mcf;
   }
 }
@@ -132,7 +143,8 @@ TEST(HashPasswordTest, RefusesPasswordsThatCannotBeUsed) {
   EXPECT_TRUE(refused(HashKind::kArgon2id, "\xff"));
   EXPECT_TRUE(refused(HashKind::kYescrypt, kPassword));
   EXPECT_FALSE(HashPassword(HashKind::kBcrypt, kPassword, {.bcrypt_cost = 31}).ok());
-  EXPECT_FALSE(HashPassword(HashKind::kArgon2id, kPassword, {.argon2_memory_bytes = 1ull << 40}).ok());
+  EXPECT_FALSE(
+      HashPassword(HashKind::kArgon2id, kPassword, {.argon2_memory_bytes = 1ull << 40}).ok());
 }
 
 }  // namespace

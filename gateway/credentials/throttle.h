@@ -1,12 +1,13 @@
-// Throttle slows password guessing. Failures are counted per (scheme, user, address), unknown users alike: some are
-// free, then each one doubles a delay, then the pair is locked out for a while. Per (scheme, user) over all addresses
-// there is only a short delay, so that nobody can lock out somebody else, and an address from which this user was
-// verified lately is spared even that. Attempts under way count, so that parallel guesses gain nothing.
+// Throttle slows password guessing. Failures are counted per (scheme, user, address), unknown users
+// alike: some are free, then each one doubles a delay, then the pair is locked out for a while. Per
+// (scheme, user) over all addresses there is only a short delay, so that nobody can lock out
+// somebody else, and an address from which this user was verified lately is spared even that.
+// Attempts under way count, so that parallel guesses gain nothing.
 //
 // Ownership:  keeps digests of names and addresses, not their text.
-// Threading:  thread-safe (sharded); shared by the workers and the verifier threads. A hit of VerifiedCache never comes here.
-// Units:      times are wall-clock; capacity in entries of about 150 bytes, least recently used first out.
-// Errors:     none.
+// Threading:  thread-safe (sharded); shared by the workers and the verifier threads. A hit of
+// VerifiedCache never comes here. Units:      times are wall-clock; capacity in entries of about
+// 150 bytes, least recently used first out. Errors:     none.
 #pragma once
 
 #include <array>
@@ -25,19 +26,19 @@
 namespace gatehouse::credentials {
 
 struct ThrottleOptions {
-  uint32_t free_failures = 5;                       // per pair, no delay up to here
-  absl::Duration first_delay = absl::Seconds(1);    // doubles with each further failure
+  uint32_t free_failures = 5;                     // per pair, no delay up to here
+  absl::Duration first_delay = absl::Seconds(1);  // doubles with each further failure
   absl::Duration max_delay = absl::Seconds(30);
-  uint32_t lockout_failures = 20;                   // per pair, locked out from here on
+  uint32_t lockout_failures = 20;  // per pair, locked out from here on
   absl::Duration lockout = absl::Minutes(15);
-  absl::Duration forget = absl::Minutes(15);        // a pair without failure for so long starts anew
-  uint32_t user_free_failures = 50;                 // per user over all addresses, no delay up to here
+  absl::Duration forget = absl::Minutes(15);  // a pair without failure for so long starts anew
+  uint32_t user_free_failures = 50;           // per user over all addresses, no delay up to here
   absl::Duration user_delay = absl::Seconds(1);
   size_t capacity = 100'000;
 };
 
-// AddressKey is what counts as one address: an IPv4 address, the /64 of an IPv6 one, the text itself otherwise.
-// `address` is an IP address as text without a port.
+// AddressKey is what counts as one address: an IPv4 address, the /64 of an IPv6 one, the text
+// itself otherwise. `address` is an IP address as text without a port.
 std::string AddressKey(absl::string_view address);
 
 class Throttle {
@@ -45,8 +46,8 @@ class Throttle {
   // REQUIRES: clock outlives this.
   Throttle(ThrottleOptions options, const Clock& clock);
 
-  // Attempt is one admitted guess. Exactly one of Succeeded and Failed is called; one that dies without either was
-  // never decided (the executor refused or dropped it) and does not count.
+  // Attempt is one admitted guess. Exactly one of Succeeded and Failed is called; one that dies
+  // without either was never decided (the executor refused or dropped it) and does not count.
   class Attempt {
    public:
     Attempt(Attempt&& other) noexcept;

@@ -90,7 +90,8 @@ TEST_F(ThrottleTest, CountsGuessesUnderWaySoThatParallelOnesGainNothing) {
 
 TEST_F(ThrottleTest, DoesNotCountWhatWasNeverDecided) {
   for (int i = 0; i < 100; ++i) {
-    ASSERT_TRUE(std::holds_alternative<Throttle::Attempt>(throttle_.Begin("Basic", "ann", "a"))) << i;
+    ASSERT_TRUE(std::holds_alternative<Throttle::Attempt>(throttle_.Begin("Basic", "ann", "a")))
+        << i;
   }
 }
 

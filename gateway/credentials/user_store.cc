@@ -108,8 +108,8 @@ uint64_t UserEpoch(const User& user) {
   return Epoch(Sha256(content));
 }
 
-// Draws are secret, so that nobody can compute which cost an unknown name should have, and stay the same for the life
-// of the process.
+// Draws are secret, so that nobody can compute which cost an unknown name should have, and stay the
+// same for the life of the process.
 const std::string& DecoyKey() {
   static const std::string* const key = new std::string(RandomBytes(32));
   return *key;
@@ -174,11 +174,11 @@ UserRef UserStore::Find(absl::string_view name) const {
 }
 
 absl::Span<const std::string> UserStore::DecoyHashes(absl::string_view name) const {
-  // A position in [0, 1) that depends on the name alone, so that a user added elsewhere moves few names.
+  // A position in [0, 1) that depends on the name alone, so that a user added elsewhere moves few
+  // names.
   const double position =
       static_cast<double>(Epoch(HmacSha256(DecoyKey(), name)) >> 11) * 0x1.0p-53;
-  const auto point =
-      static_cast<size_t>(position * static_cast<double>(profiles_.back().up_to));
+  const auto point = static_cast<size_t>(position * static_cast<double>(profiles_.back().up_to));
   for (const Profile& profile : profiles_) {
     if (point < profile.up_to) return profile.hashes;
   }

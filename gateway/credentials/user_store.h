@@ -3,7 +3,8 @@
 // Ownership:  owns its users; a UserRef keeps one alive beyond its store.
 // Threading:  immutable.
 // Units:      times are wall-clock.
-// Errors:     every violation at once, with its path, e.g. `users["ann"].password_hashes[1]`. No message contains a hash.
+// Errors:     every violation at once, with its path, e.g. `users["ann"].password_hashes[1]`. No
+// message contains a hash.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ struct User {
   bool disabled = false;
   std::optional<absl::Time> expires;  // refused from this moment on
   std::vector<UserClaim> claims;
-  // Content version of this user alone, computed by UserStore::Create: a change of one user invalidates only that one.
+  // Content version of this user alone, computed by UserStore::Create: a change of one user
+  // invalidates only that one.
   uint64_t epoch = 0;
 };
 using UserRef = std::shared_ptr<const User>;
@@ -47,9 +49,9 @@ struct UserStoreError {
 
 class UserStore {
  public:
-  // Create returns null and appends to `errors` when anything is wrong: empty, over-long, control-character, colon or
-  // duplicate names, no hash or more than two, a hash that ParseHash refuses, a claim without a type.
-  // A store without users is allowed and admits nobody.
+  // Create returns null and appends to `errors` when anything is wrong: empty, over-long,
+  // control-character, colon or duplicate names, no hash or more than two, a hash that ParseHash
+  // refuses, a claim without a type. A store without users is allowed and admits nobody.
   static std::shared_ptr<const UserStore> Create(UserStoreInput input,
                                                  std::vector<UserStoreError>* errors);
 
@@ -60,8 +62,9 @@ class UserStore {
   // Null when there is no such user. Names are compared octet by octet.
   UserRef Find(absl::string_view name) const;
 
-  // DecoyHashes returns the hashes to burn for a name that is not in the store: drawn per name, by HMAC, from the
-  // store's own mix of costs, so that the time taken says nothing. The result of verifying them must be ignored.
+  // DecoyHashes returns the hashes to burn for a name that is not in the store: drawn per name, by
+  // HMAC, from the store's own mix of costs, so that the time taken says nothing. The result of
+  // verifying them must be ignored.
   absl::Span<const std::string> DecoyHashes(absl::string_view name) const;
 
   template <typename F>

@@ -72,13 +72,14 @@ TEST(UserStoreTest, ReportsEveryViolationAtOnce) {
   colon.name = "a:b";
   User claim = Bob();
   claim.claims = {{"", "x"}, {"role", "a\nb"}};
-  EXPECT_THAT(ErrorsOf({bad_hash, colon, claim, Bob()}),
-              ElementsAre(HasSubstr("users[\"ann\"].password_hashes: must be one"),
-                          HasSubstr("users[\"ann\"].password_hashes[1]: password hash: must be"),
-                          HasSubstr("users[1].name: must not contain a colon"),
-                          HasSubstr("users[\"bob\"].claims[0].type: must not be empty"),
-                          HasSubstr("users[\"bob\"].claims[1].value: must be UTF-8 without control"),
-                          HasSubstr("users[\"bob\"].name: is used by an earlier user")));
+  EXPECT_THAT(
+      ErrorsOf({bad_hash, colon, claim, Bob()}),
+      ElementsAre(HasSubstr("users[\"ann\"].password_hashes: must be one"),
+                  HasSubstr("users[\"ann\"].password_hashes[1]: password hash: must be"),
+                  HasSubstr("users[1].name: must not contain a colon"),
+                  HasSubstr("users[\"bob\"].claims[0].type: must not be empty"),
+                  HasSubstr("users[\"bob\"].claims[1].value: must be UTF-8 without control"),
+                  HasSubstr("users[\"bob\"].name: is used by an earlier user")));
 }
 
 TEST(UserStoreTest, RefusesUsersWithoutAHashAndNeverQuotesOne) {
@@ -93,7 +94,8 @@ TEST(UserStoreTest, RefusesUsersWithoutAHashAndNeverQuotesOne) {
 TEST(UserStoreTest, DrawsDecoysFromItsOwnMixAndAlwaysTheSameForOneName) {
   std::vector<User> users;
   for (int i = 0; i < 30; ++i) {
-    users.push_back({.name = absl::StrCat("user", i), .password_hashes = {i < 10 ? kCheap : kDear}});
+    users.push_back(
+        {.name = absl::StrCat("user", i), .password_hashes = {i < 10 ? kCheap : kDear}});
   }
   auto store = Store(users);
   std::map<std::string, int> drawn;
@@ -114,7 +116,8 @@ TEST(UserStoreTest, BurnsAHashEvenWithoutUsers) {
 }
 
 TEST(UserStoreTest, BurnsTwoHashesWhereUsersHaveTwo) {
-  EXPECT_EQ(Store({{.name = "ann", .password_hashes = {kCheap, kDear}}})->DecoyHashes("x").size(), 2u);
+  EXPECT_EQ(Store({{.name = "ann", .password_hashes = {kCheap, kDear}}})->DecoyHashes("x").size(),
+            2u);
 }
 
 }  // namespace

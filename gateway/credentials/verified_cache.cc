@@ -25,7 +25,8 @@ VerifiedCache::Key VerifiedCache::KeyOf(absl::string_view scheme, absl::string_v
 }
 
 Sha256Digest VerifiedCache::Fingerprint(absl::string_view authorization) const {
-  // The digest is compared inside the process only, so the extension property of a bare prefix key does not matter.
+  // The digest is compared inside the process only, so the extension property of a bare prefix key
+  // does not matter.
   std::string message;
   message.reserve(process_key_.size() + authorization.size());
   message.append(process_key_);

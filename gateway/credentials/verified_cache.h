@@ -1,6 +1,6 @@
-// VerifiedCache remembers which credentials were verified, so that a slow password hash is paid once per TTL. It holds
-// successes only and no password: the key is an HMAC under a random process key over scheme, user, stored hash and
-// password. A changed user or hash misses by itself.
+// VerifiedCache remembers which credentials were verified, so that a slow password hash is paid
+// once per TTL. It holds successes only and no password: the key is an HMAC under a random process
+// key over scheme, user, stored hash and password. A changed user or hash misses by itself.
 //
 // Ownership:  holds digests.
 // Threading:  thread-safe (sharded); shared by the workers and the verifier threads.
@@ -29,7 +29,8 @@ class VerifiedCache {
 
   Key KeyOf(absl::string_view scheme, absl::string_view user, absl::string_view stored_hash,
             absl::string_view password) const;
-  // Fingerprint identifies a whole Authorization field for CheckMemo: one SHA-256 under the process key.
+  // Fingerprint identifies a whole Authorization field for CheckMemo: one SHA-256 under the process
+  // key.
   Sha256Digest Fingerprint(absl::string_view authorization) const;
 
   // Contains returns until when `key` is good, if it is good at `now`.

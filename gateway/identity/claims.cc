@@ -13,9 +13,12 @@ bool IsNameClaim(absl::string_view type) {
 }
 
 bool IsCertificateClaim(absl::string_view type) {
-  static constexpr std::array<absl::string_view, 11> kTypes = {
-      "thumbprint", "thumbprint_sha256", "issuer", "serialnumber", "notbefore", "notafter",
-      "dns",        "email",             "uri",    "ip",           "upn"};
+  static constexpr std::array<absl::string_view, 11> kTypes = {"thumbprint", "thumbprint_sha256",
+                                                               "issuer",     "serialnumber",
+                                                               "notbefore",  "notafter",
+                                                               "dns",        "email",
+                                                               "uri",        "ip",
+                                                               "upn"};
   for (absl::string_view reserved : kTypes) {
     if (absl::EqualsIgnoreCase(type, reserved)) return true;
   }

@@ -10,16 +10,17 @@ using ::testing::ElementsAre;
 
 TEST(BasicClaimsTest, IssuesNameIdentifierNameAndTheUsersOwn) {
   const credentials::User user{.name = "ann", .claims = {{"role", "admin"}, {"team", "x"}}};
-  EXPECT_THAT(BasicClaims(user, "Basic", "people"),
-              ElementsAre(Claim{kNameIdentifier, "ann", "people", "Basic"},
-                          Claim{kName, "ann", "people", "Basic"},
-                          Claim{"role", "admin", "people", "Basic"},
-                          Claim{"team", "x", "people", "Basic"}));
+  EXPECT_THAT(
+      BasicClaims(user, "Basic", "people"),
+      ElementsAre(Claim{kNameIdentifier, "ann", "people", "Basic"},
+                  Claim{kName, "ann", "people", "Basic"}, Claim{"role", "admin", "people", "Basic"},
+                  Claim{"team", "x", "people", "Basic"}));
 }
 
 TEST(BasicClaimsTest, NeverLetsAUserStoreMintACertificatesClaim) {
   const credentials::User user{
-      .name = "ann", .claims = {{"thumbprint", "AB"}, {kName, "root"}, {"DNS", "x"}, {"role", "a"}}};
+      .name = "ann",
+      .claims = {{"thumbprint", "AB"}, {kName, "root"}, {"DNS", "x"}, {"role", "a"}}};
   EXPECT_EQ(BasicClaims(user, "Basic", "people").size(), 3u);
 }
 

@@ -1,11 +1,13 @@
-// Identity headers: which fields of a client's request are removed (StripList), and which verified facts are put into
-// the request to the upstream (Injector).
+// Identity headers: which fields of a client's request are removed (StripList), and which verified
+// facts are put into the request to the upstream (Injector).
 //
 // Ownership:  both are immutable after construction; Injector is shared.
 // Threading:  immutable.
 // Units:      sizes in octets of one field value.
-// Errors:     Inject refuses (kFailedPrecondition, naming field and cause), never truncates; the reason of the event is
-//             IDENTITY_NOT_ENCODABLE. The caller must drop the request, fields already emitted included.
+// Errors:     Inject refuses (kFailedPrecondition, naming field and cause), never truncates; the
+// reason of the event is
+//             IDENTITY_NOT_ENCODABLE. The caller must drop the request, fields already emitted
+//             included.
 #pragma once
 
 #include <memory>
@@ -23,9 +25,9 @@
 
 namespace gatehouse::identity {
 
-// StripList is the set of field names that no client may send: the fixed names of docs/reference and every name that
-// any route of the snapshot injects. Names are compared without case, and every character that is not a letter or
-// digit counts as `-` (CGI and its heirs fold them).
+// StripList is the set of field names that no client may send: the fixed names of docs/reference
+// and every name that any route of the snapshot injects. Names are compared without case, and every
+// character that is not a letter or digit counts as `-` (CGI and its heirs fold them).
 class StripList {
  public:
   StripList() = default;
@@ -69,15 +71,17 @@ struct HeaderError {
   std::string message;
 };
 
-// Injector writes the identity headers of one route, with lower-case names. A claim that the identity does not have leaves its header out;
-// several values are joined by ", " and then none may contain a comma. Certificate headers are written only if a
-// certificate scheme succeeded for this request.
+// Injector writes the identity headers of one route, with lower-case names. A claim that the
+// identity does not have leaves its header out; several values are joined by ", " and then none may
+// contain a comma. Certificate headers are written only if a certificate scheme succeeded for this
+// request.
 class Injector {
  public:
   using Emit = absl::FunctionRef<void(absl::string_view name, absl::string_view value)>;
 
-  // Create returns null and appends to `errors` when a header name is no token, is one that frames or routes the request
-  // (Host, Content-Length, Connection, …), begins with `:`, is over 64 octets or is named twice.
+  // Create returns null and appends to `errors` when a header name is no token, is one that frames
+  // or routes the request (Host, Content-Length, Connection, …), begins with `:`, is over 64 octets
+  // or is named twice.
   static std::shared_ptr<const Injector> Create(InjectorOptions options,
                                                 std::vector<HeaderError>* errors);
 
@@ -94,8 +98,9 @@ class Injector {
   std::vector<std::string> header_names_;
 };
 
-// XfccValue is the X-Forwarded-Client-Cert element for `part`, in Envoy's syntax; characters that RFC 4514 escapes in
-// names, and all non-ASCII ones, are written as `\HH`, so that no reader can mistake where a quoted value ends.
+// XfccValue is the X-Forwarded-Client-Cert element for `part`, in Envoy's syntax; characters that
+// RFC 4514 escapes in names, and all non-ASCII ones, are written as `\HH`, so that no reader can
+// mistake where a quoted value ends.
 absl::StatusOr<std::string> XfccValue(const Part& part, const XfccFields& fields);
 
 }  // namespace gatehouse::identity

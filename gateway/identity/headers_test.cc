@@ -72,27 +72,29 @@ InjectorOptions Claims(std::vector<ClaimHeader> claims) {
 }
 
 TEST(CertificateClaimsTest, IssuesTheDocumentedClaims) {
-  auto leaf = MintLeaf("CN=test-client,O=Example",
-                       {{certs::SanKind::kDns, "a.example.com"}, {certs::SanKind::kIp, "192.0.2.1"}});
+  auto leaf = MintLeaf("CN=test-client,O=Example", {{certs::SanKind::kDns, "a.example.com"},
+                                                    {certs::SanKind::kIp, "192.0.2.1"}});
   std::vector<std::string> seen;
   for (const Claim& c : CertificateClaims(*leaf, {.scheme = "Certificate"})) {
     EXPECT_EQ(c.scheme, "Certificate");
     EXPECT_EQ(c.issuer, "CN=test-client,O=Example");
     seen.push_back(absl::StrCat(c.type, "=", c.value));
   }
-  EXPECT_THAT(seen, ElementsAre(absl::StrCat(kNameIdentifier, "=CN=test-client,O=Example"),
-                                absl::StrCat(kName, "=CN=test-client,O=Example"),
-                                absl::StrCat("thumbprint=", leaf->sha1_hex()),
-                                "issuer=CN=test-client,O=Example", "serialnumber=00AB01",
-                                absl::StrCat("thumbprint_sha256=", HexUpper(AsView(leaf->sha256()))),
-                                "notbefore=2027-01-15T08:00:00Z", "notafter=2027-01-16T08:00:00Z",
-                                "dns=a.example.com", "ip=192.0.2.1"));
+  EXPECT_THAT(seen,
+              ElementsAre(absl::StrCat(kNameIdentifier, "=CN=test-client,O=Example"),
+                          absl::StrCat(kName, "=CN=test-client,O=Example"),
+                          absl::StrCat("thumbprint=", leaf->sha1_hex()),
+                          "issuer=CN=test-client,O=Example", "serialnumber=00AB01",
+                          absl::StrCat("thumbprint_sha256=", HexUpper(AsView(leaf->sha256()))),
+                          "notbefore=2027-01-15T08:00:00Z", "notafter=2027-01-16T08:00:00Z",
+                          "dns=a.example.com", "ip=192.0.2.1"));
 }
 
 TEST(CertificateClaimsTest, PrintsNamesAndSerialAsAsked) {
   auto leaf = MintLeaf("CN=test-client,O=Example");
-  auto claims = CertificateClaims(*leaf, {.scheme = "C", .name_format = NameFormat::kDotNet,
-                                          .serial_format = SerialFormat::kInteger});
+  auto claims = CertificateClaims(
+      *leaf,
+      {.scheme = "C", .name_format = NameFormat::kDotNet, .serial_format = SerialFormat::kInteger});
   EXPECT_EQ(claims[0].value, "CN=test-client, O=Example");
   EXPECT_EQ(claims[3].value, "CN=test-client, O=Example");
   EXPECT_EQ(claims[4].value, "AB01");
@@ -104,33 +106,36 @@ TEST(InjectorTest, WritesXfccInTheSyntaxOfEnvoy) {
                                                     {certs::SanKind::kDns, "a.example.com"},
                                                     {certs::SanKind::kDns, "b.example.com"}});
   Injected out = Inject({.xfcc = true}, Caller(leaf));
-  EXPECT_THAT(out.fields,
-              ElementsAre(Pair("x-forwarded-client-cert",
-                               absl::StrCat("Hash=", HexLower(AsView(leaf->sha256())),
-                                            ";Subject=\"CN=test-client,O=Example\""
-                                            ";URI=spiffe://td/a;URI=\"urn:a;b=c\""
-                                            ";DNS=a.example.com;DNS=b.example.com"))));
+  EXPECT_THAT(out.fields, ElementsAre(Pair("x-forwarded-client-cert",
+                                           absl::StrCat("Hash=", HexLower(AsView(leaf->sha256())),
+                                                        ";Subject=\"CN=test-client,O=Example\""
+                                                        ";URI=spiffe://td/a;URI=\"urn:a;b=c\""
+                                                        ";DNS=a.example.com;DNS=b.example.com"))));
 }
 
 TEST(InjectorTest, CarriesCertificateAndChainInXfccWhenAsked) {
   auto leaf = MintLeaf("CN=leaf");
   auto anchor = MintLeaf("CN=anchor");
-  Injected out = Inject({.xfcc = true, .xfcc_fields = {.hash = false, .subject = false, .uri = false,
-                                                       .dns = false, .cert = true, .chain = true}},
+  Injected out = Inject({.xfcc = true,
+                         .xfcc_fields = {.hash = false,
+                                         .subject = false,
+                                         .uri = false,
+                                         .dns = false,
+                                         .cert = true,
+                                         .chain = true}},
                         Caller(leaf, {leaf, anchor}));
   ASSERT_EQ(out.fields.size(), 1u);
   const auto encode = [](std::string pem) {
     return absl::StrReplaceAll(
         pem, {{"\n", "%0A"}, {" ", "%20"}, {"+", "%2B"}, {"/", "%2F"}, {"=", "%3D"}});
   };
-  EXPECT_EQ(out.fields[0].second,
-            absl::StrCat("Cert=\"", encode(leaf->ToPem()), "\";Chain=\"",
-                         encode(leaf->ToPem() + anchor->ToPem()), "\""));
+  EXPECT_EQ(out.fields[0].second, absl::StrCat("Cert=\"", encode(leaf->ToPem()), "\";Chain=\"",
+                                               encode(leaf->ToPem() + anchor->ToPem()), "\""));
 }
 
 TEST(InjectorTest, LetsNoSubjectBreakOutOfItsQuotes) {
-  for (absl::string_view subject : {R"(CN=x\"\;Hash\=evil)", R"(CN=x\\)", R"(CN=x\,O\=y)", "CN=J\xc3\xb6rg",
-                                    R"(CN=\#a\+b\<c\>)"}) {
+  for (absl::string_view subject : {R"(CN=x\"\;Hash\=evil)", R"(CN=x\\)", R"(CN=x\,O\=y)",
+                                    "CN=J\xc3\xb6rg", R"(CN=\#a\+b\<c\>)"}) {
     auto leaf = MintLeaf(std::string(subject));
     Injected out = Inject({.xfcc = true}, Caller(leaf));
     ASSERT_EQ(out.fields.size(), 1u) << subject << out.status;
@@ -140,7 +145,8 @@ TEST(InjectorTest, LetsNoSubjectBreakOutOfItsQuotes) {
     ASSERT_NE(close, std::string::npos);
     EXPECT_EQ(close, value.size() - 1) << value;
     // What stands between the quotes is still RFC 4514 for the same name.
-    EXPECT_EQ(MintLeaf(value.substr(open + 1, close - open - 1))->subject(), leaf->subject()) << value;
+    EXPECT_EQ(MintLeaf(value.substr(open + 1, close - open - 1))->subject(), leaf->subject())
+        << value;
   }
 }
 
@@ -177,9 +183,9 @@ TEST(InjectorTest, TakesClaimsOfTheNamedSchemeOnly) {
 }
 
 TEST(InjectorTest, RefusesWhatItCannotCarryUnchanged) {
-  for (const std::string& value : {std::string("a\r\nX-Admin: 1"), std::string("J\xc3\xb6rg"),
-                                   std::string(" a"), std::string("a "), std::string("a\tb"),
-                                   std::string("\x7f"), std::string("a\0b", 3)}) {
+  for (const std::string& value :
+       {std::string("a\r\nX-Admin: 1"), std::string("J\xc3\xb6rg"), std::string(" a"),
+        std::string("a "), std::string("a\tb"), std::string("\x7f"), std::string("a\0b", 3)}) {
     Injected out = Inject(Claims({{"X-Role", "role"}}), User({{"role", value}}));
     EXPECT_EQ(out.status.code(), absl::StatusCode::kFailedPrecondition) << absl::CHexEscape(value);
     EXPECT_THAT(std::string(out.status.message()), StartsWith("x-role: "));
@@ -188,8 +194,10 @@ TEST(InjectorTest, RefusesWhatItCannotCarryUnchanged) {
 }
 
 TEST(InjectorTest, RefusesAListThatCouldBeMisread) {
-  EXPECT_FALSE(Inject(Claims({{"X-Role", "role"}}), User({{"role", "a,b"}, {"role", "c"}})).status.ok());
-  EXPECT_FALSE(Inject(Claims({{"X-Role", "role"}}), User({{"role", ""}, {"role", "c"}})).status.ok());
+  EXPECT_FALSE(
+      Inject(Claims({{"X-Role", "role"}}), User({{"role", "a,b"}, {"role", "c"}})).status.ok());
+  EXPECT_FALSE(
+      Inject(Claims({{"X-Role", "role"}}), User({{"role", ""}, {"role", "c"}})).status.ok());
   EXPECT_TRUE(Inject(Claims({{"X-Role", "role"}}), User({{"role", "CN=a,O=b"}})).status.ok());
 }
 
@@ -198,27 +206,38 @@ TEST(InjectorTest, RefusesAndNeverTruncatesAValueOverItsCap) {
   options.max_value_bytes = 10;
   EXPECT_TRUE(Inject(options, User({{"role", std::string(10, 'x')}})).status.ok());
   EXPECT_FALSE(Inject(options, User({{"role", std::string(11, 'x')}})).status.ok());
-  EXPECT_FALSE(Inject({.client_cert = true, .max_value_bytes = 100}, Caller(MintLeaf("CN=x"))).status.ok());
+  EXPECT_FALSE(
+      Inject({.client_cert = true, .max_value_bytes = 100}, Caller(MintLeaf("CN=x"))).status.ok());
 }
 
 TEST(InjectorTest, RefusesHeaderNamesThatWouldChangeTheRequest) {
-  EXPECT_THAT(ErrorsOf(Claims({{"Host", "name"}, {"a b", "name"}, {":path", "name"}, {"", "name"},
-                               {"X-User", "name"}, {"x_user", "name"}, {"Transfer-Encoding", "name"},
-                               {std::string(65, 'x'), "name"}, {"X-Ok", ""}})),
-              ElementsAre(HasSubstr("claims[\"Host\"]: frames"), HasSubstr("\"a b\"]: is not a header"),
-                          HasSubstr("\":path\"]: is not a header"), HasSubstr("\"\"]: is not a header"),
-                          HasSubstr("\"x_user\"]: is named twice"), HasSubstr("Encoding\"]: frames"),
-                          HasSubstr("at most 64 bytes"), HasSubstr("claim type is required")));
+  EXPECT_THAT(
+      ErrorsOf(Claims({{"Host", "name"},
+                       {"a b", "name"},
+                       {":path", "name"},
+                       {"", "name"},
+                       {"X-User", "name"},
+                       {"x_user", "name"},
+                       {"Transfer-Encoding", "name"},
+                       {std::string(65, 'x'), "name"},
+                       {"X-Ok", ""}})),
+      ElementsAre(HasSubstr("claims[\"Host\"]: frames"), HasSubstr("\"a b\"]: is not a header"),
+                  HasSubstr("\":path\"]: is not a header"), HasSubstr("\"\"]: is not a header"),
+                  HasSubstr("\"x_user\"]: is named twice"), HasSubstr("Encoding\"]: frames"),
+                  HasSubstr("at most 64 bytes"), HasSubstr("claim type is required")));
   EXPECT_THAT(ErrorsOf({.max_value_bytes = 0}), ElementsAre(HasSubstr("max_value_bytes")));
   EXPECT_THAT(ErrorsOf({.max_value_bytes = 1 << 20}), ElementsAre(HasSubstr("max_value_bytes")));
 }
 
 TEST(InjectorTest, NamesEverythingItMayWriteSoThatClientsCannot) {
-  auto injector = Injector::Create(
-      {.xfcc = true, .client_cert = true, .client_cert_chain = true, .claims = {{"X-User", "name"}}},
-      nullptr);
+  auto injector = Injector::Create({.xfcc = true,
+                                    .client_cert = true,
+                                    .client_cert_chain = true,
+                                    .claims = {{"X-User", "name"}}},
+                                   nullptr);
   const StripList list(injector->header_names());
-  for (absl::string_view name : {"x-forwarded-client-cert", "client-cert", "client-cert-chain", "X_User"}) {
+  for (absl::string_view name :
+       {"x-forwarded-client-cert", "client-cert", "client-cert-chain", "X_User"}) {
     EXPECT_TRUE(list.Removes(name)) << name;
   }
 }

@@ -36,7 +36,8 @@ struct Part {
   std::string scheme;
   std::string principal;  // subject, or user name
   std::vector<Claim> claims;
-  // kCertificate only: the leaf, and its validated path (leaf first, anchor last; empty when pinned).
+  // kCertificate only: the leaf, and its validated path (leaf first, anchor last; empty when
+  // pinned).
   std::shared_ptr<const certs::Certificate> certificate;
   std::vector<std::shared_ptr<const certs::Certificate>> path;
   bool pinned = false;

@@ -19,14 +19,28 @@ constexpr char kClientCertChain[] = "client-cert-chain";
 constexpr size_t kMaxNameBytes = 64;
 constexpr size_t kLargestCap = 64 * 1024;
 
-// Names that frame, route or authenticate the message: an injected one would change what the upstream reads, and the
-// strip list would take it from every client.
-constexpr std::array<absl::string_view, 20> kForbidden = {
-    "authorization",     "connection",          "content-encoding", "content-length",
-    "content-type",      "cookie",              "date",             "expect",
-    "forwarded",         "host",                "keep-alive",       "proxy-authorization",
-    "proxy-connection",  "te",                  "trailer",          "transfer-encoding",
-    "upgrade",           "x-forwarded-for",     "x-forwarded-host", "x-forwarded-proto"};
+// Names that frame, route or authenticate the message: an injected one would change what the
+// upstream reads, and the strip list would take it from every client.
+constexpr std::array<absl::string_view, 20> kForbidden = {"authorization",
+                                                          "connection",
+                                                          "content-encoding",
+                                                          "content-length",
+                                                          "content-type",
+                                                          "cookie",
+                                                          "date",
+                                                          "expect",
+                                                          "forwarded",
+                                                          "host",
+                                                          "keep-alive",
+                                                          "proxy-authorization",
+                                                          "proxy-connection",
+                                                          "te",
+                                                          "trailer",
+                                                          "transfer-encoding",
+                                                          "upgrade",
+                                                          "x-forwarded-for",
+                                                          "x-forwarded-host",
+                                                          "x-forwarded-proto"};
 
 bool IsToken(absl::string_view name) {
   // RFC 9110 section 5.6.2

@@ -23,10 +23,14 @@ constexpr int64_t kMaxRegexMemory = 1 << 20;
 
 absl::string_view FieldName(ConditionKind kind) {
   switch (kind) {
-    case ConditionKind::kClaim: return "claim";
-    case ConditionKind::kAllOf: return "all_of";
-    case ConditionKind::kAnyOf: return "any_of";
-    case ConditionKind::kNoneOf: return "none_of";
+    case ConditionKind::kClaim:
+      return "claim";
+    case ConditionKind::kAllOf:
+      return "all_of";
+    case ConditionKind::kAnyOf:
+      return "any_of";
+    case ConditionKind::kNoneOf:
+      return "none_of";
   }
   return "";
 }
@@ -72,8 +76,9 @@ std::shared_ptr<const Policy> Policy::Create(PolicyInput input, std::vector<Poli
   }
   if (input.public_message.size() > kMaxMessageBytes || HasControl(input.public_message) ||
       !IsValidUtf8(input.public_message)) {
-    found.push_back({"public_message", absl::StrCat("must be UTF-8 without control characters, at most ",
-                                                    kMaxMessageBytes, " bytes")});
+    found.push_back(
+        {"public_message", absl::StrCat("must be UTF-8 without control characters, at most ",
+                                        kMaxMessageBytes, " bytes")});
   }
   if (!found.empty()) {
     if (errors != nullptr) errors->insert(errors->end(), found.begin(), found.end());
@@ -137,10 +142,14 @@ bool Policy::Holds(const Node& node, const Identity& identity) const {
   const auto holds = [&](const Node& child) { return Holds(child, identity); };
   const auto& children = node.children;
   switch (node.kind) {
-    case ConditionKind::kClaim: return Matches(node.clause, identity);
-    case ConditionKind::kAllOf: return std::all_of(children.begin(), children.end(), holds);
-    case ConditionKind::kAnyOf: return std::any_of(children.begin(), children.end(), holds);
-    case ConditionKind::kNoneOf: return std::none_of(children.begin(), children.end(), holds);
+    case ConditionKind::kClaim:
+      return Matches(node.clause, identity);
+    case ConditionKind::kAllOf:
+      return std::all_of(children.begin(), children.end(), holds);
+    case ConditionKind::kAnyOf:
+      return std::any_of(children.begin(), children.end(), holds);
+    case ConditionKind::kNoneOf:
+      return std::none_of(children.begin(), children.end(), holds);
   }
   return false;
 }
@@ -153,11 +162,21 @@ bool Policy::Matches(size_t index, const Identity& identity) const {
     if (!clause.scheme.empty() && claim.scheme != clause.scheme) return;
     if (!clause.issuer.empty() && claim.issuer != clause.issuer) return;
     switch (clause.match) {
-      case MatchKind::kExact: matched = claim.value == clause.value; break;
-      case MatchKind::kPrefix: matched = absl::StartsWith(claim.value, clause.value); break;
-      case MatchKind::kSuffix: matched = absl::EndsWith(claim.value, clause.value); break;
-      case MatchKind::kRegex: matched = re2::RE2::FullMatch(claim.value, *regexes_[index]); break;
-      case MatchKind::kPresent: matched = true; break;
+      case MatchKind::kExact:
+        matched = claim.value == clause.value;
+        break;
+      case MatchKind::kPrefix:
+        matched = absl::StartsWith(claim.value, clause.value);
+        break;
+      case MatchKind::kSuffix:
+        matched = absl::EndsWith(claim.value, clause.value);
+        break;
+      case MatchKind::kRegex:
+        matched = re2::RE2::FullMatch(claim.value, *regexes_[index]);
+        break;
+      case MatchKind::kPresent:
+        matched = true;
+        break;
     }
   });
   return matched;

@@ -3,7 +3,8 @@
 // Ownership:  immutable and shared.
 // Threading:  immutable; Evaluate is thread-safe.
 // Units:      at most 16 deep and 1,000 nodes.
-// Errors:     Create reports every violation at once with its path, e.g. `condition.all_of[1].claim.regex`.
+// Errors:     Create reports every violation at once with its path, e.g.
+// `condition.all_of[1].claim.regex`.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,7 @@ struct ClaimClause {
   std::string scheme;  // empty: any
   std::string issuer;  // empty: any
   MatchKind match = MatchKind::kExact;
-  std::string value;   // RE2 for kRegex, matches the whole value; ignored for kPresent
+  std::string value;  // RE2 for kRegex, matches the whole value; ignored for kPresent
 };
 
 enum class ConditionKind : uint8_t { kClaim, kAllOf, kAnyOf, kNoneOf };
@@ -61,7 +62,8 @@ class Policy {
   const std::string& public_message() const { return public_message_; }
   // Content version: equal content, equal epoch.
   uint64_t epoch() const { return epoch_; }
-  // Every clause, types in full, so that validation can ask for `scheme` where several could issue the type.
+  // Every clause, types in full, so that validation can ask for `scheme` where several could issue
+  // the type.
   const std::vector<ClaimClause>& clauses() const { return clauses_; }
 
  private:

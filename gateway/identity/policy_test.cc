@@ -29,9 +29,11 @@ IdentityRef Caller(std::vector<Claim> claims) {
   return Identity::Of(std::move(part));
 }
 const IdentityRef& Ann() {
-  static const IdentityRef* const ann = new IdentityRef(
-      Caller({{kName, "ann", "people", "Basic"}, {"role", "admin", "people", "Basic"},
-              {"role", "user", "people", "Basic"}, {"dns", "a.example.com", "CN=CA", "Certificate"}}));
+  static const IdentityRef* const ann =
+      new IdentityRef(Caller({{kName, "ann", "people", "Basic"},
+                              {"role", "admin", "people", "Basic"},
+                              {"role", "user", "people", "Basic"},
+                              {"dns", "a.example.com", "CN=CA", "Certificate"}}));
   return *ann;
 }
 
@@ -92,8 +94,8 @@ TEST(PolicyTest, CombinesConditions) {
   EXPECT_FALSE(Holds(Tree(ConditionKind::kAnyOf, {no, no})));
   EXPECT_TRUE(Holds(Tree(ConditionKind::kNoneOf, {no, no})));
   EXPECT_FALSE(Holds(Tree(ConditionKind::kNoneOf, {no, yes})));
-  EXPECT_TRUE(Holds(Tree(ConditionKind::kAllOf,
-                         {Tree(ConditionKind::kNoneOf, {no}), Tree(ConditionKind::kAnyOf, {no, yes})})));
+  EXPECT_TRUE(Holds(Tree(ConditionKind::kAllOf, {Tree(ConditionKind::kNoneOf, {no}),
+                                                 Tree(ConditionKind::kAnyOf, {no, yes})})));
 }
 
 TEST(PolicyTest, HoldsNothingPositiveForACallerWithoutClaims) {
@@ -102,10 +104,10 @@ TEST(PolicyTest, HoldsNothingPositiveForACallerWithoutClaims) {
 }
 
 TEST(PolicyTest, ReportsEveryViolationWithItsPath) {
-  Condition bad = Tree(
-      ConditionKind::kAllOf,
-      {Clause("role", MatchKind::kRegex, "("), Tree(ConditionKind::kAnyOf, {}), Is("", "x"),
-       Tree(ConditionKind::kNoneOf, {Clause("role", MatchKind::kPrefix, "")})});
+  Condition bad =
+      Tree(ConditionKind::kAllOf,
+           {Clause("role", MatchKind::kRegex, "("), Tree(ConditionKind::kAnyOf, {}), Is("", "x"),
+            Tree(ConditionKind::kNoneOf, {Clause("role", MatchKind::kPrefix, "")})});
   EXPECT_THAT(ErrorsOf(bad),
               ElementsAre(HasSubstr("condition.all_of[0].claim.regex: is not valid RE2"),
                           HasSubstr("condition.all_of[1].any_of: must not be empty"),

@@ -17,8 +17,9 @@ char Fold(char c) {
 
 // docs/reference lists the same names.
 constexpr std::array<absl::string_view, 7> kExact = {
-    "x-forwarded-client-cert", "client-cert",   "client-cert-chain", "x-arr-clientcert",
-    "remote-user",             "x-remote-user", "x-forwarded-user"};
+    "x-forwarded-client-cert", "client-cert", "client-cert-chain",
+    "x-arr-clientcert",        "remote-user", "x-remote-user",
+    "x-forwarded-user"};
 constexpr std::array<absl::string_view, 5> kPrefixes = {
     "x-auth-", "x-client-cert", "x-ssl-", "ssl-client-", "x-forwarded-tls-client-cert"};
 // No fixed or injected name is longer, so a longer one can only match a prefix.
@@ -29,8 +30,10 @@ bool IsFixed(absl::string_view folded) {
     case 'x':
     case 'c':
     case 'r':
-    case 's': break;
-    default: return false;
+    case 's':
+      break;
+    default:
+      return false;
   }
   return std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](absl::string_view p) { return absl::StartsWith(folded, p); }) ||

@@ -7,11 +7,23 @@
 namespace gatehouse::identity {
 namespace {
 
-constexpr absl::string_view kIdentityHeaders[] = {
-    "X-Forwarded-Client-Cert", "Client-Cert", "Client-Cert-Chain", "X-Auth-User", "X-Auth-",
-    "X-Client-Cert", "X-Client-Cert-Hash", "X-Client-Certificate", "X-SSL-Client-S-DN", "X-SSL-",
-    "Ssl-Client-Verify", "X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info",
-    "X-ARR-ClientCert", "Remote-User", "X-Remote-User", "X-Forwarded-User"};
+constexpr absl::string_view kIdentityHeaders[] = {"X-Forwarded-Client-Cert",
+                                                  "Client-Cert",
+                                                  "Client-Cert-Chain",
+                                                  "X-Auth-User",
+                                                  "X-Auth-",
+                                                  "X-Client-Cert",
+                                                  "X-Client-Cert-Hash",
+                                                  "X-Client-Certificate",
+                                                  "X-SSL-Client-S-DN",
+                                                  "X-SSL-",
+                                                  "Ssl-Client-Verify",
+                                                  "X-Forwarded-Tls-Client-Cert",
+                                                  "X-Forwarded-Tls-Client-Cert-Info",
+                                                  "X-ARR-ClientCert",
+                                                  "Remote-User",
+                                                  "X-Remote-User",
+                                                  "X-Forwarded-User"};
 
 TEST(StripListTest, RemovesEveryFixedNameInAnySpelling) {
   const StripList list;

@@ -16,7 +16,8 @@ std::string UrlEncode(absl::string_view text) {
   std::string out;
   for (char c : text) {
     const auto octet = static_cast<unsigned char>(c);
-    if (absl::ascii_isalnum(octet) || absl::string_view("-._~").find(c) != absl::string_view::npos) {
+    if (absl::ascii_isalnum(octet) ||
+        absl::string_view("-._~").find(c) != absl::string_view::npos) {
       out.push_back(c);
     } else {
       absl::StrAppend(&out, "%", HexUpper(absl::string_view(&c, 1)));
@@ -25,7 +26,8 @@ std::string UrlEncode(absl::string_view text) {
   return out;
 }
 
-// RFC 4514 allows `\HH` wherever it allows `\c`. With it the value has no quote, and no backslash before one.
+// RFC 4514 allows `\HH` wherever it allows `\c`. With it the value has no quote, and no backslash
+// before one.
 std::string HexEscapedName(absl::string_view rfc4514) {
   std::string out;
   const auto hex = [&out](char c) {

@@ -28,9 +28,8 @@ void CheckBasic(absl::string_view value) {
   Require(!credentials->user.empty());
   Require(credentials->user.find(':') == std::string::npos);
   Require(gatehouse::IsValidUtf8(pair));
-  Require(std::none_of(pair.begin(), pair.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  }));
+  Require(std::none_of(pair.begin(), pair.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }));
   // One pair has one encoding: nothing else in the field was accepted along with it.
   const absl::string_view token = value.substr(value.rfind(' ') + 1);
   Require(absl::Base64Escape(pair) == token);
