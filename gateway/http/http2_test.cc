@@ -1,0 +1,430 @@
+#include <nghttp2/nghttp2.h>
+
+#include "absl/strings/match.h"
+#include "gateway/http/codec_factory.h"
+#include "gateway/http/codec_recorder.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::http {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Not;
+
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+Fields Get(const std::string& path = "/a") {
+  return {{":method", "GET"}, {":scheme", "https"}, {":authority", "h"}, {":path", path}};
+}
+
+// The other side: an nghttp2 client in memory, and raw frames where a client library would refuse to send them.
+class Client {
+ public:
+  Client() {
+    nghttp2_session_callbacks* cb;
+    nghttp2_session_callbacks_new(&cb);
+    nghttp2_session_callbacks_set_on_header_callback(cb, [](nghttp2_session*, const nghttp2_frame* f, const uint8_t* n, size_t nl,
+                                                            const uint8_t* v, size_t vl, uint8_t, void* u) {
+      static_cast<Client*>(u)->got[f->hd.stream_id] +=
+          absl::StrCat(absl::string_view(reinterpret_cast<const char*>(n), nl), "=",
+                       absl::string_view(reinterpret_cast<const char*>(v), vl), ";");
+      return 0;
+    });
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
+        cb, [](nghttp2_session*, uint8_t, int32_t id, const uint8_t* d, size_t n, void* u) {
+          static_cast<Client*>(u)->bodies[id].append(reinterpret_cast<const char*>(d), n);
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, [](nghttp2_session*, int32_t id, uint32_t code, void* u) {
+      static_cast<Client*>(u)->closed[id] = code;
+      return 0;
+    });
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, [](nghttp2_session*, const nghttp2_frame* f, void* u) {
+      if (f->hd.type == NGHTTP2_GOAWAY) {
+        static_cast<Client*>(u)->goaways.push_back(f->goaway.error_code);
+        static_cast<Client*>(u)->last_stream = f->goaway.last_stream_id;
+      }
+      return 0;
+    });
+    nghttp2_option* option;
+    nghttp2_option_new(&option);
+    nghttp2_option_set_no_http_messaging(option, 1);  // so that malformed requests can be sent
+    nghttp2_session_client_new2(&session, cb, this, option);
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(cb);
+    nghttp2_submit_settings(session, 0, nullptr, 0);
+  }
+  ~Client() { nghttp2_session_del(session); }
+
+  int32_t Request(const Fields& fields, const std::string* body = nullptr) {
+    std::vector<nghttp2_nv> nv;
+    for (const auto& [n, v] : fields) {
+      nv.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(n.data())), reinterpret_cast<uint8_t*>(const_cast<char*>(v.data())),
+                    n.size(), v.size(), 0});
+    }
+    nghttp2_data_provider p;
+    p.source.ptr = new std::pair<std::string, size_t>(body != nullptr ? *body : "", 0);
+    sources.emplace_back(static_cast<std::pair<std::string, size_t>*>(p.source.ptr));
+    p.read_callback = [](nghttp2_session*, int32_t, uint8_t* b, size_t n, uint32_t* flags, nghttp2_data_source* s, void*) -> ssize_t {
+      auto* from = static_cast<std::pair<std::string, size_t>*>(s->ptr);
+      n = std::min(n, from->first.size() - from->second);
+      std::copy_n(from->first.data() + from->second, n, reinterpret_cast<char*>(b));
+      from->second += n;
+      if (from->second == from->first.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+      return static_cast<ssize_t>(n);
+    };
+    return nghttp2_submit_request(session, nullptr, nv.data(), nv.size(), body != nullptr ? &p : nullptr, nullptr);
+  }
+  std::string Take() {
+    std::string out;
+    const uint8_t* p;
+    ssize_t n;
+    while ((n = nghttp2_session_mem_send(session, &p)) > 0) out.append(reinterpret_cast<const char*>(p), static_cast<size_t>(n));
+    return out;
+  }
+
+  nghttp2_session* session = nullptr;
+  std::map<int32_t, std::string> got, bodies;
+  std::map<int32_t, uint32_t> closed;
+  std::vector<uint32_t> goaways;
+  int32_t last_stream = -1;
+  std::vector<std::unique_ptr<std::pair<std::string, size_t>>> sources;
+};
+
+std::string Frame(uint8_t type, uint8_t flags, uint32_t stream, const std::string& payload) {
+  std::string f;
+  for (int shift : {16, 8, 0}) f.push_back(static_cast<char>(payload.size() >> shift));
+  f.push_back(static_cast<char>(type));
+  f.push_back(static_cast<char>(flags));
+  for (int shift : {24, 16, 8, 0}) f.push_back(static_cast<char>(stream >> shift));
+  return f + payload;
+}
+
+class Http2Test : public ::testing::Test {
+ protected:
+  Http2Test() { Start(); }
+  void Start() {
+    client_ = std::make_unique<Client>();
+    codec_ = NewHttp2Codec(&seen_, &shared_, &options_);
+    seen_ = CodecRecorder();
+    seen_.codec = codec_.get();
+    FieldList f;
+    f.Add("content-type", "text/plain");
+    fixed_ = *FixedResponse::Create(200, f, "hello");
+    seen_.on_request = [this](StreamId id) {
+      if (answer_) codec_->SendFixed(id, fixed_);
+    };
+  }
+  // Both sides talk until nothing is left to say.
+  void Talk() {
+    for (int i = 0; i < 100; ++i) {
+      std::string in = client_->Take();
+      if (!in.empty()) codec_->Receive(in, loop::Instant{1});
+      OutBuffer out;
+      codec_->Produce(&out);
+      if (!out.empty()) {
+        nghttp2_session_mem_recv(client_->session, reinterpret_cast<const uint8_t*>(out.view().data()), out.size());
+      }
+      if (in.empty() && out.empty()) return;
+    }
+  }
+
+  CodecOptions options_;
+  CodecShared shared_;
+  CodecRecorder seen_;
+  std::unique_ptr<Client> client_;
+  std::unique_ptr<ServerCodec> codec_;
+  std::shared_ptr<const FixedResponse> fixed_;
+  bool answer_ = true;
+};
+
+TEST_F(Http2Test, AnswersManyStreams) {
+  for (int i = 0; i < 50; ++i) client_->Request(Get());
+  Talk();
+  EXPECT_EQ(client_->bodies.size(), 50u);
+  EXPECT_EQ(client_->bodies[1], "hello");
+  EXPECT_EQ(client_->got[99], ":status=200;content-type=text/plain;content-length=5;");
+  EXPECT_TRUE(codec_->idle());
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kIdle);
+}
+
+TEST_F(Http2Test, DateIsAddedWhenGiven) {
+  DateCache date{"Tue, 15 Nov 1994 08:12:31 GMT"};
+  options_.date = &date;
+  Start();
+  client_->Request(Get());
+  Talk();
+  EXPECT_TRUE(absl::StrContains(client_->got[1], "date=Tue, 15 Nov 1994 08:12:31 GMT;"));
+}
+
+// SEMANTICS 6: each is refused, and never reaches the handler.
+TEST_F(Http2Test, AttackCorpus) {
+  auto with = [](std::vector<std::pair<std::string, std::string>> changes) {
+    Fields f = Get();
+    for (auto& [n, v] : changes) {
+      bool replaced = false;
+      for (auto& field : f) {
+        if (field.first == n && n[0] == ':') {
+          field.second = v;
+          replaced = true;
+        }
+      }
+      if (!replaced) f.emplace_back(n, v);
+    }
+    return f;
+  };
+  const std::vector<std::pair<const char*, Fields>> rows = {
+      {"authority and host differ", with({{"host", "other"}})},
+      {"two hosts", with({{"host", "h"}, {"host", "h"}})},
+      {"scheme http", with({{":scheme", "http"}})},
+      {"userinfo", with({{":authority", "u@h"}})},
+      {"empty authority", with({{":authority", ""}})},
+      {"fragment", with({{":path", "/a#b"}})},
+      {"relative path", with({{":path", "a"}})},
+      {"empty path", with({{":path", ""}})},
+      {"encoded slash", with({{":path", "/a%2Fb"}})},
+      {"backslash", with({{":path", "/a\\b"}})},
+      {"above the root", with({{":path", "/../x"}})},
+      {"raw non-ASCII", with({{":path", "/\xc3\xa4"}})},
+      {"CONNECT", {{":method", "CONNECT"}, {":authority", "h:443"}}},
+      {"extended CONNECT", with({{":method", "CONNECT"}, {":protocol", "websocket"}})},
+      {"TRACE", with({{":method", "TRACE"}})},
+      {"no path", {{":method", "GET"}, {":scheme", "https"}, {":authority", "h"}}},
+      {"no authority", {{":method", "GET"}, {":scheme", "https"}, {":path", "/"}}},
+      {"late pseudo field", with({{"x", "y"}, {":late", "z"}})},
+      {"connection", with({{"connection", "close"}})},
+      {"transfer-encoding", with({{"transfer-encoding", "chunked"}})},
+      {"upper case", with({{"X-Upper", "y"}})},
+      {"te", with({{"te", "gzip"}})},
+      {"two lengths", with({{"content-length", "0"}, {"content-length", "0"}})},
+      {"length list", with({{"content-length", "0, 0"}})},
+      {"CR LF in a value", with({{"x", "a\r\nb: c"}})},
+      {"expectation", with({{"expect", "magic"}})},
+      {"long path", with({{":path", "/" + std::string(9000, 'a')}})},
+      {"large header", with({{"x", std::string(20000, 'a')}, {"y", std::string(20000, 'a')}})},
+  };
+  for (const auto& [what, fields] : rows) {
+    SCOPED_TRACE(what);
+    Start();
+    int32_t id = client_->Request(fields);
+    client_->Request(Get("/good"));
+    Talk();
+    EXPECT_EQ(seen_.heads.count(id), 0u);
+    EXPECT_EQ(seen_.heads.count(3), 1u) << "the connection goes on";
+    EXPECT_FALSE(absl::StrContains(client_->got[id], ":status=2"));
+    EXPECT_EQ(client_->closed.count(id), 1u);
+    EXPECT_EQ(seen_.texts.size(), 1u);
+  }
+}
+
+TEST_F(Http2Test, HostAloneIsTheAuthorityAndCookiesAreJoined) {
+  client_->Request({{":method", "GET"}, {":scheme", "https"}, {":path", "/a?x"}, {"host", "H:443"}, {"cookie", "a=1"}, {"cookie", "b=2"}});
+  Talk();
+  EXPECT_THAT(seen_.lines, ElementsAre("request 1 GET h:443 /a?x", "closed 1"));
+  EXPECT_EQ(*seen_.heads[1].fields().Find("cookie"), "a=1; b=2");
+}
+
+TEST_F(Http2Test, AHostFieldIsMadeFromTheAuthority) {
+  client_->Request(Get());
+  Talk();
+  EXPECT_EQ(*seen_.heads[1].fields().Find("host"), "h");
+}
+
+TEST_F(Http2Test, ABodyIsPausedUntilConsumed) {
+  answer_ = false;
+  seen_.consume = false;
+  std::string body(300'000, 'x');
+  Fields post = Get();
+  post[0].second = "POST";
+  client_->Request(post, &body);
+  Talk();
+  size_t first = seen_.bodies[1].size();
+  EXPECT_LE(first, 65'536u);
+  size_t consumed = 0;
+  while (seen_.bodies[1].size() < body.size()) {
+    size_t have = seen_.bodies[1].size();
+    ASSERT_GT(have, consumed);
+    codec_->ConsumeBody(1, have - consumed);
+    consumed = have;
+    Talk();
+  }
+  EXPECT_THAT(seen_.lines, Contains("end 1 300000"));
+}
+
+TEST_F(Http2Test, AStreamThatIsNeverConsumedDoesNotStarveTheOthers) {
+  answer_ = false;
+  seen_.consume = false;
+  std::string body(60'000, 'x');
+  Fields post = Get();
+  post[0].second = "POST";
+  for (int i = 0; i < 5; ++i) {
+    int32_t id = client_->Request(post, &body);
+    Talk();
+    codec_->Reset(id, ErrorCode::kCancel);
+    Talk();
+    EXPECT_EQ(client_->closed.count(id), 1u);
+    EXPECT_EQ(seen_.bodies[id].size(), 60'000u) << "the connection's window came back";
+  }
+}
+
+TEST_F(Http2Test, StreamsABodyWithBackPressureAndTrailers) {
+  answer_ = false;
+  client_->Request(Get());
+  Talk();
+  ResponseHead head;
+  head.fields.Add("x", "y");
+  ASSERT_TRUE(codec_->SendHead(1, head, false));
+  std::string big(200'000, 'b');
+  size_t sent = 0;
+  seen_.on_writable = [&](StreamId id) { sent += codec_->SendBody(id, absl::string_view(big).substr(sent), false); };
+  sent = codec_->SendBody(1, big, false);
+  EXPECT_LT(sent, big.size());
+  Talk();
+  EXPECT_EQ(sent, big.size());
+  FieldList trailers;
+  trailers.Add("grpc-status", "0");
+  codec_->SendTrailers(1, trailers);
+  Talk();
+  EXPECT_EQ(client_->bodies[1], big);
+  EXPECT_TRUE(absl::StrContains(client_->got[1], "grpc-status=0;"));
+  EXPECT_EQ(client_->closed[1], 0u);
+}
+
+TEST_F(Http2Test, AnEarlyAnswerStopsTheUpload) {
+  std::string body(200'000, 'x');
+  Fields post = Get();
+  post[0].second = "POST";
+  client_->Request(post, &body);
+  Talk();
+  EXPECT_EQ(client_->bodies[1], "hello");
+  EXPECT_EQ(client_->closed[1], static_cast<uint32_t>(NGHTTP2_NO_ERROR));
+  EXPECT_THAT(seen_.lines, Contains("closed 1"));
+}
+
+TEST_F(Http2Test, AClientsResetIsTold) {
+  answer_ = false;
+  client_->Request(Get());
+  Talk();
+  nghttp2_submit_rst_stream(client_->session, 0, 1, NGHTTP2_CANCEL);
+  Talk();
+  EXPECT_THAT(seen_.lines, ElementsAre("request 1 GET h /a", "reset 1 8", "closed 1"));
+  EXPECT_FALSE(codec_->SendFixed(1, fixed_));
+}
+
+TEST_F(Http2Test, RapidResetEndsTheConnection) {
+  answer_ = false;
+  for (int i = 0; i < 300 && client_->goaways.empty(); ++i) {
+    int32_t id = client_->Request(Get());
+    if (id < 0) break;
+    Talk();
+    nghttp2_submit_rst_stream(client_->session, 0, id, NGHTTP2_CANCEL);
+    Talk();
+  }
+  EXPECT_THAT(client_->goaways, Contains(NGHTTP2_ENHANCE_YOUR_CALM));
+  EXPECT_LE(seen_.heads.size(), 110u);
+}
+
+TEST_F(Http2Test, CompletedRequestsPayForSomeResets) {
+  for (int i = 0; i < 400; ++i) {
+    answer_ = i % 2 == 0;
+    int32_t id = client_->Request(Get());
+    Talk();
+    if (!answer_) nghttp2_submit_rst_stream(client_->session, 0, id, NGHTTP2_CANCEL);
+    Talk();
+  }
+  EXPECT_THAT(client_->goaways, ElementsAre());
+}
+
+TEST_F(Http2Test, MadeResetsCountLikeTheClientsOwn) {
+  Fields bad = Get("/a#b");
+  for (int i = 0; i < 300 && client_->goaways.empty(); ++i) {
+    if (client_->Request(bad) < 0) break;
+    Talk();
+  }
+  EXPECT_FALSE(client_->goaways.empty());
+}
+
+TEST_F(Http2Test, FloodsOfControlFramesEndTheConnection) {
+  const std::pair<const char*, std::string> floods[] = {
+      {"ping", Frame(NGHTTP2_PING, 0, 0, std::string(8, 'p'))},
+      {"settings", Frame(NGHTTP2_SETTINGS, 0, 0, "")},
+      {"empty data", Frame(NGHTTP2_DATA, 0, 1, "")},
+      {"priority", Frame(NGHTTP2_PRIORITY, 0, 1, std::string("\0\0\0\0\x10", 5))},
+  };
+  answer_ = false;
+  for (const auto& [what, frame] : floods) {
+    SCOPED_TRACE(what);
+    Start();
+    std::string body = "x";
+    Fields post = Get();
+    post[0].second = "POST";
+    client_->Request(post);
+    // Headers without END_STREAM, by hand: flip the flag of the HEADERS frame.
+    std::string in = client_->Take();
+    size_t at = in.find(std::string("\x01\x05\0\0\0\x01", 6));
+    ASSERT_NE(at, std::string::npos);
+    in[at + 1] = '\x04';
+    codec_->Receive(in, loop::Instant{1});
+    std::string many;
+    for (int i = 0; i < 400; ++i) many += frame;
+    EXPECT_EQ(codec_->Receive(many, loop::Instant{1}), ServerCodec::Result::kClose);
+    EXPECT_THAT(seen_.lines, Contains("error 0 0 fatal"));
+    OutBuffer out;
+    codec_->Produce(&out);
+    EXPECT_TRUE(codec_->done());
+  }
+}
+
+TEST_F(Http2Test, AContinuationFloodEndsTheConnection) {
+  std::string in = client_->Take() + Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, "\x82");
+  for (int i = 0; i < 100'000; ++i) in += Frame(NGHTTP2_CONTINUATION, 0, 1, "");
+  EXPECT_EQ(codec_->Receive(in, loop::Instant{1}), ServerCodec::Result::kClose);
+}
+
+TEST_F(Http2Test, AWrongPrefaceEndsTheConnection) {
+  EXPECT_EQ(codec_->Receive("GET / HTTP/1.1\r\nHost: h\r\n\r\n", loop::Instant{1}), ServerCodec::Result::kClose);
+  OutBuffer out;
+  codec_->Produce(&out);
+  EXPECT_TRUE(codec_->done());
+  EXPECT_THAT(seen_.heads, testing::IsEmpty());
+}
+
+TEST_F(Http2Test, DrainsInTwoPhasesWithoutLosingARequest) {
+  answer_ = false;
+  client_->Request(Get());
+  Talk();
+  codec_->ShutdownNotice();
+  Talk();
+  ASSERT_EQ(client_->goaways.size(), 1u);
+  EXPECT_EQ(client_->last_stream, 2147483647);
+  codec_->GoAway();
+  Talk();
+  EXPECT_EQ(client_->last_stream, 1);
+  EXPECT_FALSE(codec_->done());
+  codec_->SendFixed(1, fixed_);
+  Talk();
+  EXPECT_EQ(client_->bodies[1], "hello");
+  EXPECT_TRUE(codec_->done());
+}
+
+TEST_F(Http2Test, ContinueAndHead) {
+  answer_ = false;
+  std::string body = "x";
+  Fields post = Get();
+  post[0].second = "POST";
+  post.emplace_back("expect", "100-continue");
+  client_->Request(post);
+  Fields head = Get();
+  head[0].second = "HEAD";
+  client_->Request(head);
+  Talk();
+  EXPECT_TRUE(codec_->SendFixed(3, fixed_));
+  Talk();
+  EXPECT_TRUE(absl::StrContains(client_->got[3], "content-length=5"));
+  EXPECT_EQ(client_->bodies[3], "");
+}
+
+}  // namespace
+}  // namespace gatehouse::http

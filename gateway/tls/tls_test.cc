@@ -1,0 +1,458 @@
+#include "gateway/tls/tls_session.h"
+
+#include <openssl/err.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::tls {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+UniqueKey NewKey() { return UniqueKey(EVP_EC_gen("P-256")); }
+
+// A self-signed certificate: TLS judges nothing, so nothing more is needed here.
+UniqueX509 NewCertificate(const std::string& name, EVP_PKEY* key) {
+  UniqueX509 x(X509_new());
+  X509_set_version(x.get(), 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(x.get()), 7);
+  X509_gmtime_adj(X509_getm_notBefore(x.get()), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(x.get()), 3600);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(x.get()), "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  X509_set_issuer_name(x.get(), X509_get_subject_name(x.get()));
+  X509_set_pubkey(x.get(), key);
+  X509_sign(x.get(), key, EVP_sha256());
+  return x;
+}
+
+struct Hooks : TlsHooks {
+  Presented OnPresented(TlsSession&, absl::Span<X509* const> chain) override {
+    presented = chain.size();
+    return answer;
+  }
+  std::optional<SessionBinding> MayStore(TlsSession& s) override {
+    ++stores;
+    if (!store) return std::nullopt;
+    if (s.attached().user != nullptr) return s.attached();
+    return SessionBinding{std::make_shared<std::string>("who"), 42};
+  }
+  bool MayResume(TlsSession&, const SessionRecord& r) override { return resume && r.binding.epoch == 42; }
+  size_t presented = 0;
+  int stores = 0;
+  Presented answer = Presented::kGoOn;
+  bool store = true;
+  bool resume = true;
+};
+
+struct ClientOptions {
+  std::string sni = "a.test";
+  bool certificate = false;
+  int version = TLS1_3_VERSION;
+  std::string alpn = "\x02h2";
+  std::string groups;
+  SSL_SESSION* session = nullptr;
+};
+
+class TlsFixture : public ::testing::Test {
+ protected:
+  TlsFixture() : cache_(std::make_shared<SessionCache>(100)) { MakeContext(); }
+
+  NameConfig Name(const std::string& name, ClientCertificate mode) {
+    NameConfig c;
+    c.names = {name};
+    c.key_pairs = {KeyPair{{server_cert_.get()}, server_key_.get()}};
+    c.client_certificate = mode;
+    c.session_context = Sha256(absl::StrCat(name, static_cast<int>(mode)));
+    return c;
+  }
+  void MakeContext() {
+    ServerContextOptions o;
+    o.names = {Name("a.test", ClientCertificate::kNone), Name("b.test", ClientCertificate::kAllow),
+               Name("c.test", ClientCertificate::kRequire), Name("*.wild.test", ClientCertificate::kRequire)};
+    o.session_cache = cache_;
+    o.clock = &clock_;
+    Use(o);
+  }
+  void Use(const ServerContextOptions& o) {
+    auto c = ServerContext::Create(o);
+    ASSERT_TRUE(c.ok()) << c.status();
+    context_ = *c;
+  }
+
+  // One client against one session, both in memory.
+  struct Pair {
+    std::unique_ptr<TlsSession> server;
+    UniqueSslCtx ctx;
+    UniqueSsl client;
+    bool ok = false;
+    int client_alert = -1;
+    UniqueSession session;  // the last one that the client was given
+  };
+  static int OnSession(SSL* ssl, SSL_SESSION* s) {
+    static_cast<Pair*>(SSL_get_app_data(ssl))->session.reset(s);
+    return 1;
+  }
+  static void OnInfo(const SSL* ssl, int where, int value) {
+    if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value & 0xff) != SSL_AD_CLOSE_NOTIFY) {
+      static_cast<Pair*>(SSL_get_app_data(ssl))->client_alert = value & 0xff;
+    }
+  }
+  std::unique_ptr<Pair> Connect(const ClientOptions& o) {
+    auto p = std::make_unique<Pair>();
+    p->server = TlsSession::OverMemory(context_, &hooks_);
+    p->ctx.reset(SSL_CTX_new(TLS_client_method()));
+    SSL_CTX_set_min_proto_version(p->ctx.get(), o.version);
+    SSL_CTX_set_max_proto_version(p->ctx.get(), o.version);
+    SSL_CTX_set_session_cache_mode(p->ctx.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(p->ctx.get(), OnSession);
+    SSL_CTX_set_info_callback(p->ctx.get(), OnInfo);
+    if (o.certificate) {
+      SSL_CTX_use_certificate(p->ctx.get(), client_cert_.get());
+      SSL_CTX_use_PrivateKey(p->ctx.get(), client_key_.get());
+    }
+    p->client.reset(SSL_new(p->ctx.get()));
+    SSL_set_app_data(p->client.get(), p.get());
+    SSL_set_bio(p->client.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_connect_state(p->client.get());
+    if (!o.groups.empty()) SSL_set1_groups_list(p->client.get(), o.groups.c_str());
+    if (!o.sni.empty()) SSL_set_tlsext_host_name(p->client.get(), o.sni.c_str());
+    if (!o.alpn.empty()) {
+      SSL_set_alpn_protos(p->client.get(), reinterpret_cast<const unsigned char*>(o.alpn.data()),
+                          static_cast<unsigned>(o.alpn.size()));
+    }
+    if (o.session != nullptr) SSL_set_session(p->client.get(), o.session);
+    for (int i = 0; i < 10; ++i) {
+      SSL_do_handshake(p->client.get());
+      Move(p.get());
+      p->server->Handshake();
+      Back(p.get());
+    }
+    char b[1];
+    SSL_read(p->client.get(), b, 1);  // tickets and alerts
+    ERR_clear_error();
+    p->ok = p->server->state() == TlsSession::State::kOpen && SSL_is_init_finished(p->client.get());
+    return p;
+  }
+  static void Move(Pair* p) {
+    char b[65536];
+    int n = BIO_read(SSL_get_wbio(p->client.get()), b, sizeof b);
+    if (n > 0) p->server->Feed(absl::string_view(b, static_cast<size_t>(n)));
+  }
+  static void Back(Pair* p) {
+    std::string out = p->server->TakeOutput();
+    if (!out.empty()) BIO_write(SSL_get_rbio(p->client.get()), out.data(), static_cast<int>(out.size()));
+  }
+  static std::string ServerReads(Pair* p) {
+    char b[4096];
+    size_t n = 0;
+    Move(p);
+    return p->server->Read(absl::MakeSpan(b), &n) == IoStatus::kOk ? std::string(b, n) : "";
+  }
+
+  UniqueKey server_key_ = NewKey(), client_key_ = NewKey();
+  UniqueX509 server_cert_ = NewCertificate("server", server_key_.get());
+  UniqueX509 client_cert_ = NewCertificate("client", client_key_.get());
+  FakeClock clock_;
+  std::shared_ptr<SessionCache> cache_;
+  std::shared_ptr<const ServerContext> context_;
+  Hooks hooks_;
+};
+class TlsTest : public TlsFixture, public ::testing::WithParamInterface<int> {};
+INSTANTIATE_TEST_SUITE_P(Versions, TlsTest, ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION));
+
+TEST_P(TlsTest, CarriesDataBothWays) {
+  auto p = Connect({.version = GetParam()});
+  ASSERT_TRUE(p->ok) << p->server->error().text;
+  EXPECT_EQ(p->server->sni(), "a.test");
+  EXPECT_TRUE(p->server->alpn_h2());
+  SSL_write(p->client.get(), "ping", 4);
+  EXPECT_EQ(ServerReads(p.get()), "ping");
+  EXPECT_EQ(p->server->Write("pong"), IoStatus::kOk);
+  Back(p.get());
+  char b[10];
+  ASSERT_EQ(SSL_read(p->client.get(), b, sizeof b), 4);
+  EXPECT_EQ(std::string(b, 4), "pong");
+  p->server->Shutdown();
+  Back(p.get());
+  EXPECT_EQ(SSL_read(p->client.get(), b, sizeof b), 0);
+  EXPECT_EQ(SSL_get_error(p->client.get(), 0), SSL_ERROR_ZERO_RETURN);
+}
+
+TEST_P(TlsTest, WithoutAlpnItIsHttp1AndWithoutOverlapTheHandshakeFails) {
+  auto none = Connect({.version = GetParam(), .alpn = ""});
+  ASSERT_TRUE(none->ok);
+  EXPECT_FALSE(none->server->alpn_h2());
+  auto other = Connect({.version = GetParam(), .alpn = "\x03xyz"});
+  EXPECT_FALSE(other->ok);
+  EXPECT_EQ(other->client_alert, SSL_AD_NO_APPLICATION_PROTOCOL);
+}
+
+TEST_P(TlsTest, RequireWithoutACertificateIsATypedErrorAndAlert) {
+  auto p = Connect({.sni = "c.test", .version = GetParam()});
+  EXPECT_EQ(p->server->state(), TlsSession::State::kFailed);
+  EXPECT_EQ(p->server->error().kind, TlsError::Kind::kNoCertificate);
+  int alert = GetParam() == TLS1_3_VERSION ? SSL_AD_CERTIFICATE_REQUIRED : SSL_AD_HANDSHAKE_FAILURE;
+  EXPECT_EQ(p->client_alert, alert);
+}
+
+TEST_P(TlsTest, PresentedCertificatesAreAcceptedStructurallyAndProven) {
+  for (const char* sni : {"b.test", "C.TEST", "x.wild.test"}) {
+    auto p = Connect({.sni = sni, .certificate = true, .version = GetParam()});
+    ASSERT_TRUE(p->ok) << sni << ": " << p->server->error().text;
+    ASSERT_THAT(p->server->PresentedChain(), SizeIs(1));
+    EXPECT_EQ(X509_cmp(p->server->PresentedChain()[0], client_cert_.get()), 0);
+  }
+  auto none = Connect({.sni = "a.test", .certificate = true, .version = GetParam()});
+  ASSERT_TRUE(none->ok);
+  EXPECT_THAT(none->server->PresentedChain(), IsEmpty()) << "NONE must not ask";
+}
+
+TEST_P(TlsTest, AHookCanRefuseInTheHandshake) {
+  hooks_.answer = Presented::kUnknownCa;
+  auto p = Connect({.sni = "b.test", .certificate = true, .version = GetParam()});
+  EXPECT_EQ(p->server->error().kind, TlsError::Kind::kPresented);
+  EXPECT_EQ(p->client_alert, SSL_AD_UNKNOWN_CA);
+}
+
+// FACTS 10 and 11: names x names x certificate. A session resumes only under the name that made it, and one without
+// certificate never where a certificate could be sent.
+TEST_P(TlsTest, NoSessionCrossesNamesOrSkipsTheQuestionForACertificate) {
+  const char* const names[] = {"a.test", "b.test", "c.test", "x.wild.test", ""};
+  for (const char* from : names) {
+    for (bool with : {false, true}) {
+      for (const char* to : names) {
+        for (bool with_then : {false, true}) {
+          SCOPED_TRACE(absl::StrCat(from, "+", with, " -> ", to, "+", with_then));
+          cache_->Clear();
+          auto first = Connect({.sni = from, .certificate = with, .version = GetParam()});
+          bool demands = absl::string_view(from) == "c.test" || absl::string_view(from) == "x.wild.test";
+          ASSERT_EQ(first->server->state() == TlsSession::State::kOpen, with || !demands);
+          if (first->session == nullptr) continue;
+          auto then = Connect({.sni = to, .certificate = with_then, .version = GetParam(), .session = first->session.get()});
+          bool to_demands = absl::string_view(to) == "c.test" || absl::string_view(to) == "x.wild.test";
+          // No SNI is the default name, a.test.
+          auto same_config = [](absl::string_view n) { return n.empty() ? absl::string_view("a.test") : n; };
+          bool open = then->server->state() == TlsSession::State::kOpen;
+          if (open && then->server->resumed()) {
+            EXPECT_EQ(same_config(from), same_config(to));
+            if (same_config(to) != "a.test") {
+              EXPECT_TRUE(with) << "resumed without ever having shown a certificate";
+              EXPECT_NE(then->server->attached().user, nullptr);
+            }
+          } else if (to_demands && !with_then) {
+            EXPECT_FALSE(open) << "got in without certificate and without resumption";
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(TlsTest, ResumesWithWhatTheServerAttached) {
+  auto first = Connect({.sni = "c.test", .certificate = true, .version = GetParam()});
+  ASSERT_TRUE(first->ok);
+  ASSERT_NE(first->session, nullptr);
+  auto second = Connect({.sni = "c.test", .certificate = true, .version = GetParam(), .session = first->session.get()});
+  ASSERT_TRUE(second->ok) << second->server->error().text;
+  ASSERT_TRUE(second->server->resumed());
+  EXPECT_EQ(*static_cast<const std::string*>(second->server->attached().user.get()), "who");
+  EXPECT_TRUE(second->server->presented_any());
+  EXPECT_THAT(second->server->PresentedChain(), IsEmpty());
+  SSL_write(second->client.get(), "x", 1);
+  EXPECT_EQ(ServerReads(second.get()), "x");
+  ASSERT_NE(second->session, nullptr) << "resuming goes on";
+  auto third = Connect({.sni = "c.test", .certificate = true, .version = GetParam(), .session = second->session.get()});
+  EXPECT_TRUE(third->server->resumed());
+}
+
+TEST_P(TlsTest, AnExpiredForgottenOrForbiddenSessionMeansACleanFullHandshake) {
+  auto make = [&] { return Connect({.sni = "c.test", .certificate = true, .version = GetParam()}); };
+  auto again = [&](Pair* p) {
+    return Connect({.sni = "c.test", .certificate = true, .version = GetParam(), .session = p->session.get()});
+  };
+  auto expired = make();
+  clock_.Advance(absl::Hours(2));
+  auto p = again(expired.get());
+  EXPECT_TRUE(p->ok);
+  EXPECT_FALSE(p->server->resumed());
+
+  auto purged = make();
+  EXPECT_GT(cache_->Purge([](const SessionRecord& r) { return r.binding.epoch == 42; }), 0u);
+  p = again(purged.get());
+  EXPECT_TRUE(p->ok);
+  EXPECT_FALSE(p->server->resumed());
+
+  auto forbidden = make();
+  hooks_.resume = false;
+  p = again(forbidden.get());
+  EXPECT_TRUE(p->ok);
+  EXPECT_FALSE(p->server->resumed());
+  EXPECT_EQ(p->server->attached().user, nullptr);
+  EXPECT_THAT(p->server->PresentedChain(), SizeIs(1));
+}
+
+TEST_P(TlsTest, WhatTheServerDoesNotAllowIsNotStored) {
+  hooks_.store = false;
+  auto p = Connect({.sni = "c.test", .certificate = true, .version = GetParam()});
+  ASSERT_TRUE(p->ok);
+  EXPECT_GT(hooks_.stores, 0);
+  EXPECT_EQ(cache_->size(), 0u);
+}
+
+TEST_F(TlsFixture, ATls13SessionIsGoodOnce) {
+  auto first = Connect({.sni = "c.test", .certificate = true});
+  ASSERT_NE(first->session, nullptr);
+  auto second = Connect({.sni = "c.test", .certificate = true, .session = first->session.get()});
+  EXPECT_TRUE(second->server->resumed());
+  auto replay = Connect({.sni = "c.test", .certificate = true, .session = first->session.get()});
+  EXPECT_TRUE(replay->ok);
+  EXPECT_FALSE(replay->server->resumed());
+}
+
+TEST_F(TlsFixture, AHelloRetryRequestDoesNotCostTheSession) {
+  auto first = Connect({.sni = "c.test", .certificate = true});
+  ASSERT_NE(first->session, nullptr);
+  // P-521 first: we do not support it and ask again.
+  auto second = Connect({.sni = "c.test", .certificate = true, .groups = "P-521:P-256", .session = first->session.get()});
+  ASSERT_TRUE(second->ok) << second->server->error().text;
+  EXPECT_TRUE(second->server->resumed());
+}
+
+TEST_F(TlsFixture, AResumptionChainEndsWithTheFirstLifetime) {
+  auto p = Connect({.sni = "c.test", .certificate = true});
+  for (int i = 0; i < 3; ++i) {
+    clock_.Advance(absl::Minutes(25));
+    p = Connect({.sni = "c.test", .certificate = true, .session = p->session.get()});
+    ASSERT_TRUE(p->ok);
+    EXPECT_EQ(p->server->resumed(), i < 2) << i;
+  }
+}
+
+TEST_F(TlsFixture, DroppedCertificatesLeaveAWorkingConnection) {
+  auto p = Connect({.sni = "c.test", .certificate = true});
+  ASSERT_TRUE(p->ok);
+  p->server->DropCertificates();
+  EXPECT_THAT(p->server->PresentedChain(), IsEmpty());
+  for (int i = 0; i < 3; ++i) {
+    SSL_write(p->client.get(), "data", 4);
+    EXPECT_EQ(ServerReads(p.get()), "data");
+    EXPECT_EQ(p->server->Write("back"), IoStatus::kOk);
+    Back(p.get());
+    char b[10];
+    EXPECT_EQ(SSL_read(p->client.get(), b, sizeof b), 4);
+  }
+  auto again = Connect({.sni = "c.test", .certificate = true, .session = p->session.get()});
+  EXPECT_TRUE(again->server->resumed()) << "the stored session does not suffer";
+}
+
+TEST_F(TlsFixture, UnknownNamesGetTheDefaultUnlessRefused) {
+  EXPECT_EQ(Connect({.sni = "nobody.test"})->server->name()->index, 0u);
+  EXPECT_EQ(Connect({.sni = "wild.test"})->server->name()->index, 0u) << "a wildcard is one label, not none";
+  EXPECT_EQ(Connect({.sni = "x.y.wild.test"})->server->name()->index, 0u) << "nor two";
+  ServerContextOptions o;
+  o.names = {Name("a.test", ClientCertificate::kNone)};
+  o.refuse_unknown_names = true;
+  Use(o);
+  auto p = Connect({.sni = "nobody.test"});
+  EXPECT_EQ(p->server->error().kind, TlsError::Kind::kUnknownName);
+  EXPECT_EQ(p->client_alert, SSL_AD_UNRECOGNIZED_NAME);
+  EXPECT_TRUE(Connect({.sni = ""})->ok);
+}
+
+TEST_F(TlsFixture, OldVersionsAndGarbageAreRefusedWithAReason) {
+  auto old = Connect({.version = TLS1_1_VERSION});
+  EXPECT_EQ(old->server->state(), TlsSession::State::kHandshaking);  // the client's own library does not even begin
+  auto s = TlsSession::OverMemory(context_, &hooks_);
+  s->Feed("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+  EXPECT_EQ(s->Handshake(), IoStatus::kFailed);
+  EXPECT_EQ(s->error().kind, TlsError::Kind::kProtocol);
+  EXPECT_THAT(s->error().text, HasSubstr("http request"));
+  auto eof = TlsSession::OverMemory(context_, &hooks_);
+  eof->FeedEof();
+  EXPECT_EQ(eof->Handshake(), IoStatus::kFailed);
+  EXPECT_EQ(eof->error().kind, TlsError::Kind::kEof);
+}
+
+TEST_F(TlsFixture, OnlyForwardSecretAeadSuitesAreConfigured) {
+  STACK_OF(SSL_CIPHER)* all = SSL_CTX_get_ciphers(context_->default_name().ctx.get());
+  ASSERT_GT(sk_SSL_CIPHER_num(all), 0);
+  for (int i = 0; i < sk_SSL_CIPHER_num(all); ++i) {
+    const SSL_CIPHER* c = sk_SSL_CIPHER_value(all, i);
+    EXPECT_TRUE(SSL_CIPHER_is_aead(c)) << SSL_CIPHER_get_name(c);
+    int kx = SSL_CIPHER_get_kx_nid(c);
+    EXPECT_TRUE(kx == NID_kx_ecdhe || kx == NID_kx_any) << SSL_CIPHER_get_name(c);
+  }
+}
+
+TEST_F(TlsFixture, ConfigurationMistakesAreNamed) {
+  auto error = [&](NameConfig c) {
+    ServerContextOptions o;
+    o.names = {std::move(c)};
+    return std::string(ServerContext::Create(o).status().message());
+  };
+  EXPECT_THAT(std::string(ServerContext::Create({}).status().message()), HasSubstr("at least one"));
+  NameConfig c = Name("a.test", ClientCertificate::kNone);
+  c.key_pairs[0].key = client_key_.get();
+  EXPECT_THAT(error(c), HasSubstr("does not belong"));
+  c = Name("a.*.test", ClientCertificate::kNone);
+  EXPECT_THAT(error(c), HasSubstr("a.*.test"));
+  c = Name("a.test", ClientCertificate::kNone);
+  c.names.push_back("A.test");
+  EXPECT_THAT(error(c), HasSubstr("twice"));
+  c = Name("a.test", ClientCertificate::kNone);
+  c.ca_hints = {"junk"};
+  EXPECT_THAT(error(c), HasSubstr("distinguished name"));
+  c = Name("a.test", ClientCertificate::kNone);
+  c.min_version = TLS1_1_VERSION;
+  EXPECT_THAT(error(c), HasSubstr("1.2"));
+}
+
+TEST_F(TlsFixture, TwoSessionsShareACorkWithoutMixing) {
+  Cork cork;
+  int a[2], b[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, a), 0);
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, b), 0);
+  auto one = TlsSession::OverSocket(context_, &hooks_, a[0], &cork);
+  auto two = TlsSession::OverSocket(context_, &hooks_, b[0], &cork);
+  // Garbage makes each of them gather an alert.
+  ASSERT_EQ(write(a[1], "xxxxxxxxxxxxxxxx", 16), 16);
+  ASSERT_EQ(write(b[1], "xxxxxxxxxxxxxxxx", 16), 16);
+  EXPECT_EQ(one->Handshake(), IoStatus::kFailed);
+  EXPECT_EQ(two->Handshake(), IoStatus::kFailed);
+  size_t n1 = one->pending_output(), n2 = two->pending_output();
+  EXPECT_GT(n1, 0u);
+  EXPECT_GT(n2, 0u);
+  EXPECT_EQ(one->Flush(), IoStatus::kOk);
+  EXPECT_EQ(two->Flush(), IoStatus::kOk);
+  char buffer[100];
+  EXPECT_EQ(read(a[1], buffer, sizeof buffer), static_cast<ssize_t>(n1));
+  EXPECT_EQ(read(b[1], buffer, sizeof buffer), static_cast<ssize_t>(n2));
+  for (int fd : {a[0], a[1], b[0], b[1]}) close(fd);
+}
+
+TEST(SessionCacheTest, IsBoundedAndForgetsTheOldest) {
+  SessionCache cache(16);
+  FakeClock clock;
+  for (int i = 0; i < 1000; ++i) {
+    SessionRecord r;
+    r.id_length = 32;
+    r.id[0] = static_cast<uint8_t>(i);
+    r.id[1] = static_cast<uint8_t>(i >> 8);
+    r.id[31] = static_cast<uint8_t>(i % 16);
+    r.version = TLS1_3_VERSION;
+    r.created = clock.Now();
+    r.lifetime = absl::Hours(1);
+    cache.Put(r);
+  }
+  EXPECT_EQ(cache.size(), 16u);
+}
+
+}  // namespace
+}  // namespace gatehouse::tls
