@@ -1,0 +1,342 @@
+// gatehousectl's commands against real services on a real Unix socket.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "client/cli/fake_control_plane.h"
+#include "client/cli/run.h"
+#include "gateway/certs/certificate.h"
+
+namespace gatehouse::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+class CliTest : public ::testing::Test {
+ protected:
+  // Runs a command; what it printed is in out_ and err_.
+  int Ctl(std::vector<std::string> arguments, const std::string& input = "") {
+    arguments.insert(arguments.begin(), {"--server", server_.target()});
+    return Raw(std::move(arguments), input);
+  }
+  int Raw(std::vector<std::string> arguments, const std::string& input = "") {
+    std::ostringstream out, err;
+    std::istringstream in(input);
+    Streams streams;
+    streams.out = &out;
+    streams.err = &err;
+    streams.in = &in;
+    streams.ask_password = [this](const std::string&) -> absl::StatusOr<Secret> {
+      if (typed_.empty()) return absl::FailedPreconditionError("no terminal");
+      Secret answer(typed_.front());
+      typed_.erase(typed_.begin());
+      return answer;
+    };
+    int code = cli::Run(arguments, streams);
+    out_ = out.str();
+    err_ = err.str();
+    return code;
+  }
+  std::string Write(const std::string& name, const std::string& content) {
+    std::string path = absl::StrCat(server_.folder(), "/", name);
+    std::ofstream(path) << content;
+    return path;
+  }
+  std::string Path(const std::string& name) { return absl::StrCat(server_.folder(), "/", name); }
+  std::string ReadBack(const std::string& name) {
+    std::ostringstream content;
+    content << std::ifstream(Path(name)).rdbuf();
+    return content.str();
+  }
+  void PlanAndForce() {
+    server_.apply_answer.set_revision(41);
+    v1::Change& change = *server_.apply_answer.add_changes();
+    change.mutable_id()->set_kind(v1::TRUST_STORE);
+    change.mutable_id()->set_name("partners");
+    change.set_action(v1::Change::CHANGED);
+    change.add_details("anchors: +1 (CN=Partners\x1b[31m Root) -0");
+    v1::Violation& warning = *server_.apply_answer.add_warnings();
+    warning.set_path("schemes[\"C\"]");
+    warning.set_message("look twice");
+    server_.force.set_gateways(3);
+    server_.force.set_in_force(3);
+    server_.force.set_micros(7200);
+  }
+
+  FakeControlPlane server_;
+  std::vector<std::string> typed_;
+  std::string out_;
+  std::string err_;
+};
+
+constexpr char kRoute[] = "kind: Route\nname: a\nmatch: {path: /}\nanonymous: true\nidentity_response: {}\n";
+
+TEST_F(CliTest, AppliesWhatItShowedAndSaysWhenItIsInForce) {
+  PlanAndForce();
+  EXPECT_EQ(Ctl({"apply", "-f", "-", "-m", "note"}, kRoute), kOk) << err_;
+  EXPECT_EQ(out_,
+            "~ trustStores/partners   anchors: +1 (CN=Partners\\x1B[31m Root) -0\n"
+            "revision 42 in force on 3 of 3 gateways after 7 ms\n");
+  EXPECT_EQ(err_, "warning: schemes[\"C\"]: look twice\n");
+  ASSERT_THAT(server_.applied, SizeIs(1));
+  EXPECT_EQ(server_.applied[0].options().expected_revision(), 41u);
+  EXPECT_EQ(server_.applied[0].options().message(), "note");
+  EXPECT_TRUE(server_.applied[0].options().wait().wait());
+  EXPECT_EQ(server_.applied[0].resources().routes(0).name(), "a");
+}
+
+TEST_F(CliTest, ChangesNothingInADryRun) {
+  PlanAndForce();
+  EXPECT_EQ(Ctl({"apply", "--dry-run", "-f", Write("a.yaml", kRoute)}), kOk) << err_;
+  EXPECT_TRUE(server_.applied[0].options().dry_run());
+  EXPECT_THAT(out_, EndsWith("dry run: nothing was changed at revision 41\n"));
+}
+
+TEST_F(CliTest, SaysWhenThereIsNothingToChange) {
+  server_.apply_answer.set_revision(5);
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, kRoute), kOk);
+  EXPECT_EQ(out_, "nothing to change at revision 5\n");
+}
+
+TEST_F(CliTest, TellsWhichGatewayLagsAndFailsThen) {
+  PlanAndForce();
+  server_.force.set_in_force(2);
+  server_.force.add_lagging("gw-3: timeout");
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, kRoute), kNotInForce);
+  EXPECT_THAT(out_, HasSubstr("revision 42 in force on 2 of 3 gateways\n  gw-3: timeout\n"));
+  EXPECT_EQ(Ctl({"apply", "--no-wait", "-f", "-"}, kRoute), kOk);
+  EXPECT_THAT(out_, HasSubstr("revision 42 stored; not waited for"));
+}
+
+TEST_F(CliTest, NamesEveryViolationWithItsPlace) {
+  v1::Violations violations;
+  v1::Violation& violation = *violations.add_violations();
+  violation.set_path("routes[\"a\"].require.any_of[1]");
+  violation.set_message("no scheme named \"Basci\"; did you mean \"Basic\"?");
+  server_.apply_status = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "invalid", violations.SerializeAsString());
+  server_.refuse_plan = true;
+  std::string file = Write("a.yaml", std::string("\n") + kRoute);
+  EXPECT_EQ(Ctl({"apply", "-f", file}), kRefused);
+  EXPECT_EQ(err_, absl::StrCat("error: nothing was changed\n  routes[\"a\"].require.any_of[1]: no scheme named "
+                               "\"Basci\"; did you mean \"Basic\"?  (", file, ":2)\n"));
+}
+
+TEST_F(CliTest, SendsNothingWhenAFileIsWrong) {
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, "kind: Route\nnmae: a\n"), kRefused);
+  EXPECT_THAT(err_, AllOf(HasSubstr("error: nothing was changed\n"), HasSubstr("-:2: ")));
+  EXPECT_THAT(server_.applied, IsEmpty());
+  EXPECT_EQ(Ctl({"apply", "--replace-all", "-f", "-"}, ""), kRefused);
+  EXPECT_THAT(server_.applied, IsEmpty());
+}
+
+TEST_F(CliTest, HasAnExitCodeForEachKindOfFailure) {
+  server_.apply_answer.set_revision(1);
+  server_.refuse_plan = true;
+  const std::pair<grpc::StatusCode, int> kCodes[] = {{grpc::StatusCode::INVALID_ARGUMENT, kRefused},
+                                                     {grpc::StatusCode::NOT_FOUND, kNotFound},
+                                                     {grpc::StatusCode::ABORTED, kConflict},
+                                                     {grpc::StatusCode::ALREADY_EXISTS, kConflict},
+                                                     {grpc::StatusCode::UNAVAILABLE, kUnavailable},
+                                                     {grpc::StatusCode::PERMISSION_DENIED, kPermissionDenied},
+                                                     {grpc::StatusCode::UNAUTHENTICATED, kPermissionDenied}};
+  for (const auto& [code, exit_code] : kCodes) {
+    server_.apply_status = grpc::Status(code, "text \x1b[2J");
+    EXPECT_EQ(Ctl({"apply", "-f", "-"}, kRoute), exit_code);
+    EXPECT_THAT(err_, Not(HasSubstr("\x1b")));
+  }
+  EXPECT_EQ(Ctl({"aply"}), kUsage);
+  EXPECT_EQ(Ctl({"get", "rout"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("did you mean \"route\"?"));
+  EXPECT_EQ(Raw({"--help"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("Exit codes:"));
+}
+
+TEST_F(CliTest, SaysThatNobodyListens) {
+  EXPECT_EQ(Raw({"--server", "unix:/nonexistent/control.sock", "status"}), kUnavailable);
+  EXPECT_THAT(err_, HasSubstr("no control plane at /nonexistent/control.sock: is gatehouse running?"));
+  EXPECT_EQ(Raw({"--server", "192.0.2.1:7000", "status"}), kRefused);
+  EXPECT_THAT(err_, HasSubstr("mutual TLS"));
+  EXPECT_EQ(Raw({"--server", "192.0.2.1:7000", "--insecure-loopback", "status"}), kRefused);
+  EXPECT_THAT(err_, HasSubstr("only this machine"));
+}
+
+TEST_F(CliTest, ListsAllPagesAndExportsWhatCanBeApplied) {
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
+    v1::Resource resource;
+    resource.mutable_route()->set_name(name);
+    resource.mutable_route()->mutable_match()->set_path("/x");
+    resource.mutable_route()->set_etag("7");
+    server_.resources[absl::StrCat("routes/", name)] = resource;
+  }
+  EXPECT_EQ(Ctl({"get", "routes", "-o", "yaml"}), kOk) << err_;
+  EXPECT_THAT(out_, AllOf(HasSubstr("name: e"), Not(HasSubstr("etag"))));
+  server_.apply_answer.set_revision(1);
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, out_), kOk) << err_;
+  EXPECT_EQ(server_.applied[0].resources().routes_size(), 5);
+  EXPECT_EQ(Ctl({"get", "all", "-o", "json"}), kOk);
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, out_), kOk) << err_ << out_;
+  EXPECT_EQ(server_.applied[0].resources().routes_size(), 5);
+  EXPECT_EQ(Ctl({"get", "route", "a"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("/x"));
+  EXPECT_EQ(Ctl({"describe", "route", "zzz"}), kNotFound);
+}
+
+TEST_F(CliTest, CutsALargeSetIntoSmallMessages) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) {
+    absl::StrAppend(&text, "kind: Route\nname: r", i, "\nfixed_response: {body: \"", std::string(60'000, 'x'),
+                    "\"}\n---\n");
+  }
+  server_.apply_answer.set_revision(1);
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, text), kOk) << err_;
+  EXPECT_GT(server_.applied.size(), 3u);
+  int routes = 0;
+  for (const v1::ApplyRequest& request : server_.applied) {
+    EXPECT_LE(request.ByteSizeLong(), 1u << 20);
+    routes += request.resources().routes_size();
+  }
+  EXPECT_EQ(routes, 60);
+}
+
+TEST_F(CliTest, MintsAndPinsAndRemovesACertificate) {
+  ASSERT_EQ(Raw({"cert", "new", "ca", "--subject", "CN=Root", "--out", Path("ca.pem"), "--key-out", Path("ca.key")}),
+            kOk) << err_;
+  ASSERT_EQ(Raw({"cert", "new", "leaf", "--subject", "CN=alice", "--san", "dns:a.example", "--ca", Path("ca.pem"),
+                 "--ca-key", Path("ca.key"), "--out", Path("alice.pem"), "--key-out", Path("alice.key"), "--pfx",
+                 Path("alice.pfx"), "--pfx-password-stdin"}, "secret\n"),
+            kOk) << err_;
+  struct stat info = {};
+  ASSERT_EQ(stat(Path("alice.key").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  ASSERT_EQ(stat(Path("alice.pfx").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  EXPECT_EQ(Raw({"cert", "show", Path("alice.pem")}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("CN=alice"), HasSubstr("a.example")));
+  // An existing file is not overwritten.
+  std::string before = ReadBack("ca.key");
+  EXPECT_EQ(Raw({"cert", "new", "ca", "--subject", "CN=X", "--out", Path("x.pem"), "--key-out", Path("ca.key")}),
+            kConflict);
+  EXPECT_EQ(ReadBack("ca.key"), before);
+
+  server_.force.set_gateways(1);
+  server_.force.set_in_force(1);
+  v1::Resource store;
+  store.mutable_trust_store()->set_name("partners");
+  store.mutable_trust_store()->set_etag("e1");
+  server_.resources["trustStores/partners"] = store;
+  server_.conflicts = 2;
+  EXPECT_EQ(Ctl({"trust-store", "add-cert", "partners", Path("ca.pem"), "--as", "anchor"}), kOk) << err_;
+  ASSERT_THAT(server_.updates, SizeIs(1));
+  EXPECT_THAT(server_.updates[0].update_mask().paths(), ElementsAre("anchors"));
+  EXPECT_EQ(server_.updates[0].resource().trust_store().etag(), "e1");
+  EXPECT_THAT(out_, HasSubstr("+ trustStores/partners   anchor CN=Root"));
+  server_.resources["trustStores/partners"] = server_.updates[0].resource();
+  EXPECT_EQ(Ctl({"trust-store", "add-cert", "partners", Path("ca.pem"), "--as", "anchor"}), kOk);
+  EXPECT_THAT(server_.updates, SizeIs(1)) << "added twice";
+  EXPECT_EQ(Ctl({"trust-store", "add-cert", "partners", Path("ca.key"), "--as", "anchor"}), kRefused);
+  EXPECT_EQ(Ctl({"trust-store", "add-cert", "partners", Path("ca.pem")}), kUsage) << "--as must be said";
+  EXPECT_EQ(Ctl({"trust-store", "remove-cert", "partners", Path("alice.pem")}), kNotFound);
+  EXPECT_EQ(Ctl({"trust-store", "remove-cert", "partners", Path("ca.pem")}), kOk) << err_;
+  EXPECT_EQ(server_.updates[1].resource().trust_store().anchors_size(), 0);
+  server_.conflicts = 100;
+  EXPECT_EQ(Ctl({"trust-store", "remove-cert", "partners", Path("ca.pem")}), kConflict);
+}
+
+TEST_F(CliTest, TakesPasswordsFromPromptOrStdinOnly) {
+  server_.force.set_gateways(1);
+  server_.force.set_in_force(1);
+  EXPECT_EQ(Ctl({"user", "add", "staff", "alice", "--password-stdin", "--claim", "team=7"}, "hunter2\nrest"), kOk)
+      << err_;
+  EXPECT_EQ(server_.users[0].password(), "hunter2");
+  EXPECT_TRUE(server_.users[0].create_only());
+  EXPECT_EQ(server_.users[0].user().claims(0).value(), "7");
+  EXPECT_THAT(out_ + err_, Not(HasSubstr("hunter2")));
+  typed_ = {"one", "two"};
+  EXPECT_EQ(Ctl({"user", "add", "staff", "bob"}), kRefused);
+  typed_ = {"one", "one"};
+  EXPECT_EQ(Ctl({"user", "add", "staff", "bob"}), kOk) << err_;
+  EXPECT_EQ(server_.users[1].password(), "one");
+  EXPECT_EQ(Ctl({"user", "add", "staff", "bob", "--password-stdin"}, "\n"), kRefused);
+  EXPECT_EQ(Ctl({"user", "add", "staff", "bob", "--password", "x"}), kUsage) << "a password in argv";
+  EXPECT_EQ(Ctl({"user", "add", "staff", "bob", "secret"}), kUsage);
+}
+
+v1::Event Decision(uint64_t sequence, const std::string& path) {
+  v1::Event event;
+  event.mutable_cursor()->set_incarnation("hub");
+  event.mutable_cursor()->set_sequence(sequence);
+  event.set_type(v1::Event::DECISION);
+  event.set_outcome(v1::Event::REFUSED);
+  event.set_reason(v1::EXPIRED);
+  event.mutable_request()->set_path(path);
+  return event;
+}
+
+TEST_F(CliTest, WatchesEventsAcrossABrokenStream) {
+  server_.streams = {{Decision(1, "/one"), Decision(2, "/two")}, {Decision(3, "/three")}};
+  EXPECT_EQ(Ctl({"events", "watch", "--count", "3", "--outcome", "refused", "--reason", "expired"}), kOk) << err_;
+  EXPECT_THAT(out_, AllOf(HasSubstr("\"/one\""), HasSubstr("\"/three\""), HasSubstr("\"reason\":\"EXPIRED\"")));
+  EXPECT_EQ(std::count(out_.begin(), out_.end(), '\n'), 3);
+  EXPECT_THAT(err_, HasSubstr("trying again"));
+  ASSERT_THAT(server_.watches, SizeIs(2));
+  EXPECT_EQ(server_.watches[0].filter().outcomes(0), v1::Event::REFUSED);
+  EXPECT_FALSE(server_.watches[0].has_after());
+  EXPECT_EQ(server_.watches[1].after().sequence(), 2u);
+}
+
+TEST_F(CliTest, RefusesAWatchAtOnce) {
+  server_.watch_status = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "viewers only");
+  EXPECT_EQ(Ctl({"events", "watch"}), kPermissionDenied);
+  EXPECT_EQ(err_, "error: viewers only\n");
+  server_.watch_status = grpc::Status(grpc::StatusCode::OUT_OF_RANGE, "too old");
+  EXPECT_EQ(Ctl({"events", "watch", "--since", "hub:7"}), kRefused);
+  EXPECT_EQ(Ctl({"events", "watch", "--outcome", "refusd"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("did you mean \"refused\"?"));
+  EXPECT_EQ(Ctl({"events", "watch", "--since", "7"}), kUsage);
+}
+
+TEST_F(CliTest, ExplainsWithoutEverSendingAKey) {
+  ASSERT_EQ(Raw({"cert", "new", "self-signed", "--subject", "CN=x", "--out", Path("x.pem"), "--key-out",
+                 Path("x.key")}), kOk);
+  server_.explain_answer.mutable_certificate()->set_subject("CN=x");
+  v1::SchemeVerdict& verdict = *server_.explain_answer.add_verdicts();
+  verdict.set_scheme("Certificate");
+  verdict.set_reason(v1::NOT_PINNED);
+  EXPECT_EQ(Ctl({"cert", "explain", "--chain", Path("x.pem"), "--route", "orders", "--at", "2027-01-01T00:00:00Z"}),
+            kRefused);
+  EXPECT_THAT(out_, HasSubstr("verdict: REFUSED, NOT_PINNED."));
+  EXPECT_EQ(server_.explained.route(), "orders");
+  EXPECT_EQ(server_.explained.at().seconds(), 1798761600);
+  server_.explained.Clear();
+  Write("both.pem", ReadBack("x.pem") + ReadBack("x.key"));
+  EXPECT_EQ(Ctl({"cert", "explain", "--chain", Path("both.pem")}), kRefused);
+  EXPECT_TRUE(server_.explained.chain_pem().empty());
+}
+
+TEST_F(CliTest, TellsTheStatus) {
+  server_.status_answer.set_revision(9);
+  v1::GatewayStatus& gateway = *server_.status_answer.add_gateways();
+  gateway.set_name("gw\x1b[1m");
+  gateway.set_acknowledged_revision(8);
+  gateway.set_refused_revision(9);
+  EXPECT_EQ(Ctl({"status"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("8 (behind)"), HasSubstr("gw\\x1B[1m could not take revision 9"),
+                          Not(HasSubstr("\x1b"))));
+}
+
+TEST_F(CliTest, PrintsACompletionScript) {
+  EXPECT_EQ(Raw({"completion"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("\"trust-store add-cert\") words=\""), HasSubstr("complete -o default")));
+}
+
+}  // namespace
+}  // namespace gatehouse::cli

@@ -1,0 +1,162 @@
+// FakeControlPlane serves the real services over a real Unix socket, from memory, with answers that tests set.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/yaml/kinds.h"
+#include "gatehouse/v1/certificate_service.grpc.pb.h"
+#include "gatehouse/v1/config_service.grpc.pb.h"
+#include "gatehouse/v1/event_service.grpc.pb.h"
+#include "gatehouse/v1/status_service.grpc.pb.h"
+#include "gateway/base/mutex.h"
+
+namespace gatehouse::cli {
+
+class FakeControlPlane final : public v1::ConfigService::Service,
+                               public v1::EventService::Service,
+                               public v1::StatusService::Service,
+                               public v1::CertificateService::Service {
+ public:
+  FakeControlPlane() {
+    char folder[] = "/tmp/gatehousectl-XXXXXX";
+    folder_ = mkdtemp(folder);
+    Start();
+  }
+  ~FakeControlPlane() override {
+    Stop();
+    static_cast<void>(!std::system(absl::StrCat("rm -rf ", folder_).c_str()));
+  }
+
+  void Start() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(target(), grpc::InsecureServerCredentials());
+    builder.RegisterService(static_cast<v1::ConfigService::Service*>(this));
+    builder.RegisterService(static_cast<v1::EventService::Service*>(this));
+    builder.RegisterService(static_cast<v1::StatusService::Service*>(this));
+    builder.RegisterService(static_cast<v1::CertificateService::Service*>(this));
+    server_ = builder.BuildAndStart();
+  }
+  void Stop() {
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+    server_.reset();
+  }
+
+  std::string target() const { return absl::StrCat("unix:", folder_, "/control.sock"); }
+  const std::string& folder() const { return folder_; }
+
+  // What was asked, and what is answered.
+  std::vector<v1::ApplyRequest> applied;  // messages of the last Apply
+  std::vector<v1::UpdateRequest> updates;
+  std::vector<v1::SetUserRequest> users;
+  std::vector<v1::WatchRequest> watches;
+  std::map<std::string, v1::Resource> resources;  // by IdText
+  v1::ApplyResponse apply_answer;
+  v1::ForceStatus force;
+  grpc::Status apply_status = grpc::Status::OK;  // of an Apply that is no dry run, or of both with refuse_plan
+  bool refuse_plan = false;
+  int conflicts = 0;                              // this many Updates are ABORTED first
+  std::vector<std::vector<v1::Event>> streams;    // one per Watch; then the stream breaks
+  bool hold_last_stream = true;                   // the last one stays open instead
+  grpc::Status watch_status = grpc::Status::OK;
+  v1::Status status_answer;
+  v1::ExplainResponse explain_answer;
+  v1::ExplainRequest explained;
+
+  grpc::Status Apply(grpc::ServerContext*, grpc::ServerReader<v1::ApplyRequest>* reader,
+                     v1::ApplyResponse* response) override {
+    applied.clear();
+    for (v1::ApplyRequest request; reader->Read(&request);) applied.push_back(request);
+    bool dry = !applied.empty() && applied[0].options().dry_run();
+    if (!apply_status.ok() && (!dry || refuse_plan)) return apply_status;
+    *response = apply_answer;
+    if (!dry) {
+      response->set_revision(apply_answer.revision() + 1);
+      *response->mutable_force() = force;
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status Get(grpc::ServerContext*, const v1::GetRequest* request, v1::Resource* response) override {
+    auto found = resources.find(client::IdText(request->id().kind(), request->id().name()));
+    if (found == resources.end()) return {grpc::StatusCode::NOT_FOUND, "no such resource"};
+    *response = found->second;
+    return grpc::Status::OK;
+  }
+  // Pages of two.
+  grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request, v1::ListResponse* response) override {
+    std::vector<v1::Resource> all;
+    for (const auto& [id, resource] : resources) {
+      if (client::KindOf(resource) == request->kind()) all.push_back(resource);
+    }
+    size_t from = request->page_token().empty() ? 0 : std::stoul(request->page_token());
+    for (size_t i = from; i < all.size() && i < from + 2; ++i) *response->add_resources() = all[i];
+    if (from + 2 < all.size()) response->set_next_page_token(absl::StrCat(from + 2));
+    return grpc::Status::OK;
+  }
+  grpc::Status Update(grpc::ServerContext*, const v1::UpdateRequest* request, v1::ChangeResponse* response) override {
+    if (conflicts > 0) {
+      --conflicts;
+      return {grpc::StatusCode::ABORTED, "etag"};
+    }
+    updates.push_back(*request);
+    response->set_revision(7);
+    *response->mutable_force() = force;
+    return grpc::Status::OK;
+  }
+  grpc::Status SetUser(grpc::ServerContext*, const v1::SetUserRequest* request,
+                       v1::ChangeResponse* response) override {
+    users.push_back(*request);
+    response->set_revision(8);
+    *response->mutable_force() = force;
+    return grpc::Status::OK;
+  }
+  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest* request,
+                     grpc::ServerWriter<v1::WatchResponse>* writer) override {
+    std::vector<v1::Event> events;
+    bool last = false;
+    {
+      MutexLock lock(&mutex);
+      watches.push_back(*request);
+      if (!watch_status.ok()) return watch_status;
+      if (watches.size() <= streams.size()) events = streams[watches.size() - 1];
+      last = watches.size() >= streams.size();
+    }
+    writer->SendInitialMetadata();
+    for (const v1::Event& event : events) {
+      v1::WatchResponse response;
+      *response.add_events() = event;
+      writer->Write(response);
+    }
+    if (!last || !hold_last_stream) return {grpc::StatusCode::UNAVAILABLE, "restart"};
+    while (!context->IsCancelled()) {
+      MutexLock lock(&mutex);
+      held.WaitFor(&mutex, absl::Milliseconds(10));
+    }
+    return grpc::Status::CANCELLED;
+  }
+  grpc::Status GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*, v1::Status* response) override {
+    *response = status_answer;
+    return grpc::Status::OK;
+  }
+  grpc::Status Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
+                       v1::ExplainResponse* response) override {
+    explained = *request;
+    *response = explain_answer;
+    return grpc::Status::OK;
+  }
+
+  Mutex mutex;  // guards what the watch's calls touch
+  CondVar held;
+
+ private:
+  std::string folder_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace gatehouse::cli

@@ -1,0 +1,147 @@
+#include "client/cli/format.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace gatehouse::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+v1::Event Refused() {
+  v1::Event event;
+  event.set_type(v1::Event::DECISION);
+  event.set_outcome(v1::Event::REFUSED);
+  event.set_reason(v1::REVOKED);
+  event.mutable_time()->set_seconds(12 * 3600 + 67);
+  event.mutable_time()->set_nanos(114'000'000);
+  event.mutable_request()->set_method("GET");
+  event.mutable_request()->set_host("shop.example");
+  event.mutable_request()->set_path("/orders/7");
+  event.mutable_request()->set_request_id("7f3a");
+  event.mutable_certificate()->set_subject("CN=old-laptop,O=Partner A");
+  event.set_possession_proven(true);
+  event.set_peer("10.1.2.3:5000");
+  event.add_schemes("Certificate");
+  return event;
+}
+
+std::string Text(const v1::Event& event) { return EventText(event, Style(false), absl::UTCTimeZone()); }
+
+TEST(EventTextTest, ReadsLeftToRight) {
+  EXPECT_EQ(Text(Refused()),
+            "12:01:07.114  REFUSED  REVOKED          GET shop.example/orders/7   CN=old-laptop,O=Partner A   "
+            "10.1.2.3:5000   Certificate   req 7f3a");
+}
+
+TEST(EventTextTest, NeverLetsAStrangersTextReachTheTerminal) {
+  const std::string hostile = "\x1b[2J\r\n\xe2\x80\xae\xc2\x9b";
+  v1::Event event = Refused();
+  event.set_detail(hostile);
+  event.set_principal(hostile);
+  event.set_peer(hostile);
+  event.set_schemes(0, hostile);
+  event.mutable_request()->set_method(hostile);
+  event.mutable_request()->set_host(hostile);
+  event.mutable_request()->set_path(hostile);
+  event.mutable_request()->set_request_id(hostile);
+  for (v1::Event::Type type : {v1::Event::DECISION, v1::Event::HANDSHAKE, v1::Event::TRUST, v1::Event::CONFIG,
+                               v1::Event::GATEWAY, v1::Event::GAP, v1::Event::AUDIT}) {
+    event.set_type(type);
+    event.set_actor(hostile);
+    event.set_gateway(hostile);
+    event.set_server_name(hostile);
+    std::string text = Text(event);
+    for (const char* bad : {"\x1b", "\r", "\n", "\xe2\x80\xae", "\xc2\x9b"}) EXPECT_THAT(text, Not(HasSubstr(bad)));
+  }
+}
+
+TEST(EventTextTest, CountsWhatWasMissed) {
+  v1::Event gap;
+  gap.set_type(v1::Event::GAP);
+  gap.set_missed(312);
+  EXPECT_THAT(Text(gap), HasSubstr("… 312 events missed (this watcher was slow)"));
+  v1::Event event = Refused();
+  event.set_missed(1);
+  EXPECT_THAT(Text(event), HasSubstr("… 1 event missed"));
+}
+
+TEST(EventTextTest, SaysWhatWasCut) {
+  v1::Event event;
+  event.set_type(v1::Event::TRUST);
+  event.set_outcome(v1::Event::CUT);
+  event.set_reason(v1::TRUST_WITHDRAWN);
+  event.set_connections(2);
+  event.set_streams(1);
+  event.set_previous_revision(41);
+  event.set_revision(42);
+  EXPECT_THAT(Text(event), HasSubstr("CUT      TRUST_WITHDRAWN  2 connections, 1 stream   revision 41 -> 42"));
+}
+
+TEST(EventTextTest, MarksACertificateWhoseKeyWasNotProven) {
+  v1::Event event = Refused();
+  event.set_possession_proven(false);
+  EXPECT_THAT(Text(event), HasSubstr("CN=old-laptop,O=Partner A (unproven)"));
+}
+
+TEST(EventTextTest, ColoursOnlyWhenAsked) {
+  EXPECT_THAT(Text(Refused()), Not(HasSubstr("\x1b")));
+  EXPECT_THAT(EventText(Refused(), Style(true), absl::UTCTimeZone()), HasSubstr("\x1b[31mREFUSED\x1b[0m"));
+}
+
+TEST(EventJsonTest, IsOneLine) {
+  v1::Event event = Refused();
+  event.set_detail("a\nb\x1b");
+  EXPECT_THAT(EventJson(event), Not(HasSubstr("\n")));
+  EXPECT_THAT(EventJson(event), HasSubstr("\"possession_proven\":true"));
+}
+
+TEST(ChangeTextTest, AlignsAndEscapes) {
+  google::protobuf::RepeatedPtrField<v1::Change> changes;
+  v1::Change& added = *changes.Add();
+  added.mutable_id()->set_kind(v1::ROUTE);
+  added.mutable_id()->set_name("a");
+  added.set_action(v1::Change::ADDED);
+  v1::Change& changed = *changes.Add();
+  changed.mutable_id()->set_kind(v1::POLICY);
+  changed.mutable_id()->set_name("buyers");
+  changed.set_action(v1::Change::CHANGED);
+  changed.add_details("one\x1b");
+  changed.add_details("two");
+  EXPECT_EQ(ChangesText(changes, Style(false)),
+            "+ routes/a          added\n"
+            "~ policies/buyers   one\\x1B\n"
+            "                    two\n");
+}
+
+TEST(ExplainTextTest, EscapesAndConcludes) {
+  v1::ExplainResponse response;
+  response.mutable_certificate()->set_subject("CN=\x1b[31mx");
+  v1::SchemeVerdict& verdict = *response.add_verdicts();
+  verdict.set_scheme("Certificate");
+  verdict.set_reason(v1::EXPIRED);
+  v1::ExplainStep& step = *verdict.add_steps();
+  step.set_step("validity");
+  step.set_reason(v1::EXPIRED);
+  step.set_detail("\x1b]0;title\x07");
+  response.add_other_schemes("Basic");
+  std::string text = ExplainText({}, response, absl::UnixEpoch(), Style(false));
+  EXPECT_THAT(text, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(text, HasSubstr("verdict: REFUSED, EXPIRED. The route also accepts Basic.\n"));
+}
+
+TEST(ExpiryTextTest, CountsInTheUnitThatMatters) {
+  const absl::Time now = absl::UnixEpoch();
+  EXPECT_EQ(ExpiryText(now + absl::Hours(24) * 1820, now), "expires in 1,820 d");
+  EXPECT_EQ(ExpiryText(now + absl::Minutes(5), now), "expires in 5 min");
+  EXPECT_EQ(ExpiryText(now - absl::Hours(49), now), "expired 2 d ago");
+}
+
+TEST(ShortDigestTest, ShowsTheFirstOctets) {
+  EXPECT_EQ(ShortDigest("3f9a00", 2), "3f:9a:…");
+  EXPECT_EQ(ShortDigest("3f9a", 2), "3f:9a");
+}
+
+}  // namespace
+}  // namespace gatehouse::cli
