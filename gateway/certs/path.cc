@@ -255,6 +255,8 @@ Finding VerifyPath(const Path& path, const Strength& strength) {
   X509_VERIFY_PARAM_clear_flags(param, X509_V_FLAG_TRUSTED_FIRST);
   X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_NO_ALT_CHAINS | X509_V_FLAG_NO_CHECK_TIME |
                                          X509_V_FLAG_POLICY_CHECK);
+  // The initial policy set is any-policy (RFC 5280 section 6.1.1 c); without it OpenSSL's is empty.
+  X509_VERIFY_PARAM_add0_policy(param, OBJ_nid2obj(NID_any_policy));
   // Only for an anchor that is an intermediate: the flag would also admit a leaf among the anchors, which the caller
   // has excluded.
   if (!path[last]->self_signed()) X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);

@@ -1,0 +1,173 @@
+#include "gateway/certs/certificate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "gateway/certs/names.h"
+#include "gateway/certs/server_credential.h"
+#include "gateway/certs/show.h"
+#include "gateway/certs/test_pki.h"
+
+namespace gatehouse::certs {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Message(const absl::Status& status) { return std::string(status.message()); }
+
+TEST(CertificateTest, PrintsNamesByRfc4514AndAsDotNetDoes) {
+  const CertificateRef c = SelfSigned("CN=test-client,O=Example\\, Inc.");
+  EXPECT_EQ(c->subject(), "CN=test-client,O=Example\\, Inc.");
+  EXPECT_EQ(c->subject_dotnet(), "CN=test-client, O=\"Example, Inc.\"");
+  EXPECT_TRUE(c->self_signed());
+}
+
+TEST(CertificateTest, RoundTripsNamesThroughText) {
+  for (const char* text : {"CN=a", "CN=\\#a,O=\\ b\\ ", "CN=x+OU=y,O=z", "CN=J\xc3\xbcrgen,C=DE", "UID=1,DC=b,DC=c",
+                           "CN=a\\\"\\+\\;\\<\\>\\\\"}) {
+    absl::StatusOr<UniqueName> name = ParseName(text);
+    ASSERT_TRUE(name.ok()) << name.status();
+    EXPECT_EQ(NameRfc4514(name->get()), text);
+  }
+  for (const char* text : {"", "alice", "CN=", "FOO=x", "CN=a\\", "CN=a,"}) {
+    EXPECT_FALSE(ParseName(text).ok()) << text;
+  }
+}
+
+TEST(CertificateTest, PrintsSerialNumbersWithAndWithoutTheLeadingZero) {
+  MintRequest request = Request(Profile::kSelfSigned, "CN=a");
+  request.serial = std::string("\x00\xab\xcd", 3);
+  const CertificateRef c = Make(request, KeyAt(9));
+  EXPECT_EQ(c->serial_hex_dotnet(), "00ABCD");
+  EXPECT_EQ(c->serial_hex_integer(), "ABCD");
+}
+
+TEST(CertificateTest, SaysWhatAPemTextIsInstead) {
+  const CertificateRef c = SelfSigned("CN=a");
+  const std::string key(KeyToPem(KeyAt(9))->Reveal());
+  EXPECT_EQ(Message(Certificate::ListFromPem(key).status()), "is a private key, not a certificate");
+  EXPECT_EQ(Message(Certificate::ListFromPem(c->der()).status()), "is DER, not PEM");
+  EXPECT_EQ(Message(Certificate::ListFromPem("hello").status()), "holds no PEM block");
+  EXPECT_EQ(Message(Certificate::ListFromPem("").status()), "is empty");
+  EXPECT_EQ(Certificate::ListFromPem(c->ToPem() + c->ToPem())->size(), 2u);
+  EXPECT_FALSE(Certificate::ListFromPem("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n").ok());
+}
+
+TEST(CertificateTest, RefusesTrailingOctetsAndOversize) {
+  const CertificateRef c = SelfSigned("CN=a");
+  EXPECT_FALSE(Certificate::FromDer(c->der() + "x").ok());
+  EXPECT_FALSE(Certificate::FromDer(c->der().substr(1)).ok());
+  EXPECT_FALSE(Certificate::FromDer(std::string(kMaxCertificateSize + 1, '0')).ok());
+  EXPECT_EQ((*Certificate::FromDer(c->der()))->sha256(), c->sha256());
+}
+
+TEST(CertificateTest, KeepsListsApartInThePresentedKey) {
+  EXPECT_NE(PresentedKey({"ab", "c"}), PresentedKey({"a", "bc"}));
+  EXPECT_NE(PresentedKey({"a"}), PresentedKey({"a", ""}));
+}
+
+TEST(TrustStoreTest, ReportsEveryErrorWithItsPath) {
+  TrustStoreInput input;
+  const std::string good = SelfSigned("CN=a")->ToPem();
+  input.anchors_pem = {std::string(KeyToPem(KeyAt(9))->Reveal()), good, good};
+  input.intermediates_pem = {"junk"};
+  input.pins = {Pin{}, Pin{}};
+  input.crls_pem = {"junk"};
+  std::vector<FieldError> errors;
+  EXPECT_EQ(TrustStore::Create(input, &errors), nullptr);
+  std::vector<std::string> fields;
+  for (const FieldError& e : errors) fields.push_back(e.field);
+  EXPECT_THAT(fields, ::testing::ElementsAre("anchors[0]", "anchors[2]", "intermediates[0]", "pins[1]", "crls[0]"));
+  EXPECT_EQ(errors[0].message, "is a private key, not a certificate");
+}
+
+TEST(TrustStoreTest, RefusesToTrustNobody) {
+  std::vector<FieldError> errors;
+  EXPECT_EQ(TrustStore::Create({}, &errors), nullptr);
+  ASSERT_EQ(errors.size(), 1u);
+  EXPECT_THAT(errors[0].message, HasSubstr("no anchor and no pin"));
+}
+
+TEST(TrustStoreTest, HasOneVersionForOneContent) {
+  const CertificateRef a = SelfSigned("CN=a"), b = SelfSigned("CN=b");
+  EXPECT_EQ(Store({a, b})->version(), Store({b, a})->version());
+  EXPECT_NE(Store({a, b})->version(), Store({a})->version());
+  EXPECT_NE(Store({a})->version(), Store({}, {a})->version());
+}
+
+TEST(TrustStoreTest, ReadsPins) {
+  const CertificateRef a = SelfSigned("CN=a");
+  const std::string hex = HexLower(AsView(a->sha256()));
+  const Pin pin{Pin::Kind::kCertificate, a->sha256()};
+  EXPECT_EQ(*ParsePin("sha256:" + hex), pin);
+  EXPECT_EQ(*ParsePin(a->ToPem()), pin);
+  EXPECT_EQ(ParsePin("spki:" + hex)->kind, Pin::Kind::kSpki);
+  std::string colons;
+  for (size_t i = 0; i < 64; i += 2) colons += (i == 0 ? "" : ":") + hex.substr(i, 2);
+  EXPECT_EQ(*ParsePin(colons), pin);
+  EXPECT_FALSE(ParsePin("sha256:" + hex.substr(2)).ok());
+  EXPECT_FALSE(ParsePin("sha256:" + hex.substr(1) + "g").ok());
+}
+
+TEST(SchemeOptionsTest, ChangesItsEpochWithItsContent) {
+  SchemeOptions a, b;
+  EXPECT_EQ(ContentEpoch(a), ContentEpoch(b));
+  b.clock_skew = absl::Seconds(1);
+  EXPECT_NE(ContentEpoch(a), ContentEpoch(b));
+  b = a;
+  b.trust_store = Store({SelfSigned("CN=a")});
+  EXPECT_NE(ContentEpoch(a), ContentEpoch(b));
+}
+
+TEST(SchemeOptionsTest, RefusesMatchersThatSayNothing) {
+  EXPECT_FALSE(TextMatcher::Create(TextMatcher::Kind::kPrefix, "").ok());
+  EXPECT_FALSE(TextMatcher::Create(TextMatcher::Kind::kRegex, "(").ok());
+  EXPECT_FALSE(ParseAddressRange("10.0.0.1/8").ok());
+  EXPECT_FALSE(ParseAddressRange("10.0.0.0/33").ok());
+  EXPECT_TRUE(ParseAddressRange("2001:db8::/32").ok());
+  EXPECT_FALSE(ParseAttribute("NOSUCH").ok());
+  EXPECT_EQ(*ParseAttribute("CN"), "2.5.4.3");
+  EXPECT_FALSE(ParseSignatureAlgorithm("sha256").ok());
+}
+
+TEST(ServerCredentialTest, RefusesAForeignKey) {
+  const CertificateRef c = SelfSigned("CN=a", 1);
+  const std::string other(KeyToPem(KeyAt(2))->Reveal());
+  EXPECT_EQ(Message(ServerCredential::FromPem("web", c->ToPem(), other).status()),
+            "server certificate \"web\": private key does not match the certificate");
+  const std::string own(KeyToPem(KeyAt(1))->Reveal());
+  EXPECT_TRUE(ServerCredential::FromPem("web", c->ToPem(), own).ok());
+  EXPECT_THAT(Message(ServerCredential::FromPem("web", c->ToPem(), c->ToPem()).status()),
+              HasSubstr("is a certificate, not a private key"));
+  EXPECT_THAT(Message(ServerCredential::FromPem("web", own, own).status()), HasSubstr("is a private key"));
+}
+
+TEST(MintTest, MakesEveryKindOfKeyAndOpensItsOwnPfx) {
+  for (KeyType type : {KeyType::kRsa2048, KeyType::kP256, KeyType::kP384, KeyType::kEd25519}) {
+    UniqueKey key = *MintKey(type);
+    MintRequest request = Request(Profile::kSelfSigned, "CN=server");
+    request.sans = {{SanKind::kDns, "A.test"}};
+    const CertificateRef c = Make(request, key.get());
+    ASSERT_TRUE(c->self_signed());
+    const Secret password(absl::string_view("pass"));
+    absl::StatusOr<std::string> pfx = ToPfx(key.get(), {c}, password, "server");
+    ASSERT_TRUE(pfx.ok()) << pfx.status();
+    auto opened = ServerCredential::FromPfx("web", *pfx, password);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    EXPECT_THAT((*opened)->dns_names(), ::testing::ElementsAre("a.test"));
+    EXPECT_THAT(Message(ServerCredential::FromPfx("web", *pfx, Secret(absl::string_view("no"))).status()),
+                HasSubstr("password is wrong"));
+  }
+}
+
+TEST(ShowTest, EscapesWhatACertificateSays) {
+  const CertificateRef c = SelfSigned("CN=a\\1B[31m");
+  const std::string text = ShowText(*c, kTestNow);
+  EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  EXPECT_THAT(text, HasSubstr("clientAuth"));
+  EXPECT_THAT(text, HasSubstr("30 days left"));
+  EXPECT_THAT(text, HasSubstr("defect"));
+}
+
+}  // namespace
+}  // namespace gatehouse::certs
