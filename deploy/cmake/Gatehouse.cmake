@@ -36,7 +36,7 @@ target_compile_options(gatehouse_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wcast-qual -Woverloaded-virtual -Werror
   $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers>
   $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Wno-missing-field-initializers>)
-target_include_directories(gatehouse_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_include_directories(gatehouse_flags INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
 if(GATEHOUSE_SANITIZE)
   add_compile_options(-fsanitize=${GATEHOUSE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${GATEHOUSE_SANITIZE})
@@ -50,11 +50,11 @@ function(gatehouse_library name)
   if(A_SRCS)
     add_library(gatehouse_${name} STATIC ${A_SRCS})
     target_link_libraries(gatehouse_${name} PUBLIC ${A_DEPS} PRIVATE gatehouse_flags ${A_PRIVATE_DEPS})
-    target_include_directories(gatehouse_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_include_directories(gatehouse_${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
   else()
     add_library(gatehouse_${name} INTERFACE)
     target_link_libraries(gatehouse_${name} INTERFACE ${A_DEPS})
-    target_include_directories(gatehouse_${name} INTERFACE ${CMAKE_SOURCE_DIR})
+    target_include_directories(gatehouse_${name} INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
   endif()
 endfunction()
 
