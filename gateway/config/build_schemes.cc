@@ -1,0 +1,313 @@
+// Schemes.
+#include "absl/algorithm/container.h"
+#include "gateway/base/escape.h"
+#include "gateway/base/fields.h"
+#include "gateway/config/build_draft.h"
+
+namespace gatehouse::config {
+namespace {
+
+using V1Scheme = v1::ClientCertificateScheme;
+
+// The shared text matcher, or null after a violation.
+std::optional<certs::TextMatcher> ReadMatcher(Draft& draft, const std::string& path,
+                                              const v1::CertificateMatcher::StringMatcher& matcher) {
+  using Kind = certs::TextMatcher::Kind;
+  using V1 = v1::CertificateMatcher::StringMatcher;
+  absl::StatusOr<certs::TextMatcher> made = absl::InvalidArgumentError("");
+  absl::string_view field;
+  switch (matcher.kind_case()) {
+    case V1::kExact: field = ".exact", made = certs::TextMatcher::Create(Kind::kExact, matcher.exact()); break;
+    case V1::kPrefix: field = ".prefix", made = certs::TextMatcher::Create(Kind::kPrefix, matcher.prefix()); break;
+    case V1::kSuffix: field = ".suffix", made = certs::TextMatcher::Create(Kind::kSuffix, matcher.suffix()); break;
+    case V1::kRegex: field = ".regex", made = certs::TextMatcher::Create(Kind::kRegex, matcher.regex()); break;
+    case V1::KIND_NOT_SET:
+      draft.Violate(path, "needs one of exact, prefix, suffix and regex");
+      return std::nullopt;
+  }
+  if (!made.ok()) {
+    draft.Violate(absl::StrCat(path, field), made.status().message());
+    return std::nullopt;
+  }
+  return *std::move(made);
+}
+
+void ReadTexts(Draft& draft, const std::string& path, const google::protobuf::RepeatedPtrField<std::string>& texts,
+               std::vector<std::string>* out) {
+  for (int i = 0; i < texts.size(); ++i) {
+    if (texts[i].empty()) draft.Violate(absl::StrCat(path, "[", i, "]"), "must not be empty");
+    out->push_back(texts[i]);
+  }
+}
+
+certs::Requirements ReadRequirements(Draft& draft, const std::string& path, const v1::CertificateMatcher& require) {
+  certs::Requirements out;
+  for (int i = 0; i < require.subject_size(); ++i) {
+    const std::string here = absl::StrCat(path, ".subject[", i, "]");
+    absl::StatusOr<std::string> oid = certs::ParseAttribute(require.subject(i).attribute());
+    if (!oid.ok()) draft.Violate(here + ".attribute", oid.status().message());
+    std::optional<certs::TextMatcher> value = ReadMatcher(draft, here + ".value", require.subject(i).value());
+    if (oid.ok() && value.has_value()) out.subject.push_back({*std::move(oid), *std::move(value)});
+  }
+  ReadTexts(draft, path + ".san_dns", require.san_dns(), &out.san_dns);
+  ReadTexts(draft, path + ".san_email", require.san_email(), &out.san_email);
+  ReadTexts(draft, path + ".san_uri", require.san_uri(), &out.san_uri);
+  ReadTexts(draft, path + ".san_upn", require.san_upn(), &out.san_upn);
+  for (int i = 0; i < require.san_ip_size(); ++i) {
+    absl::StatusOr<certs::AddressRange> range = certs::ParseAddressRange(require.san_ip(i));
+    if (range.ok()) {
+      out.san_ip.push_back(*range);
+    } else {
+      draft.Violate(absl::StrCat(path, ".san_ip[", i, "]"), range.status().message());
+    }
+  }
+  for (int i = 0; i < require.issuer_size(); ++i) {
+    std::optional<certs::TextMatcher> matcher =
+        ReadMatcher(draft, absl::StrCat(path, ".issuer[", i, "]"), require.issuer(i));
+    if (matcher.has_value()) out.issuer.push_back(*std::move(matcher));
+  }
+  out.min_key_bits =
+      static_cast<int>(ReadNumber(draft, require.min_key_bits(), path + ".min_key_bits", 0, 1, 16'384));
+  for (int i = 0; i < require.forbidden_signature_algorithms_size(); ++i) {
+    absl::StatusOr<int> nid = certs::ParseSignatureAlgorithm(require.forbidden_signature_algorithms(i));
+    if (nid.ok()) {
+      out.forbidden_signature_nids.push_back(*nid);
+    } else {
+      draft.Violate(absl::StrCat(path, ".forbidden_signature_algorithms[", i, "]"), nid.status().message());
+    }
+  }
+  return out;
+}
+
+// An open enum's value that this version does not know must not be taken for a default.
+template <typename T>
+bool IsKnown(Draft& draft, const std::string& path, T value, bool valid) {
+  if (!valid) draft.Violate(path, "unknown value ", static_cast<int>(value));
+  return valid;
+}
+
+void CheckEnums(Draft& draft, const std::string& path, const V1Scheme& scheme) {
+  IsKnown(draft, path + ".allowed_certificate_types", scheme.allowed_certificate_types(),
+          V1Scheme::CertificateTypes_IsValid(scheme.allowed_certificate_types()));
+  IsKnown(draft, path + ".self_signed_trust", scheme.self_signed_trust(),
+          V1Scheme::SelfSignedTrust_IsValid(scheme.self_signed_trust()));
+  IsKnown(draft, path + ".name_format", scheme.name_format(), V1Scheme::NameFormat_IsValid(scheme.name_format()));
+  IsKnown(draft, path + ".serial_format", scheme.serial_format(),
+          V1Scheme::SerialFormat_IsValid(scheme.serial_format()));
+  const v1::Revocation& revocation = scheme.revocation();
+  IsKnown(draft, path + ".revocation.scope", revocation.scope(), v1::Revocation::Scope_IsValid(revocation.scope()));
+  IsKnown(draft, path + ".revocation.on_unknown", revocation.on_unknown(),
+          v1::Revocation::OnUnknown_IsValid(revocation.on_unknown()));
+  if (!IsKnown(draft, path + ".revocation.mode", revocation.mode(), v1::Revocation::Mode_IsValid(revocation.mode()))) {
+    return;
+  }
+  if (revocation.mode() == v1::Revocation::ONLINE || revocation.mode() == v1::Revocation::OFFLINE) {
+    draft.Violate(path + ".revocation.mode", v1::Revocation::Mode_Name(revocation.mode()),
+                  " is not in this version, and will not be pretended: write NO_CHECK, or remove the issuing "
+                  "certificate authority from the trust store to withdraw trust");
+  }
+}
+
+// The trust store of a scheme; null when there is none, or after a violation.
+certs::TrustStoreRef TrustOf(Draft& draft, const std::string& path, const v1::Scheme& scheme) {
+  const V1Scheme& options = scheme.client_certificate();
+  const bool any = options.self_signed_trust() == V1Scheme::ANY;
+  if (options.trust_store().empty() && !options.system_roots()) {
+    if (!(any && options.allowed_certificate_types() == V1Scheme::SELF_SIGNED)) {
+      draft.Violate(path + ".trust_store", "is required: without anchors and pins nobody could be trusted");
+    }
+    return nullptr;
+  }
+  certs::TrustStoreRef named;
+  if (!options.trust_store().empty()) {
+    if (draft.trust_store_names.Find(options.trust_store()) == nullptr) {
+      draft.Violate(path + ".trust_store", draft.trust_store_names.Missing("trust store", options.trust_store()));
+      return nullptr;
+    }
+    auto it = draft.parts->trust_stores.find(options.trust_store());
+    if (it == draft.parts->trust_stores.end()) return nullptr;  // its own violations say why
+    named = it->second;
+  }
+  if (!options.system_roots()) return named;
+  certs::TrustStoreInput input;
+  input.name = options.trust_store();
+  input.system_roots = true;
+  if (named != nullptr) {
+    input.pins = named->pins();
+    for (const certs::CertificateRef& c : named->anchors()) input.anchors_pem.push_back(c->ToPem());
+    for (const certs::CertificateRef& c : named->intermediates()) input.intermediates_pem.push_back(c->ToPem());
+  }
+  std::vector<certs::FieldError> errors;
+  certs::TrustStoreRef joined = certs::TrustStore::Create(input, &errors);
+  for (const certs::FieldError& error : errors) draft.Violate(path + ".system_roots", error.message);
+  if (!errors.empty()) return nullptr;
+  if (draft.previous != nullptr) {
+    auto it = draft.previous->parts->scheme_stores.find(scheme.name());
+    if (it != draft.previous->parts->scheme_stores.end() && it->second->version() == joined->version()) {
+      joined = it->second;
+    }
+  }
+  draft.parts->scheme_stores[scheme.name()] = joined;
+  return joined;
+}
+
+void WarnOf(Draft& draft, const std::string& path, const certs::SchemeOptions& options) {
+  if (options.self_signed_trust == certs::SelfSignedTrust::kAny) {
+    draft.Warn(path + ".self_signed_trust", "ANY accepts every self-signed certificate: it proves nothing about who "
+                                            "is calling; for development only");
+  }
+  if (options.allowed_certificate_types == certs::CertificateTypes::kAll) {
+    draft.Warn(path + ".allowed_certificate_types",
+               "ALL accepts chained and pinned self-signed certificates; say CHAINED or SELF_SIGNED when one kind is "
+               "meant");
+  }
+  if (options.revocation.mode == certs::RevocationMode::kNoCheck) {
+    draft.Warn(path + ".revocation.mode", "NO_CHECK: a revoked certificate is accepted until it expires");
+  }
+  if (!options.validate_certificate_use) {
+    draft.Warn(path + ".validate_certificate_use", "is off: certificates made for other uses are accepted");
+  }
+  if (!options.validate_validity_period) {
+    draft.Warn(path + ".validate_validity_period", "is off: expired certificates are accepted");
+  }
+}
+
+CertificateSchemeRef BuildCertificateScheme(Draft& draft, const v1::Scheme& scheme) {
+  const std::string path = absl::StrCat(PathOf("schemes", scheme.name()), ".client_certificate");
+  const V1Scheme& v = scheme.client_certificate();
+  const size_t before = draft.violations.size();
+  auto options = std::make_shared<certs::SchemeOptions>();
+  options->name = scheme.name();
+  CheckEnums(draft, path, v);
+  switch (v.allowed_certificate_types()) {
+    case V1Scheme::CHAINED: options->allowed_certificate_types = certs::CertificateTypes::kChained; break;
+    case V1Scheme::SELF_SIGNED: options->allowed_certificate_types = certs::CertificateTypes::kSelfSigned; break;
+    default: options->allowed_certificate_types = certs::CertificateTypes::kAll; break;
+  }
+  options->validate_certificate_use = !v.has_validate_certificate_use() || v.validate_certificate_use();
+  options->allow_absent_extended_key_usage = v.allow_absent_extended_key_usage();
+  options->validate_validity_period = !v.has_validate_validity_period() || v.validate_validity_period();
+  options->clock_skew = ReadDuration(draft, v.has_clock_skew(), v.clock_skew(), path + ".clock_skew",
+                                     {absl::ZeroDuration(), absl::ZeroDuration(), absl::Hours(1)});
+  switch (v.revocation().scope()) {
+    case v1::Revocation::END_CERTIFICATE_ONLY:
+      options->revocation.scope = certs::RevocationScope::kEndCertificateOnly;
+      break;
+    case v1::Revocation::ENTIRE_CHAIN: options->revocation.scope = certs::RevocationScope::kEntireChain; break;
+    default: break;
+  }
+  if (v.revocation().on_unknown() == v1::Revocation::ALLOW) options->revocation.on_unknown = certs::OnUnknown::kAllow;
+  options->revocation.max_age = ReadDuration(draft, v.revocation().has_max_age(), v.revocation().max_age(),
+                                             path + ".revocation.max_age",
+                                             {absl::Hours(1), absl::Seconds(1), absl::Hours(24)});
+  if (v.self_signed_trust() == V1Scheme::ANY) {
+    options->self_signed_trust = certs::SelfSignedTrust::kAny;
+    if (v.accept_any_self_signed() != "development") {
+      draft.Violate(path + ".accept_any_self_signed",
+                    "self_signed_trust ANY lets everybody in who can make a certificate; confirm it with the word "
+                    "\"development\"");
+    }
+    if (v.allowed_certificate_types() == V1Scheme::CHAINED) {
+      draft.Violate(path + ".self_signed_trust", "ANY contradicts allowed_certificate_types CHAINED");
+    }
+  } else if (!v.accept_any_self_signed().empty()) {
+    draft.Violate(path + ".accept_any_self_signed", "is only for self_signed_trust ANY");
+  }
+  options->require = ReadRequirements(draft, path + ".require", v.require());
+  options->verdict_ttl = ReadDuration(draft, v.has_verdict_ttl(), v.verdict_ttl(), path + ".verdict_ttl",
+                                      {absl::Minutes(5), absl::Seconds(1), absl::Hours(1)});
+  options->strength.min_rsa_bits =
+      static_cast<int>(ReadNumber(draft, v.min_rsa_bits(), path + ".min_rsa_bits", 2048, 1024, 8192));
+  options->trust_store = TrustOf(draft, path, scheme);
+  if (draft.violations.size() != before) return nullptr;
+  options->epoch = certs::ContentEpoch(*options);
+  return options;
+}
+
+identity::CertificateClaimOptions ClaimsOf(const v1::Scheme& scheme) {
+  identity::CertificateClaimOptions claims;
+  claims.scheme = scheme.name();
+  if (scheme.client_certificate().name_format() == V1Scheme::DOTNET) {
+    claims.name_format = identity::NameFormat::kDotNet;
+  }
+  if (scheme.client_certificate().serial_format() == V1Scheme::INTEGER) {
+    claims.serial_format = identity::SerialFormat::kInteger;
+  }
+  return claims;
+}
+
+void BuildCertificate(Draft& draft, const v1::Scheme& scheme, const Scheme* before, Scheme* out) {
+  CertificateSchemeRef built = BuildCertificateScheme(draft, scheme);
+  if (built == nullptr) built = std::make_shared<certs::SchemeOptions>();
+  if (before != nullptr && before->is_certificate() && before->certificate()->epoch == built->epoch &&
+      before->certificate()->trust_store == built->trust_store) {
+    built = before->certificate();
+  }
+  out->claims = ClaimsOf(scheme);
+  // Identities that were made of a verdict depend on the formats, so the scheme's epoch does too.
+  std::string content;
+  AppendField(&content, built->epoch);
+  AppendField(&content, static_cast<uint64_t>(out->claims.name_format));
+  AppendField(&content, static_cast<uint64_t>(out->claims.serial_format));
+  out->epoch = Epoch(Sha256(content));
+  WarnOf(draft, absl::StrCat(PathOf("schemes", scheme.name()), ".client_certificate"), *built);
+  out->kind = std::move(built);
+}
+
+void BuildBasic(Draft& draft, const v1::Scheme& scheme, const Scheme* before, Scheme* out) {
+  constexpr size_t kMaxRealm = 128;
+  const std::string path = absl::StrCat(PathOf("schemes", scheme.name()), ".basic");
+  auto built = std::make_shared<credentials::BasicScheme>();
+  built->name = scheme.name();
+  built->realm = scheme.basic().realm().empty() ? scheme.name() : scheme.basic().realm();
+  built->in_any_scheme = out->in_any_scheme;
+  if (built->realm.size() > kMaxRealm || !IsValidUtf8(built->realm) ||
+      absl::c_any_of(built->realm, [](unsigned char c) { return c < 0x20 || c == 0x7f; })) {
+    draft.Violate(path + ".realm", "must be UTF-8 without control characters, at most ", kMaxRealm, " bytes");
+  }
+  built->cache_ttl = ReadDuration(draft, scheme.basic().has_cache_ttl(), scheme.basic().cache_ttl(),
+                                  path + ".cache_ttl", {absl::Minutes(10), absl::Seconds(1), absl::Hours(24)});
+  const std::string& store = scheme.basic().user_store();
+  if (store.empty()) {
+    draft.Violate(path + ".user_store", "is required");
+  } else if (draft.user_store_names.Find(store) == nullptr) {
+    draft.Violate(path + ".user_store", draft.user_store_names.Missing("user store", store));
+  } else if (auto it = draft.parts->user_stores.find(store); it != draft.parts->user_stores.end()) {
+    built->users = it->second;
+  }
+  out->user_store_name = store;
+  built->epoch = credentials::ComputeEpoch(*built);
+  out->epoch = built->epoch;
+  if (before != nullptr && !before->is_certificate() && before->basic()->epoch == built->epoch &&
+      before->basic()->users == built->users) {
+    out->kind = before->basic();
+  } else {
+    out->kind = std::move(built);
+  }
+}
+
+}  // namespace
+
+void BuildSchemes(Draft& draft) {
+  for (const v1::Scheme* scheme : draft.schemes) {
+    Scheme& out = draft.snapshot->schemes.emplace_back();
+    out.name = scheme->name();
+    out.index = static_cast<uint32_t>(draft.snapshot->schemes.size() - 1);
+    out.in_any_scheme = !scheme->has_in_any_scheme() || scheme->in_any_scheme();
+    const Scheme* before = draft.previous == nullptr ? nullptr : draft.previous->FindScheme(scheme->name());
+    switch (scheme->kind_case()) {
+      case v1::Scheme::kClientCertificate:
+        BuildCertificate(draft, *scheme, before, &out);
+        break;
+      case v1::Scheme::kBasic:
+        BuildBasic(draft, *scheme, before, &out);
+        break;
+      case v1::Scheme::KIND_NOT_SET:
+        draft.Violate(PathOf("schemes", scheme->name()), "needs one of client_certificate and basic");
+        out.kind = std::make_shared<certs::SchemeOptions>();
+        break;
+    }
+  }
+}
+
+}  // namespace gatehouse::config

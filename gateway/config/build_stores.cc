@@ -1,0 +1,226 @@
+// Trust stores, user stores, server certificates and upstreams: the leaves of a configuration.
+#include "gateway/base/escape.h"
+#include "gateway/config/build_draft.h"
+#include "gateway/identity/claims.h"
+
+namespace gatehouse::config {
+namespace {
+
+constexpr absl::Duration kExpiresSoon = absl::Hours(30 * 24);
+constexpr size_t kMaxPem = 8 << 20;
+constexpr size_t kMaxComment = 256;
+
+void ReadPems(Draft& draft, const std::string& path, const google::protobuf::RepeatedPtrField<v1::Pem>& pems,
+              std::vector<std::string>* out) {
+  size_t total = 0;
+  for (int i = 0; i < pems.size(); ++i) {
+    if (pems[i].pem().empty()) draft.Violate(absl::StrCat(path, "[", i, "].pem"), "is required");
+    total += pems[i].pem().size();
+    out->push_back(pems[i].pem());
+  }
+  if (total > kMaxPem) draft.Violate(path, total, " bytes together, at most ", kMaxPem);
+}
+
+void ReadPins(Draft& draft, const std::string& path, const v1::TrustStore& store, std::vector<certs::Pin>* out) {
+  for (int i = 0; i < store.pins_size(); ++i) {
+    const v1::Pin& pin = store.pins(i);
+    const std::string here = absl::StrCat(path, ".pins[", i, "]");
+    if (pin.comment().size() > kMaxComment) draft.Violate(here + ".comment", "is over ", kMaxComment, " bytes");
+    absl::StatusOr<certs::Pin> parsed = absl::InvalidArgumentError("");
+    std::string field;
+    switch (pin.kind_case()) {
+      case v1::Pin::kPem:
+        field = ".pem";
+        parsed = certs::PinFromPem(pin.pem());
+        break;
+      case v1::Pin::kCertificateSha256:
+        field = ".certificate_sha256";
+        parsed = certs::ParsePinDigest(certs::Pin::Kind::kCertificate, pin.certificate_sha256());
+        break;
+      case v1::Pin::kSpkiSha256:
+        field = ".spki_sha256";
+        parsed = certs::ParsePinDigest(certs::Pin::Kind::kSpki, pin.spki_sha256());
+        break;
+      case v1::Pin::KIND_NOT_SET:
+        draft.Violate(here, "needs one of pem, certificate_sha256 and spki_sha256");
+        continue;
+    }
+    if (!parsed.ok()) {
+      draft.Violate(here + field, parsed.status().message());
+    } else {
+      out->push_back(*parsed);
+    }
+  }
+}
+
+std::string InDays(absl::Duration d) { return absl::StrCat(absl::ToInt64Hours(d) / 24, " d"); }
+
+void WarnOfExpiry(Draft& draft, const std::string& path, const certs::Certificate& certificate) {
+  const absl::Time now = draft.options.now;
+  if (now == absl::InfinitePast() || certificate.not_after() > now + kExpiresSoon) return;
+  const std::string who = EscapeText(certificate.subject());
+  if (certificate.not_after() < now) {
+    draft.Warn(path, who, " expired ", InDays(now - certificate.not_after()), " ago");
+  } else {
+    draft.Warn(path, who, " expires in ", InDays(certificate.not_after() - now));
+  }
+}
+
+certs::TrustStoreRef BuildTrustStore(Draft& draft, const v1::TrustStore& store) {
+  const std::string path = PathOf("trustStores", store.name());
+  const size_t before = draft.violations.size();
+  certs::TrustStoreInput input;
+  input.name = store.name();
+  input.system_roots = store.system_roots();
+  ReadPems(draft, path + ".anchors", store.anchors(), &input.anchors_pem);
+  ReadPems(draft, path + ".intermediates", store.intermediates(), &input.intermediates_pem);
+  ReadPems(draft, path + ".crls", store.crls(), &input.crls_pem);
+  ReadPins(draft, path, store, &input.pins);
+  if (draft.violations.size() != before) return nullptr;
+  std::vector<certs::FieldError> errors;
+  certs::TrustStoreRef built = certs::TrustStore::Create(input, &errors);
+  for (const certs::FieldError& error : errors) {
+    draft.Violate(error.field.empty() ? path : absl::StrCat(path, ".", error.field), error.message);
+  }
+  return errors.empty() ? built : nullptr;
+}
+
+}  // namespace
+
+void BuildTrustStores(Draft& draft) {
+  for (const v1::TrustStore* store : draft.trust_stores) {
+    certs::TrustStoreRef known;
+    if (draft.previous != nullptr) {
+      auto it = draft.previous->parts->trust_stores.find(store->name());
+      if (it != draft.previous->parts->trust_stores.end()) known = it->second;
+    }
+    certs::TrustStoreRef built;
+    // The system's roots are a file that may have changed since.
+    if (known != nullptr && !store->system_roots() && draft.Unchanged(v1::TRUST_STORE, store->name())) {
+      built = known;
+    } else {
+      built = BuildTrustStore(draft, *store);
+      if (built == nullptr) continue;
+      if (known != nullptr && known->version() == built->version()) built = known;
+    }
+    const std::string path = PathOf("trustStores", store->name());
+    if (!store->system_roots()) {
+      for (size_t i = 0; i < built->anchors().size(); ++i) {
+        WarnOfExpiry(draft, absl::StrCat(path, ".anchors"), *built->anchors()[i]);
+      }
+    }
+    draft.parts->trust_stores[store->name()] = std::move(built);
+  }
+}
+
+void BuildUserStores(Draft& draft) {
+  for (const v1::UserStore* store : draft.user_stores) {
+    if (draft.Unchanged(v1::USER_STORE, store->name())) {
+      draft.parts->user_stores[store->name()] = draft.previous->parts->user_stores.at(store->name());
+      continue;
+    }
+    const std::string path = PathOf("userStores", store->name());
+    const size_t before = draft.violations.size();
+    credentials::UserStoreInput input;
+    input.name = store->name();
+    for (const v1::User& user : store->users()) {
+      credentials::User& out = input.users.emplace_back();
+      out.name = user.name();
+      out.password_hashes.assign(user.password_hashes().begin(), user.password_hashes().end());
+      out.disabled = user.disabled();
+      const std::string here = absl::StrCat(path, ".", PathOf("users", user.name()));
+      if (user.has_expire_time()) {
+        const auto& time = user.expire_time();
+        if (time.nanos() < 0 || time.nanos() > 999'999'999 || time.seconds() < -62'135'596'800 ||
+            time.seconds() > 253'402'300'799) {
+          draft.Violate(here + ".expire_time", "is not a time of the years 1 to 9999");
+        }
+        out.expires = absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+      }
+      for (int i = 0; i < user.claims_size(); ++i) {
+        const v1::UserClaim& claim = user.claims(i);
+        out.claims.push_back({claim.type(), claim.value()});
+        if (identity::IsReservedClaimType(claim.type())) {
+          draft.Violate(absl::StrCat(here, ".claims[", i, "].type"), "\"", EscapeText(claim.type()),
+                        "\" is reserved to certificate schemes and to the user's name");
+        }
+      }
+    }
+    std::vector<credentials::UserStoreError> errors;
+    std::shared_ptr<const credentials::UserStore> built = credentials::UserStore::Create(std::move(input), &errors);
+    for (const credentials::UserStoreError& error : errors) {
+      draft.Violate(absl::StrCat(path, error.path.empty() ? "" : ".", error.path), error.message);
+    }
+    if (built == nullptr || draft.violations.size() != before) continue;
+    draft.parts->user_stores[store->name()] = std::move(built);
+  }
+}
+
+void BuildServerCertificates(Draft& draft) {
+  for (const v1::ServerCertificate* certificate : draft.server_certificates) {
+    const std::string path = PathOf("serverCertificates", certificate->name());
+    certs::ServerCredentialRef built;
+    if (draft.Unchanged(v1::SERVER_CERTIFICATE, certificate->name())) {
+      built = draft.previous->parts->credentials.at(certificate->name());
+    } else {
+      if (certificate->certificate_chain_pem().empty()) draft.Violate(path + ".certificate_chain_pem", "is required");
+      if (certificate->private_key_pem().empty()) draft.Violate(path + ".private_key_pem", "is required");
+      if (certificate->certificate_chain_pem().empty() || certificate->private_key_pem().empty()) continue;
+      absl::StatusOr<certs::ServerCredentialRef> parsed = certs::ServerCredential::FromPem(
+          certificate->name(), certificate->certificate_chain_pem(), certificate->private_key_pem());
+      if (!parsed.ok()) {
+        // The path names it already.
+        absl::string_view message = parsed.status().message();
+        const std::string prefix = absl::StrCat("server certificate \"", certificate->name(), "\": ");
+        if (message.substr(0, prefix.size()) == prefix) message.remove_prefix(prefix.size());
+        draft.Violate(path, message);
+        continue;
+      }
+      built = *std::move(parsed);
+    }
+    WarnOfExpiry(draft, path, built->leaf());
+    draft.parts->credentials[certificate->name()] = std::move(built);
+  }
+}
+
+void BuildUpstreams(Draft& draft) {
+  constexpr int kMaxEndpoints = 256;
+  for (const v1::Upstream* upstream : draft.upstreams) {
+    const std::string path = PathOf("upstreams", upstream->name());
+    Upstream& out = draft.snapshot->upstreams.emplace_back();
+    out.name = upstream->name();
+    out.index = static_cast<uint32_t>(draft.snapshot->upstreams.size() - 1);
+    if (upstream->endpoints().empty() || upstream->endpoints_size() > kMaxEndpoints) {
+      draft.Violate(path + ".endpoints", "must be 1 to ", kMaxEndpoints, " of ip:port");
+    }
+    absl::flat_hash_set<absl::string_view> seen;
+    for (int i = 0; i < upstream->endpoints_size(); ++i) {
+      const std::string& endpoint = upstream->endpoints(i);
+      const std::string here = absl::StrCat(path, ".endpoints[", i, "]");
+      absl::StatusOr<Endpoint> parsed = ParseEndpoint(endpoint, false);
+      if (!parsed.ok()) {
+        draft.Violate(here, parsed.status().message());
+      } else if (!seen.insert(endpoint).second) {
+        draft.Violate(here, "\"", endpoint, "\" is there twice");
+      }
+      out.endpoints.push_back(endpoint);
+    }
+    const auto timeout = [&](bool present, const google::protobuf::Duration& value, absl::string_view field,
+                             absl::Duration fallback) {
+      return ReadDuration(draft, present, value, absl::StrCat(path, ".", field),
+                          {fallback, absl::Milliseconds(1), absl::Hours(24)});
+    };
+    out.connect_timeout = timeout(upstream->has_connect_timeout(), upstream->connect_timeout(), "connect_timeout",
+                                  out.connect_timeout);
+    out.response_timeout = timeout(upstream->has_response_timeout(), upstream->response_timeout(),
+                                   "response_timeout", out.response_timeout);
+    out.idle_timeout =
+        timeout(upstream->has_idle_timeout(), upstream->idle_timeout(), "idle_timeout", out.idle_timeout);
+    out.max_connections = static_cast<uint32_t>(
+        ReadNumber(draft, upstream->max_connections(), path + ".max_connections", out.max_connections, 1, 65'536));
+    out.max_pending = static_cast<uint32_t>(
+        ReadNumber(draft, upstream->max_pending(), path + ".max_pending", out.max_pending, 1, 1'000'000));
+  }
+}
+
+}  // namespace gatehouse::config
