@@ -1,0 +1,284 @@
+#!/usr/bin/python3
+"""The control plane with an independent gRPC client (Python's), and what it does with bad input."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+from harness import BIN, PROTO, EventWatch, Gatehouse, GatehouseTest, free_port, wait_for
+
+STUBS = tempfile.mkdtemp(prefix="gatehouse-stubs-")
+subprocess.run(["protoc", "-I", PROTO, f"--python_out={STUBS}", f"--grpc_out={STUBS}", "--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin",
+                *sorted(PROTO.glob("gatehouse/v1/*.proto"))], check=True)
+sys.path.insert(0, STUBS)
+import grpc  # noqa: E402
+from gatehouse.v1 import config_service_pb2, config_service_pb2_grpc, config_set_pb2, event_service_pb2, event_service_pb2_grpc  # noqa: E402
+from gatehouse.v1 import status_service_pb2, status_service_pb2_grpc  # noqa: E402
+
+BASE = """
+kind: ServerCertificate
+name: server
+certificate_chain_file: {pki}/server.pem
+private_key_file: {pki}/server.key
+---
+{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
+---
+{{kind: TrustStore, name: partners, anchors: [{{file: {pki}/ca.pem}}]}}
+---
+{{kind: Scheme, name: Certificate, client_certificate: {{trust_store: partners}}}}
+---
+{{kind: Route, name: open, match: {{path: /open}}, anonymous: true, fixed_response: {{body: one}}}}
+"""
+
+
+class ControlTest(GatehouseTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.pki.ca("ca")
+        cls.pki.leaf("alice", "ca")
+        cls.pki.server()
+        cls.base = BASE.format(pki=cls.pki.folder, port=cls.port)
+        cls.gatehouse.apply(cls.base)
+        cls.channel = grpc.insecure_channel(cls.gatehouse.control)
+        cls.config = config_service_pb2_grpc.ConfigServiceStub(cls.channel)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.channel.close()
+        super().tearDownClass()
+
+    def test_python_applies_a_configuration_and_watches_what_it_does(self):
+        events = event_service_pb2_grpc.EventServiceStub(self.channel).Watch(event_service_pb2.WatchRequest())
+        events.initial_metadata()
+        seen = []
+
+        def read():
+            try:
+                for message in events:
+                    seen.extend(message.events)
+            except grpc.RpcError:
+                pass
+
+        threading.Thread(target=read, daemon=True).start()
+        request = config_service_pb2.ApplyRequest()
+        request.options.wait.wait = True
+        route = request.resources.routes.add(name="from-python", anonymous=True)
+        route.match.path = "/from-python"
+        route.fixed_response.body = "hi"
+        answer = self.config.Apply(iter([request]))
+        self.assertEqual(answer.force.in_force, 1)
+        self.assertEqual([(c.id.name, c.action) for c in answer.changes], [("from-python", config_service_pb2.Change.ADDED)])
+        self.assertEqual(self.status("/from-python"), 200)
+        wait_for("the decision is streamed", lambda: any(e.request.route == "from-python" for e in seen))
+        events.cancel()
+
+    def test_a_resumed_watch_gets_what_it_missed(self):
+        stub = event_service_pb2_grpc.EventServiceStub(self.channel)
+        first = stub.Watch(event_service_pb2.WatchRequest())
+        first.initial_metadata()
+        self.status("/open")
+        cursor = next(first).events[-1].cursor
+        first.cancel()
+        self.status("/open", method="HEAD")
+        again = stub.Watch(event_service_pb2.WatchRequest(after=cursor))
+        found = False
+        for message in again:
+            found = any(e.request.method == "HEAD" for e in message.events)
+            self.assertTrue(all(e.cursor.sequence > cursor.sequence for e in message.events))
+            if found:
+                break
+        again.cancel()
+        self.assertTrue(found)
+        other = event_service_pb2.WatchRequest()
+        other.after.incarnation = "another"
+        with self.assertRaises(grpc.RpcError) as caught:
+            next(stub.Watch(other))
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.OUT_OF_RANGE)
+
+    def test_secrets_are_never_returned(self):
+        got = self.gatehouse.ctl("get", "server-certificate", "server", "-o", "json").stdout
+        self.assertIn("BEGIN CERTIFICATE", got)
+        self.assertNotIn("PRIVATE KEY", got)
+        database = (self.gatehouse.state).rglob("*")
+        for path in database:
+            if path.is_file():
+                self.assertNotIn(b"PRIVATE KEY", path.read_bytes(), path)
+
+    def test_etags_and_masks_guard_updates(self):
+        get = config_service_pb2.GetRequest()
+        get.id.kind = config_set_pb2.ROUTE
+        get.id.name = "open"
+        resource = self.config.Get(get)
+        update = config_service_pb2.UpdateRequest(resource=resource)
+        update.resource.route.fixed_response.body = "two"
+        update.resource.route.anonymous = False  # not in the mask: must not count
+        update.update_mask.paths.append("fixed_response")
+        update.wait.wait = True
+        changed = self.config.Update(update)
+        self.assertTrue(changed.resource.route.anonymous)
+        self.assertEqual(self.client().get("/open")[2], b"two")
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.config.Update(update)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.ABORTED)
+
+    def test_everything_wrong_is_told_at_once_and_nothing_changes(self):
+        before = self.gatehouse.revision()
+        bad = """
+{kind: Route, name: a, match: {path: /a}, require: {any_of: [Basci]}, identity_response: {}}
+---
+{kind: Route, name: b, match: {path: /b}, identity_response: {}}
+---
+{kind: Route, name: c, match: {path: /c}, require: {any_of: []}, identity_response: {}}
+---
+{kind: TrustStore, name: empty}
+---
+{kind: TrustStore, name: broken, anchors: [{pem: nonsense}]}
+---
+{kind: Scheme, name: online, client_certificate: {trust_store: partners, revocation: {mode: ONLINE}}}
+---
+{kind: Listener, name: second, address: "127.0.0.1:%d", server_certificates: [missing]}
+---
+{kind: Upstream, name: u, endpoints: ["nowhere"]}
+""" % self.port
+        done = self.gatehouse.apply(bad, check=False)
+        self.assertEqual(done.returncode, 1)
+        text = done.stdout + done.stderr
+        for expected in ('routes["a"].require.any_of[0]', 'routes["b"]', 'routes["c"].require', 'trustStores["empty"]', 'trustStores["broken"].anchors[0]',
+                         'schemes["online"].client_certificate.revocation.mode', 'listeners["second"].server_certificates[0]',
+                         'listeners["second"].address', 'upstreams["u"].endpoints[0]'):
+            self.assertIn(expected.lower(), text.lower())
+        self.assertEqual(self.gatehouse.revision(), before)
+        self.assertEqual(self.status("/open"), 200)
+
+    def test_a_mismatched_key_unknown_fields_and_duplicates_are_refused(self):
+        before = self.gatehouse.revision()
+        for text in (f"kind: ServerCertificate\nname: server\ncertificate_chain_file: {self.pki.pem('server')}\nprivate_key_file: {self.pki.key('ca')}\n",
+                     "{kind: Route, name: x, match: {path: /x, colour: red}, anonymous: true, fixed_response: {}}",
+                     "{kind: Route, name: x, match: {path: /x}, anonymous: true, fixed_response: {}}\n---\n"
+                     "{kind: Route, name: x, match: {path: /y}, anonymous: true, fixed_response: {}}",
+                     "{kind: Nonsense, name: x}", "kind: [", "{kind: Route}"):
+            done = self.gatehouse.apply(text, check=False)
+            self.assertEqual(done.returncode, 1, text + done.stdout + done.stderr)
+            self.assertIn("error", done.stderr + done.stdout)
+        self.assertEqual(self.gatehouse.revision(), before)
+
+    def test_a_port_that_another_process_holds_is_told_and_the_old_configuration_stays(self):
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            held.listen()
+            port = held.getsockname()[1]
+            done = self.gatehouse.apply(f'{{kind: Listener, name: busy, address: "127.0.0.1:{port}", server_certificates: [server]}}', check=False)
+            self.assertIn(str(port), done.stdout + done.stderr)
+            self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(self.status("/open"), 200)
+        self.gatehouse.ctl("delete", "listener", "busy", check=False)
+
+    def test_dry_run_changes_nothing_and_apply_again_makes_no_revision(self):
+        before = self.gatehouse.revision()
+        done = self.gatehouse.apply("{kind: Route, name: dry, match: {path: /dry}, anonymous: true, fixed_response: {}}", "--dry-run")
+        self.assertIn("routes/dry", done.stdout)
+        self.assertEqual(self.gatehouse.revision(), before)
+        self.assertEqual(self.status("/dry"), 404)
+        text = "{kind: Route, name: twice, match: {path: /twice}, anonymous: true, fixed_response: {}}"
+        self.gatehouse.apply(text)
+        after = self.gatehouse.revision()
+        self.gatehouse.apply(text)
+        self.assertEqual(self.gatehouse.revision(), after)
+
+    def test_what_is_exported_can_be_applied_again(self):
+        exported = self.gatehouse.ctl("get", "route", "open", "-o", "yaml").stdout
+        before = self.gatehouse.revision()
+        self.gatehouse.apply(exported)
+        self.assertEqual(self.gatehouse.revision(), before)
+
+    def test_other_users_cannot_reach_the_control_socket(self):
+        path = str(self.gatehouse.state / "run" / "control.sock")
+        self.assertEqual(os.stat(os.path.dirname(path)).st_mode & 0o777, 0o700)
+        done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", BIN / "gatehousectl", "--server",
+                               self.gatehouse.control, "status"], capture_output=True, text=True)
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_attacker_text_does_not_reach_a_terminal_raw(self):
+        self.pki.self_signed("esc", "CN=evil\\1B[2Jname")
+        with EventWatch(self.gatehouse) as watch:
+            self.status("/open", "esc") if False else None
+            self.client("esc").get("/nowhere%1b")
+            time.sleep(0.3)
+        shown = subprocess.run([BIN / "gatehousectl", "cert", "show", self.pki.pem("esc")], capture_output=True).stdout
+        self.assertNotIn(b"\x1b[2J", shown)
+
+    def test_status_tells_the_gateway_and_its_revision(self):
+        status = status_service_pb2_grpc.StatusServiceStub(self.channel).GetStatus(status_service_pb2.GetStatusRequest())
+        self.assertEqual(len(status.gateways), 1)
+        self.assertEqual(status.gateways[0].acknowledged_revision, status.revision)
+
+
+class RestartTest(GatehouseTest):
+    def test_the_configuration_survives_a_kill(self):
+        self.pki.ca("ca")
+        self.pki.server()
+        self.gatehouse.apply(BASE.format(pki=self.pki.folder, port=self.port))
+        revision = self.gatehouse.revision()
+        self.gatehouse.process.kill()
+        self.gatehouse.process.wait()
+        self.gatehouse.start()
+        self.assertEqual(self.gatehouse.revision(), revision)
+        self.assertEqual(self.status("/open"), 200)
+
+    def test_a_second_process_on_the_same_state_is_refused(self):
+        done = subprocess.run([BIN / "gatehouse", "--state-dir", self.gatehouse.state], capture_output=True, text=True, timeout=20)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("gatehouse", done.stderr)
+        self.assertIsNone(self.gatehouse.process.poll())
+
+
+class DrainTest(GatehouseTest):
+    def config(self):
+        self.pki.ca("ca")
+        self.pki.server()
+        self.gatehouse.apply(BASE.format(pki=self.pki.folder, port=self.port) + f"""
+---
+{{kind: Upstream, name: app, endpoints: ["127.0.0.1:{self.upstream.port}"]}}
+---
+{{kind: Route, name: app, match: {{path: "/app/{{rest...}}"}}, anonymous: true, upstream: app}}
+""")
+
+    def setUp(self):
+        if self.gatehouse.process is None:
+            self.gatehouse.start()
+        self.config()
+
+    def test_a_request_that_runs_is_answered_and_the_exit_is_clean(self):
+        client = self.client()
+        client.send(b"GET /app/slow/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for("the upstream has it", lambda: any("slow" in r["path"] for r in self.upstream.requests))
+        self.gatehouse.process.send_signal(signal.SIGTERM)
+        status, headers, _ = client.answer()
+        self.assertEqual(status, 200)
+        self.assertEqual(self.gatehouse.process.wait(15), 0)
+        self.gatehouse.stop()
+        with self.assertRaises(OSError):
+            self.client()
+
+    def test_a_second_signal_forces(self):
+        client = self.client()
+        client.send(b"GET /app/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for("the stream runs", lambda: b"tick" in client.buffer or client._fill())
+        self.gatehouse.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        self.assertIsNone(self.gatehouse.process.poll())
+        self.gatehouse.process.send_signal(signal.SIGTERM)
+        self.assertNotEqual(self.gatehouse.process.wait(5), 0)
+        self.gatehouse.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
