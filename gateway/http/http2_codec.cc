@@ -81,6 +81,14 @@ struct Http2Callbacks {
     return 0;
   }
 
+  // PRIORITY and unknown types are ignored by nghttp2 and never reach FrameReceived, but cost time to read.
+  static int BeginFrame(nghttp2_session*, const nghttp2_frame_hd* hd, void* user) {
+    Http2Codec* c = Codec(user);
+    bool idle_talk = hd->type == NGHTTP2_PRIORITY || hd->type > NGHTTP2_CONTINUATION;
+    if (idle_talk && !c->control_.Take(c->now_)) c->Calm("a flood of control frames");
+    return 0;
+  }
+
   static int FrameReceived(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     Http2Codec* c = Codec(user);
     switch (frame->hd.type) {
@@ -132,7 +140,6 @@ struct Http2Callbacks {
         return 0;
       case NGHTTP2_PING:
       case NGHTTP2_SETTINGS:
-      case NGHTTP2_PRIORITY:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0 && !c->control_.Take(c->now_)) {
           c->Calm("a flood of control frames");
         }
@@ -181,7 +188,7 @@ struct Http2Callbacks {
     auto* s = static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
     if (s == nullptr) return 0;
     nghttp2_session_set_stream_user_data(session, id, nullptr);
-    if (code == NGHTTP2_NO_ERROR) c->resets_.GiveBack();
+    if (code == NGHTTP2_NO_ERROR && s->opened && !s->dead) c->resets_.GiveBack();
     // What the stream never consumed still counts against the connection's window.
     if (s->unconsumed > 0) nghttp2_session_consume_connection(session, s->unconsumed);
     std::unique_ptr<Http2Stream> owned(s);
@@ -267,6 +274,7 @@ void InitHttp2Parts(CodecShared::Parts* parts) {
   nghttp2_session_callbacks* cb = parts->callbacks;
   nghttp2_session_callbacks_set_on_begin_headers_callback(cb, Http2Callbacks::BeginHeaders);
   nghttp2_session_callbacks_set_on_header_callback2(cb, Http2Callbacks::Header);
+  nghttp2_session_callbacks_set_on_begin_frame_callback(cb, Http2Callbacks::BeginFrame);
   nghttp2_session_callbacks_set_on_frame_recv_callback(cb, Http2Callbacks::FrameReceived);
   nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, Http2Callbacks::InvalidFrame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, Http2Callbacks::DataChunk);

@@ -43,6 +43,9 @@ int SessionCallbacks::ClientHello(SSL* ssl, int* alert, void*) {
     return SSL_CLIENT_HELLO_ERROR;
   }
   s->hello_seen_ = true;
+  const unsigned char* ignored = nullptr;
+  size_t ignored_length = 0;
+  s->offers_ems_ = SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &ignored, &ignored_length) == 1;
   s->sni_ = std::move(sni);
   const ServerContext::Name* name = s->context_->Find(s->sni_);
   if (name == nullptr) {
@@ -126,7 +129,8 @@ int SessionCallbacks::NewSession(SSL* ssl, SSL_SESSION* session) {
   // A session without certificate, where one could be sent, would resume without asking again.
   if (s->name_->client_certificate != ClientCertificate::kNone && !s->presented_any_) return 0;
   uint16_t version = static_cast<uint16_t>(SSL_version(ssl));
-  if (version != TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1) return 0;  // RFC 7627 5.3
+  // RFC 7627 5.3. Offered is negotiated: OpenSSL's server always takes it (SSL_get_extms_support is mute in a handshake).
+  if (version != TLS1_3_VERSION && !s->offers_ems_) return 0;
   std::optional<SessionBinding> binding = s->hooks_->MayStore(*s);
   if (!binding.has_value()) return 0;
 

@@ -159,6 +159,7 @@ class TlsSession {
   bool presented_any_ = false;
   bool input_eof_ = false;
   bool hello_seen_ = false;
+  bool offers_ems_ = false;  // extended master secret
   bool refused_presented_ = false;
   bool unknown_name_ = false;
   int socket_error_ = 0;
