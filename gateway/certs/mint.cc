@@ -194,9 +194,9 @@ absl::StatusOr<UniqueKey> MintKey(KeyType type) {
     case KeyType::kRsa4096:
       return NonNull(EVP_RSA_gen(4096));
     case KeyType::kP256:
-      return NonNull(EVP_EC_gen("P-256"));
+      return NonNull(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
     case KeyType::kP384:
-      return NonNull(EVP_EC_gen("P-384"));
+      return NonNull(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384"));
     case KeyType::kEd25519:
       return NonNull(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
   }
