@@ -6,7 +6,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "client/cli/fake_control_plane.h"
+#include "client/lib/fake_control_plane.h"
 #include "client/cli/run.h"
 #include "gateway/certs/certificate.h"
 
@@ -72,7 +72,7 @@ class CliTest : public ::testing::Test {
     server_.force.set_micros(7200);
   }
 
-  FakeControlPlane server_;
+  client::FakeControlPlane server_;
   std::vector<std::string> typed_;
   std::string out_;
   std::string err_;

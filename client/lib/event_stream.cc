@@ -13,6 +13,8 @@ void EventStream::Start(v1::EventService::Stub& stub, grpc::ClientContext& conte
     MutexLock lock(&mutex_);
     reading_ = true;
   }
+  // Reads are started outside of gRPC's callbacks: without a hold the call could be gone by then.
+  AddHold();
   StartRead(&response_);
   StartCall();
 }
@@ -38,11 +40,16 @@ bool EventStream::AwaitSubscribed(absl::Duration timeout) {
 }
 
 std::optional<v1::WatchResponse> EventStream::Next() {
+  bool over = false;
   {
     MutexLock lock(&mutex_);
     while (reading_) changed_.Wait(&mutex_);
-    if (!read_ok_) return std::nullopt;
-    reading_ = true;
+    over = !read_ok_;
+    reading_ = !over;
+  }
+  if (over) {
+    RemoveHold();
+    return std::nullopt;
   }
   std::optional<v1::WatchResponse> response(std::move(response_));
   response_.Clear();

@@ -25,7 +25,7 @@ class EventStream final : public grpc::ClientReadReactor<v1::WatchResponse> {
   void Start(v1::EventService::Stub& stub, grpc::ClientContext& context, const v1::WatchRequest& request);
   // Waits until the server confirms the subscription or refuses it. False when `timeout` has passed.
   bool AwaitSubscribed(absl::Duration timeout);
-  // Next waits for the next message; std::nullopt when there will be none.
+  // Next waits for the next message; std::nullopt when there will be none. Not to be called after that.
   std::optional<v1::WatchResponse> Next();
   // Waits for the call's end. REQUIRES: Next returned std::nullopt.
   absl::Status Finish();

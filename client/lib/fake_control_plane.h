@@ -17,7 +17,7 @@
 #include "gatehouse/v1/status_service.grpc.pb.h"
 #include "gateway/base/mutex.h"
 
-namespace gatehouse::cli {
+namespace gatehouse::client {
 
 class FakeControlPlane final : public v1::ConfigService::Service,
                                public v1::EventService::Service,
@@ -65,6 +65,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   std::vector<std::vector<v1::Event>> streams;    // one per Watch; then the stream breaks
   bool hold_last_stream = true;                   // the last one stays open instead
   grpc::Status watch_status = grpc::Status::OK;
+  int forgotten = 0;  // this many Watches after the first are OUT_OF_RANGE
   v1::Status status_answer;
   v1::ExplainResponse explain_answer;
   v1::ExplainRequest explained;
@@ -83,7 +84,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     return grpc::Status::OK;
   }
   grpc::Status Get(grpc::ServerContext*, const v1::GetRequest* request, v1::Resource* response) override {
-    auto found = resources.find(client::IdText(request->id().kind(), request->id().name()));
+    auto found = resources.find(IdText(request->id().kind(), request->id().name()));
     if (found == resources.end()) return {grpc::StatusCode::NOT_FOUND, "no such resource"};
     *response = found->second;
     return grpc::Status::OK;
@@ -92,7 +93,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request, v1::ListResponse* response) override {
     std::vector<v1::Resource> all;
     for (const auto& [id, resource] : resources) {
-      if (client::KindOf(resource) == request->kind()) all.push_back(resource);
+      if (KindOf(resource) == request->kind()) all.push_back(resource);
     }
     size_t from = request->page_token().empty() ? 0 : std::stoul(request->page_token());
     for (size_t i = from; i < all.size() && i < from + 2; ++i) *response->add_resources() = all[i];
@@ -124,6 +125,10 @@ class FakeControlPlane final : public v1::ConfigService::Service,
       MutexLock lock(&mutex);
       watches.push_back(*request);
       if (!watch_status.ok()) return watch_status;
+      if (watches.size() > 1 && forgotten > 0) {
+        --forgotten;
+        return {grpc::StatusCode::OUT_OF_RANGE, "forgotten"};
+      }
       if (watches.size() <= streams.size()) events = streams[watches.size() - 1];
       last = watches.size() >= streams.size();
     }
@@ -159,4 +164,4 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   std::unique_ptr<grpc::Server> server_;
 };
 
-}  // namespace gatehouse::cli
+}  // namespace gatehouse::client
