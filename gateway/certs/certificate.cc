@@ -126,12 +126,13 @@ class CertificateParser {
 
     c->sha256_ = Sha256(c->der_);
     const auto sha1 = Sha1(c->der_);
-    c->sha1_hex_ = HexUpper(absl::string_view(reinterpret_cast<const char*>(sha1.data()), sha1.size()));
+    c->sha1_hex_ =
+        HexUpper(absl::string_view(reinterpret_cast<const char*>(sha1.data()), sha1.size()));
     unsigned char* spki = nullptr;
     const int spki_size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
     if (spki_size <= 0) return OpenSslError("public key");
-    c->spki_sha256_ =
-        Sha256(absl::string_view(reinterpret_cast<const char*>(spki), static_cast<size_t>(spki_size)));
+    c->spki_sha256_ = Sha256(
+        absl::string_view(reinterpret_cast<const char*>(spki), static_cast<size_t>(spki_size)));
     OPENSSL_free(spki);
 
     FillNames(c);
@@ -145,10 +146,12 @@ class CertificateParser {
     const std::string extensions = ExtensionDefect(x);
     Note(c, extensions);
     // Reads and caches the extensions that paths depend on; 0 when one of them cannot be read.
-    if (extensions.empty() && X509_check_purpose(x, -1, 0) != 1) Note(c, "an extension cannot be read");
+    if (extensions.empty() && X509_check_purpose(x, -1, 0) != 1)
+      Note(c, "an extension cannot be read");
     const uint32_t flags = X509_get_extension_flags(x);
     if ((flags & EXFLAG_INVALID) != 0) Note(c, "an extension cannot be read");
-    c->is_ca_ = X509_get_version(x) == X509_VERSION_3 && (flags & EXFLAG_BCONS) != 0 && (flags & EXFLAG_CA) != 0;
+    c->is_ca_ = X509_get_version(x) == X509_VERSION_3 && (flags & EXFLAG_BCONS) != 0 &&
+                (flags & EXFLAG_CA) != 0;
 
     Note(c, ReadSans(x, &c->sans_));
     if (X509_NAME_entry_count(X509_get_subject_name(x)) == 0 && c->sans_.empty()) {
@@ -167,8 +170,10 @@ class CertificateParser {
     c->issuer_dotnet_ = NameDotNet(issuer);
     c->subject_attributes_ = TextAttributes(subject);
     c->self_issued_ = X509_NAME_cmp(subject, issuer) == 0;
-    if (std::string wrong = NameDefect(subject); !wrong.empty()) Note(c, absl::StrCat("subject: ", wrong));
-    if (std::string wrong = NameDefect(issuer); !wrong.empty()) Note(c, absl::StrCat("issuer: ", wrong));
+    if (std::string wrong = NameDefect(subject); !wrong.empty())
+      Note(c, absl::StrCat("subject: ", wrong));
+    if (std::string wrong = NameDefect(issuer); !wrong.empty())
+      Note(c, absl::StrCat("issuer: ", wrong));
     if (X509_NAME_entry_count(issuer) == 0) Note(c, "issuer is empty");
   }
 
@@ -186,14 +191,15 @@ class CertificateParser {
     }
     c->key_family_ = FamilyOf(key);
     c->key_bits_ = EVP_PKEY_get_bits(key);
-    if (c->self_issued_ && c->key_bits_ <= kMaxSelfSignatureBits) c->self_signed_ = X509_verify(x, key) == 1;
+    if (c->self_issued_ && c->key_bits_ <= kMaxSelfSignatureBits)
+      c->self_signed_ = X509_verify(x, key) == 1;
   }
 };
 
 absl::StatusOr<CertificateRef> Certificate::FromDer(absl::string_view der) {
   if (der.size() > kMaxCertificateSize) {
-    return absl::InvalidArgumentError(absl::StrCat("certificate of ", der.size(), " octets, at most ",
-                                                   kMaxCertificateSize, " are read"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "certificate of ", der.size(), " octets, at most ", kMaxCertificateSize, " are read"));
   }
   const auto* p = reinterpret_cast<const unsigned char*>(der.data());
   UniqueX509 x509(d2i_X509(nullptr, &p, static_cast<long>(der.size())));
@@ -218,8 +224,8 @@ absl::StatusOr<CertificateRef> Certificate::FromX509(X509* certificate) {
   std::string copy(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
   OPENSSL_free(der);
   if (copy.size() > kMaxCertificateSize) {
-    return absl::InvalidArgumentError(absl::StrCat("certificate of ", copy.size(), " octets, at most ",
-                                                   kMaxCertificateSize, " are read"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "certificate of ", copy.size(), " octets, at most ", kMaxCertificateSize, " are read"));
   }
   X509_up_ref(certificate);
   return CertificateParser::Parse(UniqueX509(certificate), std::move(copy));
@@ -235,7 +241,8 @@ absl::StatusOr<std::vector<CertificateRef>> Certificate::ListFromPem(absl::strin
     long size = 0;
     if (PEM_read_bio(bio.get(), &name, &header, &data, &size) != 1) {
       const unsigned long error = ERR_peek_last_error();
-      const bool end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+      const bool end =
+          ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
       if (!end) return OpenSslError("PEM cannot be read");
       ERR_clear_error();
       break;
@@ -249,13 +256,14 @@ absl::StatusOr<std::vector<CertificateRef>> Certificate::ListFromPem(absl::strin
       return absl::InvalidArgumentError("is a private key, not a certificate");
     }
     if (kind != PEM_STRING_X509 && kind != PEM_STRING_X509_OLD) {
-      return absl::InvalidArgumentError(absl::StrCat("is PEM of kind \"", EscapeText(kind), "\", not a certificate"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("is PEM of kind \"", EscapeText(kind), "\", not a certificate"));
     }
     absl::StatusOr<CertificateRef> certificate = FromDer(der);
     if (!certificate.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(out.empty() ? "" : absl::StrCat("certificate ", out.size() + 1, " of the text: "),
-                       certificate.status().message()));
+      return absl::InvalidArgumentError(absl::StrCat(
+          out.empty() ? "" : absl::StrCat("certificate ", out.size() + 1, " of the text: "),
+          certificate.status().message()));
     }
     out.push_back(*std::move(certificate));
   }

@@ -23,8 +23,8 @@ TEST(CertificateTest, PrintsNamesByRfc4514AndAsDotNetDoes) {
 }
 
 TEST(CertificateTest, RoundTripsNamesThroughText) {
-  for (const char* text : {"CN=a", "CN=\\#a,O=\\ b\\ ", "CN=x+OU=y,O=z", "CN=J\xc3\xbcrgen,C=DE", "UID=1,DC=b,DC=c",
-                           "CN=a\\\"\\+\\;\\<\\>\\\\"}) {
+  for (const char* text : {"CN=a", "CN=\\#a,O=\\ b\\ ", "CN=x+OU=y,O=z", "CN=J\xc3\xbcrgen,C=DE",
+                           "UID=1,DC=b,DC=c", "CN=a\\\"\\+\\;\\<\\>\\\\"}) {
     absl::StatusOr<UniqueName> name = ParseName(text);
     ASSERT_TRUE(name.ok()) << name.status();
     EXPECT_EQ(NameRfc4514(name->get()), text);
@@ -50,7 +50,9 @@ TEST(CertificateTest, SaysWhatAPemTextIsInstead) {
   EXPECT_EQ(Message(Certificate::ListFromPem("hello").status()), "holds no PEM block");
   EXPECT_EQ(Message(Certificate::ListFromPem("").status()), "is empty");
   EXPECT_EQ(Certificate::ListFromPem(c->ToPem() + c->ToPem())->size(), 2u);
-  EXPECT_FALSE(Certificate::ListFromPem("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n").ok());
+  EXPECT_FALSE(
+      Certificate::ListFromPem("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n")
+          .ok());
 }
 
 TEST(CertificateTest, RefusesTrailingOctetsAndOversize) {
@@ -77,7 +79,8 @@ TEST(TrustStoreTest, ReportsEveryErrorWithItsPath) {
   EXPECT_EQ(TrustStore::Create(input, &errors), nullptr);
   std::vector<std::string> fields;
   for (const FieldError& e : errors) fields.push_back(e.field);
-  EXPECT_THAT(fields, ::testing::ElementsAre("anchors[0]", "anchors[2]", "intermediates[0]", "pins[1]", "crls[0]"));
+  EXPECT_THAT(fields, ::testing::ElementsAre("anchors[0]", "anchors[2]", "intermediates[0]",
+                                             "pins[1]", "crls[0]"));
   EXPECT_EQ(errors[0].message, "is a private key, not a certificate");
 }
 
@@ -139,7 +142,8 @@ TEST(ServerCredentialTest, RefusesAForeignKey) {
   EXPECT_TRUE(ServerCredential::FromPem("web", c->ToPem(), own).ok());
   EXPECT_THAT(Message(ServerCredential::FromPem("web", c->ToPem(), c->ToPem()).status()),
               HasSubstr("is a certificate, not a private key"));
-  EXPECT_THAT(Message(ServerCredential::FromPem("web", own, own).status()), HasSubstr("is a private key"));
+  EXPECT_THAT(Message(ServerCredential::FromPem("web", own, own).status()),
+              HasSubstr("is a private key"));
 }
 
 TEST(MintTest, MakesEveryKindOfKeyAndOpensItsOwnPfx) {
@@ -155,8 +159,9 @@ TEST(MintTest, MakesEveryKindOfKeyAndOpensItsOwnPfx) {
     auto opened = ServerCredential::FromPfx("web", *pfx, password);
     ASSERT_TRUE(opened.ok()) << opened.status();
     EXPECT_THAT((*opened)->dns_names(), ::testing::ElementsAre("a.test"));
-    EXPECT_THAT(Message(ServerCredential::FromPfx("web", *pfx, Secret(absl::string_view("no"))).status()),
-                HasSubstr("password is wrong"));
+    EXPECT_THAT(
+        Message(ServerCredential::FromPfx("web", *pfx, Secret(absl::string_view("no"))).status()),
+        HasSubstr("password is wrong"));
   }
 }
 

@@ -99,7 +99,8 @@ absl::Status AddSans(X509* certificate, const std::vector<San>& sans, bool criti
   if (sans.empty()) return absl::OkStatus();
   UniqueNames names(GENERAL_NAMES_new());
   for (const San& san : sans) GH_RETURN_IF_ERROR(AddSan(names.get(), san));
-  if (X509_add1_ext_i2d(certificate, NID_subject_alt_name, names.get(), critical ? 1 : 0, X509V3_ADD_DEFAULT) != 1) {
+  if (X509_add1_ext_i2d(certificate, NID_subject_alt_name, names.get(), critical ? 1 : 0,
+                        X509V3_ADD_DEFAULT) != 1) {
     return OpenSslError("sans");
   }
   return absl::OkStatus();
@@ -110,10 +111,13 @@ absl::Status AddProfile(X509* certificate, X509* issuer, const MintRequest& requ
   std::string constraints = ca ? "critical,CA:TRUE" : "critical,CA:FALSE";
   if (ca && request.path_length) absl::StrAppend(&constraints, ",pathlen:", *request.path_length);
   GH_RETURN_IF_ERROR(AddByConfig(certificate, issuer, NID_basic_constraints, constraints.c_str()));
-  GH_RETURN_IF_ERROR(AddByConfig(certificate, issuer, NID_key_usage,
-                                 ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature"));
+  GH_RETURN_IF_ERROR(
+      AddByConfig(certificate, issuer, NID_key_usage,
+                  ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature"));
   if (!ca && (request.client_use || request.server_use)) {
-    const char* uses = !request.server_use ? "clientAuth" : request.client_use ? "clientAuth,serverAuth" : "serverAuth";
+    const char* uses = !request.server_use  ? "clientAuth"
+                       : request.client_use ? "clientAuth,serverAuth"
+                                            : "serverAuth";
     GH_RETURN_IF_ERROR(AddByConfig(certificate, issuer, NID_ext_key_usage, uses));
   }
   GH_RETURN_IF_ERROR(AddByConfig(certificate, issuer, NID_subject_key_identifier, "hash"));
@@ -128,7 +132,8 @@ absl::Status AddExtension(X509* certificate, const MintExtension& wanted) {
   ASN1_OBJECT* object = OBJ_txt2obj(wanted.oid.c_str(), 0);
   if (object == nullptr) {
     ERR_clear_error();
-    return Wrong("extensions", absl::StrCat("\"", EscapeText(wanted.oid), "\" is not an object identifier"));
+    return Wrong("extensions",
+                 absl::StrCat("\"", EscapeText(wanted.oid), "\" is not an object identifier"));
   }
   for (int at = X509_get_ext_by_OBJ(certificate, object, -1); at >= 0;
        at = X509_get_ext_by_OBJ(certificate, object, -1)) {
@@ -138,9 +143,11 @@ absl::Status AddExtension(X509* certificate, const MintExtension& wanted) {
   if (!wanted.der.empty()) {
     ASN1_OCTET_STRING* value = ASN1_OCTET_STRING_new();
     ASN1_STRING_set(value, wanted.der.data(), static_cast<int>(wanted.der.size()));
-    UniqueExtension extension(X509_EXTENSION_create_by_OBJ(nullptr, object, wanted.critical ? 1 : 0, value));
+    UniqueExtension extension(
+        X509_EXTENSION_create_by_OBJ(nullptr, object, wanted.critical ? 1 : 0, value));
     ASN1_OCTET_STRING_free(value);
-    if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) status = OpenSslError("extensions");
+    if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1)
+      status = OpenSslError("extensions");
   }
   ASN1_OBJECT_free(object);
   return status;
@@ -181,8 +188,9 @@ absl::StatusOr<KeyType> ParseKeyType(absl::string_view name) {
   if (word == "ecdsa" || word == "p256") return KeyType::kP256;
   if (word == "p384") return KeyType::kP384;
   if (word == "ed25519") return KeyType::kEd25519;
-  return Wrong("key type", absl::StrCat("\"", EscapeText(name),
-                                        "\" is not one of rsa2048, rsa3072, rsa4096, p256, p384, ed25519"));
+  return Wrong("key type",
+               absl::StrCat("\"", EscapeText(name),
+                            "\" is not one of rsa2048, rsa3072, rsa4096, p256, p384, ed25519"));
 }
 
 absl::StatusOr<UniqueKey> MintKey(KeyType type) {
@@ -203,13 +211,17 @@ absl::StatusOr<UniqueKey> MintKey(KeyType type) {
   return Wrong("key type", "unknown");
 }
 
-absl::StatusOr<CertificateRef> Mint(const MintRequest& request, EVP_PKEY* key, std::optional<Signer> signer) {
-  const bool by_other = request.profile == Profile::kIntermediate || request.profile == Profile::kLeaf;
+absl::StatusOr<CertificateRef> Mint(const MintRequest& request, EVP_PKEY* key,
+                                    std::optional<Signer> signer) {
+  const bool by_other =
+      request.profile == Profile::kIntermediate || request.profile == Profile::kLeaf;
   if (key == nullptr) return Wrong("key", "missing");
   if (by_other != signer.has_value()) {
-    return Wrong("signer", by_other ? "required for this profile" : "not used by a self-signed profile");
+    return Wrong("signer",
+                 by_other ? "required for this profile" : "not used by a self-signed profile");
   }
-  if (by_other && (signer->certificate == nullptr || signer->key == nullptr)) return Wrong("signer", "incomplete");
+  if (by_other && (signer->certificate == nullptr || signer->key == nullptr))
+    return Wrong("signer", "incomplete");
   if (request.not_after < request.not_before) return Wrong("not_after", "earlier than not_before");
   if (request.path_length && *request.path_length < 0) return Wrong("path_length", "negative");
 
@@ -226,18 +238,22 @@ absl::StatusOr<CertificateRef> Mint(const MintRequest& request, EVP_PKEY* key, s
   X509* issuer = by_other ? signer->certificate->x509() : x.get();
   EVP_PKEY* signing_key = by_other ? signer->key : key;
   if (X509_set_subject_name(x.get(), subject.get()) != 1 ||
-      X509_set_issuer_name(x.get(), by_other ? X509_get_subject_name(issuer) : subject.get()) != 1 ||
-      X509_set_pubkey(x.get(), key) != 1 || !SetTime(X509_getm_notBefore(x.get()), request.not_before) ||
+      X509_set_issuer_name(x.get(), by_other ? X509_get_subject_name(issuer) : subject.get()) !=
+          1 ||
+      X509_set_pubkey(x.get(), key) != 1 ||
+      !SetTime(X509_getm_notBefore(x.get()), request.not_before) ||
       !SetTime(X509_getm_notAfter(x.get()), request.not_after)) {
     return OpenSslError("certificate");
   }
   GH_RETURN_IF_ERROR(SetSerial(x.get(), request.serial));
   GH_RETURN_IF_ERROR(AddProfile(x.get(), issuer, request));
-  for (const MintExtension& extension : request.extensions) GH_RETURN_IF_ERROR(AddExtension(x.get(), extension));
+  for (const MintExtension& extension : request.extensions)
+    GH_RETURN_IF_ERROR(AddExtension(x.get(), extension));
 
   const EVP_MD* digest = EVP_sha256();
   if (EVP_PKEY_get_base_id(signing_key) == EVP_PKEY_ED25519) digest = nullptr;
-  if (EVP_PKEY_get_base_id(signing_key) == EVP_PKEY_EC && EVP_PKEY_get_bits(signing_key) > 256) digest = EVP_sha384();
+  if (EVP_PKEY_get_base_id(signing_key) == EVP_PKEY_EC && EVP_PKEY_get_bits(signing_key) > 256)
+    digest = EVP_sha384();
   if (X509_sign(x.get(), signing_key, digest) <= 0) return OpenSslError("signature");
   unsigned char* der = nullptr;
   const int size = i2d_X509(x.get(), &der);
@@ -276,9 +292,10 @@ std::string ChainToPem(absl::Span<const CertificateRef> chain) {
   return out;
 }
 
-absl::StatusOr<std::string> ToPfx(EVP_PKEY* key, absl::Span<const CertificateRef> chain, const Secret& password,
-                                  absl::string_view friendly_name) {
-  if (chain.empty() || key == nullptr) return Wrong("chain", "a certificate and its key are required");
+absl::StatusOr<std::string> ToPfx(EVP_PKEY* key, absl::Span<const CertificateRef> chain,
+                                  const Secret& password, absl::string_view friendly_name) {
+  if (chain.empty() || key == nullptr)
+    return Wrong("chain", "a certificate and its key are required");
   if (EVP_PKEY_eq(chain[0]->key(), key) != 1) {
     ERR_clear_error();
     return Wrong("key", "does not match the certificate");

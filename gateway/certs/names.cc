@@ -60,8 +60,9 @@ std::string HexOfDer(const ASN1_STRING* value) {
     ERR_clear_error();
     return "#";
   }
-  std::string hex = absl::StrCat(
-      "#", absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(out), static_cast<size_t>(size))));
+  std::string hex =
+      absl::StrCat("#", absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(out),
+                                                                 static_cast<size_t>(size))));
   OPENSSL_free(out);
   return hex;
 }
@@ -87,7 +88,8 @@ std::string EscapeRfc4514(absl::string_view text) {
 }
 
 std::string QuoteDotNet(absl::string_view text) {
-  const bool quote = text.empty() || absl::ascii_isspace(static_cast<unsigned char>(text.front())) ||
+  const bool quote = text.empty() ||
+                     absl::ascii_isspace(static_cast<unsigned char>(text.front())) ||
                      absl::ascii_isspace(static_cast<unsigned char>(text.back())) ||
                      text.find_first_of(",+=\"\n<>#;") != absl::string_view::npos;
   if (!quote) return std::string(text);
@@ -209,7 +211,8 @@ std::string NameDefect(const X509_NAME* name) {
     if (!text) return absl::StrCat("attribute ", oid, " is not text in its own encoding");
     for (char c : *text) {
       const auto u = static_cast<unsigned char>(c);
-      if (u < 0x20 || u == 0x7f) return absl::StrCat("attribute ", oid, " holds a control character");
+      if (u < 0x20 || u == 0x7f)
+        return absl::StrCat("attribute ", oid, " holds a control character");
     }
   }
   if (common_names > 1) return absl::StrCat(common_names, " common names");
@@ -254,7 +257,8 @@ struct Reader {
       char c = rest.front();
       rest.remove_prefix(1);
       if (c == '"' || c == '<' || c == '>') {
-        return absl::InvalidArgumentError(absl::StrCat("character ", std::string(1, c), " must be escaped"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("character ", std::string(1, c), " must be escaped"));
       }
       if (c != '\\') {
         out += c;
@@ -302,8 +306,8 @@ absl::StatusOr<UniqueName> ParseName(absl::string_view text) {
   while (true) {
     const size_t equals = reader.rest.find('=');
     if (equals == absl::string_view::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("name \"", EscapeText(text), "\": expected TYPE=value, such as CN=alice,O=Example"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "name \"", EscapeText(text), "\": expected TYPE=value, such as CN=alice,O=Example"));
     }
     std::string type(absl::StripAsciiWhitespace(reader.rest.substr(0, equals)));
     reader.rest.remove_prefix(equals + 1);
@@ -324,7 +328,8 @@ absl::StatusOr<UniqueName> ParseName(absl::string_view text) {
     const int nid = AttributeNid(a.type);
     const std::string where = absl::StrCat("name \"", EscapeText(text), "\": ");
     if (nid == NID_undef) {
-      return absl::InvalidArgumentError(absl::StrCat(where, "unknown attribute \"", EscapeText(a.type), "\""));
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, "unknown attribute \"", EscapeText(a.type), "\""));
     }
     if (a.value.empty() || !IsValidUtf8(a.value)) {
       return absl::InvalidArgumentError(absl::StrCat(where, a.type, " is empty or not UTF-8"));

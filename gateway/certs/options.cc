@@ -54,7 +54,8 @@ absl::StatusOr<TextMatcher> TextMatcher::Create(Kind kind, absl::string_view tex
     options.set_max_mem(kRegexMemory);
     auto regex = std::make_shared<const re2::RE2>(matcher.text_, options);
     if (!regex->ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("not a regular expression: ", EscapeText(regex->error())));
+      return absl::InvalidArgumentError(
+          absl::StrCat("not a regular expression: ", EscapeText(regex->error())));
     }
     matcher.regex_ = std::move(regex);
   }
@@ -84,7 +85,8 @@ absl::StatusOr<std::string> ParseAttribute(absl::string_view name) {
   ERR_clear_error();
   if (object == nullptr) {
     return absl::InvalidArgumentError(
-        absl::StrCat("unknown attribute \"", EscapeText(name), "\"; use a short name such as CN or a dotted OID"));
+        absl::StrCat("unknown attribute \"", EscapeText(name),
+                     "\"; use a short name such as CN or a dotted OID"));
   }
   std::string oid = DottedOid(object);
   ASN1_OBJECT_free(object);
@@ -130,8 +132,9 @@ absl::StatusOr<int> ParseSignatureAlgorithm(absl::string_view name) {
   int digest = NID_undef, key = NID_undef;
   const bool eddsa = nid == NID_ED25519 || nid == NID_ED448;
   if (nid == NID_undef || (!eddsa && OBJ_find_sigid_algs(nid, &digest, &key) != 1)) {
-    return absl::InvalidArgumentError(absl::StrCat("unknown signature algorithm \"", EscapeText(name),
-                                                   "\"; use OpenSSL's name, such as ecdsa-with-SHA256"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown signature algorithm \"", EscapeText(name),
+                     "\"; use OpenSSL's name, such as ecdsa-with-SHA256"));
   }
   return nid;
 }
@@ -172,7 +175,8 @@ uint64_t ContentEpoch(const SchemeOptions& options) {
   content.Add(static_cast<int64_t>(require.forbidden_signature_nids.size()));
   for (int nid : require.forbidden_signature_nids) content.Add(int64_t{nid});
   content.Add(int64_t{options.trust_store != nullptr});
-  if (options.trust_store != nullptr) content.Add(absl::string_view(absl::StrCat(options.trust_store->version())));
+  if (options.trust_store != nullptr)
+    content.Add(absl::string_view(absl::StrCat(options.trust_store->version())));
   const uint64_t epoch = Epoch(Sha256(content.bytes()));
   return epoch == 0 ? 1 : epoch;
 }

@@ -23,10 +23,12 @@ class Search {
       if (!store.IsAnchor(*c)) presented_.push_back(c);
     }
     // A fixed order makes the verdict independent of the order in which the client sent them.
-    std::sort(presented_.begin(), presented_.end(), [](const CertificateRef& a, const CertificateRef& b) {
-      return a->sha256() < b->sha256();
-    });
-    const auto same = [](const CertificateRef& a, const CertificateRef& b) { return a->sha256() == b->sha256(); };
+    std::sort(
+        presented_.begin(), presented_.end(),
+        [](const CertificateRef& a, const CertificateRef& b) { return a->sha256() < b->sha256(); });
+    const auto same = [](const CertificateRef& a, const CertificateRef& b) {
+      return a->sha256() == b->sha256();
+    };
     presented_.erase(std::unique(presented_.begin(), presented_.end(), same), presented_.end());
   }
 
@@ -49,12 +51,14 @@ class Search {
   }
 
   static bool MayIssue(const CertificateRef& issuer, const CertificateRef& subject) {
-    if (X509_NAME_cmp(X509_get_subject_name(issuer->x509()), X509_get_issuer_name(subject->x509())) != 0) {
+    if (X509_NAME_cmp(X509_get_subject_name(issuer->x509()),
+                      X509_get_issuer_name(subject->x509())) != 0) {
       return false;
     }
     const int answer = X509_check_issued(issuer->x509(), subject->x509());
     ERR_clear_error();
-    return answer != X509_V_ERR_AKID_SKID_MISMATCH && answer != X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH;
+    return answer != X509_V_ERR_AKID_SKID_MISMATCH &&
+           answer != X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH;
   }
 
   void Extend() {
@@ -118,7 +122,8 @@ Reason ReasonOf(int error) {
   }
 }
 
-// RFC 5280 section 4.2.1.10: neither permitted nor excluded subtrees is not a constraint but a mistake.
+// RFC 5280 section 4.2.1.10: neither permitted nor excluded subtrees is not a constraint but a
+// mistake.
 bool HasEmptyNameConstraints(X509* x) {
   if (X509_get_ext_by_NID(x, NID_name_constraints, -1) < 0) return false;
   auto* constraints =
@@ -135,12 +140,14 @@ bool HasEmptyNameConstraints(X509* x) {
 Finding CheckIssuer(const CertificateRef& ca, bool anchor) {
   const uint32_t usage = X509_get_key_usage(ca->x509());
   if (usage != UINT32_MAX && (usage & KU_KEY_CERT_SIGN) == 0) {
-    return Wrong(Reason::kConstraintViolation, ca, "key usage does not allow it to sign certificates");
+    return Wrong(Reason::kConstraintViolation, ca,
+                 "key usage does not allow it to sign certificates");
   }
   if (anchor) return {};
   if (!ca->defect().empty()) return Wrong(Reason::kMalformedCertificate, ca, ca->defect());
   if (!ca->is_ca()) {
-    return Wrong(Reason::kConstraintViolation, ca, "not a certificate authority (basicConstraints)");
+    return Wrong(Reason::kConstraintViolation, ca,
+                 "not a certificate authority (basicConstraints)");
   }
   if (HasEmptyNameConstraints(ca->x509())) {
     return Wrong(Reason::kMalformedCertificate, ca, "name constraints are empty or cannot be read");
@@ -159,7 +166,8 @@ X509_STORE* EmptyStore() {
 
 }  // namespace
 
-std::vector<Path> CandidatePaths(const CertificateRef& leaf, absl::Span<const CertificateRef> presented,
+std::vector<Path> CandidatePaths(const CertificateRef& leaf,
+                                 absl::Span<const CertificateRef> presented,
                                  const TrustStore& store) {
   return Search(presented, store).Run(leaf);
 }
@@ -187,7 +195,8 @@ Finding CheckKey(const CertificateRef& certificate, const Strength& strength) {
                              &explicit_curve);
       ERR_clear_error();
       if (explicit_curve != 0) {
-        return Wrong(Reason::kWeakKeyOrSignature, certificate, "curve given by parameters, not by name");
+        return Wrong(Reason::kWeakKeyOrSignature, certificate,
+                     "curve given by parameters, not by name");
       }
       return {};
     }
@@ -221,7 +230,8 @@ Finding CheckSignatureAlgorithm(const CertificateRef& certificate, const Strengt
       if (strength.allow_sha1) return {};
       break;
     case NID_undef:
-      if (certificate->signature_nid() == NID_ED25519 || certificate->signature_nid() == NID_ED448) return {};
+      if (certificate->signature_nid() == NID_ED25519 || certificate->signature_nid() == NID_ED448)
+        return {};
       break;
     default:
       break;
@@ -246,19 +256,21 @@ Finding VerifyPath(const Path& path, const Strength& strength) {
   UniqueStoreCtx ctx(X509_STORE_CTX_new());
   for (size_t i = 1; i < last; ++i) sk_X509_push(middle.get(), path[i]->x509());
   sk_X509_push(trusted.get(), path[last]->x509());
-  if (ctx == nullptr || X509_STORE_CTX_init(ctx.get(), EmptyStore(), path[0]->x509(), middle.get()) != 1) {
+  if (ctx == nullptr ||
+      X509_STORE_CTX_init(ctx.get(), EmptyStore(), path[0]->x509(), middle.get()) != 1) {
     return Wrong(Reason::kUnknownIssuer, path[0], TakeOpenSslError());
   }
   X509_STORE_CTX_set0_trusted_stack(ctx.get(), trusted.get());
   X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(ctx.get());
-  // Exactly this path: what is in the middle is used before the anchor, and no other chain is looked for.
+  // Exactly this path: what is in the middle is used before the anchor, and no other chain is
+  // looked for.
   X509_VERIFY_PARAM_clear_flags(param, X509_V_FLAG_TRUSTED_FIRST);
-  X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_NO_ALT_CHAINS | X509_V_FLAG_NO_CHECK_TIME |
-                                         X509_V_FLAG_POLICY_CHECK);
+  X509_VERIFY_PARAM_set_flags(
+      param, X509_V_FLAG_NO_ALT_CHAINS | X509_V_FLAG_NO_CHECK_TIME | X509_V_FLAG_POLICY_CHECK);
   // The initial policy set is any-policy (RFC 5280 section 6.1.1 c); without it OpenSSL's is empty.
   X509_VERIFY_PARAM_add0_policy(param, OBJ_nid2obj(NID_any_policy));
-  // Only for an anchor that is an intermediate: the flag would also admit a leaf among the anchors, which the caller
-  // has excluded.
+  // Only for an anchor that is an intermediate: the flag would also admit a leaf among the anchors,
+  // which the caller has excluded.
   if (!path[last]->self_signed()) X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
   X509_VERIFY_PARAM_set_auth_level(param, 0);  // strength was checked above, by our own rules
   X509_VERIFY_PARAM_set_depth(param, static_cast<int>(kMaxPathLength));
@@ -268,14 +280,16 @@ Finding VerifyPath(const Path& path, const Strength& strength) {
   ERR_clear_error();
   if (verified != 1 || error != X509_V_OK) {
     const auto depth = static_cast<size_t>(std::max(0, X509_STORE_CTX_get_error_depth(ctx.get())));
-    return Wrong(ReasonOf(error), path[std::min(depth, last)], X509_verify_cert_error_string(error));
+    return Wrong(ReasonOf(error), path[std::min(depth, last)],
+                 X509_verify_cert_error_string(error));
   }
   const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(ctx.get());
   bool same = sk_X509_num(chain) == static_cast<int>(path.size());
   for (size_t i = 0; same && i < path.size(); ++i) {
     same = X509_cmp(sk_X509_value(chain, static_cast<int>(i)), path[i]->x509()) == 0;
   }
-  if (!same) return Wrong(Reason::kUnknownIssuer, path[0], "the path that was verified is another one");
+  if (!same)
+    return Wrong(Reason::kUnknownIssuer, path[0], "the path that was verified is another one");
   return {};
 }
 

@@ -13,10 +13,12 @@
 namespace gatehouse::certs {
 namespace {
 
-// ".example.org" matches a.example.org and not example.org. A wildcard entry names no host and matches only itself.
+// ".example.org" matches a.example.org and not example.org. A wildcard entry names no host and
+// matches only itself.
 bool DnsMatches(absl::string_view pattern, absl::string_view name) {
   if (!absl::StartsWith(pattern, ".")) return absl::EqualsIgnoreCase(pattern, name);
-  return !absl::StartsWith(name, "*") && name.size() > pattern.size() && absl::EndsWithIgnoreCase(name, pattern);
+  return !absl::StartsWith(name, "*") && name.size() > pattern.size() &&
+         absl::EndsWithIgnoreCase(name, pattern);
 }
 
 bool EmailMatches(absl::string_view wanted, absl::string_view address) {
@@ -41,7 +43,8 @@ bool UriMatches(absl::string_view wanted, absl::string_view uri) {
 bool IpMatches(const AddressRange& range, absl::string_view text) {
   std::array<uint8_t, 16> address{};
   const std::string copy(text);
-  if (inet_pton(range.size == 4 ? AF_INET : AF_INET6, copy.c_str(), address.data()) != 1) return false;
+  if (inet_pton(range.size == 4 ? AF_INET : AF_INET6, copy.c_str(), address.data()) != 1)
+    return false;
   for (int bit = 0; bit < range.prefix; ++bit) {
     const auto i = static_cast<size_t>(bit / 8);
     if (((address[i] ^ range.address[i]) >> (7 - bit % 8) & 1) != 0) return false;
@@ -50,12 +53,12 @@ bool IpMatches(const AddressRange& range, absl::string_view text) {
 }
 
 template <typename Wanted, typename Matches>
-bool AnySan(const Certificate& leaf, SanKind kind, const std::vector<Wanted>& wanted, Matches matches) {
+bool AnySan(const Certificate& leaf, SanKind kind, const std::vector<Wanted>& wanted,
+            Matches matches) {
   if (wanted.empty()) return true;
   return std::any_of(leaf.sans().begin(), leaf.sans().end(), [&](const San& san) {
-    return san.kind == kind && std::any_of(wanted.begin(), wanted.end(), [&](const Wanted& w) {
-             return matches(w, san.text);
-           });
+    return san.kind == kind && std::any_of(wanted.begin(), wanted.end(),
+                                           [&](const Wanted& w) { return matches(w, san.text); });
   });
 }
 
@@ -69,19 +72,24 @@ std::string UnmetRequirement(const Certificate& leaf, const Requirements& requir
     });
     if (!met) return absl::StrCat("no subject attribute ", matcher.oid, " matches");
   }
-  if (!AnySan(leaf, SanKind::kDns, require.san_dns, DnsMatches)) return "no DNS name of the SAN matches";
-  if (!AnySan(leaf, SanKind::kEmail, require.san_email, EmailMatches)) return "no email of the SAN matches";
+  if (!AnySan(leaf, SanKind::kDns, require.san_dns, DnsMatches))
+    return "no DNS name of the SAN matches";
+  if (!AnySan(leaf, SanKind::kEmail, require.san_email, EmailMatches))
+    return "no email of the SAN matches";
   if (!AnySan(leaf, SanKind::kUri, require.san_uri, UriMatches)) return "no URI of the SAN matches";
-  if (!AnySan(leaf, SanKind::kIp, require.san_ip, IpMatches)) return "no IP address of the SAN matches";
+  if (!AnySan(leaf, SanKind::kIp, require.san_ip, IpMatches))
+    return "no IP address of the SAN matches";
   const auto same = [](absl::string_view a, absl::string_view b) { return a == b; };
-  if (!AnySan(leaf, SanKind::kUpn, require.san_upn, same)) return "no user principal name of the SAN matches";
+  if (!AnySan(leaf, SanKind::kUpn, require.san_upn, same))
+    return "no user principal name of the SAN matches";
   if (!require.issuer.empty() &&
       std::none_of(require.issuer.begin(), require.issuer.end(),
                    [&](const TextMatcher& m) { return m.Matches(leaf.issuer()); })) {
     return "the issuer does not match";
   }
   if (leaf.key_bits() < require.min_key_bits) {
-    return absl::StrCat("a key of ", leaf.key_bits(), " bits, at least ", require.min_key_bits, " are required");
+    return absl::StrCat("a key of ", leaf.key_bits(), " bits, at least ", require.min_key_bits,
+                        " are required");
   }
   const auto& forbidden = require.forbidden_signature_nids;
   if (std::find(forbidden.begin(), forbidden.end(), leaf.signature_nid()) != forbidden.end()) {

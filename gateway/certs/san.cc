@@ -31,8 +31,8 @@ bool IsVisibleAscii(absl::string_view text) {
 bool IsEmail(absl::string_view text) {
   const size_t at = text.rfind('@');
   return at != absl::string_view::npos && at > 0 && IsVisibleAscii(text) &&
-         text.substr(0, at).find('@') == absl::string_view::npos && IsDnsName(text.substr(at + 1)) &&
-         text[at + 1] != '*';
+         text.substr(0, at).find('@') == absl::string_view::npos &&
+         IsDnsName(text.substr(at + 1)) && text[at + 1] != '*';
 }
 
 // RFC 5280 section 4.2.1.6: absolute, with a scheme.
@@ -41,7 +41,8 @@ bool IsUri(absl::string_view text) {
   if (colon == absl::string_view::npos || colon == 0 || colon + 1 == text.size()) return false;
   if (!absl::ascii_isalpha(static_cast<unsigned char>(text[0]))) return false;
   for (char c : text.substr(0, colon)) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '+' && c != '-' && c != '.') return false;
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '+' && c != '-' && c != '.')
+      return false;
   }
   return IsVisibleAscii(text);
 }
@@ -60,7 +61,8 @@ std::string ReadOne(const GENERAL_NAME* entry, std::vector<San>* sans) {
   switch (type) {
     case GEN_DNS: {
       absl::string_view text = Bytes(static_cast<const ASN1_STRING*>(value));
-      if (!IsDnsName(text)) return absl::StrCat("DNS name \"", EscapeText(text), "\" is not a host name");
+      if (!IsDnsName(text))
+        return absl::StrCat("DNS name \"", EscapeText(text), "\" is not a host name");
       sans->push_back({SanKind::kDns, std::string(text)});
       return "";
     }
@@ -72,7 +74,8 @@ std::string ReadOne(const GENERAL_NAME* entry, std::vector<San>* sans) {
     }
     case GEN_URI: {
       absl::string_view text = Bytes(static_cast<const ASN1_STRING*>(value));
-      if (!IsUri(text)) return absl::StrCat("URI \"", EscapeText(text), "\" is not an absolute URI");
+      if (!IsUri(text))
+        return absl::StrCat("URI \"", EscapeText(text), "\" is not an absolute URI");
       sans->push_back({SanKind::kUri, std::string(text)});
       return "";
     }

@@ -16,7 +16,8 @@ namespace gatehouse::certs {
 namespace {
 
 absl::Status Wrong(absl::string_view name, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat("server certificate \"", EscapeText(name), "\": ", what));
+  return absl::InvalidArgumentError(
+      absl::StrCat("server certificate \"", EscapeText(name), "\": ", what));
 }
 
 }  // namespace
@@ -32,14 +33,16 @@ absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::Make(
     const int answer = X509_check_issued(chain[i]->x509(), chain[i - 1]->x509());
     ERR_clear_error();
     if (answer != X509_V_OK) {
-      return Wrong(name, absl::StrCat("certificate ", i + 1, " of the chain (", EscapeText(chain[i]->subject()),
-                                      ") did not issue the one before it"));
+      return Wrong(
+          name, absl::StrCat("certificate ", i + 1, " of the chain (",
+                             EscapeText(chain[i]->subject()), ") did not issue the one before it"));
     }
   }
   std::shared_ptr<ServerCredential> credential(new ServerCredential());
   credential->name_ = std::string(name);
   for (const San& san : leaf.sans()) {
-    if (san.kind == SanKind::kDns) credential->dns_names_.push_back(absl::AsciiStrToLower(san.text));
+    if (san.kind == SanKind::kDns)
+      credential->dns_names_.push_back(absl::AsciiStrToLower(san.text));
   }
   std::vector<absl::string_view> ders;
   for (const CertificateRef& c : chain) ders.push_back(c->der());
@@ -49,9 +52,8 @@ absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::Make(
   return std::shared_ptr<const ServerCredential>(std::move(credential));
 }
 
-absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPem(absl::string_view name,
-                                                                                  absl::string_view chain_pem,
-                                                                                  absl::string_view key_pem) {
+absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPem(
+    absl::string_view name, absl::string_view chain_pem, absl::string_view key_pem) {
   absl::StatusOr<std::vector<CertificateRef>> chain = Certificate::ListFromPem(chain_pem);
   if (!chain.ok()) return Wrong(name, absl::StrCat("certificate chain ", chain.status().message()));
   absl::StatusOr<UniqueKey> key = KeyFromPem(key_pem);
@@ -59,9 +61,8 @@ absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPe
   return Make(name, *std::move(chain), *std::move(key));
 }
 
-absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPfx(absl::string_view name,
-                                                                                  absl::string_view pfx,
-                                                                                  const Secret& password) {
+absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPfx(
+    absl::string_view name, absl::string_view pfx, const Secret& password) {
   const auto* p = reinterpret_cast<const unsigned char*>(pfx.data());
   UniquePkcs12 bag(d2i_PKCS12(nullptr, &p, static_cast<long>(pfx.size())));
   if (bag == nullptr) {
@@ -80,7 +81,8 @@ absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPf
     ERR_clear_error();
     return Wrong(name, "PKCS#12 cannot be opened: the password is wrong or the file is damaged");
   }
-  if (key == nullptr || leaf == nullptr) return Wrong(name, "PKCS#12 holds no key with its certificate");
+  if (key == nullptr || leaf == nullptr)
+    return Wrong(name, "PKCS#12 holds no key with its certificate");
   std::vector<CertificateRef> chain;
   absl::StatusOr<CertificateRef> first = Certificate::FromX509(leaf.get());
   if (!first.ok()) return Wrong(name, first.status().message());

@@ -25,7 +25,9 @@ std::string KeyText(const Certificate& c) {
       EVP_PKEY_get_group_name(c.key(), group, sizeof group, &size);
       ERR_clear_error();
       const char* nist = EC_curve_nid2nist(OBJ_txt2nid(group));
-      return absl::StrCat("ECDSA ", nist != nullptr ? nist : group[0] != '\0' ? group : "unnamed curve");
+      return absl::StrCat("ECDSA ", nist != nullptr    ? nist
+                                    : group[0] != '\0' ? group
+                                                       : "unnamed curve");
     }
     case KeyFamily::kOther:
       break;
@@ -37,10 +39,14 @@ std::vector<std::string> KeyUsages(X509* x) {
   static constexpr struct {
     uint32_t bit;
     const char* name;
-  } kBits[] = {{KU_DIGITAL_SIGNATURE, "digitalSignature"}, {KU_NON_REPUDIATION, "nonRepudiation"},
-               {KU_KEY_ENCIPHERMENT, "keyEncipherment"},   {KU_DATA_ENCIPHERMENT, "dataEncipherment"},
-               {KU_KEY_AGREEMENT, "keyAgreement"},         {KU_KEY_CERT_SIGN, "keyCertSign"},
-               {KU_CRL_SIGN, "cRLSign"},                   {KU_ENCIPHER_ONLY, "encipherOnly"},
+  } kBits[] = {{KU_DIGITAL_SIGNATURE, "digitalSignature"},
+               {KU_NON_REPUDIATION, "nonRepudiation"},
+               {KU_KEY_ENCIPHERMENT, "keyEncipherment"},
+               {KU_DATA_ENCIPHERMENT, "dataEncipherment"},
+               {KU_KEY_AGREEMENT, "keyAgreement"},
+               {KU_KEY_CERT_SIGN, "keyCertSign"},
+               {KU_CRL_SIGN, "cRLSign"},
+               {KU_ENCIPHER_ONLY, "encipherOnly"},
                {KU_DECIPHER_ONLY, "decipherOnly"}};
   std::vector<std::string> out;
   const uint32_t usage = X509_get_key_usage(x);
@@ -53,7 +59,8 @@ std::vector<std::string> KeyUsages(X509* x) {
 
 std::vector<std::string> ExtendedKeyUsages(X509* x) {
   std::vector<std::string> out;
-  auto* uses = static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(x, NID_ext_key_usage, nullptr, nullptr));
+  auto* uses =
+      static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(x, NID_ext_key_usage, nullptr, nullptr));
   ERR_clear_error();
   for (int i = 0; i < sk_ASN1_OBJECT_num(uses); ++i) {
     const ASN1_OBJECT* use = sk_ASN1_OBJECT_value(uses, i);
@@ -70,7 +77,9 @@ std::string Until(const Certificate& c, absl::Time now) {
   return absl::StrCat(" (", absl::ToInt64Hours(c.not_after() - now) / 24, " days left)");
 }
 
-std::string TimeText(absl::Time t) { return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", t, absl::UTCTimeZone()); }
+std::string TimeText(absl::Time t) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", t, absl::UTCTimeZone());
+}
 
 }  // namespace
 
@@ -100,7 +109,8 @@ std::string ShowText(const Certificate& certificate, absl::Time now) {
   const CertificateDetails d = Describe(certificate);
   std::string out;
   const auto line = [&](absl::string_view label, absl::string_view value) {
-    absl::StrAppend(&out, label, std::string(label.size() < 14 ? 14 - label.size() : 1, ' '), value, "\n");
+    absl::StrAppend(&out, label, std::string(label.size() < 14 ? 14 - label.size() : 1, ' '), value,
+                    "\n");
   };
   const char* kind = d.self_signed ? (d.ca ? "certificate authority, self-signed" : "self-signed")
                      : d.ca        ? "certificate authority"
@@ -113,9 +123,11 @@ std::string ShowText(const Certificate& certificate, absl::Time now) {
   line("valid until", absl::StrCat(TimeText(d.not_after), Until(certificate, now)));
   line("key", d.key);
   line("signature", d.signature);
-  for (const San& san : d.sans) line("name", absl::StrCat(SanKindName(san.kind), ":", EscapeText(san.text)));
+  for (const San& san : d.sans)
+    line("name", absl::StrCat(SanKindName(san.kind), ":", EscapeText(san.text)));
   if (!d.key_usage.empty()) line("key usage", absl::StrJoin(d.key_usage, ", "));
-  if (!d.extended_key_usage.empty()) line("extended use", absl::StrJoin(d.extended_key_usage, ", "));
+  if (!d.extended_key_usage.empty())
+    line("extended use", absl::StrJoin(d.extended_key_usage, ", "));
   line("sha256", d.sha256);
   line("spki sha256", d.spki_sha256);
   line("thumbprint", d.sha1);

@@ -38,7 +38,8 @@ struct Authority {
   Signer signer() const { return {certificate.get(), key}; }
 };
 
-inline CertificateRef Make(const MintRequest& request, EVP_PKEY* key, std::optional<Signer> signer = std::nullopt) {
+inline CertificateRef Make(const MintRequest& request, EVP_PKEY* key,
+                           std::optional<Signer> signer = std::nullopt) {
   absl::StatusOr<CertificateRef> c = Mint(request, key, signer);
   EXPECT_TRUE(c.ok()) << c.status();
   return c.ok() ? *c : nullptr;
@@ -47,7 +48,8 @@ inline Authority Root(std::string subject, size_t key) {
   return {Make(Request(Profile::kCa, std::move(subject)), KeyAt(key)), KeyAt(key)};
 }
 inline Authority Sub(const Authority& parent, std::string subject, size_t key) {
-  return {Make(Request(Profile::kIntermediate, std::move(subject)), KeyAt(key), parent.signer()), KeyAt(key)};
+  return {Make(Request(Profile::kIntermediate, std::move(subject)), KeyAt(key), parent.signer()),
+          KeyAt(key)};
 }
 inline CertificateRef Leaf(const Authority& parent, std::string subject, size_t key = 9) {
   return Make(Request(Profile::kLeaf, std::move(subject)), KeyAt(key), parent.signer());
@@ -56,7 +58,8 @@ inline CertificateRef SelfSigned(std::string subject, size_t key = 9) {
   return Make(Request(Profile::kSelfSigned, std::move(subject)), KeyAt(key));
 }
 
-inline TrustStoreRef Store(const std::vector<CertificateRef>& anchors, const std::vector<CertificateRef>& pins = {}) {
+inline TrustStoreRef Store(const std::vector<CertificateRef>& anchors,
+                           const std::vector<CertificateRef>& pins = {}) {
   TrustStoreInput input;
   input.name = "test";
   for (const CertificateRef& c : anchors) input.anchors_pem.push_back(c->ToPem());

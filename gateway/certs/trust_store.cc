@@ -45,14 +45,16 @@ void ReadEntries(const std::vector<std::string>& entries, absl::string_view fiel
         continue;
       }
       if (certificate->key() == nullptr) {
-        errors->push_back({at, absl::StrCat(EscapeText(certificate->subject()), ": public key cannot be read")});
+        errors->push_back(
+            {at, absl::StrCat(EscapeText(certificate->subject()), ": public key cannot be read")});
         continue;
       }
       out->push_back(std::move(certificate));
     }
   }
   if (out->size() > limit) {
-    errors->push_back({std::string(field), absl::StrCat(out->size(), " certificates, at most ", limit)});
+    errors->push_back(
+        {std::string(field), absl::StrCat(out->size(), " certificates, at most ", limit)});
   }
 }
 
@@ -63,7 +65,8 @@ absl::StatusOr<std::vector<std::string>> ReadCrls(absl::string_view pem) {
     UniqueCrl crl(PEM_read_bio_X509_CRL(bio.get(), nullptr, nullptr, nullptr));
     if (crl == nullptr) {
       const unsigned long error = ERR_peek_last_error();
-      const bool end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+      const bool end =
+          ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
       if (!end) return OpenSslError("CRL cannot be read");
       ERR_clear_error();
       break;
@@ -106,10 +109,11 @@ absl::StatusOr<Pin> ParsePinDigest(Pin::Kind kind, absl::string_view hex) {
     }
     digits += rest[i];
   }
-  if (digits.size() != 64 ||
-      !std::all_of(digits.begin(), digits.end(), [](unsigned char c) { return absl::ascii_isxdigit(c); })) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", EscapeText(hex.substr(0, 120)), "\" is not a SHA-256 of 64 hexadecimal digits"));
+  if (digits.size() != 64 || !std::all_of(digits.begin(), digits.end(), [](unsigned char c) {
+        return absl::ascii_isxdigit(c);
+      })) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", EscapeText(hex.substr(0, 120)),
+                                                   "\" is not a SHA-256 of 64 hexadecimal digits"));
   }
   Pin pin;
   pin.kind = kind;
@@ -121,7 +125,8 @@ absl::StatusOr<Pin> ParsePinDigest(Pin::Kind kind, absl::string_view hex) {
 absl::StatusOr<Pin> PinFromPem(absl::string_view pem) {
   GH_ASSIGN_OR_RETURN(std::vector<CertificateRef> list, Certificate::ListFromPem(pem));
   if (list.size() != 1) {
-    return absl::InvalidArgumentError(absl::StrCat("holds ", list.size(), " certificates, a pin is one"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("holds ", list.size(), " certificates, a pin is one"));
   }
   return Pin{Pin::Kind::kCertificate, list[0]->sha256()};
 }
@@ -141,7 +146,8 @@ TrustStoreRef TrustStore::Create(const TrustStoreInput& input, std::vector<Field
   std::shared_ptr<TrustStore> store(new TrustStore());
   store->name_ = input.name;
   ReadEntries(input.anchors_pem, "anchors", kMaxAnchors, &store->anchors_, errors);
-  ReadEntries(input.intermediates_pem, "intermediates", kMaxIntermediates, &store->intermediates_, errors);
+  ReadEntries(input.intermediates_pem, "intermediates", kMaxIntermediates, &store->intermediates_,
+              errors);
 
   for (size_t i = 0; i < input.pins.size(); ++i) {
     const Pin& pin = input.pins[i];
@@ -164,7 +170,8 @@ TrustStoreRef TrustStore::Create(const TrustStoreInput& input, std::vector<Field
     for (std::string& crl : *crls) store->crls_der_.push_back(std::move(crl));
   }
   if (store->crls_der_.size() > kMaxCrls) {
-    errors->push_back({"crls", absl::StrCat(store->crls_der_.size(), " lists, at most ", kMaxCrls)});
+    errors->push_back(
+        {"crls", absl::StrCat(store->crls_der_.size(), " lists, at most ", kMaxCrls)});
   }
 
   for (const CertificateRef& c : store->anchors_) store->anchor_digests_.insert(c->sha256());
@@ -173,7 +180,8 @@ TrustStoreRef TrustStore::Create(const TrustStoreInput& input, std::vector<Field
     const std::string pem((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     absl::StatusOr<std::vector<CertificateRef>> roots = Certificate::ListFromPem(pem);
     if (!roots.ok()) {
-      errors->push_back({"system_roots", absl::StrCat(kSystemRootsFile, " ", roots.status().message())});
+      errors->push_back(
+          {"system_roots", absl::StrCat(kSystemRootsFile, " ", roots.status().message())});
     } else {
       for (CertificateRef& c : *roots) {
         if (c->key() != nullptr && store->anchor_digests_.insert(c->sha256()).second) {
@@ -206,7 +214,8 @@ TrustStoreRef TrustStore::Create(const TrustStoreInput& input, std::vector<Field
 }
 
 bool TrustStore::IsPinned(const Certificate& certificate) const {
-  return certificate_pins_.contains(certificate.sha256()) || spki_pins_.contains(certificate.spki_sha256());
+  return certificate_pins_.contains(certificate.sha256()) ||
+         spki_pins_.contains(certificate.spki_sha256());
 }
 
 bool TrustStore::IsAnchor(const Certificate& certificate) const {
@@ -219,7 +228,8 @@ absl::Span<const CertificateRef> TrustStore::AnchorsFor(const Certificate& certi
   return it->second;
 }
 
-absl::Span<const CertificateRef> TrustStore::IntermediatesFor(const Certificate& certificate) const {
+absl::Span<const CertificateRef> TrustStore::IntermediatesFor(
+    const Certificate& certificate) const {
   const auto it = intermediates_by_name_.find(NameHash(X509_get_issuer_name(certificate.x509())));
   if (it == intermediates_by_name_.end()) return {};
   return it->second;

@@ -19,7 +19,8 @@ constexpr absl::Duration kMaxRefusalAge = absl::Seconds(30);
 enum class Step : uint8_t { kForm, kType, kPath, kValidity, kUse, kRequire, kRevocation, kDone };
 
 const char* StepName(Step step) {
-  static constexpr const char* kNames[] = {"form", "type", "path", "validity", "use", "require", "revocation", ""};
+  static constexpr const char* kNames[] = {"form", "type",    "path",       "validity",
+                                           "use",  "require", "revocation", ""};
   return kNames[static_cast<int>(step)];
 }
 
@@ -93,9 +94,10 @@ class Judgement {
   // Appends to the trace; remembers the failure that got furthest. Returns whether the step passed.
   bool Record(Step step, Finding finding) {
     if (trace_ != nullptr) {
-      const CertificateRef& about = finding.certificate != nullptr ? finding.certificate : verdict_.leaf;
-      trace_->steps.push_back(
-          {candidate_, StepName(step), finding.ok(), finding.reason, about->subject(), finding.detail});
+      const CertificateRef& about =
+          finding.certificate != nullptr ? finding.certificate : verdict_.leaf;
+      trace_->steps.push_back({candidate_, StepName(step), finding.ok(), finding.reason,
+                               about->subject(), finding.detail});
     }
     if (finding.ok()) return true;
     const int progress = Progress(step, finding.reason);
@@ -134,10 +136,13 @@ class Judgement {
     if (!options_.validate_validity_period) return {Reason::kNone, nullptr, "not checked"};
     for (const CertificateRef& c : path) {
       if (now_ + options_.clock_skew < c->not_before()) {
-        return {Reason::kNotYetValid, c, absl::StrCat("valid from ", absl::FormatTime(c->not_before(), absl::UTCTimeZone()))};
+        return {
+            Reason::kNotYetValid, c,
+            absl::StrCat("valid from ", absl::FormatTime(c->not_before(), absl::UTCTimeZone()))};
       }
       if (now_ - options_.clock_skew > c->not_after()) {
-        return {Reason::kExpired, c, absl::StrCat("expired at ", absl::FormatTime(c->not_after(), absl::UTCTimeZone()))};
+        return {Reason::kExpired, c,
+                absl::StrCat("expired at ", absl::FormatTime(c->not_after(), absl::UTCTimeZone()))};
       }
     }
     return {};
@@ -162,7 +167,8 @@ class Judgement {
           return {Reason::kWrongUse, c, "key usage does not allow digitalSignature"};
         }
       } else if (!absent && (extended & (XKU_SSL_CLIENT | XKU_ANYEKU)) == 0) {
-        return {Reason::kWrongUse, c, "the authority's extended key usage does not allow clientAuth"};
+        return {Reason::kWrongUse, c,
+                "the authority's extended key usage does not allow clientAuth"};
       }
     }
     return {};
@@ -180,15 +186,17 @@ class Judgement {
 
   // A certificate that is accepted without a path.
   bool Alone(const CertificateRef& leaf) {
-    if (Finding key = CheckKey(leaf, options_.strength); !key.ok()) return Record(Step::kPath, std::move(key));
+    if (Finding key = CheckKey(leaf, options_.strength); !key.ok())
+      return Record(Step::kPath, std::move(key));
     return AfterPath({leaf});
   }
 
   Verdict Chained(absl::Span<const CertificateRef> presented, const TrustStore& store) {
     const std::vector<Path> candidates = CandidatePaths(verdict_.leaf, presented.subspan(1), store);
     if (candidates.empty()) {
-      Record(Step::kPath, {Reason::kUnknownIssuer, verdict_.leaf,
-                           absl::StrCat("no path from issuer \"", verdict_.leaf->issuer(), "\" to an anchor")});
+      Record(Step::kPath,
+             {Reason::kUnknownIssuer, verdict_.leaf,
+              absl::StrCat("no path from issuer \"", verdict_.leaf->issuer(), "\" to an anchor")});
     }
     size_t signatures = 0;
     for (const Path& path : candidates) {
@@ -196,11 +204,13 @@ class Judgement {
       if (candidate_ > 0 && signatures > kMaxSignatures) break;
       Finding finding = VerifyPath(path, options_.strength);
       if (finding.ok()) {
-        finding.detail = absl::StrCat(path.size(), " certificates, anchor \"", path.back()->subject(), "\"");
+        finding.detail =
+            absl::StrCat(path.size(), " certificates, anchor \"", path.back()->subject(), "\"");
       }
       if (Record(Step::kPath, std::move(finding)) && AfterPath(path)) {
         if (options_.revocation.mode == RevocationMode::kNoCheck) return Accepted(path, path);
-        Record(Step::kRevocation, {Reason::kRevocationUnknown, verdict_.leaf, "no source of revocation is at hand"});
+        Record(Step::kRevocation,
+               {Reason::kRevocationUnknown, verdict_.leaf, "no source of revocation is at hand"});
         verdict_.outcome = Outcome::kIndeterminate;
       }
       ++candidate_;
@@ -243,16 +253,17 @@ class Judgement {
 
 }  // namespace
 
-Verdict Judge(absl::Span<const CertificateRef> presented, const SchemeOptions& options, absl::Time now,
-              Trace* trace) {
+Verdict Judge(absl::Span<const CertificateRef> presented, const SchemeOptions& options,
+              absl::Time now, Trace* trace) {
   if (presented.empty() || presented.size() > kMaxPresented) {
     Verdict verdict;
     verdict.reason = presented.empty() ? Reason::kNoCertificate : Reason::kLimitExceeded;
     verdict.fresh_until = now + std::min(options.verdict_ttl, kMaxRefusalAge);
     if (!presented.empty()) verdict.leaf = presented.front();
     if (trace != nullptr) {
-      trace->steps.push_back({0, "form", false, verdict.reason, "",
-                              absl::StrCat(presented.size(), " certificates presented, 1 to ", kMaxPresented)});
+      trace->steps.push_back(
+          {0, "form", false, verdict.reason, "",
+           absl::StrCat(presented.size(), " certificates presented, 1 to ", kMaxPresented)});
     }
     return verdict;
   }

@@ -20,7 +20,9 @@ class ValidatorTest : public ::testing::Test {
  protected:
   ValidatorTest() { options_.trust_store = Store({root_.certificate}); }
 
-  Verdict Ask(const std::vector<CertificateRef>& presented) { return Judge(presented, options_, now_); }
+  Verdict Ask(const std::vector<CertificateRef>& presented) {
+    return Judge(presented, options_, now_);
+  }
   Reason Why(const std::vector<CertificateRef>& presented) {
     const Verdict v = Ask(presented);
     EXPECT_EQ(v.outcome == Outcome::kValid, v.reason == Reason::kNone);
@@ -154,15 +156,20 @@ TEST_F(ValidatorTest, WantsClientAuthInTheLeaf) {
   EXPECT_EQ(Why({none}), Reason::kWrongUse);
   options_.allow_absent_extended_key_usage = true;
   EXPECT_EQ(Why({none}), Reason::kNone);
-  EXPECT_EQ(Why({LeafWith({"extendedKeyUsage", false, std::string(kServerAuthDer, 12)})}), Reason::kWrongUse);
-  EXPECT_EQ(Why({LeafWith({"extendedKeyUsage", false, std::string(kAnyEkuDer, 8)})}), Reason::kWrongUse);
-  EXPECT_EQ(Why({LeafWith({"extendedKeyUsage", false, std::string(kClientAuthDer, 12)})}), Reason::kNone);
+  EXPECT_EQ(Why({LeafWith({"extendedKeyUsage", false, std::string(kServerAuthDer, 12)})}),
+            Reason::kWrongUse);
+  EXPECT_EQ(Why({LeafWith({"extendedKeyUsage", false, std::string(kAnyEkuDer, 8)})}),
+            Reason::kWrongUse);
+  EXPECT_EQ(Why({LeafWith({"extendedKeyUsage", false, std::string(kClientAuthDer, 12)})}),
+            Reason::kNone);
   options_.validate_certificate_use = false;
-  EXPECT_EQ(Why({LeafWith({"extendedKeyUsage", false, std::string(kServerAuthDer, 12)})}), Reason::kNone);
+  EXPECT_EQ(Why({LeafWith({"extendedKeyUsage", false, std::string(kServerAuthDer, 12)})}),
+            Reason::kNone);
 }
 
 TEST_F(ValidatorTest, WantsDigitalSignatureWhenKeyUsageIsPresent) {
-  EXPECT_EQ(Why({LeafWith({"keyUsage", true, std::string("\x03\x02\x05\x20", 4)})}), Reason::kWrongUse);
+  EXPECT_EQ(Why({LeafWith({"keyUsage", true, std::string("\x03\x02\x05\x20", 4)})}),
+            Reason::kWrongUse);
   EXPECT_EQ(Why({LeafWith({"keyUsage", true, ""})}), Reason::kNone);
 }
 
@@ -187,7 +194,8 @@ TEST_F(ValidatorTest, RefusesAForgedSignature) {
 
 TEST_F(ValidatorTest, RefusesWeakKeysAndOverlargeOnes) {
   UniqueKey small(EVP_RSA_gen(1024));
-  const CertificateRef leaf = Make(Request(Profile::kLeaf, "CN=alice"), small.get(), root_.signer());
+  const CertificateRef leaf =
+      Make(Request(Profile::kLeaf, "CN=alice"), small.get(), root_.signer());
   EXPECT_EQ(Why({leaf}), Reason::kWeakKeyOrSignature);
   options_.strength.min_rsa_bits = 1024;
   EXPECT_EQ(Why({leaf}), Reason::kNone);
@@ -213,8 +221,10 @@ TEST_F(ValidatorTest, RefusesMalformedLeaves) {
 
 TEST_F(ValidatorTest, ChecksRequirements) {
   MintRequest request = Request(Profile::kLeaf, "CN=alice,OU=ops,O=Example");
-  request.sans = {{SanKind::kDns, "Host.Example.org"}, {SanKind::kEmail, "Alice@Example.org"},
-                  {SanKind::kUri, "spiffe://example.org/ns/a"}, {SanKind::kIp, "10.1.2.3"},
+  request.sans = {{SanKind::kDns, "Host.Example.org"},
+                  {SanKind::kEmail, "Alice@Example.org"},
+                  {SanKind::kUri, "spiffe://example.org/ns/a"},
+                  {SanKind::kIp, "10.1.2.3"},
                   {SanKind::kUpn, "alice@corp"}};
   const CertificateRef leaf = Make(request, KeyAt(9), root_.signer());
   ASSERT_EQ(leaf->sans().size(), 5u) << leaf->defect();
@@ -235,12 +245,24 @@ TEST_F(ValidatorTest, ChecksRequirements) {
   EXPECT_EQ(with([](auto& r) { r.san_ip = {*ParseAddressRange("10.2.0.0/16")}; }), no);
   EXPECT_EQ(with([](auto& r) { r.san_upn = {"alice@corp"}; }), Reason::kNone);
   EXPECT_EQ(with([](auto& r) { r.min_key_bits = 384; }), no);
-  EXPECT_EQ(with([](auto& r) { r.forbidden_signature_nids = {*ParseSignatureAlgorithm("ecdsa-with-SHA256")}; }), no);
-  const auto text = [](TextMatcher::Kind kind, const char* t) { return *TextMatcher::Create(kind, t); };
-  EXPECT_EQ(with([&](auto& r) { r.subject = {{*ParseAttribute("OU"), text(TextMatcher::Kind::kExact, "ops")}}; }),
+  EXPECT_EQ(with([](auto& r) {
+              r.forbidden_signature_nids = {*ParseSignatureAlgorithm("ecdsa-with-SHA256")};
+            }),
+            no);
+  const auto text = [](TextMatcher::Kind kind, const char* t) {
+    return *TextMatcher::Create(kind, t);
+  };
+  EXPECT_EQ(with([&](auto& r) {
+              r.subject = {{*ParseAttribute("OU"), text(TextMatcher::Kind::kExact, "ops")}};
+            }),
             Reason::kNone);
-  EXPECT_EQ(with([&](auto& r) { r.subject = {{*ParseAttribute("OU"), text(TextMatcher::Kind::kRegex, "op")}}; }), no);
-  EXPECT_EQ(with([&](auto& r) { r.issuer = {text(TextMatcher::Kind::kExact, "CN=Root,O=Example")}; }), Reason::kNone);
+  EXPECT_EQ(with([&](auto& r) {
+              r.subject = {{*ParseAttribute("OU"), text(TextMatcher::Kind::kRegex, "op")}};
+            }),
+            no);
+  EXPECT_EQ(
+      with([&](auto& r) { r.issuer = {text(TextMatcher::Kind::kExact, "CN=Root,O=Example")}; }),
+      Reason::kNone);
 }
 
 TEST_F(ValidatorTest, FindsASecondPathBehindAnExpiredCrossCertificate) {
@@ -275,13 +297,15 @@ TEST_F(ValidatorTest, TellsEveryStep) {
   EXPECT_THAT(steps, ::testing::ElementsAre("form", "type", "path", "validity", "use", "require"));
 }
 
-// Properties over random lists: the order does not matter, and no cache entry of one list changes another's verdict.
+// Properties over random lists: the order does not matter, and no cache entry of one list changes
+// another's verdict.
 TEST_F(ValidatorTest, GivesTheSameVerdictInAnyOrderAndWithACacheThatOthersFilled) {
   const Authority deep = Sub(sub_, "CN=Deep", 2);
   const Authority stranger = Root("CN=Stranger", 3);
   const Authority twin = Sub(stranger, "CN=Sub,O=Example", 6);
-  const std::vector<CertificateRef> leaves = {Leaf(root_, "CN=a"), Leaf(sub_, "CN=b"), Leaf(deep, "CN=c"),
-                                              Leaf(twin, "CN=d"), SelfSigned("CN=e"), Leaf(stranger, "CN=f")};
+  const std::vector<CertificateRef> leaves = {Leaf(root_, "CN=a"), Leaf(sub_, "CN=b"),
+                                              Leaf(deep, "CN=c"),  Leaf(twin, "CN=d"),
+                                              SelfSigned("CN=e"),  Leaf(stranger, "CN=f")};
   const std::vector<CertificateRef> others = {sub_.certificate, deep.certificate, twin.certificate,
                                               stranger.certificate, root_.certificate};
   FakeClock clock(now_);

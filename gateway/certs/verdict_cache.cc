@@ -27,7 +27,8 @@ VerdictRef VerdictCache::FindRefused(const Sha256Digest& list, uint64_t epoch) {
 }
 
 void VerdictCache::Store(const Sha256Digest& list, uint64_t epoch, VerdictRef verdict) {
-  if (verdict == nullptr || verdict->leaf == nullptr || verdict->outcome == Outcome::kIndeterminate) return;
+  if (verdict == nullptr || verdict->leaf == nullptr || verdict->outcome == Outcome::kIndeterminate)
+    return;
   if (verdict->outcome == Outcome::kValid) {
     const Key key{verdict->leaf->sha256(), epoch};
     valid_.Put(key, std::move(verdict));

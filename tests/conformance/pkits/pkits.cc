@@ -1,9 +1,11 @@
 // NIST PKITS against the validator: every test of tests.txt, each with the Reason it must give.
 //
-// The suite's certificates are RSA, 2048 bits and SHA-256, save for a few DSA ones signed with SHA-1, and none has an
-// extended key usage: strength and use are relaxed here, so that each refusal comes from what its test is about.
+// The suite's certificates are RSA, 2048 bits and SHA-256, save for a few DSA ones signed with
+// SHA-1, and none has an extended key usage: strength and use are relaxed here, so that each
+// refusal comes from what its test is about.
 //
-// Usage: pkits TESTS_FILE CERTIFICATE_DIRECTORY. Exit 0 when all are as expected, 77 when the suite is not installed.
+// Usage: pkits TESTS_FILE CERTIFICATE_DIRECTORY. Exit 0 when all are as expected, 77 when the suite
+// is not installed.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -25,7 +27,8 @@ std::string ReadFile(const std::string& path) {
 }
 
 CertificateRef Load(const std::string& directory, const std::string& name) {
-  absl::StatusOr<CertificateRef> c = Certificate::FromDer(ReadFile(directory + "/" + name + ".crt"));
+  absl::StatusOr<CertificateRef> c =
+      Certificate::FromDer(ReadFile(directory + "/" + name + ".crt"));
   if (!c.ok()) {
     std::fprintf(stderr, "%s: %s\n", name.c_str(), std::string(c.status().message()).c_str());
     return nullptr;
@@ -39,7 +42,8 @@ std::string Word(const Verdict& verdict) {
 
 int Run(const std::string& tests_file, const std::string& directory) {
   if (ReadFile(directory + "/TrustAnchorRootCertificate.crt").empty()) {
-    std::fprintf(stderr, "PKITS is not installed at %s (Debian: python3-cryptography-vectors)\n", directory.c_str());
+    std::fprintf(stderr, "PKITS is not installed at %s (Debian: python3-cryptography-vectors)\n",
+                 directory.c_str());
     return kSkipped;
   }
   const CertificateRef root = Load(directory, "TrustAnchorRootCertificate");
@@ -74,10 +78,11 @@ int Run(const std::string& tests_file, const std::string& directory) {
       ++as_expected;
       continue;
     }
-    std::printf("deviation: %s %s: expected %s, got %s\n", section.c_str(), leaf.c_str(), expected.c_str(), got.c_str());
+    std::printf("deviation: %s %s: expected %s, got %s\n", section.c_str(), leaf.c_str(),
+                expected.c_str(), got.c_str());
     for (const TraceStep& step : trace.steps) {
-      std::printf("  %u %s %s %s: %s\n", step.candidate, step.step.c_str(), step.ok ? "ok" : "FAILED",
-                  step.certificate.c_str(), step.detail.c_str());
+      std::printf("  %u %s %s %s: %s\n", step.candidate, step.step.c_str(),
+                  step.ok ? "ok" : "FAILED", step.certificate.c_str(), step.detail.c_str());
     }
   }
   std::printf("PKITS: %d of %d as expected\n", as_expected, tests);
