@@ -1,0 +1,265 @@
+// What Build refuses and what it warns of.
+#include "gateway/config/build_fixture.h"
+
+namespace gatehouse::config {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+using ::testing::UnorderedElementsAre;
+
+struct Bad {
+  const char* text;
+  const char* path;
+  const char* message;  // a part of it
+};
+
+class BadInputTest : public BuildTest, public ::testing::WithParamInterface<Bad> {};
+
+TEST_P(BadInputTest, IsOneViolationThatNamesFieldAndCause) {
+  const Bad& bad = GetParam();
+  const BuildResult result = BuildText(Base() + bad.text);
+  EXPECT_EQ(result.snapshot, nullptr);
+  ASSERT_THAT(Lines(result.violations), SizeIs(1));
+  EXPECT_EQ(result.violations[0].path, bad.path);
+  EXPECT_THAT(result.violations[0].message, HasSubstr(bad.message));
+}
+
+INSTANTIATE_TEST_SUITE_P(Routes, BadInputTest, ::testing::ValuesIn(std::vector<Bad>{
+    {R"(routes { name: "r" match { path: "/r" } fixed_response {} })", R"(routes["r"])", "neither `require` nor `anonymous"},
+    {R"(routes { name: "r" match { path: "/r" } fixed_response {} require {} })", R"(routes["r"].require)", "is empty"},
+    {R"(routes { name: "r" match { path: "/r" } fixed_response {} require { policies: "p" } } policies { name: "p" condition { claim { type: "g" present: true } } })",
+     R"(routes["r"].require)", "is empty"},
+    {R"(routes { name: "r" match { path: "/r" } fixed_response {} anonymous: true require { any_scheme: true } })", R"(routes["r"])", "both"},
+    {R"(routes { name: "r" match { path: "/r" } fixed_response {} require { any_of: "Certificate" any_of: "Basci" } })",
+     R"(routes["r"].require.any_of[1])", R"(no scheme named "Basci"; did you mean "Basic"?)"},
+    {R"(routes { name: "r" match { path: "/r" } fixed_response {} require { all_of: "Nothing" } })",
+     R"(routes["r"].require.all_of[0])", R"(no scheme named "Nothing")"},
+    {R"(routes { name: "r" match { path: "/r" } fixed_response {} require { any_of: "Basic" any_of: "Basic" } })",
+     R"(routes["r"].require.any_of[1])", "twice"},
+    {R"(routes { name: "r" match { path: "/r" } fixed_response {} require { any_of: "Basic" all_of: "Certificate" } })",
+     R"(routes["r"].require)", "exactly one of"},
+    {R"(routes { name: "r" match { path: "/r" } fixed_response {} require { any_of: "Basic" policies: "buyers" } })",
+     R"(routes["r"].require.policies[0])", R"(no policy named "buyers")"},
+    {R"(routes { name: "r" fixed_response {} anonymous: true })", R"(routes["r"].match)", "required"},
+    {R"(routes { name: "r" match { path: "r" } fixed_response {} anonymous: true })", R"(routes["r"].match.path)", "begin with /"},
+    {R"(routes { name: "r" match {} fixed_response {} anonymous: true })", R"(routes["r"].match.path)", "is required"},
+    {R"(routes { name: "r" match { path: "/a/../b" } fixed_response {} anonymous: true })", R"(routes["r"].match.path)", "dot segment"},
+    {R"(routes { name: "r" match { path: "/r" hosts: "a" hosts: "Shop" } fixed_response {} anonymous: true })", R"(routes["r"].match.hosts[1])", "lower case"},
+    {R"(routes { name: "r" match { path: "/r" hosts: "a:80" } fixed_response {} anonymous: true })", R"(routes["r"].match.hosts[0])", "port"},
+    {R"(routes { name: "r" match { path: "/r" methods: "get" } fixed_response {} anonymous: true })", R"(routes["r"].match.methods[0])", "upper-case"},
+    {R"(routes { name: "r" match { path: "/r" methods: "TRACE" } fixed_response {} anonymous: true })", R"(routes["r"].match.methods[0])", "never served"},
+    {R"(routes { name: "r" match { path: "/r" } anonymous: true })", R"(routes["r"])", "needs one of fixed_response"},
+    {R"(routes { name: "r" match { path: "/r" } anonymous: true upstream: "order" })", R"(routes["r"].upstream)", R"(did you mean "orders"?)"},
+    {R"(routes { name: "r" match { path: "/r" } anonymous: true fixed_response {} listeners: "egde" })", R"(routes["r"].listeners[0])", R"(did you mean "edge"?)"},
+    {R"(routes { name: "r" match { path: "/r" } anonymous: true fixed_response { status: 100 } })", R"(routes["r"].fixed_response.status)", "out of range"},
+    {R"(routes { name: "r" match { path: "/r" } anonymous: true fixed_response { content_type: "a\r\nb" } })", R"(routes["r"].fixed_response.content_type)", "visible ASCII"},
+    {R"(routes { name: "r" match { path: "/r" } anonymous: true fixed_response { status: 204 body: "x" } })", R"(routes["r"].fixed_response.body)", "no body"},
+    {R"(routes { name: "r" match { path: "/r" } anonymous: true fixed_response {} identity_headers { xfcc: true } })", R"(routes["r"].identity_headers)", "only for routes with an upstream"},
+    {R"(routes { name: "r" match { path: "/r" } require { any_of: "Basic" } upstream: "orders" identity_headers { claims { key: "Host" value: "name" } } })",
+     R"(routes["r"].identity_headers.claims["Host"])", ""},
+    {R"(routes { name: "r" match { path: "/r" } require { any_of: "Basic" } upstream: "orders" identity_headers { claims { key: ":path" value: "name" } } })",
+     R"(routes["r"].identity_headers.claims[":path"])", ""},
+    {R"(routes { name: "1r" match { path: "/r" } anonymous: true fixed_response {} })", R"(routes["1r"].name)", "must be a letter"},
+    {R"(routes { match { path: "/r" } anonymous: true fixed_response {} })", R"(routes[0].name)", "required"},
+    {R"(routes { name: "a" match { path: "/x/{v}" } anonymous: true fixed_response {} } routes { name: "b" match { path: "/x/{w}" methods: "GET" } anonymous: true fixed_response {} })",
+     R"(routes["b"].match)", "as routes/a"},
+    {R"(routes { name: "a" match { path: "/x" } anonymous: true fixed_response {} } routes { name: "a" match { path: "/y" } anonymous: true fixed_response {} })",
+     R"(routes["a"])", "twice"},
+    {R"(schemes { name: "Second" basic { user_store: "staff" } } policies { name: "p" condition { claim { type: "group" exact: "x" } } }
+        routes { name: "r" match { path: "/r" } fixed_response {} require { any_of: "Basic" any_of: "Second" policies: "p" } })",
+     R"(routes["r"].require.policies[0])", "several schemes of this route (Basic, Second)"},
+    {R"(policies { name: "p" condition { claim { type: "name" exact: "CN=x" } } }
+        routes { name: "r" match { path: "/r" } fixed_response {} require { any_scheme: true policies: "p" } })",
+     R"(routes["r"].require.policies[0])", "name the scheme or issuer"},
+}));
+
+INSTANTIATE_TEST_SUITE_P(Listeners, BadInputTest, ::testing::ValuesIn(std::vector<Bad>{
+    {R"(listeners { name: "b" server_certificates: "localhost" })", R"(listeners["b"].address)", "is required"},
+    {R"(listeners { name: "b" address: "localhost:1" server_certificates: "localhost" })", R"(listeners["b"].address)", "not an IP address"},
+    {R"(listeners { name: "b" address: "::1:443" server_certificates: "localhost" })", R"(listeners["b"].address)", "brackets"},
+    {R"(listeners { name: "b" address: "127.0.0.1" server_certificates: "localhost" })", R"(listeners["b"].address)", "no port"},
+    {R"(listeners { name: "b" address: "127.0.0.1:65536" server_certificates: "localhost" })", R"(listeners["b"].address)", "port"},
+    {R"(listeners { name: "f" address: "127.0.0.1:8443" server_certificates: "localhost" })", R"(listeners["f"].address)", "listeners/edge"},
+    {R"(listeners { name: "f" address: "0.0.0.0:8443" server_certificates: "localhost" })", R"(listeners["f"].address)", "cannot be bound beside"},
+    {R"(listeners { name: "f" address: "[::]:8443" server_certificates: "localhost" })", R"(listeners["f"].address)", "cannot be bound beside"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" })", R"(listeners["b"].server_certificates)", "1 to 1000"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" server_certificates: "localhots" })", R"(listeners["b"].server_certificates[0])", R"(did you mean "localhost"?)"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" server_certificates: "localhost" verify_with: "Certificat" })", R"(listeners["b"].verify_with)", R"(did you mean "Certificate"?)"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" server_certificates: "localhost" verify_with: "Basic" })", R"(listeners["b"].verify_with)", "no client certificate scheme"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" server_certificates: "localhost" server_names { name: "A.b" } })", R"(listeners["b"].server_names[0].name)", "lower-case"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" server_certificates: "localhost" limits { max_header_count: 1001 } })", R"(listeners["b"].limits.max_header_count)", "out of range: 8 to 1000"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" server_certificates: "localhost" limits { idle_timeout { seconds: -1 } } })", R"(listeners["b"].limits.idle_timeout)", "out of range"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" server_certificates: "localhost" client_certificate: NONE }
+        routes { name: "r" match { path: "/r" } fixed_response {} require { any_of: "Certificate" } })", R"(routes["r"].require)", "listeners/b never asks"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" server_certificates: "localhost" client_certificate: NONE }
+        routes { name: "r" match { path: "/r" } fixed_response {} require { all_of: "Basic" all_of: "Certificate" } })", R"(routes["r"].require)", "never asks"},
+    {R"(listeners { name: "b" address: "127.0.0.1:1" server_certificates: "localhost" server_names { name: "localhost" client_certificate: NONE } }
+        routes { name: "r" match { path: "/r" hosts: "localhost" } fixed_response {} require { any_of: "Certificate" } })", R"(routes["r"].require)", "under the name localhost"},
+}));
+
+INSTANTIATE_TEST_SUITE_P(Schemes, BadInputTest, ::testing::ValuesIn(std::vector<Bad>{
+    {R"(schemes { name: "S" })", R"(schemes["S"])", "needs one of client_certificate and basic"},
+    {R"(schemes { name: "S" client_certificate {} })", R"(schemes["S"].client_certificate.trust_store)", "is required"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partner" } })", R"(schemes["S"].client_certificate.trust_store)", R"(did you mean "partners"?)"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { mode: ONLINE } } })", R"(schemes["S"].client_certificate.revocation.mode)", "ONLINE is not in this version"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { mode: OFFLINE } } })", R"(schemes["S"].client_certificate.revocation.mode)", "OFFLINE is not in this version"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" self_signed_trust: ANY } })", R"(schemes["S"].client_certificate.accept_any_self_signed)", "development"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" accept_any_self_signed: "development" } })", R"(schemes["S"].client_certificate.accept_any_self_signed)", "only for"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" clock_skew { seconds: 3601 } } })", R"(schemes["S"].client_certificate.clock_skew)", "out of range: 0 to 1h"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" min_rsa_bits: 512 } })", R"(schemes["S"].client_certificate.min_rsa_bits)", "1024 to 8192"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" require { subject { attribute: "CN" value { regex: "(" } } } } })", R"(schemes["S"].client_certificate.require.subject[0].value.regex)", "regular expression"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" require { subject { attribute: "CX" value { exact: "a" } } } } })", R"(schemes["S"].client_certificate.require.subject[0].attribute)", "unknown attribute"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" require { issuer {} } } })", R"(schemes["S"].client_certificate.require.issuer[0])", "needs one of"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" require { san_ip: "10.0.0.1/8" } } })", R"(schemes["S"].client_certificate.require.san_ip[0])", "below its prefix"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" require { forbidden_signature_algorithms: "rot13" } } })", R"(schemes["S"].client_certificate.require.forbidden_signature_algorithms[0])", "unknown"},
+    {R"(schemes { name: "S" basic {} })", R"(schemes["S"].basic.user_store)", "is required"},
+    {R"(schemes { name: "S" basic { user_store: "stuff" } })", R"(schemes["S"].basic.user_store)", R"(did you mean "staff"?)"},
+    {R"(schemes { name: "S" basic { user_store: "staff" realm: "a\nb" } })", R"(schemes["S"].basic.realm)", "control"},
+    {R"(schemes { name: "S" basic { user_store: "staff" cache_ttl { seconds: 90000 } } })", R"(schemes["S"].basic.cache_ttl)", "out of range"},
+}));
+
+INSTANTIATE_TEST_SUITE_P(Leaves, BadInputTest, ::testing::ValuesIn(std::vector<Bad>{
+    {R"(trust_stores { name: "t" })", R"(trustStores["t"])", "no anchor and no pin"},
+    {R"(trust_stores { name: "t" anchors { pem: "@ca@" } anchors { pem: "hello" } })", R"(trustStores["t"].anchors[1])", ""},
+    {R"(trust_stores { name: "t" anchors { pem: "@key@" } })", R"(trustStores["t"].anchors[0])", "private key"},
+    {R"(trust_stores { name: "t" anchors { } })", R"(trustStores["t"].anchors[0].pem)", "is required"},
+    {R"(trust_stores { name: "t" pins { certificate_sha256: "12" } })", R"(trustStores["t"].pins[0].certificate_sha256)", "64 hexadecimal"},
+    {R"(trust_stores { name: "t" pins { } })", R"(trustStores["t"].pins[0])", "needs one of"},
+    {R"(trust_stores { name: "t" anchors { pem: "@ca@" } crls { pem: "@ca@" } })", R"(trustStores["t"].crls[0])", "CRL"},
+    {R"(server_certificates { name: "s" certificate_chain_pem: "@localhost@" })", R"(serverCertificates["s"].private_key_pem)", "required"},
+    {R"(server_certificates { name: "s" certificate_chain_pem: "@localhost@" private_key_pem: "@other-key@" })", R"(serverCertificates["s"])", "match"},
+    {R"(server_certificates { name: "s" certificate_chain_pem: "junk" private_key_pem: "@key@" })", R"(serverCertificates["s"])", ""},
+    {R"(user_stores { name: "u" users { name: "a" } })", R"(userStores["u"].users["a"].password_hashes)", "one hash"},
+    {R"(user_stores { name: "u" users { name: "a" password_hashes: "plain" } })", R"(userStores["u"].users["a"].password_hashes[0])", ""},
+    {R"(user_stores { name: "u" users { name: "a" password_hashes: "@hash@" } users { name: "a" password_hashes: "@hash@" } })", R"(userStores["u"].users["a"])", "twice"},
+    {R"(user_stores { name: "u" users { name: "a" password_hashes: "@hash@" claims { type: "Thumbprint" value: "x" } } })", R"(userStores["u"].users["a"].claims[0].type)", "reserved"},
+    {R"(upstreams { name: "u" })", R"(upstreams["u"].endpoints)", "1 to 256"},
+    {R"(upstreams { name: "u" endpoints: "10.0.0.1:0" })", R"(upstreams["u"].endpoints[0])", "port"},
+    {R"(upstreams { name: "u" endpoints: "10.0.0.1:1" endpoints: "web:1" })", R"(upstreams["u"].endpoints[1])", "names are not resolved"},
+    {R"(upstreams { name: "u" endpoints: "10.0.0.1:1" max_connections: 70000 })", R"(upstreams["u"].max_connections)", "out of range"},
+    {R"(policies { name: "p" })", R"(policies["p"].condition)", "required"},
+    {R"(policies { name: "p" condition {} })", R"(policies["p"].condition)", "needs one of"},
+    {R"(policies { name: "p" condition { all_of {} } })", R"(policies["p"].condition.all_of)", "not be empty"},
+    {R"(policies { name: "p" condition { claim { type: "g" } } })", R"(policies["p"].condition.claim)", "needs one of"},
+    {R"(policies { name: "p" condition { claim { type: "g" present: false } } })", R"(policies["p"].condition.claim)", "present: true"},
+    {R"(policies { name: "p" condition { any_of { conditions { claim { type: "g" exact: "a" } } conditions { claim { type: "g" regex: "(" } } } } })", R"(policies["p"].condition.any_of[1].claim.regex)", "RE2"},
+    {R"(policies { name: "p" condition { claim { type: "g" exact: "a" scheme: "Basicc" } } })", R"(policies["p"].condition.claim.scheme)", R"(did you mean "Basic"?)"},
+}));
+
+TEST_F(BuildTest, ReportsEveryViolationAtOnce) {
+  const BuildResult result = BuildText(R"(
+      listeners { name: "edge" address: "nowhere" server_certificates: "x" }
+      trust_stores { name: "t" }
+      schemes { name: "S" client_certificate { trust_store: "u" } }
+      routes { name: "a" match { path: "/a" } fixed_response {} }
+      routes { name: "b" match { path: "/c" } anonymous: true fixed_response {} }
+      routes { name: "c" match { path: "/c" } anonymous: true fixed_response {} })");
+  std::vector<std::string> paths;
+  for (const Violation& v : result.violations) paths.push_back(v.path);
+  EXPECT_THAT(paths, UnorderedElementsAre(R"(listeners["edge"].address)", R"(listeners["edge"].server_certificates[0])",
+                                          R"(trustStores["t"])", R"(schemes["S"].client_certificate.trust_store)",
+                                          R"(routes["a"])", R"(routes["c"].match)"));
+}
+
+TEST_F(BuildTest, NoMessageHoldsASecret) {
+  const BuildResult result = BuildText(R"(
+      server_certificates { name: "s" certificate_chain_pem: "@key@" private_key_pem: "SECRET-KEY" }
+      user_stores { name: "u" users { name: "a" password_hashes: "SECRET-HASH" } })");
+  ASSERT_THAT(result.violations, Not(IsEmpty()));
+  for (const std::string& line : Lines(result.violations)) EXPECT_THAT(line, Not(HasSubstr("SECRET")));
+}
+
+TEST_F(BuildTest, AnEmptySetIsASnapshotThatServesNothing) {
+  const std::shared_ptr<const Snapshot> snapshot = BuildGood("");
+  EXPECT_THAT(snapshot->listeners, IsEmpty());
+  EXPECT_EQ(snapshot->revision, 7u);
+  EXPECT_EQ(snapshot->incarnation, "i");
+}
+
+TEST_F(BuildTest, WarnsOfWhatIsAllowedButUnwise) {
+  const BuildResult result = BuildText(Base() + R"(
+      trust_stores { name: "old" anchors { pem: "@old-ca@" } }
+      server_certificates { name: "dying" certificate_chain_pem: "@dying@" private_key_pem: "@key@" }
+      schemes { name: "Loose" client_certificate { trust_store: "old" self_signed_trust: ANY
+                accept_any_self_signed: "development" validate_certificate_use: false validate_validity_period: false } }
+      routes { name: "open" match { path: "/app/{rest...}" } anonymous: true fixed_response {} }
+      routes { name: "admin" match { path: "/app/admin" } require { any_of: "Basic" } fixed_response {} }
+      routes { name: "beside" match { path: "/apple" } require { any_of: "Basic" } fixed_response {} })");
+  ASSERT_TRUE(result.ok()) << ::testing::PrintToString(Lines(result.violations));
+  EXPECT_THAT(Lines(result.warnings),
+              UnorderedElementsAre(
+                  StartsWith(R"(trustStores["old"].anchors: CN=Old CA expires in 10 d)"),
+                  StartsWith(R"(serverCertificates["dying"]: CN=server expires in 2 d)"),
+                  StartsWith(R"(schemes["Certificate"].client_certificate.revocation.mode: NO_CHECK)"),
+                  StartsWith(R"(schemes["Loose"].client_certificate.self_signed_trust: ANY)"),
+                  StartsWith(R"(schemes["Loose"].client_certificate.allowed_certificate_types: ALL)"),
+                  StartsWith(R"(schemes["Loose"].client_certificate.revocation.mode: NO_CHECK)"),
+                  StartsWith(R"(schemes["Loose"].client_certificate.validate_certificate_use: is off)"),
+                  StartsWith(R"(schemes["Loose"].client_certificate.validate_validity_period: is off)"),
+                  R"(routes["open"]: anonymous, and encloses "/app/admin" of routes/admin, which is protected)"));
+}
+
+TEST_F(BuildTest, WarnsThatANewSchemeOpensAnySchemeRoutes) {
+  const std::string before = Base() + Good("a", "require { any_scheme: true }") + Good("b", "require { any_scheme: true }");
+  const std::shared_ptr<const Snapshot> first = BuildGood(before);
+  const std::string more = R"(schemes { name: "Third" basic { user_store: "staff" } })";
+  EXPECT_THAT(Lines(BuildText(before + more, first.get()).warnings),
+              Contains(StartsWith(R"(schemes["Third"]: opens 2 any_scheme routes)")));
+  const std::string outside = R"(schemes { name: "Third" in_any_scheme: false basic { user_store: "staff" } })";
+  EXPECT_THAT(Lines(BuildText(before + outside, first.get()).warnings), Not(Contains(HasSubstr("opens"))));
+  EXPECT_THAT(Lines(BuildText(before, first.get()).warnings), Not(Contains(HasSubstr("opens"))));
+}
+
+TEST_F(BuildTest, CompilesARoute) {
+  const std::shared_ptr<const Snapshot> snapshot = BuildGood(
+      Base() + R"(policies { name: "buyers" condition { claim { type: "group" scheme: "Basic" exact: "buyers" } } })" +
+      Route("orders", R"(match { path: "/orders/{rest...}" hosts: "shop.example" }
+                         require { any_of: "Certificate" any_of: "Basic" policies: "buyers" } upstream: "orders"
+                         keep_authorization: true
+                         identity_headers { xfcc: true claims { key: "X-User" value: "nameidentifier" } })") +
+      Good("open", "anonymous: true") + Good("all", "require { all_of: \"Basic\" all_of: \"Certificate\" }") +
+      Good("any", "require { any_scheme: true }"));
+  const Route* orders = snapshot->FindRoute("orders");
+  ASSERT_NE(orders, nullptr);
+  EXPECT_EQ(orders->requirement.mode, authn::Mode::kAnyOf);
+  EXPECT_THAT(orders->requirement.schemes,
+              ElementsAre(snapshot->FindScheme("Certificate")->index, snapshot->FindScheme("Basic")->index));
+  EXPECT_THAT(orders->requirement.policies, SizeIs(1));
+  EXPECT_THAT(orders->challenges, ElementsAre(R"(ClientCertificate realm="Certificate")",
+                                              R"(Basic realm="our staff", charset="UTF-8")"));
+  EXPECT_EQ(orders->action, Action::kUpstream);
+  EXPECT_TRUE(orders->keep_authorization);
+  EXPECT_EQ(snapshot->upstream(orders->upstream).name, "orders");
+  ASSERT_NE(orders->injector, nullptr);
+  EXPECT_TRUE(snapshot->strip.Removes("x_USER"));
+  EXPECT_TRUE(snapshot->strip.Removes("X-Forwarded-Client-Cert"));
+  EXPECT_FALSE(snapshot->strip.Removes("x-other"));
+
+  const Route* open = snapshot->FindRoute("open");
+  EXPECT_TRUE(open->anonymous());
+  EXPECT_THAT(open->challenges, IsEmpty());
+  EXPECT_EQ(open->fixed_response->status, 200);
+  EXPECT_EQ(open->fixed_response->content_type, "text/plain; charset=utf-8");
+  EXPECT_EQ(open->fixed_response->body, "x");
+  EXPECT_EQ(snapshot->FindRoute("all")->requirement.mode, authn::Mode::kAllOf);
+  EXPECT_EQ(snapshot->FindRoute("any")->requirement.mode, authn::Mode::kAnyScheme);
+  EXPECT_THAT(snapshot->FindRoute("any")->requirement.schemes, SizeIs(2));
+  EXPECT_EQ(snapshot->FindRoute("none"), nullptr);
+}
+
+TEST_F(BuildTest, ASchemeThatIsNotInAnySchemeStaysOut) {
+  const std::shared_ptr<const Snapshot> snapshot = BuildGood(
+      Base() + R"(schemes { name: "Aside" in_any_scheme: false basic { user_store: "staff" } })" +
+      Good("any", "require { any_scheme: true }"));
+  EXPECT_THAT(snapshot->FindRoute("any")->requirement.schemes,
+              ElementsAre(snapshot->FindScheme("Basic")->index, snapshot->FindScheme("Certificate")->index));
+}
+
+}  // namespace
+}  // namespace gatehouse::config
