@@ -1,0 +1,17 @@
+// What a process has used of the processor, from /proc.
+//
+// Units:   microseconds since the process began.
+// Errors:  a process that is gone counts nothing.
+#pragma once
+
+#include <vector>
+
+namespace gatehouse::bench {
+
+// User and system time of all threads, dead ones too.
+double ProcessMicros(const std::vector<int>& pids);
+double OwnMicros();
+// Time that `core` was not idle, whoever used it.
+double CoreBusyMicros(int core);
+
+}  // namespace gatehouse::bench
