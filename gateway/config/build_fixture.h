@@ -56,8 +56,8 @@ class BuildTest : public ::testing::Test {
       (*m)["@localhost@"] = server({{SanKind::kDns, "localhost"}});
       (*m)["@shops@"] = server({{SanKind::kDns, "shop.example"}, {SanKind::kDns, "*.shop.example"}});
       (*m)["@dying@"] = server({{SanKind::kDns, "localhost"}}, Now() + absl::Hours(49));
-      (*m)["@key@"] = certs::KeyToPem(key.get())->value();
-      (*m)["@other-key@"] = certs::KeyToPem(other_key.get())->value();
+      (*m)["@key@"] = std::string(certs::KeyToPem(key.get())->Reveal());
+      (*m)["@other-key@"] = std::string(certs::KeyToPem(other_key.get())->Reveal());
       (*m)["@hash@"] =
           "$6$rounds=5000$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1";
       return m;
@@ -77,12 +77,12 @@ class BuildTest : public ::testing::Test {
       upstreams { name: "orders" endpoints: "127.0.0.1:8080" }
     )";
   }
-  static std::string Route(absl::string_view name, absl::string_view rest) {
+  static std::string RouteText(absl::string_view name, absl::string_view rest) {
     return absl::StrCat("routes { name: \"", name, "\" ", rest, " }\n");
   }
   // A route that is right in itself, for /name.
   static std::string Good(absl::string_view name, absl::string_view require) {
-    return Route(name, absl::StrCat("match { path: \"/", name, "\" } ", require, " fixed_response { body: \"x\" }"));
+    return RouteText(name, absl::StrCat("match { path: \"/", name, "\" } ", require, " fixed_response { body: \"x\" }"));
   }
 
   static v1::ConfigSet Parse(std::string text) {

@@ -17,7 +17,7 @@ class ListenerTest : public BuildTest {
                         more, " }");
   }
   static std::string Secure(absl::string_view host) {
-    return Route("secure", absl::StrCat("match { path: \"/s\" ", host.empty() ? "" : absl::StrCat("hosts: \"", host, "\""),
+    return RouteText("secure", absl::StrCat("match { path: \"/s\" ", host.empty() ? "" : absl::StrCat("hosts: \"", host, "\""),
                                         " } require { any_of: \"Certificate\" } fixed_response {}"));
   }
 };

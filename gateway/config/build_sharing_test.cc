@@ -82,7 +82,7 @@ TEST_F(SharingTest, AnUnchangedPolicyStillNeedsItsScheme) {
 }
 
 TEST_F(SharingTest, WarningsOfASharedTableStay) {
-  const std::string text = All() + Route("open", R"(match { path: "/{r...}" } anonymous: true fixed_response {})");
+  const std::string text = All() + RouteText("open", R"(match { path: "/{r...}" } anonymous: true fixed_response {})");
   const BuildResult first = BuildText(text);
   const BuildResult second = BuildText(text, first.snapshot.get());
   EXPECT_EQ(Lines(first.warnings), Lines(second.warnings));

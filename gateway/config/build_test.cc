@@ -137,7 +137,7 @@ INSTANTIATE_TEST_SUITE_P(Leaves, BadInputTest, ::testing::ValuesIn(std::vector<B
     {R"(server_certificates { name: "s" certificate_chain_pem: "junk" private_key_pem: "@key@" })", R"(serverCertificates["s"])", ""},
     {R"(user_stores { name: "u" users { name: "a" } })", R"(userStores["u"].users["a"].password_hashes)", "one hash"},
     {R"(user_stores { name: "u" users { name: "a" password_hashes: "plain" } })", R"(userStores["u"].users["a"].password_hashes[0])", ""},
-    {R"(user_stores { name: "u" users { name: "a" password_hashes: "@hash@" } users { name: "a" password_hashes: "@hash@" } })", R"(userStores["u"].users["a"])", "twice"},
+    {R"(user_stores { name: "u" users { name: "a" password_hashes: "@hash@" } users { name: "a" password_hashes: "@hash@" } })", R"(userStores["u"].users["a"].name)", "earlier user"},
     {R"(user_stores { name: "u" users { name: "a" password_hashes: "@hash@" claims { type: "Thumbprint" value: "x" } } })", R"(userStores["u"].users["a"].claims[0].type)", "reserved"},
     {R"(upstreams { name: "u" })", R"(upstreams["u"].endpoints)", "1 to 256"},
     {R"(upstreams { name: "u" endpoints: "10.0.0.1:0" })", R"(upstreams["u"].endpoints[0])", "port"},
@@ -219,7 +219,7 @@ TEST_F(BuildTest, WarnsThatANewSchemeOpensAnySchemeRoutes) {
 TEST_F(BuildTest, CompilesARoute) {
   const std::shared_ptr<const Snapshot> snapshot = BuildGood(
       Base() + R"(policies { name: "buyers" condition { claim { type: "group" scheme: "Basic" exact: "buyers" } } })" +
-      Route("orders", R"(match { path: "/orders/{rest...}" hosts: "shop.example" }
+      RouteText("orders", R"(match { path: "/orders/{rest...}" hosts: "shop.example" }
                          require { any_of: "Certificate" any_of: "Basic" policies: "buyers" } upstream: "orders"
                          keep_authorization: true
                          identity_headers { xfcc: true claims { key: "X-User" value: "nameidentifier" } })") +
