@@ -205,7 +205,7 @@ UniqueSession SessionCallbacks::Rebuild(SSL* ssl, const SessionRecord& r) {
   if (r.version == TLS1_3_VERSION) return session;
 
   // There is no setter for "made with the extended master secret", and without that mark a client that offers it is never
-  // resumed. The mark is the last field of the session's ASN.1 form: flags [13] EXPLICIT INTEGER 1.
+  // resumed. The mark is a field of the session's ASN.1 form, flags [13] EXPLICIT INTEGER 1, which goes in by order of tags.
   SSL_SESSION_set_time(session.get(), time(nullptr));
   int n = i2d_SSL_SESSION(session.get(), nullptr);
   if (n <= 0 || n > 1000) return nullptr;
@@ -217,8 +217,13 @@ UniqueSession SessionCallbacks::Rebuild(SSL* ssl, const SessionRecord& r) {
   size_t content = der.size() - header + sizeof kFlags;
   std::vector<unsigned char> marked = {0x30, 0x82, static_cast<unsigned char>(content >> 8),
                                        static_cast<unsigned char>(content & 0xff)};
-  marked.insert(marked.end(), der.begin() + static_cast<std::ptrdiff_t>(header), der.end());
+  size_t at = header;
+  while (at + 1 < der.size() && der[at] < kFlags[0] && der[at + 1] < 0x80) at += 2u + der[at + 1];  // all fields are short
+  if (at > der.size()) return nullptr;
+  auto split = der.begin() + static_cast<std::ptrdiff_t>(at);
+  marked.insert(marked.end(), der.begin() + static_cast<std::ptrdiff_t>(header), split);
   marked.insert(marked.end(), kFlags, kFlags + sizeof kFlags);
+  marked.insert(marked.end(), split, der.end());
   const unsigned char* q = marked.data();
   UniqueSession result(d2i_SSL_SESSION(nullptr, &q, static_cast<long>(marked.size())));
   OPENSSL_cleanse(der.data(), der.size());
