@@ -35,11 +35,11 @@ constexpr MethodRole kRoles[] = {
 
 const char* PropertyOf(AllowedName::Kind kind) {
   switch (kind) {
-    case AllowedName::Kind::kUri: return GRPC_X509_URI_PROPERTY_NAME;
-    case AllowedName::Kind::kEmail: return GRPC_X509_EMAIL_PROPERTY_NAME;
+    case AllowedName::Kind::kUri: return GRPC_PEER_URI_PROPERTY_NAME;
+    case AllowedName::Kind::kEmail: return GRPC_PEER_EMAIL_PROPERTY_NAME;
     case AllowedName::Kind::kDns: break;
   }
-  return GRPC_X509_DNS_PROPERTY_NAME;
+  return GRPC_PEER_DNS_PROPERTY_NAME;
 }
 
 const char* RoleName(Role role) {
@@ -133,7 +133,7 @@ bool MayUseSocket(uid_t uid) { return uid == 0 || uid == geteuid(); }
 
 std::optional<AllowedName> FindAllowed(const grpc::AuthContext& context, const std::vector<AllowedName>& allowed) {
   for (const AllowedName& name : allowed) {
-    for (const grpc::string_ref value : context.FindPropertyValues(PropertyOf(name.kind))) {
+    for (const grpc::string_ref& value : context.FindPropertyValues(PropertyOf(name.kind))) {
       const absl::string_view text(value.data(), value.size());
       if (name.kind == AllowedName::Kind::kDns ? absl::EqualsIgnoreCase(text, name.text) : text == name.text) {
         return name;
