@@ -1,0 +1,325 @@
+"""What the gateway should answer, computed from the rules of the reference and from nothing of its code.
+
+A configuration is the plain dict that run.py also turns into documents for `gatehousectl apply`:
+
+    trust_stores   {name: {"anchors": [ca], "intermediates": [ca], "pins": [(kind, certificate)]}}
+    user_stores    {name: {user: {"passwords": [...], "disabled": bool, "expired": bool, "claims": [(type, value)]}}}
+    schemes        {name: {"kind": "certificate" | "basic", ...options of the proto message}}
+    policies       {name: condition}; a condition is {"claim": {...}} or {"all_of" | "any_of" | "none_of": [...]}
+    routes         {name: {"hosts", "path", "methods", "listeners", "anonymous", "require", "action"}}
+
+Certificates are described by how they were made (pki.Made), never by parsing them.
+"""
+import base64
+import dataclasses
+import re
+
+NAME_IDENTIFIER = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier"
+NAME = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name"
+SHORT = {"nameidentifier": NAME_IDENTIFIER, "name": NAME}
+EVERY_METHOD = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+@dataclasses.dataclass
+class Request:
+    listener: str
+    host: str
+    path: str
+    method: str
+    certificates: list  # presented, leaf first; empty: none
+    authorization: str | None
+
+
+@dataclasses.dataclass
+class Expected:
+    status: int
+    route: str | None = None
+    challenges: list = dataclasses.field(default_factory=list)
+    allow: set = dataclasses.field(default_factory=set)
+    identity: list | None = None  # [(scheme, principal, claims)], one for each scheme that succeeded
+    why: str = ""
+
+
+# --- which route -----------------------------------------------------------------------------------------------------
+
+def segments(path):
+    return path[1:].split("/")
+
+
+def path_rank(pattern, path):
+    """None when the pattern does not match, else a tuple that is greater for the more specific pattern."""
+    want, have = segments(pattern), segments(path)
+    prefix = want[-1].startswith("{") and want[-1].endswith("...}")
+    if prefix:
+        want = want[:-1]
+        if len(have) <= len(want):
+            return None
+    elif len(want) != len(have):
+        return None
+    literal = []
+    for w, h in zip(want, have):
+        if w.startswith("{"):
+            if h == "":
+                return None
+            literal.append(0)
+        elif w == h:
+            literal.append(1)
+        else:
+            return None
+    kind = 0 if prefix else 2 if all(literal) else 1
+    return (kind, len(want), tuple(literal))
+
+
+def host_rank(patterns, host):
+    """None when no pattern matches; exact beats the longest wildcard beats any."""
+    if not patterns:
+        return (0, 0)
+    best = None
+    for pattern in patterns:
+        if pattern == host:
+            rank = (2, 0)
+        elif pattern.startswith("*.") and host.endswith(pattern[1:]) and len(host) > len(pattern) - 1:
+            rank = (1, len(pattern))
+        else:
+            continue
+        best = rank if best is None else max(best, rank)
+    return best
+
+
+def serves(route, method):
+    methods = set(route["methods"])
+    if not methods:
+        return method not in ("CONNECT", "TRACE")
+    return method in methods or (method == "HEAD" and "GET" in methods)
+
+
+def find_route(config, request):
+    """(name, None), (None, None) for 404, or (None, allowed methods) for 405."""
+    best, names = None, []
+    for name, route in config["routes"].items():
+        if route["listeners"] and request.listener not in route["listeners"]:
+            continue
+        of_host = host_rank(route["hosts"], request.host)
+        of_path = path_rank(route["path"], request.path)
+        if of_host is None or of_path is None:
+            continue
+        rank = (of_host, of_path)
+        if best is None or rank > best:
+            best, names = rank, []
+        if rank == best:
+            names.append(name)
+    if not names:
+        return None, None
+    for name in names:
+        if serves(config["routes"][name], request.method):
+            return name, None
+    allow = set()
+    for name in names:
+        allow |= set(config["routes"][name]["methods"]) or EVERY_METHOD
+    if "GET" in allow:
+        allow.add("HEAD")
+    return None, allow
+
+
+# --- who is calling --------------------------------------------------------------------------------------------------
+
+SUCCESS, FAILURE, NOTHING = "success", "failure", "nothing"
+
+
+def matches_dns(wanted, dns):
+    for w in wanted:
+        for d in dns:
+            w_, d_ = w.lower(), d.lower()
+            if w_ == d_ or (w_.startswith(".") and d_.endswith(w_) and len(d_) > len(w_)):
+                return True
+    return False
+
+
+def judge_certificate(config, scheme, presented):
+    """(outcome, why)."""
+    if not presented:
+        return NOTHING, "no certificate"
+    leaf = presented[0]
+    types = scheme.get("allowed_certificate_types", "ALL")
+    if types == "CHAINED" and leaf.self_signed:
+        return FAILURE, "type"
+    if types == "SELF_SIGNED" and not leaf.self_signed:
+        return FAILURE, "type"
+    store = config["trust_stores"].get(scheme.get("trust_store"), {"anchors": [], "intermediates": [], "pins": []})
+    pinned = any(c is leaf if kind == "certificate" else c.key_id == leaf.key_id for kind, c in store["pins"])
+    path = [leaf]
+    if not pinned:
+        if leaf.self_signed:
+            if scheme.get("self_signed_trust") != "ANY":
+                return FAILURE, "not pinned"
+        else:
+            known = list(presented[1:]) + list(store["intermediates"])
+            at = leaf
+            while at.issuer not in store["anchors"]:
+                if at.issuer not in known:
+                    return FAILURE, "unknown issuer"
+                at = at.issuer
+                path.append(at)
+            path.append(at.issuer)
+    if scheme.get("validate_validity_period", True):
+        if any(c.period != "now" for c in path):
+            return FAILURE, "validity"
+    if scheme.get("validate_certificate_use", True):
+        if leaf.eku is None:
+            if not scheme.get("allow_absent_extended_key_usage", False):
+                return FAILURE, "use"
+        elif "client" not in leaf.eku:
+            return FAILURE, "use"
+    require = scheme.get("require", {})
+    if require.get("san_dns") and not matches_dns(require["san_dns"], leaf.dns):
+        return FAILURE, "require san_dns"
+    for wanted in require.get("subject", []):
+        values = [v for t, v in leaf.subject_attributes if t == wanted["attribute"]]
+        if not any(compare(wanted["value"], v) for v in values):
+            return FAILURE, "require subject"
+    return SUCCESS, ""
+
+
+def compare(matcher, value):
+    (how, text), = matcher.items()
+    if how == "exact":
+        return value == text
+    if how == "prefix":
+        return value.startswith(text)
+    if how == "suffix":
+        return value.endswith(text)
+    return re.fullmatch(text, value, re.DOTALL) is not None
+
+
+def certificate_claims(scheme_name, leaf):
+    pairs = [(NAME_IDENTIFIER, leaf.subject), (NAME, leaf.subject), ("thumbprint", leaf.sha1), ("issuer", leaf.issuer_name),
+             ("serialnumber", leaf.serial), ("thumbprint_sha256", leaf.sha256), ("notbefore", leaf.not_before),
+             ("notafter", leaf.not_after)] + [("dns", d) for d in leaf.dns]
+    return [(t, v, leaf.issuer_name, scheme_name) for t, v in pairs]
+
+
+def parse_basic(authorization):
+    """(user, password), "other" or "malformed"."""
+    if authorization is None:
+        return "other"
+    word, _, rest = authorization.partition(" ")
+    if word.lower() != "basic":
+        return "other"
+    rest = rest.strip(" ")
+    try:
+        decoded = base64.b64decode(rest, validate=True)
+        if base64.b64encode(decoded).decode() != rest:
+            return "malformed"
+        text = decoded.decode("utf-8")
+    except ValueError:
+        return "malformed"
+    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text) or ":" not in text:
+        return "malformed"
+    user, password = text.split(":", 1)
+    return (user, password) if user else "malformed"
+
+
+def judge_basic(config, scheme, authorization):
+    credentials = parse_basic(authorization)
+    if credentials == "other":
+        return NOTHING, "no credentials", None
+    if credentials == "malformed":
+        return FAILURE, "malformed", None
+    name, password = credentials
+    user = config["user_stores"][scheme["user_store"]].get(name)
+    if user is None:
+        return FAILURE, "unknown user", None
+    if user["disabled"] or user["expired"]:
+        return FAILURE, "disabled or expired", None
+    if password not in user["passwords"] or password == "":
+        return FAILURE, "password", None
+    return SUCCESS, "", name
+
+
+def ask(config, name, request):
+    """(outcome, why, part) of one scheme; a part is (scheme, principal, claims)."""
+    scheme = config["schemes"][name]
+    if scheme["kind"] == "certificate":
+        outcome, why = judge_certificate(config, scheme, request.certificates)
+        if outcome != SUCCESS:
+            return outcome, why, None
+        leaf = request.certificates[0]
+        return SUCCESS, "", (name, leaf.subject, certificate_claims(name, leaf))
+    outcome, why, user = judge_basic(config, scheme, request.authorization)
+    if outcome != SUCCESS:
+        return outcome, why, None
+    store = scheme["user_store"]
+    pairs = [(NAME_IDENTIFIER, user), (NAME, user)] + config["user_stores"][store][user]["claims"]
+    return SUCCESS, "", (name, user, [(t, v, store, name) for t, v in pairs])
+
+
+# --- the answer ------------------------------------------------------------------------------------------------------
+
+def holds(condition, claims):
+    (kind, value), = condition.items()
+    if kind == "all_of":
+        return all(holds(c, claims) for c in value)
+    if kind == "any_of":
+        return any(holds(c, claims) for c in value)
+    if kind == "none_of":
+        return not any(holds(c, claims) for c in value)
+    wanted = SHORT.get(value["type"], value["type"])
+    for type_, text, issuer, scheme in claims:
+        if type_ != wanted:
+            continue
+        if value.get("scheme") and value["scheme"] != scheme:
+            continue
+        if value.get("issuer") and value["issuer"] != issuer:
+            continue
+        if value.get("present"):
+            return True
+        how = next(h for h in ("exact", "prefix", "suffix", "regex", "present") if h in value)
+        if how != "present" and compare({how: value[how]}, text):
+            return True
+    return False
+
+
+def schemes_of(config, require):
+    """In the order in which they are asked; any_scheme goes by name."""
+    if require.get("any_scheme"):
+        return sorted(n for n, s in config["schemes"].items() if s.get("in_any_scheme", True))
+    return require.get("any_of") or require.get("all_of")
+
+
+def challenge(config, name):
+    scheme = config["schemes"][name]
+    if scheme["kind"] == "certificate":
+        return f'ClientCertificate realm="{name}"'
+    return f'Basic realm="{scheme.get("realm") or name}", charset="UTF-8"'
+
+
+def answer(config, request):
+    name, allow = find_route(config, request)
+    if allow is not None:
+        return Expected(405, allow=allow)
+    if name is None:
+        return Expected(404)
+    route = config["routes"][name]
+    status = route["action"].get("status", 200)
+    if route["anonymous"]:
+        return Expected(status, name, identity=[])
+    require = route["require"]
+    names = schemes_of(config, require)
+    challenges = [challenge(config, n) for n in names]
+    parts, why = [], []
+    for scheme in names:
+        outcome, reason, part = ask(config, scheme, request)
+        if outcome == SUCCESS:
+            parts.append(part)
+            if "all_of" not in require:
+                break
+        else:
+            why.append(f"{scheme}: {reason}")
+    admitted = len(parts) == len(names) if "all_of" in require else len(parts) == 1
+    if not admitted:
+        return Expected(401, name, challenges, why="; ".join(why))
+    claims = [c for part in parts for c in part[2]]
+    for policy in require.get("policies", []):
+        if not holds(config["policies"][policy], claims):
+            return Expected(403, name, why=f"policy {policy}")
+    return Expected(status, name, identity=parts)
