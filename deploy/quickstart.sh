@@ -69,12 +69,12 @@ mkdir -p "$dir/pki"
 cd "$dir/pki"
 new() { gatehousectl cert new "$@" >>../cert.log 2>&1 || { tail -n 5 ../cert.log; die "cert new $*"; }; }
 printf 'test' >pfx-password
-new ca           --subject "CN=Partners Root" --out partners-ca
-new leaf         --ca partners-ca.pem --ca-key partners-ca.key --subject "CN=test-client,O=Example" --eku client --out client \
+new ca           --subject "CN=Partners Root" --out partners-ca.pem --key-out partners-ca.key
+new leaf         --ca partners-ca.pem --ca-key partners-ca.key --subject "CN=test-client,O=Example" --eku client --out client.pem --key-out client.key \
                  --pfx client.pfx --pfx-password-file pfx-password
-new self-signed  --subject "CN=device-7" --eku client --out device
-new self-signed  --subject "CN=stranger" --eku client --out stranger
-new self-signed  --subject "CN=localhost" --san dns:localhost --san ip:127.0.0.1 --eku server --out server
+new self-signed  --subject "CN=device-7" --eku client --out device.pem --key-out device.key
+new self-signed  --subject "CN=stranger" --eku client --out stranger.pem --key-out stranger.key
+new self-signed  --subject "CN=localhost" --san dns:localhost --san ip:127.0.0.1 --eku server --out server.pem --key-out server.key
 ls *.pem *.pfx | sed 's/^/   /'
 cd "$root"
 
@@ -102,10 +102,10 @@ sed -e "s|@PORT@|$port|" -e "s|@PKI@|$dir/pki|" deploy/demo/quickstart.yaml >"$d
 ctl apply -f "$dir/demo.yaml" || die "the configuration was refused"
 printf 'correct horse battery staple' | ctl user add staff alice --password-stdin || die "user add"
 
-ctl events watch --ready-file "$dir/watching" >"$dir/events.log" 2>"$dir/events.err" &
+ctl events watch >"$dir/events.log" 2>"$dir/events.err" &
 watcher=$!
-for _ in $(seq 100); do [ -e "$dir/watching" ] && break; sleep 0.05; done
-[ -e "$dir/watching" ] || die "the event stream did not open: $(cat "$dir/events.err")"
+for _ in $(seq 100); do grep -qs watching "$dir/events.err" && break; sleep 0.05; done
+grep -qs watching "$dir/events.err" || die "the event stream did not open: $(cat "$dir/events.err")"
 
 failures=0
 total=0

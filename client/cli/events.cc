@@ -88,6 +88,13 @@ class Printer {
     if (!context_.out()) Finish(absl::UnavailableError("nobody reads standard output any more"));
   }
 
+  // Scripts wait for this line: what happens from now on is printed.
+  void Began() {
+    MutexLock lock(&mutex_);
+    context_.err() << "watching events; end with Ctrl-C\n";
+    context_.err().flush();
+  }
+
   void Interrupted(const absl::Status& status) {
     MutexLock lock(&mutex_);
     context_.err() << Style(context_.error_color).Yellow("interrupted:") << " " << EscapeText(status.message())
@@ -140,6 +147,7 @@ int WatchEvents(Context& context, const WatchFlags& flags) {
   handler.on_end = [&printer](const absl::Status& status) { printer.End(status); };
   auto watch = (*client)->Watch(*std::move(options), std::move(handler));
   if (!watch.ok()) return Fail(context, watch.status());
+  printer.Began();
   absl::Status status = printer.Wait();
   watch->reset();
   return status.ok() ? kOk : Fail(context, status);

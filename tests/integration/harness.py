@@ -44,7 +44,7 @@ class Pki:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def make(self, kind, name, subject, *options):
-        self._run("cert", "new", kind, "--subject", subject, "--out", str(self.folder / name), *options)
+        self._run("cert", "new", kind, "--subject", subject, "--out", self.pem(name), "--key-out", self.key(name), *options)
         return name
 
     def ca(self, name, subject=None):
@@ -190,7 +190,7 @@ class Gatehouse:
         return self.ctl("apply", "-f", "-", *options, check=check, stdin=text)
 
     def revision(self):
-        return int(json.loads(self.ctl("status", "-o", "json").stdout)["revision"])
+        return int(json.loads(self.ctl("status", "--json").stdout)["revision"])
 
 
 class EventWatch:
@@ -200,9 +200,10 @@ class EventWatch:
         ready = gatehouse.folder / f"watch-{time.monotonic_ns()}"
         self.path = pathlib.Path(str(ready) + ".log")
         self.file = open(self.path, "w")
+        self.errors = open(ready, "w")
         self.process = subprocess.Popen([BIN / "gatehousectl", "--server", gatehouse.control, "events", "watch",
-                                         "--ready-file", ready, *filters], stdout=self.file, stderr=subprocess.DEVNULL)
-        wait_for("the event stream opens", ready.exists)
+                                         *filters], stdout=self.file, stderr=self.errors)
+        wait_for("the event stream opens", lambda: "watching" in ready.read_text())
 
     def __enter__(self):
         return self
@@ -221,6 +222,7 @@ class EventWatch:
         self.process.terminate()
         self.process.wait(10)
         self.file.close()
+        self.errors.close()
 
 
 def client_context(pki, cert=None, alpn=None, version=None):

@@ -2,6 +2,7 @@
 """The main job with independent clients: who gets in, who stays out, what is passed on, what the events say."""
 import base64
 import json
+import pathlib
 import ssl
 import subprocess
 import unittest
@@ -98,7 +99,7 @@ class MainJobTest(GatehouseTest):
         answer = json.loads(body)
         self.assertEqual(answer["subject"], "CN=alice,O=Partners")
         self.assertEqual(answer["issuer"], "CN=ca")
-        der = ssl.PEM_cert_to_DER_cert(open(self.pki.pem("alice")).read())
+        der = ssl.PEM_cert_to_DER_cert(pathlib.Path(self.pki.pem("alice")).read_text())
         sha1 = subprocess.run(["openssl", "dgst", "-sha1", "-r"], input=der, capture_output=True).stdout.split()[0]
         self.assertEqual(answer["thumbprint"], sha1.decode().upper())
         types = {c["type"] for c in answer["claims"]}
@@ -230,12 +231,11 @@ class MainJobTest(GatehouseTest):
             self.assertNotIn(PASSWORD, watch.path.read_text())
 
     def test_explain_says_what_a_request_would_get(self):
-        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("alice"), "--route", "hello",
-                                                  "-o", "json").stdout)
+        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("alice"), "--route", "hello", "--json").stdout)
         self.assertTrue(explained["verdicts"][0]["accepted"])
         self.assertIn("hello", explained["opens"])
-        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("mallory"), "--scheme", "Certificate",
-                                                  "-o", "json", check=False).stdout)
+        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("mallory"), "--scheme", "Certificate", "--json",
+                                                  check=False).stdout)
         self.assertEqual(explained["verdicts"][0]["reason"], "UNKNOWN_ISSUER")
 
 
