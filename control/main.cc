@@ -24,7 +24,7 @@ namespace gatehouse {
 namespace {
 
 constexpr absl::Duration kFirstRevision = absl::Seconds(30);
-constexpr absl::Duration kApiGrace = absl::Seconds(2);
+constexpr absl::Duration kApiGrace = absl::Milliseconds(500);  // watchers never end by themselves
 
 // Blocks the signals that end us in every thread to come: one thread waits for them.
 sigset_t BlockSignals() {

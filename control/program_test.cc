@@ -85,7 +85,7 @@ class ProgramTest : public ::testing::Test {
   static void SetUpTestSuite() { grpc_init(); }
   ProgramTest() {
     std::string pattern = absl::StrCat(::testing::TempDir(), "/gh-XXXXXX");
-    dir_ = mkdtemp(pattern.data());
+    dir_ = std::filesystem::canonical(mkdtemp(pattern.data())).string();
   }
   ~ProgramTest() override { std::filesystem::remove_all(dir_); }
 
