@@ -89,6 +89,7 @@ cleanup() {
   [ $keep -eq 1 ] || stop_running
 }
 trap cleanup EXIT
+trap '' PIPE  # the gateway may hang up while we write to it
 for _ in $(seq 100); do
   grep -q ready "$dir/gatehouse.out" && break
   kill -0 $pid 2>/dev/null || { cat "$dir/gatehouse.log"; die "gatehouse did not start"; }
@@ -102,7 +103,7 @@ sed -e "s|@PORT@|$port|" -e "s|@PKI@|$dir/pki|" deploy/demo/quickstart.yaml >"$d
 ctl apply -f "$dir/demo.yaml" || die "the configuration was refused"
 printf 'correct horse battery staple' | ctl user add staff alice --password-stdin || die "user add"
 
-ctl events watch >"$dir/events.log" 2>"$dir/events.err" &
+gatehousectl --server "$control" events watch >"$dir/events.log" 2>"$dir/events.err" &
 watcher=$!
 for _ in $(seq 100); do grep -qs watching "$dir/events.err" && break; sleep 0.05; done
 grep -qs watching "$dir/events.err" || die "the event stream did not open: $(cat "$dir/events.err")"
