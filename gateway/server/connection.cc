@@ -321,7 +321,8 @@ void Connection::OnBodyWritable(http::StreamId id) {
 }
 
 void Connection::OnProtocolError(const http::ProtocolError& error) {
-  refused_ = refused_ || error.connection;
+  // An answer is worth waiting for the client to read it; a flood's GOAWAY is not.
+  refused_ = refused_ || (error.connection && error.status != 0);
   worker_->RecordProtocolError(*this, error);
 }
 

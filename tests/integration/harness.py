@@ -100,9 +100,9 @@ class Upstream:
                         if size == 0:
                             break
                 outer.requests.append({"method": self.command, "path": self.path, "headers": self.headers.items(), "body": body})
-                if self.path.startswith("/slow/"):
+                if "/slow/" in self.path:
                     time.sleep(float(self.path.rsplit("/", 1)[1]))
-                if self.path.startswith("/stream"):
+                if "/stream" in self.path:
                     self.send_response(200)
                     self.send_header("Transfer-Encoding", "chunked")
                     self.end_headers()
@@ -155,6 +155,9 @@ class Gatehouse:
         self.start()
 
     def start(self):
+        if self.process is not None:
+            self.out.close()
+            self.log.close()
         self.out = open(self.folder / "gatehouse.out", "w")
         self.log = open(self.folder / "gatehouse.log", "a")
         self.process = subprocess.Popen([BIN / "gatehouse", "--state-dir", self.state, "--workers", "2", *self.options],

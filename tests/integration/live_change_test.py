@@ -57,6 +57,8 @@ class Caller(threading.Thread):
                 self.results.append((sent, client.get(self.path)[0]))
             except (OSError, ssl.SSLError):
                 self.results.append((sent, None))
+                if client:
+                    client.close()
                 client = None
         if client:
             client.close()
@@ -166,6 +168,7 @@ class LiveChangeTest(GatehouseTest):
             wait_for("the stream runs", lambda: b"tick" in client.buffer or client._fill())
             self.gatehouse.ctl(*change, stdin="pass word two")
             self.assertTrue(client.closed(3), change)
+            client.close()
 
     def test_a_server_certificate_is_replaced_live(self):
         before = ssl.get_server_certificate(("127.0.0.1", self.port))
