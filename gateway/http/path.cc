@@ -123,7 +123,7 @@ absl::StatusOr<std::string> CanonicalPath(absl::string_view raw) {
     if (last) break;
     begin = end + 1;
   }
-  if (out.empty()) out = "/";
+  if (out.empty()) out.push_back('/');
   return out;
 }
 
