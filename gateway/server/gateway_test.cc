@@ -1,0 +1,353 @@
+// The gateway as a whole, in this process: real sockets, real TLS, several workers, snapshots that change under load.
+#include "gateway/server/gateway.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <optional>
+#include <thread>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "gateway/base/mutex.h"
+#include "gateway/certs/test_pki.h"
+#include "gateway/config/build.h"
+#include "gateway/credentials/password_hash.h"
+
+namespace gatehouse::server {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A client certificate and its key, or neither.
+struct Caller {
+  certs::CertificateRef certificate;
+  EVP_PKEY* key = nullptr;
+};
+
+// One TLS connection; blocking; HTTP/1.1.
+class Client {
+ public:
+  Client(uint16_t port, const Caller& caller) {
+    ctx_.reset(SSL_CTX_new(TLS_client_method()));
+    if (caller.certificate != nullptr) {
+      SSL_CTX_use_certificate(ctx_.get(), caller.certificate->x509());
+      SSL_CTX_use_PrivateKey(ctx_.get(), caller.key);
+    }
+    fd_ = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    timeval timeout{10, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    ssl_.reset(SSL_new(ctx_.get()));
+    SSL_set_tlsext_host_name(ssl_.get(), "localhost");
+    open_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0 && SSL_set_fd(ssl_.get(), fd_) == 1 &&
+            SSL_connect(ssl_.get()) == 1;
+    TakeOpenSslError();
+  }
+  ~Client() {
+    ssl_.reset();
+    ::close(fd_);
+  }
+  bool open() const { return open_; }
+
+  // The status of the answer, or 0 when the connection ended instead.
+  int Get(const std::string& path, const std::string& fields = "") {
+    if (!open_) return 0;
+    std::string request = absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: localhost\r\n", fields, "\r\n");
+    if (SSL_write(ssl_.get(), request.data(), static_cast<int>(request.size())) <= 0) return Gone();
+    std::string answer;
+    char buffer[4096];
+    size_t head;
+    while ((head = answer.find("\r\n\r\n")) == std::string::npos) {
+      int n = SSL_read(ssl_.get(), buffer, sizeof buffer);
+      if (n <= 0) return Gone();
+      answer.append(buffer, static_cast<size_t>(n));
+    }
+    size_t at = answer.find("ontent-length: ");
+    size_t length = 0;
+    if (at != std::string::npos) {
+      size_t end = answer.find("\r\n", at);
+      if (!absl::SimpleAtoi(answer.substr(at + 15, end - at - 15), &length)) return Gone();
+    }
+    while (answer.size() < head + 4 + length) {
+      int n = SSL_read(ssl_.get(), buffer, sizeof buffer);
+      if (n <= 0) return Gone();
+      answer.append(buffer, static_cast<size_t>(n));
+    }
+    body_ = answer.substr(head + 4);
+    int status = 0;
+    return absl::SimpleAtoi(answer.substr(9, 3), &status) ? status : Gone();
+  }
+  const std::string& body() const { return body_; }
+
+ private:
+  int Gone() {
+    TakeOpenSslError();
+    open_ = false;
+    return 0;
+  }
+  UniqueSslCtx ctx_;
+  UniqueSsl ssl_;
+  int fd_ = -1;
+  bool open_ = false;
+  std::string body_;
+};
+
+class GatewayTest : public ::testing::Test {
+ protected:
+  GatewayTest() {
+    GatewayOptions options;
+    options.workers = 2;
+    options.clock = &clock_;
+    options.events = [this](std::vector<events::Event>&& batch) {
+      MutexLock lock(&mutex_);
+      for (events::Event& event : batch) events_.push_back(std::move(event));
+      arrived_.SignalAll();
+    };
+    gateway_ = *Gateway::Start(std::move(options));
+  }
+
+  v1::ConfigSet Config(const std::vector<certs::CertificateRef>& anchors) {
+    v1::ConfigSet set;
+    auto* server = set.add_server_certificates();
+    server->set_name("server");
+    certs::MintRequest request = certs::Request(certs::Profile::kSelfSigned, "CN=localhost");
+    request.server_use = true;
+    request.sans = {{certs::SanKind::kDns, "localhost"}};
+    if (server_ == nullptr) server_ = certs::Make(request, certs::KeyAt(20));
+    server->set_certificate_chain_pem(server_->ToPem());
+    server->set_private_key_pem(std::string(certs::KeyToPem(certs::KeyAt(20))->Reveal()));
+    auto* listener = set.add_listeners();
+    listener->set_name("edge");
+    listener->set_address("127.0.0.1:0");
+    listener->add_server_certificates("server");
+    auto* store = set.add_trust_stores();
+    store->set_name("partners");
+    for (const certs::CertificateRef& anchor : anchors) store->add_anchors()->set_pem(anchor->ToPem());
+    auto* scheme = set.add_schemes();
+    scheme->set_name("Certificate");
+    scheme->mutable_client_certificate()->set_trust_store("partners");
+    auto* users = set.add_user_stores();
+    users->set_name("staff");
+    auto* basic = set.add_schemes();
+    basic->set_name("Basic");
+    basic->mutable_basic()->set_user_store("staff");
+    for (auto [name, path, schemes] : {std::tuple{"secure", "/secure", "Certificate"}, {"basic", "/basic", "Basic"}}) {
+      auto* route = set.add_routes();
+      route->set_name(name);
+      route->mutable_match()->set_path(path);
+      route->mutable_require()->add_any_of(schemes);
+      route->mutable_fixed_response()->set_body("ok");
+    }
+    return set;
+  }
+
+  // Installs and waits until it is in force, or refused.
+  absl::Status Install(const v1::ConfigSet& set) {
+    config::BuildOptions options;
+    options.revision = ++revision_;
+    options.incarnation = "test";
+    std::shared_ptr<const config::Snapshot> previous = gateway_->current();
+    options.previous = previous.get();
+    config::BuildResult built = config::Build(set, options);
+    for (const config::Violation& v : built.violations) ADD_FAILURE() << v.path << ": " << v.message;
+    if (!built.ok()) return absl::InternalError("not built");
+    return InstallSnapshot(built.snapshot);
+  }
+  absl::Status InstallSnapshot(std::shared_ptr<const config::Snapshot> snapshot) {
+    std::optional<absl::Status> result;
+    gateway_->Install(std::move(snapshot), [&](absl::Status status) {
+      MutexLock lock(&mutex_);
+      result = std::move(status);
+      arrived_.SignalAll();
+    });
+    MutexLock lock(&mutex_);
+    while (!result) arrived_.Wait(&mutex_);
+    return *result;
+  }
+
+  uint16_t Port() {
+    std::string address = gateway_->listeners().at(0).address;
+    int port = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port)) << address;
+    return static_cast<uint16_t>(port);
+  }
+
+  template <typename Predicate>
+  events::Event WaitForEvent(Predicate predicate) {
+    MutexLock lock(&mutex_);
+    for (;;) {
+      for (const events::Event& event : events_) {
+        if (predicate(event)) return event;
+      }
+      if (!arrived_.WaitFor(&mutex_, absl::Seconds(10))) {
+        ADD_FAILURE() << "no such event";
+        return {};
+      }
+    }
+  }
+
+  Caller CallerOf(const certs::Authority& ca, const std::string& name, size_t key) {
+    return {certs::Leaf(ca, name, key), certs::KeyAt(key)};
+  }
+
+  FakeClock clock_{certs::kTestNow};
+  Mutex mutex_;
+  CondVar arrived_;
+  std::vector<events::Event> events_;
+  uint64_t revision_ = 0;
+  certs::CertificateRef server_;
+  std::unique_ptr<Gateway> gateway_;
+  const certs::Authority kept_ = certs::Root("CN=Kept", 1);
+  const certs::Authority gone_ = certs::Root("CN=Gone", 2);
+};
+
+TEST_F(GatewayTest, LetsInWhoseCertificateHasAPathAndSaysSoOnTheEventLane) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  EXPECT_EQ(Client(Port(), CallerOf(kept_, "CN=alice", 3)).Get("/secure"), 200);
+  EXPECT_EQ(Client(Port(), CallerOf(gone_, "CN=mallory", 4)).Get("/secure"), 401);
+  EXPECT_EQ(Client(Port(), {}).Get("/secure"), 401);
+
+  events::Event allowed = WaitForEvent([](const events::Event& e) { return e.outcome == events::Outcome::kAllowed; });
+  EXPECT_EQ(allowed.identity->principal, "CN=alice");
+  EXPECT_EQ(allowed.possession, events::Possession::kProven);
+  EXPECT_EQ(*allowed.route, "secure");
+  events::Event refused = WaitForEvent([](const events::Event& e) { return e.reason == Reason::kUnknownIssuer; });
+  EXPECT_EQ(refused.certificate->subject, "CN=mallory");
+  EXPECT_EQ(refused.identity, nullptr);
+  WaitForEvent([](const events::Event& e) { return e.reason == Reason::kNoCertificate; });
+}
+
+TEST_F(GatewayTest, NothingIsServedBeforeASnapshotIsInForce) { EXPECT_TRUE(gateway_->listeners().empty()); }
+
+TEST_F(GatewayTest, ARequestOnALiveConnectionAfterTheChangeIsDecidedUnderIt) {
+  ASSERT_TRUE(Install(Config({kept_.certificate, gone_.certificate})).ok());
+  // A second client certificate scheme's store would keep the connection; without one the sweep closes it, which is as
+  // good an answer.
+  Client kept(Port(), CallerOf(kept_, "CN=alice", 3));
+  Client gone(Port(), CallerOf(gone_, "CN=mallory", 4));
+  ASSERT_EQ(kept.Get("/secure"), 200);
+  ASSERT_EQ(gone.Get("/secure"), 200);
+
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+
+  EXPECT_THAT(gone.Get("/secure"), ::testing::AnyOf(0, 401));
+  EXPECT_EQ(kept.Get("/secure"), 200);
+  EXPECT_EQ(Client(Port(), CallerOf(gone_, "CN=mallory", 4)).Get("/secure"), 401);
+}
+
+TEST_F(GatewayTest, AVerdictIsNotBelievedBeyondTheCertificate) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  Client client(Port(), CallerOf(kept_, "CN=alice", 3));
+  ASSERT_EQ(client.Get("/secure"), 200);
+  clock_.Advance(absl::Hours(24 * 31));
+  EXPECT_EQ(client.Get("/secure"), 401);
+  WaitForEvent([](const events::Event& e) { return e.reason == Reason::kExpired; });
+}
+
+TEST_F(GatewayTest, PasswordsAreCheckedOffTheLoopAndRememberedForTheConnection) {
+  v1::ConfigSet set = Config({kept_.certificate});
+  auto* user = set.mutable_user_stores(0)->add_users();
+  user->set_name("bob");
+  user->add_password_hashes(
+      *credentials::HashPassword(credentials::HashKind::kBcrypt, "secret", {.bcrypt_cost = 4}));
+  ASSERT_TRUE(Install(set).ok());
+  Client client(Port(), {});
+  EXPECT_EQ(client.Get("/basic"), 401);
+  EXPECT_EQ(client.Get("/basic", "Authorization: Basic Ym9iOnNlY3JldA==\r\n"), 200);
+  EXPECT_EQ(client.Get("/basic", "Authorization: Basic Ym9iOnNlY3JldA==\r\n"), 200);
+  EXPECT_EQ(client.Get("/basic", "Authorization: Basic Ym9iOndyb25n\r\n"), 401);
+  WaitForEvent([](const events::Event& e) { return e.reason == Reason::kWrongPassword; });
+}
+
+TEST_F(GatewayTest, AnOlderRevisionOfTheSameStoreIsRefusedAndTheNewerOneStays) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  ASSERT_TRUE(Install(Config({kept_.certificate, gone_.certificate})).ok());
+  config::BuildOptions options;
+  options.revision = 1;
+  options.incarnation = "test";
+  absl::Status status = InstallSnapshot(config::Build(Config({kept_.certificate}), options).snapshot);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(gateway_->current()->revision, 2u);
+}
+
+TEST_F(GatewayTest, AnAddressThatIsTakenIsRefusedWithItsNameAndTheOldSnapshotStays) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  int held = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof at;
+  ASSERT_EQ(::bind(held, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+  ASSERT_EQ(::listen(held, 1), 0);
+  ASSERT_EQ(::getsockname(held, reinterpret_cast<sockaddr*>(&at), &size), 0);
+  v1::ConfigSet set = Config({kept_.certificate});
+  auto* second = set.add_listeners();
+  second->set_name("second");
+  second->set_address(absl::StrCat("127.0.0.1:", ntohs(at.sin_port)));
+  second->add_server_certificates("server");
+  absl::Status status = Install(set);
+  EXPECT_FALSE(status.ok());
+  EXPECT_THAT(std::string(status.message()), HasSubstr("listeners[\"second\"].address"));
+  EXPECT_EQ(Client(Port(), CallerOf(kept_, "CN=alice", 3)).Get("/secure"), 200);
+  ::close(held);
+}
+
+TEST_F(GatewayTest, UnderLoadWithChangesNobodyTrustedIsRefused) {
+  ASSERT_TRUE(Install(Config({kept_.certificate, gone_.certificate})).ok());
+  uint16_t port = Port();
+  std::atomic<bool> stop{false};
+  std::atomic<int> answered{0}, wrong{0};
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < 3; ++i) {
+    Caller caller = CallerOf(kept_, absl::StrCat("CN=client ", i), 5 + i);
+    threads.emplace_back([&, caller] {
+      while (!stop) {
+        Client client(port, caller);
+        for (int k = 0; k < 20 && !stop; ++k) {
+          ++answered;
+          if (client.Get("/secure") != 200) ++wrong;
+        }
+      }
+    });
+  }
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(Install(i % 2 == 0 ? Config({kept_.certificate}) : Config({kept_.certificate, gone_.certificate})).ok());
+    EXPECT_EQ(Client(port, CallerOf(gone_, "CN=mallory", 4)).Get("/secure"), i % 2 == 0 ? 401 : 200);
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0) << "of " << answered;
+  EXPECT_GT(answered, 20);
+}
+
+TEST_F(GatewayTest, DrainLetsAnIdleConnectionGoAndRefusesNewOnes) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  uint16_t port = Port();
+  Client client(port, CallerOf(kept_, "CN=alice", 3));
+  ASSERT_EQ(client.Get("/secure"), 200);
+  EXPECT_TRUE(gateway_->Drain(absl::Seconds(5)));
+  EXPECT_EQ(client.Get("/secure"), 0);
+  EXPECT_FALSE(Client(port, {}).open());
+}
+
+TEST_F(GatewayTest, MetricsCountWhatHappened) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  Client(Port(), CallerOf(kept_, "CN=alice", 3)).Get("/secure");
+  Client(Port(), {}).Get("/secure");
+  std::string text = gateway_->MetricsText();
+  EXPECT_THAT(text, HasSubstr("NO_CERTIFICATE"));
+  EXPECT_THAT(text, HasSubstr("gatehouse_"));
+}
+
+}  // namespace
+}  // namespace gatehouse::server
