@@ -12,6 +12,7 @@ Certificates are described by how they were made (pki.Made), never by parsing th
 """
 import base64
 import dataclasses
+import itertools
 import re
 
 NAME_IDENTIFIER = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier"
@@ -135,6 +136,21 @@ def matches_dns(wanted, dns):
     return False
 
 
+class Memory:
+    """What a worker may remember: a valid verdict, by scheme and leaf alone (the reference says so), so that a caller who
+    sent its whole chain once may be recognised without the intermediates later. Which worker remembers is chance."""
+
+    def __init__(self):
+        self.valid = set()
+
+    @staticmethod
+    def key(config, name, leaf):
+        scheme = config["schemes"][name]
+        store = config["trust_stores"].get(scheme.get("trust_store"), {})
+        content = {k: sorted(str(getattr(c, "name", None) or (c[0], c[1].name)) for c in v) for k, v in store.items()}
+        return (name, repr(sorted(scheme.items(), key=lambda i: i[0])), repr(sorted(content.items())), leaf.name)
+
+
 def judge_certificate(config, scheme, presented):
     """(outcome, why)."""
     if not presented:
@@ -236,11 +252,13 @@ def judge_basic(config, scheme, authorization):
     return SUCCESS, "", name
 
 
-def ask(config, name, request):
+def ask(config, name, request, recognised):
     """(outcome, why, part) of one scheme; a part is (scheme, principal, claims)."""
     scheme = config["schemes"][name]
     if scheme["kind"] == "certificate":
         outcome, why = judge_certificate(config, scheme, request.certificates)
+        if outcome == FAILURE and name in recognised:
+            outcome = SUCCESS
         if outcome != SUCCESS:
             return outcome, why, None
         leaf = request.certificates[0]
@@ -293,7 +311,27 @@ def challenge(config, name):
     return f'Basic realm="{scheme.get("realm") or name}", charset="UTF-8"'
 
 
-def answer(config, request):
+def answers(config, request, memory):
+    """What is right, first what is right without any memory."""
+    yield answer(config, request)
+    if not request.certificates:
+        return
+    known = []
+    for name, scheme in config["schemes"].items():
+        if scheme["kind"] != "certificate":
+            continue
+        key = memory.key(config, name, request.certificates[0])
+        if judge_certificate(config, scheme, request.certificates)[0] == SUCCESS:
+            # Any scheme may have been asked already to decide whether the session is kept, whatever the request was.
+            memory.valid.add(key)
+        elif key in memory.valid:
+            known.append(name)
+    for count in range(1, len(known) + 1):
+        for some in itertools.combinations(known, count):
+            yield answer(config, request, some)
+
+
+def answer(config, request, recognised=()):
     name, allow = find_route(config, request)
     if allow is not None:
         return Expected(405, allow=allow)
@@ -308,7 +346,7 @@ def answer(config, request):
     challenges = [challenge(config, n) for n in names]
     parts, why = [], []
     for scheme in names:
-        outcome, reason, part = ask(config, scheme, request)
+        outcome, reason, part = ask(config, scheme, request, recognised)
         if outcome == SUCCESS:
             parts.append(part)
             if "all_of" not in require:
