@@ -202,6 +202,7 @@ void Connection::OnDeadline(loop::Deadline*) {
 void Connection::Finish() {
   tls_->Shutdown();
   tls::IoStatus sent = tls_->Flush();
+  refused_ = refused_ || unread_body_;
   if (sent == tls::IoStatus::kFailed || (sent == tls::IoStatus::kOk && !refused_)) return Close();
   state_ = State::kLingering;
   exchanges_.clear();
@@ -288,6 +289,7 @@ std::unique_ptr<Exchange> Connection::Take(http::StreamId id) {
 }
 
 void Connection::OnRequest(http::StreamId id, http::RequestHead&& head) {
+  unread_body_ = head.has_body && head.version < 20;
   auto exchange = std::make_unique<Exchange>(this, id, worker_->loop().now());
   if (!exchange->Start(std::move(head))) {
     worker_->metrics().streams_open.Add();
@@ -296,11 +298,13 @@ void Connection::OnRequest(http::StreamId id, http::RequestHead&& head) {
 }
 
 void Connection::OnBody(http::StreamId id, absl::string_view data, bool end) {
+  if (end) unread_body_ = false;
   if (Exchange* exchange = Find(id)) return exchange->OnBody(data, end);
   codec_->ConsumeBody(id, data.size());  // already answered: the rest is thrown away
 }
 
 void Connection::OnTrailers(http::StreamId id, http::FieldList&&) {
+  unread_body_ = false;
   if (Exchange* exchange = Find(id)) exchange->OnClientTrailers();
 }
 

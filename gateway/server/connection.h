@@ -123,6 +123,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   bool asked_ = false;   // for a certificate, in its handshake
   bool orphan_ = false;  // its listener is gone
   bool refused_ = false;  // the codec refused something: linger, so that the answer is seen
+  bool unread_body_ = false;  // HTTP/1.1: the client may still be sending what was answered already
   bool in_codec_ = false;
   bool output_armed_ = false;  // the deadline is the write timeout
   std::unique_ptr<tls::TlsSession> tls_;

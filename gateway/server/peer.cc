@@ -80,14 +80,11 @@ PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
 
 JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool remember) {
   absl::Time now = clock_.Now();
-  if (JudgementRef* known = valid_.Find(Key{peer.leaf, scheme.epoch}); known != nullptr && now < (*known)->fresh_until) {
+  certs::VerdictRef known = verdicts_.FindValid(peer.leaf, scheme.epoch);
+  if (known == nullptr) known = verdicts_.FindRefused(peer.list, scheme.epoch);
+  if (known != nullptr) {
     metrics_->verdict_cache_hits.Add();
-    return *known;
-  }
-  if (JudgementRef* known = refused_.Find(Key{peer.list, scheme.epoch});
-      known != nullptr && now < (*known)->fresh_until) {
-    metrics_->verdict_cache_hits.Add();
-    return *known;
+    return std::static_pointer_cast<const Judgement>(known);
   }
   metrics_->verdict_cache_misses.Add();
 
@@ -97,10 +94,8 @@ JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool reme
     judgement->reason = Reason::kMalformedCertificate;
     judgement->fresh_until = absl::InfiniteFuture();
   } else {
-    certs::Verdict verdict = certs::Judge(peer.presented, *scheme.certificate(), now, nullptr);
-    judgement->outcome = verdict.outcome;
-    judgement->reason = verdict.reason;
-    judgement->fresh_until = verdict.fresh_until;
+    certs::Verdict& verdict = *judgement;
+    verdict = certs::Judge(peer.presented, *scheme.certificate(), now, nullptr);
     if (verdict.outcome == certs::Outcome::kValid) {
       identity::Part part;
       part.kind = identity::PartKind::kCertificate;
@@ -118,20 +113,15 @@ JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool reme
       judgement->identity = identity::Identity::Of(std::move(part));
     }
   }
-  if (!remember || judgement->outcome == certs::Outcome::kIndeterminate) return judgement;
-  if (judgement->outcome == certs::Outcome::kValid) return valid_.Put(Key{peer.leaf, scheme.epoch}, judgement);
-  return refused_.Put(Key{peer.list, scheme.epoch}, judgement);
+  if (remember && judgement->outcome != certs::Outcome::kIndeterminate) {
+    verdicts_.Store(peer.list, scheme.epoch, judgement);
+  }
+  return judgement;
 }
 
 const JudgementRef& Judge::Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory) {
   if (const JudgementRef* known = memory->Find(scheme.epoch, clock_.Now())) return *known;
   return memory->Remember(Of(peer, scheme));
-}
-
-void Judge::Forget(const config::Snapshot& snapshot) {
-  auto dead = [&](const Key& key, const JudgementRef&) { return !snapshot.HasSchemeEpoch(key.epoch); };
-  valid_.EraseIf(dead);
-  refused_.EraseIf(dead);
 }
 
 }  // namespace gatehouse::server

@@ -22,6 +22,7 @@
 #include "gateway/base/lru.h"
 #include "gateway/certs/certificate.h"
 #include "gateway/certs/validator.h"
+#include "gateway/certs/verdict_cache.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/events/event.h"
 #include "gateway/identity/identity.h"
@@ -38,14 +39,11 @@ struct Peer {
 };
 using PeerRef = std::shared_ptr<const Peer>;
 
-// Judgement is one scheme's answer about one peer under one epoch.
-struct Judgement {
+// Judgement is one scheme's answer about one peer under one epoch: the verdict, and who the caller is if it is valid.
+struct Judgement : certs::Verdict {
   uint64_t epoch = 0;
-  certs::Outcome outcome = certs::Outcome::kInvalid;
-  Reason reason = Reason::kNone;
-  absl::Time fresh_until;
-  identity::IdentityRef identity;                        // valid only
-  std::shared_ptr<const events::IdentitySummary> summary;  // valid only
+  identity::IdentityRef identity;
+  std::shared_ptr<const events::IdentitySummary> summary;
 };
 using JudgementRef = std::shared_ptr<const Judgement>;
 
@@ -63,7 +61,7 @@ class PeerVerdicts {
 class Judge {
  public:
   Judge(size_t capacity, const Clock& clock, metrics::WorkerMetrics* metrics)
-      : peers_(capacity), valid_(capacity), refused_(capacity / 4 + 1), clock_(clock), metrics_(metrics) {}
+      : peers_(capacity), verdicts_(capacity, clock), clock_(clock), metrics_(metrics) {}
 
   // Recognise reads a presented list, leaf first. REQUIRES: not empty.
   // `remember` false: possession is not proven, nothing is kept.
@@ -73,21 +71,10 @@ class Judge {
   JudgementRef Of(const Peer& peer, const config::Scheme& scheme, bool remember = true);
   // The same with a connection's own memory in front.
   const JudgementRef& Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory);
-  // Forget drops judgements of epochs that no scheme of `snapshot` has.
-  void Forget(const config::Snapshot& snapshot);
 
  private:
-  struct Key {
-    Sha256Digest digest;
-    uint64_t epoch;
-    friend bool operator==(const Key&, const Key&) = default;
-  };
-  struct KeyHash {
-    size_t operator()(const Key& k) const { return static_cast<size_t>(Epoch(k.digest) ^ (k.epoch * 0x9E3779B97F4A7C15u)); }
-  };
-  LruCache<Sha256Digest, PeerRef, DigestHash> peers_;    // by list
-  LruCache<Key, JudgementRef, KeyHash> valid_;           // by leaf
-  LruCache<Key, JudgementRef, KeyHash> refused_;         // by list
+  LruCache<Sha256Digest, PeerRef, DigestHash> peers_;  // by list
+  certs::VerdictCache verdicts_;                       // holds nothing but Judgements
   const Clock& clock_;
   metrics::WorkerMetrics* const metrics_;
 };

@@ -115,7 +115,6 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
 }
 
 void Worker::Sweep(uint64_t from_revision) {
-  judge_.Forget(*slot_.get());
   uint32_t connections = 0;
   uint32_t streams = 0;
   for (Connection* c = first_; c != nullptr;) {

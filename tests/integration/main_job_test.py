@@ -187,6 +187,10 @@ class MainJobTest(GatehouseTest):
                     b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
         self.assertEqual(json.loads(client.answer()[2])["length"], 11)
 
+    def test_a_refusal_reaches_a_client_that_is_still_sending_its_body(self):
+        for _ in range(3):
+            self.assertEqual(self.client().get("/app/up", method="POST", body=b"x" * 3_000_000)[0], 401)
+
     def test_a_name_that_requires_a_certificate_fails_the_handshake_without_one(self):
         with EventWatch(self.gatehouse, "--type", "HANDSHAKE") as watch:
             done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", "-servername", "strict.test",
