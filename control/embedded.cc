@@ -3,6 +3,8 @@
 #include <future>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "gateway/events/wire.h"
 #include "gateway/server/explain.h"
 
@@ -14,6 +16,18 @@ v1::Violation ToProto(const std::string& path, absl::string_view message) {
   violation.set_path(path);
   violation.set_message(std::string(message));
   return violation;
+}
+
+// Install says `listeners["edge"].address: cannot bind …`, one line each: the path is what violations call it.
+std::vector<v1::Violation> ToProto(const absl::Status& status) {
+  std::vector<v1::Violation> violations;
+  for (absl::string_view line : absl::StrSplit(status.message(), '\n', absl::SkipEmpty())) {
+    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(": ", 1));
+    const bool path = absl::StrContains(parts.first, "[\"") && !parts.second.empty();
+    violations.push_back(path ? ToProto(std::string(parts.first), parts.second) : ToProto("gateway", line));
+  }
+  if (violations.empty()) violations.push_back(ToProto("gateway", absl::StatusCodeToString(status.code())));
+  return violations;
 }
 
 // The other end of the gateway's event lane: numbers them into the hub.
@@ -72,7 +86,7 @@ void EmbeddedGateway::Take(const publish::Published& published, publish::LocalGa
     if (status.ok()) {
       done({});
     } else {
-      done({ToProto("", status.message())});
+      done(ToProto(status));
     }
   });
 }
