@@ -67,10 +67,10 @@ step "base: Debian 12 from packages"
 if [ -s "$work/base.tar" ]; then
   echo "kept from an earlier run"
 else
-  mmdebstrap --quiet --variant=minbase --include=ca-certificates bookworm "$work/base.tar.part"
-  mv "$work/base.tar.part" "$work/base.tar"
+  mmdebstrap --quiet --variant=minbase --include=ca-certificates bookworm "$work/base.part.tar"
+  mv "$work/base.part.tar" "$work/base.tar"
 fi
-du -h "$work/base.tar" | cut -f1
+echo "base: $(du -h "$work/base.tar" | cut -f1)"
 
 step "image"
 context=$root
@@ -98,6 +98,7 @@ if [ $use_buildah -eq 1 ]; then
   b inspect --type image --format \
     'user {{.OCIv1.Config.User}}, entry point {{.OCIv1.Config.Entrypoint}}, ports {{.OCIv1.Config.ExposedPorts}}, volumes {{.OCIv1.Config.Volumes}}' \
     localhost/gatehouse:test
+  echo
 else
   rootfs=$work/rootfs
   rm -rf "$rootfs"
