@@ -1,0 +1,147 @@
+// Invariant 6: a commit is atomic. Every I/O of a commit fails, or the power goes there, and what comes back is the
+// old revision or the new one, never anything else.
+#include <iostream>
+
+#include "control/store/fault_disk.h"
+#include "control/store/sqlite_store.h"
+#include "control/store/store_fixture.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::store {
+namespace {
+
+using Fault = FaultDisk::Fault;
+using Survival = FaultDisk::Survival;
+
+class SqliteFaultsTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<std::unique_ptr<SqliteStore>> TryOpen() {
+    SqliteOptions options;
+    options.path = "/store.db";
+    options.vfs = disk_.name();
+    options.key = Secret(std::string(32, 'k'));
+    return SqliteStore::Open(std::move(options));
+  }
+  std::unique_ptr<SqliteStore> Open() {
+    auto store = TryOpen();
+    EXPECT_TRUE(store.ok()) << store.status();
+    return store.ok() ? *std::move(store) : nullptr;
+  }
+
+  // Runs `change` from `image` with every `stride`-th of its I/Os failing. Returns how many failed.
+  uint64_t TryAll(const FaultDisk::Image& image, const Transaction& change, Fault fault, Survival survival,
+                  uint64_t stride = 1) {
+    disk_.Restore(image);
+    std::string before, after;
+    {
+      auto store = Open();
+      before = PrintHead(*store);
+      EXPECT_TRUE(store->Commit(change).ok());
+      after = PrintHead(*store);
+    }
+    EXPECT_NE(before, after);
+    uint64_t points = 0;
+    for (uint64_t n = 1;; n += stride) {
+      disk_.Restore(image);
+      auto store = Open();
+      if (store == nullptr) return points;
+      disk_.Arm(fault, n);
+      const auto committed = store->Commit(change);
+      const bool struck = disk_.struck();
+      disk_.Disarm();
+      if (fault != Fault::kCrash) {
+        // The same process goes on, and knows which of the two it has.
+        EXPECT_EQ(PrintHead(*store), committed.ok() ? after : before) << "at I/O " << n;
+        if (!committed.ok() && fault == Fault::kDiskFull) {
+          EXPECT_EQ(committed.status().code(), absl::StatusCode::kResourceExhausted) << committed.status();
+        }
+        // And can write again.
+        Transaction again = Write(change.expected_revision + (committed.ok() ? 1 : 0), {Policy("again")});
+        const auto second = store->Commit(again);
+        EXPECT_TRUE(second.ok()) << "at I/O " << n << ": " << second.status();
+        const std::string last = PrintHead(*store);
+        store.reset();
+        EXPECT_EQ(PrintHead(*Open()), last) << "at I/O " << n;
+      } else {
+        store.reset();
+        disk_.Reboot(survival, n);
+        store = Open();
+        if (store == nullptr) return points;
+        const std::string found = PrintHead(*store);
+        EXPECT_TRUE(found == after || (found == before && !committed.ok())) << "at I/O " << n << ": " << found;
+        EXPECT_EQ(store->History(0, 100)->size(), *store->Head());
+        EXPECT_TRUE(store->Commit(Write(*store->Head(), {Policy("again")})).ok());
+      }
+      if (HasFailure() || !struck) break;
+      ++points;
+    }
+    return points;
+  }
+
+  FaultDisk::Image Prepared() {
+    {
+      auto store = Open();
+      EXPECT_TRUE(store->Commit(Write(0, {Policy("a", "1"), Policy("b"), Certificate("c", "KEY")})).ok());
+    }
+    return disk_.Save();
+  }
+
+  FaultDisk disk_{"fault-disk"};
+};
+
+Transaction SmallChange() {
+  return Write(1, {Policy("a", "2"), Certificate("c", "KEY-2"), Policy("d", std::string(10'000, 'd'))},
+               {{v1::POLICY, "b"}});
+}
+
+TEST_F(SqliteFaultsTest, EveryIoOfACommitFailsAndTheOldOrTheNewRevisionIsThere) {
+  const FaultDisk::Image image = Prepared();
+  const Transaction change = SmallChange();
+  uint64_t errors = TryAll(image, change, Fault::kIoError, Survival::kEverything);
+  uint64_t full = TryAll(image, change, Fault::kDiskFull, Survival::kEverything);
+  uint64_t crashes = 0;
+  for (Survival survival : {Survival::kNothing, Survival::kEverything, Survival::kSome}) {
+    crashes += TryAll(image, change, Fault::kCrash, survival);
+  }
+  std::cout << "fault points of a commit: " << errors << " I/O errors, " << full << " full disks, " << crashes
+            << " crashes\n";
+  EXPECT_GT(errors, 5u);
+  EXPECT_GT(full, 5u);
+  EXPECT_GT(crashes, 15u);
+}
+
+TEST_F(SqliteFaultsTest, ACommitLargeEnoughForACheckpointIsAtomicToo) {
+  const FaultDisk::Image image = Prepared();
+  Transaction change = SmallChange();
+  for (int i = 0; i < 50; ++i) change.upserts.push_back(Policy("big" + std::to_string(i), std::string(100'000, 'x')));
+  uint64_t points = TryAll(image, change, Fault::kIoError, Survival::kEverything, 97);
+  for (Survival survival : {Survival::kNothing, Survival::kEverything, Survival::kSome}) {
+    points += TryAll(image, change, Fault::kCrash, survival, 97);
+  }
+  std::cout << "fault points of a commit with a checkpoint: " << points << " (every 97th)\n";
+  EXPECT_GT(points, 40u);
+}
+
+TEST_F(SqliteFaultsTest, AStoreWhoseCreationWasInterruptedOpensAfterwards) {
+  uint64_t points = 0;
+  for (Survival survival : {Survival::kNothing, Survival::kEverything, Survival::kSome}) {
+    for (uint64_t n = 1;; ++n) {
+      disk_.Restore({});
+      disk_.Arm(Fault::kCrash, n);
+      { auto ignored = TryOpen(); }
+      const bool struck = disk_.struck();
+      disk_.Reboot(survival, n);
+      auto store = Open();
+      ASSERT_NE(store, nullptr) << "at I/O " << n;
+      EXPECT_EQ(PrintHead(*store), "0:");
+      EXPECT_TRUE(store->Commit(Write(0, {Policy("a")})).ok());
+      if (!struck) break;
+      ++points;
+    }
+  }
+  std::cout << "fault points of a creation: " << points << "\n";
+  EXPECT_GT(points, 15u);
+}
+
+}  // namespace
+}  // namespace gatehouse::store

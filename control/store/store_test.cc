@@ -1,0 +1,167 @@
+// One suite, every store.
+#include "control/store/store.h"
+
+#include <thread>
+
+#include "control/store/memory_store.h"
+#include "control/store/sqlite_store.h"
+#include "control/store/store_fixture.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::store {
+namespace {
+
+struct Memory {
+  std::unique_ptr<Store> Open() { return std::make_unique<MemoryStore>(); }
+};
+struct Sqlite {
+  TemporaryFolder folder;
+  std::unique_ptr<Store> Open() {
+    SqliteOptions options;
+    options.path = folder / "state.db";
+    auto store = SqliteStore::Open(std::move(options));
+    EXPECT_TRUE(store.ok()) << store.status();
+    return store.ok() ? *std::move(store) : nullptr;
+  }
+};
+
+template <typename Kind>
+class StoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    store_ = kind_.Open();
+    ASSERT_NE(store_, nullptr);
+  }
+  uint64_t Commit(const Transaction& transaction) {
+    auto revision = store_->Commit(transaction);
+    EXPECT_TRUE(revision.ok()) << revision.status();
+    return revision.value_or(0);
+  }
+
+  Kind kind_;
+  std::unique_ptr<Store> store_;
+};
+using Kinds = ::testing::Types<Memory, Sqlite>;
+TYPED_TEST_SUITE(StoreTest, Kinds);
+
+TYPED_TEST(StoreTest, StartsEmptyAtRevisionZero) {
+  EXPECT_EQ(*this->store_->Head(), 0u);
+  EXPECT_EQ(PrintHead(*this->store_), "0:");
+  EXPECT_TRUE(this->store_->History(0, 10)->empty());
+  EXPECT_EQ(this->store_->incarnation().size(), 32u);
+}
+
+TYPED_TEST(StoreTest, EveryStoreHasItsOwnIncarnation) {
+  TypeParam other;
+  EXPECT_NE(other.Open()->incarnation(), this->store_->incarnation());
+}
+
+TYPED_TEST(StoreTest, ACommitMakesTheNextRevision) {
+  EXPECT_EQ(this->Commit(Write(0, {Policy("a", "1"), Certificate("c", "KEY")})), 1u);
+  EXPECT_EQ(this->Commit(Write(1, {Policy("a", "2"), Policy("b")})), 2u);
+  EXPECT_EQ(this->Commit(Write(2, {}, {{v1::POLICY, "a"}})), 3u);
+
+  const State state = **this->store_->Load(0);
+  EXPECT_EQ(state.revision, 3u);
+  ASSERT_EQ(state.resources.size(), 2u);
+  EXPECT_EQ(state.resources.at({v1::SERVER_CERTIFICATE, "c"})->server_certificate().private_key_pem(), "KEY");
+  EXPECT_EQ(state.resources.count({v1::POLICY, "b"}), 1u);
+}
+
+TYPED_TEST(StoreTest, OldRevisionsStayAsTheyWere) {
+  this->Commit(Write(0, {Policy("a", "1"), Certificate("c", "OLD")}));
+  const std::string before = PrintHead(*this->store_);
+  this->Commit(Write(1, {Policy("a", "2"), Certificate("c", "NEW")}));
+  this->Commit(Write(2, {}, {{v1::POLICY, "a"}}));
+
+  EXPECT_EQ(Print(**this->store_->Load(1)), before);
+  EXPECT_EQ((*this->store_->Load(2))->resources.at({v1::POLICY, "a"})->policy().public_message(), "2");
+  EXPECT_EQ(this->store_->Load(4).status().code(), absl::StatusCode::kNotFound);
+}
+
+TYPED_TEST(StoreTest, ADeletedNameMayComeBack) {
+  this->Commit(Write(0, {Policy("a", "1")}));
+  this->Commit(Write(1, {}, {{v1::POLICY, "a"}}));
+  this->Commit(Write(2, {Policy("a", "3")}));
+  EXPECT_EQ((*this->store_->Load(0))->resources.at({v1::POLICY, "a"})->policy().public_message(), "3");
+  EXPECT_TRUE((*this->store_->Load(2))->resources.empty());
+}
+
+TYPED_TEST(StoreTest, ACommitFromAnOldRevisionIsAborted) {
+  this->Commit(Write(0, {Policy("a", "1")}));
+  const std::string before = PrintHead(*this->store_);
+  for (uint64_t expected : {uint64_t{0}, uint64_t{2}}) {
+    EXPECT_EQ(this->store_->Commit(Write(expected, {Policy("b")})).status().code(), absl::StatusCode::kAborted);
+  }
+  EXPECT_EQ(PrintHead(*this->store_), before);
+  EXPECT_EQ(this->Commit(Write(1, {Policy("b")})), 2u);
+}
+
+TYPED_TEST(StoreTest, ARepeatedRequestIsDoneOnce) {
+  Transaction transaction = Write(0, {Policy("a", "1")});
+  transaction.request_id = "r-1";
+  EXPECT_EQ(this->Commit(transaction), 1u);
+  EXPECT_EQ(this->Commit(Write(1, {Policy("b")})), 2u);
+  EXPECT_EQ(this->Commit(transaction), 1u);
+  EXPECT_EQ(*this->store_->Head(), 2u);
+}
+
+TYPED_TEST(StoreTest, HistoryTellsWhoWhenAndWhatNewestFirst) {
+  Transaction transaction = Write(0, {Policy("a")});
+  v1::Change& change = transaction.changes.emplace_back();
+  change.mutable_id()->set_name("a");
+  change.set_action(v1::Change::ADDED);
+  change.add_details("public_message: set");
+  this->Commit(transaction);
+  for (uint64_t r = 1; r < 5; ++r) this->Commit(Write(r, {Policy("a", std::to_string(r))}));
+
+  auto page = *this->store_->History(0, 3);
+  ASSERT_EQ(page.size(), 3u);
+  EXPECT_EQ(page[0].revision(), 5u);
+  EXPECT_EQ(page[2].revision(), 3u);
+  page = *this->store_->History(3, 10);
+  ASSERT_EQ(page.size(), 2u);
+  const v1::Revision& first = page[1];
+  EXPECT_EQ(first.revision(), 1u);
+  EXPECT_EQ(first.parent(), 0u);
+  EXPECT_EQ(first.actor(), "uid:7");
+  EXPECT_EQ(first.message(), "why");
+  EXPECT_EQ(first.time().seconds(), 1'800'000'000);
+  EXPECT_EQ(first.time().nanos(), 123'456'789);
+  ASSERT_EQ(first.changes_size(), 1);
+  EXPECT_EQ(first.changes(0).details(0), "public_message: set");
+}
+
+TYPED_TEST(StoreTest, OfConcurrentWritersOneWinsEachRevision) {
+  constexpr int kThreads = 4, kEach = 10;
+  std::atomic<int> done{0};
+  std::vector<std::thread> writers;
+  for (int t = 0; t < kThreads; ++t) {
+    writers.emplace_back([&, t] {
+      for (int i = 0; i < kEach;) {
+        auto committed = this->store_->Commit(
+            Write(*this->store_->Head(), {Policy("p" + std::to_string(t) + "-" + std::to_string(i))}));
+        if (!committed.ok()) {
+          ASSERT_EQ(committed.status().code(), absl::StatusCode::kAborted) << committed.status();
+          continue;
+        }
+        ++i;
+        ++done;
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(done.load(), kThreads * kEach);
+  EXPECT_EQ(*this->store_->Head(), static_cast<uint64_t>(kThreads * kEach));
+  EXPECT_EQ((*this->store_->Load(0))->resources.size(), static_cast<size_t>(kThreads * kEach));
+}
+
+TYPED_TEST(StoreTest, EmptyAndBinaryContentSurvives) {
+  this->Commit(Write(0, {Policy("a", std::string("\0\x7f'\";", 5)), Certificate("c", "")}));
+  EXPECT_EQ((*this->store_->Load(0))->resources.at({v1::POLICY, "a"})->policy().public_message(),
+            std::string("\0\x7f'\";", 5));
+}
+
+}  // namespace
+}  // namespace gatehouse::store
