@@ -27,7 +27,10 @@ class Chunker {
     return chunks_.back();
   }
 
-  std::vector<v1::ApplyRequest> Take() { return std::move(chunks_); }
+  std::vector<v1::ApplyRequest> Take() {
+    chunks_.front().mutable_options()->set_messages(static_cast<uint32_t>(chunks_.size()));
+    return std::move(chunks_);
+  }
 
  private:
   std::vector<v1::ApplyRequest> chunks_;

@@ -57,6 +57,9 @@ void Ending::Finish(const absl::Status& status) {
 void Ending::FinishInForce(Publisher& publisher, uint64_t revision, const v1::WaitOptions& options,
                            v1::ForceStatus* slot) {
   if (!options.wait()) return Finish(absl::OkStatus());
+  // Read before anybody may end the call: the options lie in the request.
+  const absl::Duration timeout =
+      options.timeout_ms() == 0 ? kDefaultWait : std::min(absl::Milliseconds(options.timeout_ms()), kMaxWait);
   bool cancelled = false;
   {
     MutexLock lock(&mutex_);
@@ -64,8 +67,6 @@ void Ending::FinishInForce(Publisher& publisher, uint64_t revision, const v1::Wa
     cancelled = cancelled_;
   }
   if (cancelled) return Finish(absl::CancelledError("the caller went away; the change stands"));
-  const absl::Duration timeout =
-      options.timeout_ms() == 0 ? kDefaultWait : std::min(absl::Milliseconds(options.timeout_ms()), kMaxWait);
   publisher.WaitInForce(revision, timeout, [self = shared_from_this(), slot](v1::ForceStatus force) {
     {
       MutexLock lock(&self->mutex_);

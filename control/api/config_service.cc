@@ -169,6 +169,7 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
   void OnReadDone(bool ok) override {
     const std::shared_ptr<Ending> ending = ending_;
     if (!ok) return Write();
+    ++messages_;
     bytes_ += message_.ByteSizeLong();
     if (bytes_ > ConfigService::kMaxApplyBytes) {
       return ending->Finish(absl::InvalidArgumentError(
@@ -183,8 +184,7 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
       violation.set_message("holds a kind of resource that is not known to this server");
     }
     if (!unknown.empty()) return ending->Finish(validate::Refusal(unknown));
-    if (first_) set_.options = message_.options();
-    first_ = false;
+    if (messages_ == 1) set_.options = message_.options();
     for (v1::Resource& resource : store::ResourcesOf(message_.resources())) set_.upserts.push_back(std::move(resource));
     for (v1::ResourceId& id : *message_.mutable_deletions()) set_.deletions.push_back(std::move(id));
     message_.Clear();
@@ -198,8 +198,12 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
 
  private:
   void Write() {
-    // A stream that was cut off must not be taken for a whole set.
-    if (context_.IsCancelled()) return ending_->Finish(absl::CancelledError("cut off before the set was complete"));
+    // A stream that broke off ends like a whole one as far as reads tell, so the messages are counted.
+    const uint32_t expected = std::max(set_.options.messages(), 1u);
+    if (context_.IsCancelled() || messages_ != expected) {
+      return ending_->Finish(absl::InvalidArgumentError(
+          absl::StrCat("options.messages: ", expected, " announced, ", messages_, " came; nothing was changed")));
+    }
     desk_.Start(context_, "Apply", ending_, [this, ending = ending_](const std::string& actor) {
       WriteOptions options;
       options.actor = actor;
@@ -226,7 +230,7 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
   v1::ApplyRequest message_;
   ApplySet set_;
   size_t bytes_ = 0;
-  bool first_ = true;
+  uint32_t messages_ = 0;
 };
 
 // Of a user store with many users a response shows the one that the call was about.
