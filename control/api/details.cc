@@ -21,7 +21,7 @@ constexpr size_t kMaxNamed = 3;
 
 std::string WithCommas(int64_t n) {
   std::string digits = absl::StrCat(n < 0 ? -n : n);
-  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), ",");
+  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), 1, ',');
   return absl::StrCat(n < 0 ? "-" : "", digits);
 }
 
