@@ -63,14 +63,16 @@ trap cleanup EXIT
 # The packages of the run stage, as the Containerfile lists them.
 packages() { sed -n '/--no-install-recommends/,/;/p' deploy/Containerfile | tr -d '\\;' | sed '1d' | xargs; }
 
-step "base: Debian 12 from packages"
-if [ -s "$work/base.tar" ]; then
-  echo "kept from an earlier run"
-else
-  mmdebstrap --quiet --variant=minbase --include=ca-certificates bookworm "$work/base.part.tar"
-  mv "$work/base.part.tar" "$work/base.tar"
+if [ $use_buildah -eq 1 ]; then
+  step "base: Debian 12 from packages"
+  if [ -s "$work/base.tar" ]; then
+    echo "kept from an earlier run"
+  else
+    mmdebstrap --quiet --variant=minbase --include=ca-certificates bookworm "$work/base.part.tar"
+    mv "$work/base.part.tar" "$work/base.tar"
+  fi
+  echo "base: $(du -h "$work/base.tar" | cut -f1)"
 fi
-echo "base: $(du -h "$work/base.tar" | cut -f1)"
 
 step "image"
 context=$root
@@ -89,7 +91,7 @@ if [ $use_buildah -eq 1 ]; then
   b add --quiet "$base" "$work/base.tar" / >/dev/null
   b commit --quiet "$base" localhost/gatehouse-base:12 >/dev/null
   b rm "$base" >/dev/null
-  b bud --quiet --isolation chroot --pull-never --ignorefile "$root/.containerignore" \
+  b bud --quiet --isolation chroot --pull-never --ignorefile "$root/.dockerignore" \
     --build-arg BASE=localhost/gatehouse-base:12 "${arguments[@]}" \
     -f "$root/deploy/Containerfile" -t localhost/gatehouse:test "$context" >"$work/build.log" 2>&1 ||
     { tail -n 40 "$work/build.log" >&2; die "the Containerfile's steps failed; $work/build.log"; }
