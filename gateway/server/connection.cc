@@ -34,11 +34,13 @@ Connection::Connection(Worker* worker, std::shared_ptr<Edge> edge, loop::Fd fd, 
   tls_->set_owner(this);
   worker_->metrics().connections_accepted.Add();
   worker_->metrics().connections_open.Add();
+  ++*born_->open;
 }
 
 Connection::~Connection() {
   worker_->loop().Unmark(this);
   worker_->metrics().connections_open.Add(-1);
+  --*born_->open;
 }
 
 void Connection::Start() {
@@ -57,7 +59,10 @@ void Connection::OnReady(bool readable, bool writable) {
     case State::kServing:
     case State::kDraining: break;
   }
-  if (writable) worker_->loop().MarkDirty(this);
+  if (writable) {
+    output_armed_ = false;  // the client took something: the write timeout starts anew
+    worker_->loop().MarkDirty(this);
+  }
   if (readable) ReadAll();
 }
 

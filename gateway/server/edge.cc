@@ -54,6 +54,7 @@ absl::StatusOr<std::shared_ptr<Edge>> Edge::Create(std::shared_ptr<const config:
   edge->snapshot = std::move(snapshot);
   edge->listener = &listener;
   edge->codec.limits = LimitsOf(listener.limits);
+  edge->open = previous != nullptr ? previous->open : std::make_shared<std::atomic<uint32_t>>(0);
   if (previous != nullptr && SameTls(*previous->listener, listener)) {
     edge->tls = previous->tls;
     return edge;

@@ -6,6 +6,7 @@
 // Errors:     Create names the listener and the cause.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -19,6 +20,7 @@ struct Edge {
   std::shared_ptr<const config::Snapshot> snapshot;  // keeps `listener` alive
   const config::Listener* listener = nullptr;
   std::shared_ptr<const tls::ServerContext> tls;
+  std::shared_ptr<std::atomic<uint32_t>> open;  // connections of this listener, of all workers and generations
   http::CodecOptions codec;  // limits of the listener; each worker's copy of the edge has its own date
 
   // Takes over the TLS contexts of `previous` (may be null) when nothing of them changed.

@@ -1,9 +1,11 @@
 #include "gateway/server/gateway.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <deque>
 #include <functional>
 #include <map>
@@ -304,7 +306,20 @@ class RunningGateway final : public Gateway {
     return absl::OkStatus();
   }
 
-  static std::string LockDirectory() { return absl::StrCat("/tmp/gatehouse-locks-", ::geteuid()); }
+  // Where processes of this user tell each other which addresses are theirs; "" where no such place can be written (a
+  // container's read-only root), and then only the probe guards. Never a directory that somebody else made.
+  static std::string LockDirectory() {
+    for (const char* base : {"/run/lock", "/tmp"}) {
+      std::string path = absl::StrCat(base, "/gatehouse-", ::geteuid());
+      struct stat info;
+      if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) continue;
+      if (::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() &&
+          ::access(path.c_str(), W_OK) == 0) {
+        return path;
+      }
+    }
+    return "";
+  }
 
   GatewayOptions options_;
   const SystemClock system_clock_;

@@ -200,7 +200,7 @@ void Worker::NextRequestId(char* out) {
 void Worker::OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer) {
   auto door = doors_.find(listener);
   if (door == doors_.end() || draining_) return;
-  if (connection_count_ >= door->second.edge->listener->limits.max_connections) return;  // closed by ~Fd
+  if (*door->second.edge->open >= door->second.edge->listener->limits.max_connections) return;  // ~Fd closes it
   auto* connection = new Connection(this, door->second.edge, std::move(fd), peer, ++*shared_.next_connection);
   connection->next_ = first_;
   if (first_ != nullptr) first_->prev_ = connection;

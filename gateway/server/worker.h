@@ -111,7 +111,6 @@ class Worker final : public tls::TlsHooks {
   struct Door {  // one listener of this worker
     std::shared_ptr<Edge> edge;
     std::unique_ptr<loop::Acceptor> acceptor;
-    size_t connections = 0;
   };
 
   // tls::TlsHooks
