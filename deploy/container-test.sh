@@ -55,7 +55,7 @@ mounted=
 cleanup() {
   [ -z "$running" ] || kill "$running" 2>/dev/null || true
   [ -z "$container" ] || b rm "$container" >/dev/null 2>&1 || true
-  [ -z "$mounted" ] || umount "$mounted" 2>/dev/null || true
+  [ -z "$mounted" ] || { umount "$mounted" 2>/dev/null; rmdir "$mounted" 2>/dev/null; } || true
   [ $keep -eq 1 ] || rm -rf "$work/storage" "$work/runroot" "$work/context" "$work/rootfs" "$work/run"
 }
 trap cleanup EXIT
