@@ -184,6 +184,7 @@ TEST(ApplyChunksTest, AlwaysSendsTheOptionsFirstAndOnce) {
   std::vector<v1::ApplyRequest> chunks = ApplyChunks(options, set, {v1::ResourceId()});
   ASSERT_THAT(chunks, SizeIs(3));
   EXPECT_TRUE(chunks[0].options().dry_run());
+  EXPECT_EQ(chunks[0].options().messages(), 3u);
   EXPECT_FALSE(chunks[1].has_options());
   EXPECT_EQ(chunks[2].deletions_size(), 1);
 }

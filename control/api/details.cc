@@ -94,7 +94,7 @@ std::string Element(const Message& parent, const FieldDescriptor& field, int ind
     if (!pin.pem().empty()) return NameOfPem(pin.pem(), now);
     return Short(pin.certificate_sha256().empty() ? pin.spki_sha256() : pin.certificate_sha256()).substr(0, 19);
   }
-  for (const char* key : {"name", "type", "attribute"}) {
+  for (const char* key : {"name", "type", "attribute", "key"}) {
     const FieldDescriptor* named = message.GetDescriptor()->FindFieldByName(key);
     if (named != nullptr) return Short(message.GetReflection()->GetString(message, named));
   }

@@ -1,0 +1,295 @@
+// ConfigService over a real server on a Unix socket, judged by config::Build.
+#include "control/api/config_service.h"
+
+#include <unistd.h>
+
+#include <future>
+
+#include <grpc/grpc.h>
+
+#include "absl/strings/str_cat.h"
+#include "control/api/server.h"
+#include "control/store/memory_store.h"
+#include "control/store/store_fixture.h"
+#include "gateway/config/build.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::api {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Answers waits when the test says so.
+class HeldPublisher final : public Publisher {
+ public:
+  void Publish(uint64_t, std::shared_ptr<const v1::ConfigSet>) override {}
+  void WaitInForce(uint64_t revision, absl::Duration timeout,
+                   absl::AnyInvocable<void(v1::ForceStatus)> done) override {
+    MutexLock lock(&mutex_);
+    revision_ = revision;
+    timeout_ = timeout;
+    done_ = std::move(done);
+    came_.SignalAll();
+  }
+  absl::AnyInvocable<void(v1::ForceStatus)> Await() {
+    MutexLock lock(&mutex_);
+    while (done_ == nullptr) came_.Wait(&mutex_);
+    return std::exchange(done_, nullptr);
+  }
+  absl::Duration timeout() {
+    MutexLock lock(&mutex_);
+    return timeout_;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar came_;
+  uint64_t revision_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Duration timeout_ ABSL_GUARDED_BY(mutex_);
+  absl::AnyInvocable<void(v1::ForceStatus)> done_ ABSL_GUARDED_BY(mutex_);
+};
+
+class ConfigServiceTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { grpc_init(); }
+
+  void SetUp() override {
+    ASSERT_TRUE(changes_.Start().ok());
+    options_.socket = folder_ / "run/control.sock";
+    auto access = ControlServer::Prepare(options_);
+    ASSERT_TRUE(access.ok()) << access.status();
+    executor_ = std::make_unique<Executor>(2, 64);
+    service_ = std::make_unique<ConfigService>(changes_, *executor_, access->guard, [this](v1::Event event) {
+      MutexLock lock(&mutex_);
+      audit_.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ", event.detail()));
+    });
+    auto server = ControlServer::Start(options_, *std::move(access), {service_.get()});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    stub_ = v1::ConfigService::NewStub(
+        grpc::CreateChannel(server_->addresses()[0], grpc::InsecureChannelCredentials()));
+  }
+  void TearDown() override {
+    if (server_ != nullptr) server_->Shutdown(absl::Seconds(1));
+    executor_.reset();
+  }
+
+  static validate::Findings Judge(const v1::ConfigSet& set, uint64_t) {
+    validate::Findings findings;
+    for (const config::Violation& violation : config::Build(set).violations) {
+      v1::Violation& added = findings.violations.emplace_back();
+      added.set_path(violation.path);
+      added.set_message(violation.message);
+    }
+    return findings;
+  }
+  static void Deadline(grpc::ClientContext* context) {
+    context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    context->set_wait_for_ready(true);
+  }
+  template <typename Request>
+  static Request Parse(const std::string& text) {
+    Request request;
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &request)) << text;
+    return request;
+  }
+  template <typename Request, typename Response>
+  grpc::Status Call(grpc::Status (v1::ConfigService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                    const std::string& request, Response* response) {
+    grpc::ClientContext context;
+    Deadline(&context);
+    return (stub_.get()->*method)(&context, Parse<Request>(request), response);
+  }
+  grpc::Status Apply(const std::vector<std::string>& messages, v1::ApplyResponse* response) {
+    grpc::ClientContext context;
+    Deadline(&context);
+    auto writer = stub_->Apply(&context, response);
+    for (const std::string& message : messages) writer->Write(Parse<v1::ApplyRequest>(message));
+    writer->WritesDone();
+    return writer->Finish();
+  }
+  std::vector<std::string> Audit() {
+    MutexLock lock(&mutex_);
+    return audit_;
+  }
+
+  store::TemporaryFolder folder_;
+  ControlServerOptions options_;
+  FakeClock clock_;
+  store::MemoryStore store_;
+  HeldPublisher publisher_;
+  Changes changes_{store_, Judge, publisher_, clock_};
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<ConfigService> service_;
+  std::unique_ptr<ControlServer> server_;
+  std::unique_ptr<v1::ConfigService::Stub> stub_;
+  Mutex mutex_;
+  std::vector<std::string> audit_ ABSL_GUARDED_BY(mutex_);
+};
+
+constexpr char kUpstream[] = "upstream {name: 'u' endpoints: '127.0.0.1:1'}";
+
+TEST_F(ConfigServiceTest, CreatesReadsUpdatesListsAndDeletes) {
+  using Stub = v1::ConfigService::Stub;
+  v1::ChangeResponse change;
+  ASSERT_TRUE(Call(&Stub::Create, absl::StrCat("message: 'first' resource {", kUpstream, "}"), &change).ok());
+  EXPECT_EQ(change.revision(), 1u);
+  const std::string etag = change.resource().upstream().etag();
+  EXPECT_FALSE(etag.empty());
+  EXPECT_EQ(Call(&Stub::Create, absl::StrCat("resource {", kUpstream, "}"), &change).error_code(),
+            grpc::StatusCode::ALREADY_EXISTS);
+
+  v1::Resource resource;
+  ASSERT_TRUE(Call(&Stub::Get, "id {kind: UPSTREAM name: 'u'}", &resource).ok());
+  EXPECT_EQ(resource.upstream().etag(), etag);
+  EXPECT_EQ(Call(&Stub::Get, "id {kind: UPSTREAM name: 'v'}", &resource).error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(Call(&Stub::Get, "id {name: 'v'}", &resource).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+
+  change.Clear();
+  ASSERT_TRUE(Call(&Stub::Update, "resource {upstream {name: 'u' max_pending: 7}} update_mask {paths: 'max_pending'}",
+                   &change).ok());
+  EXPECT_EQ(change.resource().upstream().max_pending(), 7u);
+  EXPECT_THAT(change.resource().upstream().endpoints(), ElementsAre("127.0.0.1:1"));
+
+  v1::HistoryResponse history;
+  ASSERT_TRUE(Call(&Stub::History, "page_size: 1", &history).ok());
+  EXPECT_EQ(history.revisions(0).revision(), 2u);
+  const std::string next = absl::StrCat("page_token: '", history.next_page_token(), "'");
+  ASSERT_TRUE(Call(&Stub::History, next, &history).ok());
+  ASSERT_EQ(history.revisions_size(), 1);
+  EXPECT_EQ(history.revisions(0).message(), "first");
+  EXPECT_EQ(history.revisions(0).actor(), absl::StrCat("uid:", geteuid()));
+  EXPECT_EQ(history.next_page_token(), "");
+
+  EXPECT_EQ(Call(&Stub::Delete, "id {kind: UPSTREAM name: 'u'} etag: 'x'", &change).error_code(),
+            grpc::StatusCode::ABORTED);
+  EXPECT_TRUE(Call(&Stub::Delete, "id {kind: UPSTREAM name: 'u'}", &change).ok());
+  EXPECT_EQ(Call(&Stub::Get, "id {kind: UPSTREAM name: 'u'}", &resource).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(ConfigServiceTest, ListsInPagesByName) {
+  std::string set;
+  for (int i = 0; i < 25; ++i) absl::StrAppend(&set, "upstreams {name: 'u", 10 + i, "' endpoints: '127.0.0.1:1'} ");
+  v1::ApplyResponse applied;
+  ASSERT_TRUE(Apply({"resources {" + set + "}"}, &applied).ok());
+  std::vector<std::string> names;
+  v1::ListResponse page;
+  do {
+    ASSERT_TRUE(Call(&v1::ConfigService::Stub::List,
+                     absl::StrCat("kind: UPSTREAM page_size: 10 page_token: '", page.next_page_token(), "'"), &page).ok());
+    EXPECT_LE(page.resources_size(), 10);
+    EXPECT_EQ(page.revision(), 1u);
+    for (const v1::Resource& resource : page.resources()) names.push_back(resource.upstream().name());
+  } while (!page.next_page_token().empty());
+  ASSERT_EQ(names.size(), 25u);
+  EXPECT_TRUE(std::is_sorted(names.begin(), names.end()));
+  EXPECT_EQ(Call(&v1::ConfigService::Stub::List, "", &page).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Call(&v1::ConfigService::Stub::List, "kind: ROUTE page_size: -1", &page).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ConfigServiceTest, WhatIsReferredToIsNotDeleted) {
+  v1::ApplyResponse applied;
+  const auto status = Apply({"options {messages: 2} resources {upstreams {name: 'u' endpoints: '127.0.0.1:1'}}",
+                             "resources {routes {name: 'r' match {path: '/'} anonymous: true upstream: 'u'}}"}, &applied);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(applied.changes_size(), 2);
+  v1::ChangeResponse change;
+  const grpc::Status refused = Call(&v1::ConfigService::Stub::Delete, "id {kind: UPSTREAM name: 'u'}", &change);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  v1::Violations violations;
+  ASSERT_TRUE(violations.ParseFromString(refused.error_details()));
+  ASSERT_EQ(violations.violations_size(), 1);
+  EXPECT_EQ(violations.violations(0).path(), "routes[\"r\"].upstream");
+  EXPECT_EQ(*store_.Head(), 1u);
+}
+
+TEST_F(ConfigServiceTest, AnApplyThatBrokeOffIsNotTakenForAWholeSet) {
+  v1::ApplyResponse applied;
+  const std::string first = "options {messages: 2 replace_all: true} resources {upstreams {name: 'u' endpoints: '127.0.0.1:1'}}";
+  EXPECT_EQ(Apply({first}, &applied).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Apply({}, &applied).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Apply({"resources {}", "resources {}"}, &applied).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(*store_.Head(), 0u);
+  EXPECT_TRUE(Apply({first, ""}, &applied).ok());
+}
+
+TEST_F(ConfigServiceTest, VeryManyViolationsFitAnAnswerAndTheRestIsCounted) {
+  std::string set;
+  for (int i = 0; i < 500; ++i) absl::StrAppend(&set, "routes {name: 'r", i, "' match {path: '/'} upstream: 'nowhere'} ");
+  v1::ApplyResponse applied;
+  const grpc::Status status = Apply({"resources {" + set + "}"}, &applied);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << status.error_message();
+  EXPECT_THAT(status.error_message(), HasSubstr("nothing was changed\n"));
+  v1::Violations violations;
+  ASSERT_TRUE(violations.ParseFromString(status.error_details()));
+  EXPECT_GT(violations.violations_size(), 10);
+  EXPECT_THAT(violations.violations().rbegin()->message(), HasSubstr("more"));
+}
+
+TEST_F(ConfigServiceTest, PasswordsAreHashedHereAndNeverShown) {
+  v1::ApplyResponse applied;
+  ASSERT_TRUE(Apply({"resources {user_stores {name: 'staff'}}"}, &applied).ok());
+  v1::ChangeResponse change;
+  const auto status = Call(&v1::ConfigService::Stub::SetUser,
+                           "user_store: 'staff' user {name: 'al'} password: 'correct horse'", &change);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(change.resource().user_store().users_size(), 1);
+  EXPECT_EQ(change.resource().user_store().users(0).password_hashes_size(), 0);
+  const store::State state = **store_.Load(0);
+  const std::string& hash = state.resources.at({v1::USER_STORE, "staff"})->user_store().users(0).password_hashes(0);
+  EXPECT_EQ(hash.substr(0, 10), "$argon2id$");
+  v1::Resource resource;
+  ASSERT_TRUE(Call(&v1::ConfigService::Stub::Get, "id {kind: USER_STORE name: 'staff'}", &resource).ok());
+  EXPECT_EQ(resource.user_store().users(0).password_hashes_size(), 0);
+  for (const std::string& line : Audit()) EXPECT_EQ(line.find("horse"), std::string::npos);
+  EXPECT_EQ(Call(&v1::ConfigService::Stub::SetUser, "user_store: 'staff' user {name: 'al'} password: 'a\\001b'",
+                 &change).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ConfigServiceTest, AWaitEndsWhenTheRevisionIsInForce) {
+  auto done = std::async(std::launch::async, [this] {
+    v1::ChangeResponse change;
+    EXPECT_TRUE(Call(&v1::ConfigService::Stub::Create,
+                     absl::StrCat("wait {wait: true timeout_ms: 2500} resource {", kUpstream, "}"), &change).ok());
+    return change;
+  });
+  auto answer = publisher_.Await();
+  EXPECT_EQ(publisher_.timeout(), absl::Milliseconds(2500));
+  v1::ForceStatus force;
+  force.set_gateways(3);
+  force.set_in_force(2);
+  answer(force);
+  EXPECT_EQ(done.get().force().in_force(), 2u);
+}
+
+TEST_F(ConfigServiceTest, ACallerWhoGivesUpWaitingEndsTheCallAndTheChangeStands) {
+  grpc::ClientContext context;
+  Deadline(&context);
+  auto done = std::async(std::launch::async, [&] {
+    v1::ChangeResponse change;
+    return stub_->Create(&context, Parse<v1::CreateRequest>(absl::StrCat("wait {wait: true} resource {", kUpstream, "}")),
+                         &change);
+  });
+  auto answer = publisher_.Await();
+  context.TryCancel();
+  EXPECT_EQ(done.get().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(*store_.Head(), 1u);
+  server_->Shutdown(absl::ZeroDuration());  // does not wait for the publisher
+  answer(v1::ForceStatus());                // late, and harmless
+}
+
+TEST_F(ConfigServiceTest, EveryWriteAndEveryRefusalIsAudited) {
+  v1::ChangeResponse change;
+  const std::string me = absl::StrCat("uid:", geteuid());
+  ASSERT_TRUE(Call(&v1::ConfigService::Stub::Create, absl::StrCat("resource {", kUpstream, "}"), &change).ok());
+  Call(&v1::ConfigService::Stub::Delete, "id {kind: UPSTREAM name: 'nope'}", &change);
+  EXPECT_THAT(Audit(), ElementsAre(absl::StrCat("NOTICE ", me, " Create: 1 changes"),
+                                   absl::StrCat("REFUSED ", me, " Delete: there is no upstreams[\"nope\"]")));
+}
+
+}  // namespace
+}  // namespace gatehouse::api

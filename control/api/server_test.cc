@@ -1,0 +1,359 @@
+// Who gets in: over the Unix socket, over mutual TLS, over loopback; with every service of the contract.
+#include "control/api/server.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include <grpc/grpc.h>
+#include <grpcpp/generic/generic_stub.h>
+
+#include "absl/strings/str_cat.h"
+#include "control/api/certificate_service.h"
+#include "control/api/config_service.h"
+#include "control/api/event_service.h"
+#include "control/api/snapshot_service.h"
+#include "control/api/status_service.h"
+#include "control/store/memory_store.h"
+#include "control/store/store_fixture.h"
+#include "gateway/certs/mint.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::api {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Every method of every service of the contract.
+std::vector<std::string> Methods() {
+  std::vector<std::string> methods;
+  for (const google::protobuf::FileDescriptor* file :
+       {v1::GetRequest::descriptor()->file(), v1::GetStatusRequest::descriptor()->file(),
+        v1::Hello::descriptor()->file(), v1::WatchRequest::descriptor()->file(),
+        v1::ExplainRequest::descriptor()->file()}) {
+    for (int i = 0; i < file->service_count(); ++i) {
+      for (int j = 0; j < file->service(i)->method_count(); ++j) {
+        methods.push_back(absl::StrCat("/", file->service(i)->full_name(), "/", file->service(i)->method(j)->name()));
+      }
+    }
+  }
+  return methods;
+}
+
+class ServerTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    grpc_init();
+    pki_ = new Pki();
+  }
+  void SetUp() override { ASSERT_TRUE(changes_.Start().ok()); }
+  void TearDown() override {
+    if (server_ != nullptr) server_->Shutdown(absl::Seconds(1));
+  }
+
+  // `known` is what the guard knows; `open` what is listened on.
+  absl::Status Start(const ControlServerOptions& known, const ControlServerOptions& open) {
+    auto access = ControlServer::Prepare(known);
+    if (!access.ok()) return access.status();
+    const Guard guard = access->guard;
+    config_ = std::make_unique<ConfigService>(changes_, executor_, guard, [](const v1::Event&) {});
+    events_ = std::make_unique<EventService>(hub_, guard);
+    snapshots_ = std::make_unique<SnapshotService>(distributor_, desk_, guard);
+    certificates_ = std::make_unique<CertificateService>(desk_, guard);
+    status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, guard);
+    auto server = ControlServer::Start(
+        open, *std::move(access), {config_.get(), events_.get(), snapshots_.get(), certificates_.get(), status_.get()});
+    if (!server.ok()) return server.status();
+    server_ = *std::move(server);
+    return absl::OkStatus();
+  }
+  absl::Status Start(const ControlServerOptions& options) { return Start(options, options); }
+
+  // Calls a method with an empty request and takes the first answer.
+  grpc::Status Call(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
+    grpc::GenericStub stub(channel);
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    grpc::CompletionQueue queue;
+    grpc::Slice nothing;
+    grpc::ByteBuffer request(&nothing, 1), response;
+    auto call = stub.PrepareUnaryCall(&context, method, request, &queue);
+    grpc::Status status;
+    call->StartCall();
+    call->Finish(&response, &status, &queue);
+    void* tag = nullptr;
+    bool ok = false;
+    queue.Next(&tag, &ok);
+    queue.Shutdown();
+    while (queue.Next(&tag, &ok)) {
+    }
+    return status;
+  }
+  std::shared_ptr<grpc::Channel> Plain(const std::string& address) {
+    return grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  }
+
+  struct Pki {
+    UniqueKey key = *certs::MintKey(certs::KeyType::kP256);
+    UniqueKey ca_key = *certs::MintKey(certs::KeyType::kP256), other_key = *certs::MintKey(certs::KeyType::kP256);
+    certs::CertificateRef ca = Mint(certs::Profile::kCa, "CN=CA", {}, ca_key.get(), std::nullopt);
+    certs::CertificateRef other = Mint(certs::Profile::kCa, "CN=CA", {}, other_key.get(), std::nullopt);
+    std::string key_pem = std::string(certs::KeyToPem(key.get())->Reveal());
+
+    static certs::CertificateRef Mint(certs::Profile profile, const std::string& subject, std::vector<certs::San> sans,
+                                      EVP_PKEY* key, std::optional<certs::Signer> signer) {
+      certs::MintRequest request;
+      request.profile = profile;
+      request.subject = subject;
+      request.sans = std::move(sans);
+      request.server_use = true;
+      request.not_before = absl::Now() - absl::Hours(1);
+      request.not_after = absl::Now() + absl::Hours(24);
+      return *certs::Mint(request, key, signer);
+    }
+    std::string Leaf(std::vector<certs::San> sans, bool trusted = true) {
+      const certs::Signer signer{trusted ? ca.get() : other.get(), trusted ? ca_key.get() : other_key.get()};
+      return Mint(certs::Profile::kLeaf, "CN=leaf", std::move(sans), key.get(), signer)->ToPem();
+    }
+  };
+  ControlServerOptions Tls(const std::vector<AllowedName>& names) {
+    ControlServerOptions options;
+    options.listen = "127.0.0.1:0";
+    options.tls_certificate_file = Put("cert.pem", pki_->Leaf({{certs::SanKind::kIp, "127.0.0.1"}}));
+    options.tls_key_file = Put("key.pem", pki_->key_pem);
+    options.client_ca_file = Put("ca.pem", pki_->ca->ToPem());
+    options.allowed_names = names;
+    return options;
+  }
+  std::shared_ptr<grpc::Channel> Mutual(const std::string& certificate) {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = pki_->ca->ToPem();
+    if (!certificate.empty()) {
+      options.pem_cert_chain = certificate;
+      options.pem_private_key = pki_->key_pem;
+    }
+    return grpc::CreateChannel(server_->addresses()[0], grpc::SslCredentials(options));
+  }
+  std::string Put(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name) << text;
+    return folder_ / name;
+  }
+  ControlServerOptions Socket() {
+    ControlServerOptions options;
+    options.socket = folder_ / "run/control.sock";
+    return options;
+  }
+
+  static inline Pki* pki_ = nullptr;
+  store::TemporaryFolder folder_;
+  FakeClock clock_;
+  store::MemoryStore store_;
+  publish::Alarms alarms_;
+  hub::Hub hub_{clock_};
+  publish::Distributor distributor_{"store", clock_, alarms_, [](const v1::Event&) {}};
+  publish::ExplainDesk desk_{alarms_};
+  PublishTo<publish::Distributor> publisher_{distributor_};
+  Changes changes_{store_, [](const v1::ConfigSet&, uint64_t) { return validate::Findings(); }, publisher_, clock_};
+  Executor executor_{2, 64};
+  std::unique_ptr<ConfigService> config_;
+  std::unique_ptr<EventService> events_;
+  std::unique_ptr<SnapshotService> snapshots_;
+  std::unique_ptr<CertificateService> certificates_;
+  std::unique_ptr<StatusService> status_;
+  std::unique_ptr<ControlServer> server_;
+};
+
+constexpr char kStatus[] = "/gatehouse.v1.StatusService/GetStatus";
+constexpr char kHealth[] = "/grpc.health.v1.Health/Check";
+
+TEST_F(ServerTest, EveryMethodOfTheContractHasARole) {
+  const std::vector<std::string> methods = Methods();
+  EXPECT_EQ(methods.size(), 14u);
+  for (const std::string& method : methods) EXPECT_TRUE(RoleOf(method).has_value()) << method;
+  EXPECT_FALSE(RoleOf("/gatehouse.v1.ConfigService/Forget").has_value());
+}
+
+TEST_F(ServerTest, TheCallersUidIsSeenOnTheSocket) {
+  ASSERT_TRUE(Start(Socket()).ok());
+  auto channel = Plain(server_->addresses()[0]);
+  EXPECT_TRUE(Call(channel, kStatus).ok());
+  v1::CreateRequest request;
+  request.mutable_resource()->mutable_policy()->set_name("p");
+  v1::ChangeResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(v1::ConfigService::NewStub(channel)->Create(&context, request, &response).ok());
+  EXPECT_EQ(store_.History(0, 1)->at(0).actor(), absl::StrCat("uid:", geteuid()));
+}
+
+TEST_F(ServerTest, NobodyWithoutAnIdentityGetsThroughToAnyHandler) {
+  ControlServerOptions open = Socket();
+  open.insecure_loopback = "127.0.0.1:0";
+  ASSERT_TRUE(Start(Socket(), open).ok());  // the guard knows of no loopback
+  auto channel = Plain(server_->addresses()[1]);
+  for (const std::string& method : Methods()) {
+    EXPECT_EQ(Call(channel, method).error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
+  }
+  EXPECT_EQ(*store_.Head(), 0u);
+}
+
+TEST_F(ServerTest, LoopbackIsServedWhenAskedFor) {
+  ControlServerOptions options;
+  options.insecure_loopback = "127.0.0.1:0";
+  ASSERT_TRUE(Start(options).ok());
+  EXPECT_TRUE(Call(Plain(server_->addresses()[0]), kStatus).ok());
+  EXPECT_TRUE(Call(Plain(server_->addresses()[0]), kHealth).ok());
+}
+
+TEST_F(ServerTest, OnlyLoopbackAddressesMayBeInsecure) {
+  for (const char* good : {"127.0.0.1:0", "127.9.9.9:1", "[::1]:7443", "localhost:1"}) {
+    EXPECT_TRUE(CheckLoopback(good).ok()) << good;
+  }
+  for (const char* bad : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "127.0.0.1", "127.0.0.1.evil.example:1", "", ":1",
+                          "localhost.evil.example:1", "unix:/x"}) {
+    EXPECT_FALSE(CheckLoopback(bad).ok()) << bad;
+  }
+}
+
+TEST_F(ServerTest, MutualTlsTakesListedNamesOnly) {
+  using certs::SanKind;
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("spiffe://ops/alice"), *ParseAllowedName("ops.example")})).ok());
+  EXPECT_TRUE(Call(Mutual(pki_->Leaf({{SanKind::kUri, "spiffe://ops/alice"}})), kStatus).ok());
+  EXPECT_TRUE(Call(Mutual(pki_->Leaf({{SanKind::kDns, "x.example"}, {SanKind::kDns, "OPS.example"}})), kStatus).ok());
+
+  const std::vector<std::vector<certs::San>> strangers = {
+      {}, {{SanKind::kUri, "spiffe://ops/alice2"}}, {{SanKind::kUri, "spiffe://ops/Alice"}},
+      {{SanKind::kDns, "a.ops.example"}}, {{SanKind::kDns, "*.example"}}, {{SanKind::kUri, "https://ops.example"}}};
+  for (const auto& sans : strangers) {
+    const auto channel = Mutual(pki_->Leaf(sans));
+    for (const char* method : {kStatus, kHealth, "/gatehouse.v1.ConfigService/Create"}) {
+      EXPECT_EQ(Call(channel, method).error_code(), grpc::StatusCode::PERMISSION_DENIED)
+          << method << " " << (sans.empty() ? "" : sans[0].text);
+    }
+  }
+}
+
+TEST_F(ServerTest, MutualTlsNeedsACertificateOfTheRightCa) {
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("spiffe://ops/alice")})).ok());
+  const std::vector<certs::San> alice = {{certs::SanKind::kUri, "spiffe://ops/alice"}};
+  EXPECT_TRUE(Call(Mutual(pki_->Leaf(alice)), kStatus).ok());
+  EXPECT_EQ(Call(Mutual(""), kStatus).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Call(Mutual(pki_->Leaf(alice, false)), kStatus).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Call(Plain(server_->addresses()[0]), kStatus).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(ServerTest, ANameHasItsRolesOnly) {
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("gw.example", static_cast<Roles>(Role::kGateway))})).ok());
+  const auto channel = Mutual(pki_->Leaf({{certs::SanKind::kDns, "gw.example"}}));
+  const grpc::Status status = Call(channel, "/gatehouse.v1.ConfigService/List");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(status.error_message(), HasSubstr("san:gw.example may not call"));
+  EXPECT_THAT(status.error_message(), HasSubstr("the role viewer is needed"));
+  // The gateway's own method gets to its handler, which does not like an empty message.
+  EXPECT_EQ(Call(channel, "/gatehouse.v1.SnapshotService/Subscribe").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ServerTest, TcpWithoutNamesOrFilesIsRefused) {
+  ControlServerOptions options = Tls({});
+  EXPECT_THAT(std::string(Start(options).message()), HasSubstr("--allow-san"));
+  options = Tls({*ParseAllowedName("a.example")});
+  options.client_ca_file = folder_ / "missing.pem";
+  EXPECT_THAT(std::string(Start(options).message()), HasSubstr("--client-ca: cannot read"));
+  options.client_ca_file.clear();
+  EXPECT_THAT(std::string(Start(options).message()), HasSubstr("--client-ca"));
+  EXPECT_FALSE(Start(ControlServerOptions()).ok());
+  for (const char* bad : {"", "*.example", "a b", "a\n"}) EXPECT_FALSE(ParseAllowedName(bad).ok()) << bad;
+}
+
+TEST_F(ServerTest, APortInUseIsSaid) {
+  ControlServerOptions options;
+  options.insecure_loopback = "127.0.0.1:0";
+  ASSERT_TRUE(Start(options).ok());
+  auto first = std::move(server_);
+  options.insecure_loopback = first->addresses()[0];
+  EXPECT_THAT(std::string(Start(options).message()), HasSubstr("cannot bind"));
+  first->Shutdown(absl::ZeroDuration());
+}
+
+class SocketTest : public ServerTest {
+ protected:
+  std::string Refusal(const std::string& path) {
+    auto listener = UnixListener::Open(path, std::make_shared<PeerCredentials>());
+    return listener.ok() ? "opened" : std::string(listener.status().message());
+  }
+};
+
+TEST_F(SocketTest, IsClosedToOthers) {
+  ASSERT_TRUE(Start(Socket()).ok());
+  struct stat info {};
+  ASSERT_EQ(stat((folder_ / "run").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0700u);
+  ASSERT_EQ(stat((folder_ / "run/control.sock").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600u);
+  ASSERT_EQ(chmod((folder_ / "run").c_str(), 0755), 0);
+  EXPECT_THAT(Refusal(folder_ / "run/other.sock"), HasSubstr("must be yours alone"));
+}
+
+TEST_F(SocketTest, OfAnotherProcessIsLeftAlone) {
+  ASSERT_TRUE(Start(Socket()).ok());
+  EXPECT_THAT(Refusal(folder_ / "run/control.sock"), HasSubstr("another process serves"));
+  EXPECT_TRUE(Call(Plain(server_->addresses()[0]), kStatus).ok());
+}
+
+TEST_F(SocketTest, OfADeadProcessIsReplaced) {
+  ASSERT_EQ(mkdir((folder_ / "run").c_str(), 0700), 0);
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = folder_ / "run/control.sock";
+  memcpy(address.sun_path, path.data(), path.size());
+  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  close(fd);
+  ASSERT_TRUE(Start(Socket()).ok());
+  EXPECT_TRUE(Call(Plain(server_->addresses()[0]), kStatus).ok());
+  server_->Shutdown(absl::ZeroDuration());
+  EXPECT_NE(access(path.c_str(), F_OK), 0);  // and removed in the end
+}
+
+TEST_F(SocketTest, NeverReplacesAFile) {
+  ASSERT_EQ(mkdir((folder_ / "run").c_str(), 0700), 0);
+  Put("run/control.sock", "precious");
+  EXPECT_THAT(Refusal(folder_ / "run/control.sock"), HasSubstr("is not a socket"));
+  EXPECT_THAT(Refusal(folder_ / std::string(200, 'x')), HasSubstr("a path of 1 to 107 octets"));
+  EXPECT_THAT(Refusal(""), HasSubstr("a path of 1 to 107 octets"));
+}
+
+TEST_F(SocketTest, HangsUpOnAnotherUser) {
+  EXPECT_TRUE(MayUseSocket(geteuid()));
+  EXPECT_TRUE(MayUseSocket(0));
+  EXPECT_FALSE(MayUseSocket(geteuid() + 1));
+  if (geteuid() != 0) return;  // only root can try as somebody else
+  ASSERT_TRUE(Start(Socket()).ok());
+  const std::string path = folder_ / "run/control.sock";
+  // Even if somebody opens directory and socket to all.
+  for (const std::string& opened : {folder_.path(), folder_ / "run", path}) ASSERT_EQ(chmod(opened.c_str(), 0777), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    memcpy(address.sun_path, path.data(), path.size());
+    char octet = 0;
+    if (setuid(65534) != 0) _exit(1);
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) _exit(2);
+    // A server that took us would send its HTTP/2 preface.
+    const ssize_t n = read(fd, &octet, 1);
+    _exit(n == 0 || (n < 0 && errno == ECONNRESET) ? 0 : 3);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+}  // namespace
+}  // namespace gatehouse::api
