@@ -11,6 +11,7 @@
 #include "gateway/base/escape.h"
 #include "gateway/base/status.h"
 #include "gateway/certs/validator.h"
+#include "gateway/config/suggest.h"
 #include "gateway/identity/claims.h"
 
 namespace gatehouse::server {
@@ -84,6 +85,16 @@ void ExplainScheme(const config::Scheme& scheme, const std::vector<certs::Certif
   for (const certs::CertificateRef& certificate : verdict.path) out->add_path(Utf8(certificate->subject()));
 }
 
+// NOT_FOUND, with the nearest of what there is.
+template <typename Named>
+absl::Status NoSuch(absl::string_view field, const std::string& name, const std::vector<Named>& all) {
+  std::vector<absl::string_view> names;
+  names.reserve(all.size());
+  for (const Named& one : all) names.push_back(one.name);
+  return absl::NotFoundError(
+      absl::StrCat(field, ": there is no \"", EscapeText(name), "\"", config::DidYouMean(name, names)));
+}
+
 // Which certificate schemes to ask, by what the request names; other schemes of a route are only mentioned.
 absl::StatusOr<std::vector<uint32_t>> Asked(const config::Snapshot& snapshot, const v1::ExplainRequest& request,
                                             v1::ExplainResponse* response) {
@@ -91,7 +102,7 @@ absl::StatusOr<std::vector<uint32_t>> Asked(const config::Snapshot& snapshot, co
   switch (request.by_case()) {
     case v1::ExplainRequest::kScheme: {
       const config::Scheme* scheme = snapshot.FindScheme(request.scheme());
-      if (scheme == nullptr) return absl::NotFoundError(absl::StrCat("scheme: there is no \"", request.scheme(), "\""));
+      if (scheme == nullptr) return NoSuch("scheme", request.scheme(), snapshot.schemes);
       if (!scheme->is_certificate()) {
         return absl::InvalidArgumentError(absl::StrCat("scheme: \"", scheme->name, "\" is no certificate scheme"));
       }
@@ -100,7 +111,7 @@ absl::StatusOr<std::vector<uint32_t>> Asked(const config::Snapshot& snapshot, co
     }
     case v1::ExplainRequest::kRoute: {
       const config::Route* route = snapshot.FindRoute(request.route());
-      if (route == nullptr) return absl::NotFoundError(absl::StrCat("route: there is no \"", request.route(), "\""));
+      if (route == nullptr) return NoSuch("route", request.route(), snapshot.route_list());
       for (uint32_t index : route->requirement.schemes) {
         const config::Scheme& scheme = snapshot.scheme(index);
         if (scheme.is_certificate()) {

@@ -124,5 +124,12 @@ TEST_F(ExplainTest, WhatDoesNotExistOrIsNoCertificateIsSaid) {
   EXPECT_EQ(Explain(*snapshot_, request, now_).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(ExplainTest, AMisspeltNameGetsTheNearestOne) {
+  EXPECT_EQ(Ask(leaf_, "Certifcate").status().message(),
+            "scheme: there is no \"Certifcate\"; did you mean \"Certificate\"?");
+  EXPECT_EQ(Ask(leaf_, "", "eiter").status().message(), "route: there is no \"eiter\"; did you mean \"either\"?");
+  EXPECT_EQ(Ask(leaf_, "", "zzzzzz").status().message(), "route: there is no \"zzzzzz\"") << "nothing is near";
+}
+
 }  // namespace
 }  // namespace gatehouse::server
