@@ -30,14 +30,18 @@ std::vector<v1::Violation> ToProto(const absl::Status& status) {
   return violations;
 }
 
-// The other end of the gateway's event lane: numbers them into the hub.
-void Forward(const std::string& gateway, std::vector<events::Event>&& batch, hub::Hub& hub) {
-  std::vector<v1::Event> converted(batch.size());
+// The other end of the gateway's event lane: numbers them into the hub. `converted` is kept between batches, so that the
+// messages' strings are filled again and not made again.
+void Forward(const std::string& gateway, const std::vector<events::Event>& batch, std::vector<v1::Event>* converted,
+             hub::Hub& hub) {
+  if (converted->size() < batch.size()) converted->resize(batch.size());
   for (size_t i = 0; i < batch.size(); ++i) {
-    events::ToProto(batch[i], &converted[i]);
-    converted[i].set_gateway(gateway);
+    v1::Event& event = (*converted)[i];
+    event.Clear();
+    events::ToProto(batch[i], &event);
+    event.set_gateway(gateway);
   }
-  hub.Publish(absl::MakeSpan(converted));
+  hub.Publish(absl::MakeSpan(*converted).subspan(0, batch.size()));
 }
 
 }  // namespace
@@ -48,8 +52,9 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   gateway_options.name = options.gateway_name;
   gateway_options.workers = options.workers;
   gateway_options.clock = &clock;
-  gateway_options.events = [name = options.gateway_name, &hub = plane.hub()](std::vector<events::Event>&& batch) {
-    Forward(name, std::move(batch), hub);
+  gateway_options.events = [name = options.gateway_name, converted = std::vector<v1::Event>(),
+                            &hub = plane.hub()](std::vector<events::Event>&& batch) mutable {
+    Forward(name, batch, &converted, hub);
   };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return gateway.status();

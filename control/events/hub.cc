@@ -10,6 +10,7 @@ namespace gatehouse::hub {
 namespace {
 
 constexpr size_t kMaxLooked = 4096;
+constexpr size_t kTypicalEvent = 512;  // octets on the wire
 constexpr char kEventsTag = (v1::WatchResponse::kEventsFieldNumber << 3) | 2;
 
 void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
@@ -60,6 +61,7 @@ void Hub::Publish(absl::Span<v1::Event> events) {
   uint64_t lost = 0;
   auto batch = std::make_shared<Batch>();
   batch->ends.reserve(events.size());
+  batch->wire.reserve(events.size() * kTypicalEvent);
   MutexLock lock(&publish_mutex_);
   batch->first = next_sequence_;
   for (v1::Event& event : events) {

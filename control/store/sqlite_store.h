@@ -14,7 +14,7 @@
 #include <memory>
 #include <string>
 
-#include "control/store/secret_box.h"
+#include "gateway/base/secret_box.h"
 #include "control/store/store.h"
 #include "gateway/base/mutex.h"
 #include "gateway/base/secret.h"

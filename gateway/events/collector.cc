@@ -43,10 +43,13 @@ size_t Collector::DrainOnce() {
     MutexLock lock(&mutex_);
     batch.swap(added_);
   }
+  batch.reserve(last_batch_ + last_batch_ / 4);
   for (Recorder* recorder : recorders_) recorder->Drain(options_.max_batch, &batch);
+  last_batch_ = batch.size();
   if (batch.empty()) return 0;
-  std::stable_sort(batch.begin(), batch.end(),
-                   [](const Event& a, const Event& b) { return a.time < b.time; });
+  // One busy worker's events are in order already.
+  const auto earlier = [](const Event& a, const Event& b) { return a.time < b.time; };
+  if (!std::is_sorted(batch.begin(), batch.end(), earlier)) std::stable_sort(batch.begin(), batch.end(), earlier);
   for (Event& event : batch) event.sequence = next_sequence_++;
   size_t n = batch.size();
   sink_(std::move(batch));

@@ -59,6 +59,7 @@ class Collector {
   Mutex drain_mutex_;
   Sink sink_ ABSL_GUARDED_BY(drain_mutex_);
   uint64_t next_sequence_ ABSL_GUARDED_BY(drain_mutex_) = 1;
+  size_t last_batch_ ABSL_GUARDED_BY(drain_mutex_) = 0;  // the next one is probably as large
 
   mutable Mutex mutex_;
   CondVar wake_;

@@ -35,10 +35,11 @@ void Recorder::Commit() {
 
 size_t Recorder::Drain(size_t max, std::vector<Event>* out) {
   size_t n = 0;
-  Event event;
-  while (n < max && ring_.Pop(&event)) {
-    out->push_back(std::move(event));
-    ++n;
+  for (; n < max; ++n) {
+    out->emplace_back();
+    if (ring_.Pop(&out->back())) continue;
+    out->pop_back();
+    break;
   }
   return n;
 }

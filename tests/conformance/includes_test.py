@@ -24,6 +24,8 @@ ALLOWED = {
     "gateway/events": PROTO,
     "gateway/metrics": set(),
     "gateway/server": set(POLICY) | set(TRANSPORT) | {"gateway/events", "gateway/metrics"} | PROTO,
+    # The gateway's program is the control plane's client: it opens channels as every client does.
+    "gateway/remote": set(POLICY) | set(TRANSPORT) | {"gateway/events", "gateway/metrics", "gateway/server", "client/lib"} | PROTO,
     "client/yaml": PROTO,
     "client/lib": PROTO | {"client/yaml"},
     "client/cli": PROTO | {"client/yaml", "client/lib", "gateway/certs"},

@@ -240,6 +240,107 @@ class RestartTest(GatehouseTest):
         self.assertIsNone(self.gatehouse.process.poll())
 
 
+class RemoteGatewayTest(GatehouseTest):
+    """`gatehouse --no-gateway` with a `gatehouse-gateway` apart."""
+
+    options = ("--no-gateway",)
+
+    def start_gateway(self, *options):
+        self.out = self.folder / f"gateway-{time.monotonic_ns()}.out"
+        self.log = self.folder / "gateway.log"
+        process = subprocess.Popen([BIN / "gatehouse-gateway", "--control", self.gatehouse.control, "--name", "far", "--workers", "2",
+                                    "--state-dir", self.folder / "far", *options], stdout=open(self.out, "w"), stderr=open(self.log, "a"))
+        self.addCleanup(lambda: (process.kill(), process.wait()))
+        wait_for("the gateway is ready", lambda: process.poll() is not None or "ready" in self.out.read_text(), 30)
+        self.assertIsNone(process.poll(), self.log.read_text())
+        return process
+
+    def far(self):
+        return next(g for g in json.loads(self.gatehouse.ctl("status", "--json").stdout)["gateways"] if g["name"] == "far")
+
+    def test_a_gateway_apart_follows_goes_on_alone_and_comes_back(self):
+        self.pki.ca("ca")
+        self.pki.ca("second")
+        self.pki.leaf("alice", "ca")
+        self.pki.leaf("bob", "second")
+        self.pki.server()
+        secure = """
+---
+{kind: Route, name: secure, match: {path: /secure}, require: {any_of: [Certificate]}, identity_response: {}}
+"""
+        self.gatehouse.apply(BASE.format(pki=self.pki.folder, port=self.port) + secure)
+        process = self.start_gateway()
+        self.assertEqual(self.status("/secure", "alice"), 200)
+
+        # a delta, in force when apply returned; events come up
+        with EventWatch(self.gatehouse) as watch:
+            self.gatehouse.ctl("trust-store", "add-cert", "partners", "--as", "anchor", self.pki.pem("second"))
+            self.assertEqual(self.status("/secure", "bob"), 200)
+            event = watch.wait(lambda e: e["type"] == "DECISION" and e["outcome"] == "ALLOWED")
+            self.assertEqual(event["gateway"], "far")
+        self.assertEqual(int(self.far()["acknowledged_revision"]), self.gatehouse.revision())
+
+        # what it cannot take is refused with the path, and the old one stays
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            held.listen()
+            busy = held.getsockname()[1]
+            self.gatehouse.apply(f'{{kind: Listener, name: busy, address: "127.0.0.1:{busy}", server_certificates: [server]}}', check=False)
+            wait_for("the refusal is told", lambda: self.far().get("violations"))
+            self.assertIn("busy", json.dumps(self.far()["violations"]))
+            self.assertEqual(self.status("/secure", "alice"), 200)
+        self.gatehouse.ctl("delete", "listener", "busy")
+
+        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("alice"), "--gateway", "far", "--json").stdout)
+        self.assertTrue(explained["verdicts"][0]["accepted"])
+
+        # the control plane goes: the gateway goes on, and starts again from disk
+        self.gatehouse.process.kill()
+        self.gatehouse.process.wait()
+        self.assertEqual(self.status("/secure", "alice"), 200)
+        sealed = self.folder / "far" / "snapshot.sealed"
+        self.assertEqual(sealed.stat().st_mode & 0o777, 0o600)
+        self.assertNotIn(b"CERTIFICATE", sealed.read_bytes())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(20), 0)
+        process = self.start_gateway("--startup-wait", "1")
+        self.assertEqual(self.status("/secure", "alice"), 200)
+
+        # it comes back with something new
+        self.gatehouse.start()
+        wait_for("it follows again", lambda: self.far_connected())
+        self.gatehouse.ctl("trust-store", "remove-cert", "partners", self.pki.pem("second"))
+        self.assertEqual(self.status("/secure", "bob"), 401)
+        self.assertEqual(self.status("/secure", "alice"), 200)
+
+        # a damaged file is not used, and nothing is served from it
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(20), 0)
+        self.gatehouse.process.kill()
+        self.gatehouse.process.wait()
+        data = bytearray(sealed.read_bytes())
+        data[len(data) // 2] ^= 1
+        sealed.write_bytes(data)
+        process = self.start_gateway("--startup-wait", "0.5")
+        with self.assertRaises(OSError):
+            self.client()
+        self.assertIn("sealed", self.log.read_text())
+        self.gatehouse.start()
+        wait_for("it serves what the control plane says", self.serves)
+
+    def far_connected(self):
+        try:
+            return self.far().get("connected")
+        except (StopIteration, KeyError):
+            return False
+
+    def serves(self):
+        try:
+            return self.status("/secure", "alice") == 200
+        except OSError:
+            return False
+
+
 class DrainTest(GatehouseTest):
     def config(self):
         self.pki.ca("ca")

@@ -10,7 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "gateway/base/secret.h"
 
-namespace gatehouse::store {
+namespace gatehouse {
 
 class SecretBox {
  public:
@@ -31,4 +31,4 @@ class SecretBox {
 // Reads a key file, or makes one (0600, synced) when there is none. One that others may read is refused.
 absl::StatusOr<Secret> LoadOrCreateKey(const std::string& path);
 
-}  // namespace gatehouse::store
+}  // namespace gatehouse

@@ -1,4 +1,4 @@
-#include "control/store/secret_box.h"
+#include "gateway/base/secret_box.h"
 
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -15,7 +15,7 @@
 #include "gateway/base/digest.h"
 #include "gateway/base/openssl.h"
 
-namespace gatehouse::store {
+namespace gatehouse {
 namespace {
 
 constexpr int kNonceBytes = 12;
@@ -143,4 +143,4 @@ absl::StatusOr<Secret> LoadOrCreateKey(const std::string& path) {
   return absl::UnavailableError(absl::StrCat(path, " disappears as soon as it is made"));
 }
 
-}  // namespace gatehouse::store
+}  // namespace gatehouse

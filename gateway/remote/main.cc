@@ -1,0 +1,170 @@
+// gatehouse-gateway: the data plane alone, following a control plane.
+//
+// On stdout, one line each, so that scripts can wait: every listener with the address that it really has, and at last
+// "gatehouse-gateway: ready". The log goes to stderr.
+// Exit status: 0 after a drain that was asked for, 1 when it could not start or was forced, 2 for a wrong command line.
+#include <grpc/grpc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "gateway/remote/subscriber.h"
+#include "gateway/remote/uplink.h"
+
+namespace gatehouse::remote {
+namespace {
+
+struct Options {
+  std::vector<std::string> control;
+  std::string name;
+  std::string state_dir = "/var/lib/gatehouse-gateway";
+  std::string key_file;
+  client::TlsFiles tls;
+  bool insecure_loopback = false;
+  int workers = 0;
+  double startup_wait = 5;
+  double drain = 30;
+  std::string log_level = "info";
+};
+
+int Fail(absl::string_view message, int code = 1) {
+  std::fprintf(stderr, "gatehouse-gateway: error: %s\n", std::string(message).c_str());
+  return code;
+}
+
+void Say(const std::string& line) {
+  std::printf("gatehouse-gateway: %s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+int Run(const Options& options) {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  spdlog::set_default_logger(spdlog::stderr_color_mt("gatehouse-gateway"));
+  spdlog::set_level(spdlog::level::from_str(options.log_level == "warning" ? "warn" : options.log_level == "error" ? "err" : options.log_level));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
+  grpc_init();
+  static const SystemClock clock;
+
+  Subscriber::Options subscriber_options;
+  subscriber_options.gateway = options.name;
+  subscriber_options.clock = &clock;
+  for (const std::string& text : options.control) {
+    absl::StatusOr<client::Target> target = client::ParseTarget(text, options.tls, options.insecure_loopback);
+    if (!target.ok()) return Fail(absl::StrCat("--control ", text, ": ", target.status().message()), 2);
+    subscriber_options.targets.push_back(*std::move(target));
+  }
+  absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(options.state_dir, options.key_file);
+  if (!file.ok()) return Fail(file.status().message());
+
+  // The events' way out is known only once there is a subscriber, which needs the gateway.
+  Mutex mutex;
+  Subscriber* source = nullptr;
+  std::optional<Uplink> uplink;
+  uplink.emplace(options.name, [&]() -> std::shared_ptr<grpc::Channel> {
+    MutexLock lock(&mutex);
+    return source == nullptr ? nullptr : source->channel();
+  });
+  server::GatewayOptions gateway_options;
+  gateway_options.name = options.name;
+  gateway_options.workers = options.workers;
+  gateway_options.clock = &clock;
+  gateway_options.events = [&uplink](std::vector<events::Event>&& batch) { uplink->Add(std::move(batch)); };
+  absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
+  if (!gateway.ok()) return Fail(gateway.status().message());
+
+  auto subscriber = std::make_unique<Subscriber>(std::move(subscriber_options), gateway->get(), &*file);
+  {
+    MutexLock lock(&mutex);
+    source = subscriber.get();
+  }
+  absl::Status loaded = subscriber->Load();
+  if (!loaded.ok() && !absl::IsNotFound(loaded)) {
+    spdlog::error("the saved configuration is not used: {}", std::string(loaded.message()));
+  }
+  subscriber->Start();
+  // What was withdrawn while we were away must not come back: the disk counts only when no control plane answers.
+  if (!subscriber->WaitInStep(absl::Seconds(options.startup_wait))) {
+    absl::Status restored = subscriber->Restore();
+    if (restored.ok()) {
+      spdlog::warn("no control plane answered within {} s: revision {} from disk is in force", options.startup_wait,
+                   (*gateway)->current()->revision);
+    } else {
+      spdlog::warn("nothing is served yet: no control plane answered within {} s, and {}", options.startup_wait,
+                   std::string(restored.message()));
+    }
+  }
+  for (const server::BoundListener& listener : (*gateway)->listeners()) {
+    Say("listener " + listener.listener + " " + listener.address);
+  }
+  Say("ready");
+
+  int received = 0;
+  sigwait(&signals, &received);
+  spdlog::info("draining; a second signal ends at once");
+  std::thread([signals] {
+    int second = 0;
+    sigwait(&signals, &second);
+    std::fprintf(stderr, "gatehouse-gateway: ended at once by a second signal\n");
+    _exit(1);
+  }).detach();
+  if (!(*gateway)->Drain(absl::Seconds(options.drain))) {
+    spdlog::warn("some requests did not end within {} s and were cut", options.drain);
+  }
+  // The uplink's stream holds its channel: it outlives the subscriber, for the gateway's last events.
+  subscriber->Stop();
+  gateway->reset();
+  uplink->Stop(absl::Seconds(2));
+  spdlog::info("stopped");
+  return 0;
+}
+
+}  // namespace
+}  // namespace gatehouse::remote
+
+int main(int argc, char** argv) {
+  gatehouse::remote::Options options;
+  char host[256] = "gateway";
+  gethostname(host, sizeof host - 1);
+  options.name = host;
+  CLI::App app("Gatehouse's data plane alone: follows a control plane, and starts from disk when none answers.", "gatehouse-gateway");
+  app.set_version_flag("--version", GATEHOUSE_VERSION);
+  app.add_option("--control", options.control, "Control plane: unix:/path or host:port; repeatable, asked in turn")->required();
+  app.add_option("--name", options.name, "Unique name of this gateway")->capture_default_str();
+  app.add_option("--state-dir", options.state_dir, "Directory of the saved configuration")->capture_default_str();
+  app.add_option("--snapshot-key-file", options.key_file, "32 octets that seal it (default: STATE-DIR/snapshot.key)");
+  app.add_option("--ca", options.tls.ca, "Authorities of a host:port control plane, PEM");
+  app.add_option("--cert", options.tls.certificate, "Our certificate for it, PEM");
+  app.add_option("--key", options.tls.key, "Our key for it, PEM");
+  app.add_option("--tls-server-name", options.tls.server_name, "Name in its certificate, if not the host");
+  app.add_flag("--insecure-loopback", options.insecure_loopback, "No TLS; a control plane on this machine only");
+  app.add_option("--workers", options.workers, "Worker threads; 0: one a core")->capture_default_str()->check(CLI::Range(0, 256));
+  app.add_option("--startup-wait", options.startup_wait, "Seconds to wait for a control plane before saying ready")
+      ->capture_default_str()->check(CLI::Range(0, 3600));
+  app.add_option("--drain", options.drain, "Seconds that running requests get after SIGTERM")->capture_default_str()->check(CLI::Range(0, 3600));
+  app.add_option("--log-level", options.log_level, "trace, debug, info, warning, error")->capture_default_str()
+      ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    std::fprintf(stderr, "gatehouse-gateway: error: %s\nTry gatehouse-gateway --help.\n", e.what());
+    return 2;
+  }
+  return gatehouse::remote::Run(options);
+}

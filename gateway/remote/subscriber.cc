@@ -1,0 +1,287 @@
+#include "gateway/remote/subscriber.h"
+
+#include <spdlog/spdlog.h>
+
+#include <future>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "client/lib/channel.h"
+#include "gateway/config/build.h"
+#include "gateway/config/build_set.h"
+#include "gateway/remote/backoff.h"
+#include "gateway/server/explain.h"
+
+namespace gatehouse::remote {
+namespace {
+
+constexpr absl::Duration kConnect = absl::Seconds(3);
+constexpr size_t kMostPieces = size_t{1} << 30;  // octets of one snapshot
+
+v1::Violation ViolationOf(absl::string_view path, absl::string_view message) {
+  v1::Violation violation;
+  violation.set_path(std::string(path));
+  violation.set_message(std::string(message));
+  return violation;
+}
+
+}  // namespace
+
+Subscriber::Subscriber(Options options, server::Gateway* gateway, const SnapshotFile* file)
+    : options_(std::move(options)), gateway_(gateway), file_(file) {}
+
+Subscriber::~Subscriber() { Stop(); }
+
+void Subscriber::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Subscriber::Stop() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+    if (context_ != nullptr) context_->TryCancel();
+    changed_.SignalAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Subscriber::WaitInStep(absl::Duration timeout) {
+  const absl::Time until = absl::Now() + timeout;
+  MutexLock lock(&mutex_);
+  while (!in_step_ && !stopping_ && absl::Now() < until) changed_.WaitFor(&mutex_, until - absl::Now());
+  return in_step_;
+}
+
+void Subscriber::InStep() {
+  MutexLock lock(&mutex_);
+  in_step_ = true;
+  changed_.SignalAll();
+}
+
+std::shared_ptr<grpc::Channel> Subscriber::channel() const {
+  MutexLock lock(&mutex_);
+  return channel_;
+}
+
+absl::Status Subscriber::Load() {
+  if (file_ == nullptr) return absl::NotFoundError("no snapshot is kept");
+  absl::StatusOr<SavedSnapshot> saved = file_->Load();
+  if (!saved.ok()) return saved.status();
+  MutexLock lock(&install_mutex_);
+  held_ = *std::move(saved);
+  return absl::OkStatus();
+}
+
+absl::Status Subscriber::Restore() {
+  MutexLock lock(&install_mutex_);
+  if (in_force_) return absl::OkStatus();
+  if (held_.revision == 0) return absl::NotFoundError("there is no saved configuration");
+  std::vector<v1::Violation> violations = Install(held_.revision, held_.incarnation, held_.set);
+  if (!violations.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("the saved revision ", held_.revision, " cannot be taken: ",
+                                                      violations[0].path(), ": ", violations[0].message()));
+  }
+  in_force_ = true;
+  return absl::OkStatus();
+}
+
+void Subscriber::Run() {
+  Backoff backoff;
+  for (size_t i = 0;; ++i) {
+    if (Follow(options_.targets[i % options_.targets.size()])) backoff.Reset();
+    MutexLock lock(&mutex_);
+    if (stopping_) return;
+    changed_.WaitFor(&mutex_, backoff.Next());
+    if (stopping_) return;
+  }
+}
+
+bool Subscriber::Follow(const client::Target& target) {
+  // A channel of its own for each try: gRPC 1.51's calls never recover on one whose server was away.
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = client::OpenChannel(target, kConnect);
+  if (!channel.ok()) {
+    spdlog::warn("control plane {}: {}", target.address, std::string(channel.status().message()));
+    return false;
+  }
+  std::unique_ptr<v1::SnapshotService::Stub> stub = v1::SnapshotService::NewStub(*channel);
+  grpc::ClientContext context;
+  {
+    MutexLock lock(&mutex_);
+    if (stopping_) return false;
+    context_ = &context;
+    channel_ = *channel;
+  }
+  std::unique_ptr<Stream> stream = stub->Subscribe(&context);
+  v1::SubscribeRequest first;
+  v1::Hello* hello = first.mutable_hello();
+  hello->set_gateway(options_.gateway);
+  hello->set_version(GATEHOUSE_VERSION);
+  bool claims = false;
+  {
+    MutexLock lock(&install_mutex_);
+    // Only what is in force is claimed; what was merely loaded is a floor.
+    if (in_force_ && !whole_) {
+      claims = true;
+      hello->set_revision(held_.revision);
+      hello->set_incarnation(held_.incarnation);
+      hello->set_digest(std::string(AsView(config::IndexOf(held_.set).digest)));
+    }
+  }
+  whole_ = false;
+  pieces_.clear();
+  bool answered = false;
+  if (stream->Write(first)) {
+    // The control plane has taken our Hello; when we hold its newest revision nothing else follows.
+    stream->WaitForInitialMetadata();
+    v1::SubscribeResponse response;
+    while (stream->Read(&response)) {
+      if (!answered) spdlog::info("following control plane {}", target.address);
+      answered = true;
+      if (!Receive(response, stream.get())) break;
+    }
+    answered = answered || claims;
+  }
+  context.TryCancel();
+  grpc::Status status = stream->Finish();
+  MutexLock lock(&mutex_);
+  context_ = nullptr;
+  channel_ = nullptr;
+  if (!stopping_) spdlog::warn("control plane {}: the stream ended: {}", target.address, status.error_message());
+  return answered;
+}
+
+bool Subscriber::Receive(const v1::SubscribeResponse& response, Stream* stream) {
+  switch (response.kind_case()) {
+    case v1::SubscribeResponse::kChunk: return ReceiveChunk(response.chunk(), stream);
+    case v1::SubscribeResponse::kDelta: return ReceiveDelta(response.delta(), stream);
+    case v1::SubscribeResponse::kExplain: Answer(response.explain(), stream); return true;
+    case v1::SubscribeResponse::KIND_NOT_SET: return true;
+  }
+  return true;
+}
+
+bool Subscriber::ReceiveChunk(const v1::SnapshotChunk& chunk, Stream* stream) {
+  if (chunk.revision() != pieces_revision_) pieces_.clear();  // a newer one overtook it
+  pieces_revision_ = chunk.revision();
+  if (pieces_.size() + chunk.data().size() > kMostPieces) {
+    spdlog::error("revision {} is larger than {} octets", chunk.revision(), kMostPieces);
+    return false;
+  }
+  pieces_.append(chunk.data());
+  if (!chunk.last()) return true;
+  v1::ConfigSet set;
+  bool parsed = set.ParseFromString(std::exchange(pieces_, {}));
+  if (!parsed || AsView(config::IndexOf(set).digest) != chunk.digest()) {
+    spdlog::error("revision {} did not arrive whole; asking again", chunk.revision());
+    whole_ = true;
+    return false;
+  }
+  Take(chunk.revision(), chunk.incarnation(), std::move(set), stream);
+  return true;
+}
+
+bool Subscriber::ReceiveDelta(const v1::Delta& delta, Stream* stream) {
+  absl::StatusOr<v1::ConfigSet> set = absl::FailedPreconditionError("it starts from a revision that is not held");
+  {
+    MutexLock lock(&install_mutex_);
+    if (delta.from_revision() == held_.revision && delta.incarnation() == held_.incarnation) {
+      set = config::ApplyDelta(held_.set, delta);
+    }
+  }
+  if (!set.ok()) {
+    // The stream is opened anew, with a Hello that claims nothing: then everything is sent.
+    spdlog::error("delta to revision {}: {}; asking for everything", delta.to_revision(),
+                  std::string(set.status().message()));
+    whole_ = true;
+    return false;
+  }
+  Take(delta.to_revision(), delta.incarnation(), *std::move(set), stream);
+  return true;
+}
+
+void Subscriber::Take(uint64_t revision, const std::string& incarnation, v1::ConfigSet set, Stream* stream) {
+  v1::SubscribeRequest answer;
+  std::vector<v1::Violation> violations;
+  {
+    MutexLock lock(&install_mutex_);
+    const bool same_store = incarnation == held_.incarnation;
+    const bool same = in_force_ && same_store && revision == held_.revision &&
+                      config::IndexOf(set).digest == config::IndexOf(held_.set).digest;
+    if (same_store && revision < held_.revision) {
+      violations.push_back(ViolationOf("revision", absl::StrCat(revision, " is older than ", held_.revision,
+                                                                ", which this gateway had; it never goes back")));
+    } else if (!same) {
+      violations = Install(revision, incarnation, set);
+    }
+    if (violations.empty()) {
+      held_ = SavedSnapshot{revision, incarnation, std::move(set)};
+      in_force_ = true;
+      // Before the answer: whoever is told that a withdrawal is in force may rely on it after a restart too.
+      absl::Status saved = file_ == nullptr ? absl::OkStatus() : file_->Save(held_);
+      if (!saved.ok()) {
+        spdlog::error("revision {} is in force but not saved, and what was saved is dropped: {}", revision,
+                      std::string(saved.message()));
+        file_->Drop();
+      }
+    }
+  }
+  if (violations.empty()) {
+    answer.mutable_ack()->set_revision(revision);
+  } else {
+    answer.mutable_nack()->set_revision(revision);
+    for (const v1::Violation& v : violations) {
+      spdlog::error("revision {} is refused: {}: {}", revision, v.path(), v.message());
+      *answer.mutable_nack()->add_violations() = v;
+    }
+  }
+  stream->Write(answer);
+  if (violations.empty()) InStep();
+}
+
+std::vector<v1::Violation> Subscriber::Install(uint64_t revision, const std::string& incarnation,
+                                               const v1::ConfigSet& set) {
+  std::vector<v1::Violation> violations;
+  std::shared_ptr<const config::Snapshot> previous = gateway_->current();
+  config::BuildOptions build;
+  build.revision = revision;
+  build.incarnation = incarnation;
+  build.previous = previous.get();
+  build.now = options_.clock->Now();
+  config::BuildResult built = config::Build(set, build);
+  for (const config::Violation& v : built.violations) violations.push_back(ViolationOf(v.path, v.message));
+  if (!built.ok()) return violations;
+  std::promise<absl::Status> done;
+  gateway_->Install(built.snapshot, [&done](absl::Status status) { done.set_value(std::move(status)); });
+  absl::Status status = done.get_future().get();
+  if (!status.ok()) {
+    // `listeners["edge"].address: cannot bind …`: the path is what violations call it.
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(status.message(), absl::MaxSplits(": ", 1));
+    const bool path = absl::StrContains(parts.first, "[\"") && !parts.second.empty();
+    violations.push_back(path ? ViolationOf(parts.first, parts.second) : ViolationOf("gateway", status.message()));
+  }
+  return violations;
+}
+
+void Subscriber::Answer(const v1::ExplainOrder& order, Stream* stream) {
+  v1::SubscribeRequest request;
+  v1::ExplainAnswer* answer = request.mutable_explain();
+  answer->set_id(order.id());
+  std::shared_ptr<const config::Snapshot> snapshot = gateway_->current();
+  absl::StatusOr<v1::ExplainResponse> explained =
+      snapshot == nullptr ? absl::UnavailableError("the gateway has no configuration in force")
+                          : server::Explain(*snapshot, order.request(), options_.clock->Now());
+  if (explained.ok()) {
+    *answer->mutable_response() = *std::move(explained);
+    answer->mutable_response()->set_gateway(options_.gateway);
+  } else {
+    answer->set_code(static_cast<int>(explained.status().code()));
+    answer->set_error(std::string(explained.status().message()));
+  }
+  stream->Write(request);
+}
+
+}  // namespace gatehouse::remote

@@ -1,0 +1,91 @@
+// Subscriber keeps a gateway in step with a control plane: it takes snapshots and deltas from SnapshotService.Subscribe,
+// builds and installs them, and says which it took and which it could not.
+//
+//   kSeeking --connected, Hello sent--> kFollowing --stream broke--> kSeeking (next control plane, back-off and jitter)
+//
+// A revision that cannot be taken is NACKed whole and the one before stays; a lower revision of the same incarnation is
+// never taken. Each good one is saved, so that a restart needs no control plane.
+//
+// Ownership:  gateway and file outlive it; file may be null.
+// Threading:  one thread of its own. Start and Stop from one thread.
+// Errors:     logged; the gateway goes on with what it has.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "client/lib/target.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/mutex.h"
+#include "gateway/remote/snapshot_file.h"
+#include "gateway/server/gateway.h"
+#include "gatehouse/v1/snapshot_service.grpc.pb.h"
+
+namespace gatehouse::remote {
+
+class Subscriber {
+ public:
+  struct Options {
+    std::string gateway;
+    std::vector<client::Target> targets;  // asked in turn; at least one
+    const Clock* clock = nullptr;
+  };
+  Subscriber(Options options, server::Gateway* gateway, const SnapshotFile* file);
+  ~Subscriber();
+  Subscriber(const Subscriber&) = delete;
+  Subscriber& operator=(const Subscriber&) = delete;
+
+  void Start();
+  void Stop();
+  // WaitInStep returns true when a control plane's newest revision is in force within `timeout`, or when it confirmed
+  // the one that is.
+  bool WaitInStep(absl::Duration timeout);
+  // Load reads the saved configuration: a floor below which no control plane of its incarnation is followed. NOT_FOUND
+  // when there is none. Before Start.
+  absl::Status Load();
+  // Restore brings what Load read into force, unless a control plane's came first.
+  absl::Status Restore();
+  // The channel that is connected now; null when none is. For the uplink.
+  std::shared_ptr<grpc::Channel> channel() const;
+
+ private:
+  using Stream = grpc::ClientReaderWriterInterface<v1::SubscribeRequest, v1::SubscribeResponse>;
+
+  void Run();
+  // Follows until the stream breaks; false when nothing was received.
+  bool Follow(const client::Target& target);
+  // True to go on; false to open the stream anew.
+  bool Receive(const v1::SubscribeResponse& response, Stream* stream);
+  bool ReceiveChunk(const v1::SnapshotChunk& chunk, Stream* stream);
+  bool ReceiveDelta(const v1::Delta& delta, Stream* stream);
+  void Take(uint64_t revision, const std::string& incarnation, v1::ConfigSet set, Stream* stream);
+  void Answer(const v1::ExplainOrder& order, Stream* stream);
+  void InStep();
+  // What is wrong; empty when it is in force.
+  std::vector<v1::Violation> Install(uint64_t revision, const std::string& incarnation, const v1::ConfigSet& set);
+
+  const Options options_;
+  server::Gateway* const gateway_;
+  const SnapshotFile* const file_;
+  // Installing, and what is installed: the subscriber's thread, and Restore from another.
+  Mutex install_mutex_;
+  SavedSnapshot held_ ABSL_GUARDED_BY(install_mutex_);  // in force, or loaded and the floor
+  bool in_force_ ABSL_GUARDED_BY(install_mutex_) = false;
+  // The subscriber's thread.
+  std::string pieces_;           // of the snapshot under way
+  uint64_t pieces_revision_ = 0;
+  bool whole_ = false;           // ask for everything: a delta did not fit
+  mutable Mutex mutex_;
+  CondVar changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool in_step_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
+  grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::thread thread_;
+};
+
+}  // namespace gatehouse::remote

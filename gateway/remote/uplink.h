@@ -1,0 +1,66 @@
+// Uplink carries the gateway's events to a control plane through EventService.Report. Batches are numbered and kept until
+// they are acknowledged, so that a broken stream loses nothing and the hub counts nothing twice. What does not fit is
+// lost, counted, and the next event says how many.
+//
+// Ownership:  owns what waits. The channel source outlives it.
+// Threading:  Add from any thread, never blocks; one thread of its own sends.
+// Units:      at most kMostWaiting events wait, about 1 KiB each.
+// Errors:     none to the caller; a stream that fails is opened again with back-off and jitter.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gateway/base/mutex.h"
+#include "gateway/events/event.h"
+#include "gatehouse/v1/event_service.grpc.pb.h"
+
+namespace gatehouse::remote {
+
+class Uplink {
+ public:
+  static constexpr size_t kMostWaiting = 16 * 1024;
+  static constexpr size_t kBatch = 512;
+  // A connected channel to a control plane, or null after waiting a while for one.
+  using ChannelSource = std::function<std::shared_ptr<grpc::Channel>()>;
+
+  Uplink(std::string gateway, ChannelSource channels);
+  ~Uplink();
+  Uplink(const Uplink&) = delete;
+  Uplink& operator=(const Uplink&) = delete;
+
+  void Add(std::vector<events::Event>&& batch);
+  // Stop gives what waits `grace` to be delivered, then ends.
+  void Stop(absl::Duration grace);
+  uint64_t lost() const;
+
+ private:
+  void Run();
+  // Sends until the stream breaks or the uplink stops; false when nothing was acknowledged.
+  bool Serve(const std::shared_ptr<grpc::Channel>& channel);
+  bool WaitForWork();
+
+  const std::string gateway_;
+  const std::string run_;
+  const ChannelSource channels_;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::deque<v1::Event> waiting_ ABSL_GUARDED_BY(mutex_);
+  uint64_t lost_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t untold_ ABSL_GUARDED_BY(mutex_) = 0;  // of lost_, not yet told by an event
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool delivering_ ABSL_GUARDED_BY(mutex_) = false;  // batch_ is not acknowledged yet
+  grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of the running stream
+  // The sender's own.
+  v1::ReportRequest batch_;  // being delivered; kept over a reconnect
+  uint64_t number_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace gatehouse::remote
