@@ -154,8 +154,8 @@ int main(int argc, char** argv) {
   app.add_flag("--insecure-loopback", options.insecure_loopback, "No TLS; a control plane on this machine only");
   app.add_option("--workers", options.workers, "Worker threads; 0: one a core")->capture_default_str()->check(CLI::Range(0, 256));
   app.add_option("--startup-wait", options.startup_wait, "Seconds to wait for a control plane before saying ready")
-      ->capture_default_str()->check(CLI::Range(0, 3600));
-  app.add_option("--drain", options.drain, "Seconds that running requests get after SIGTERM")->capture_default_str()->check(CLI::Range(0, 3600));
+      ->capture_default_str()->check(CLI::Range(0.0, 3600.0));
+  app.add_option("--drain", options.drain, "Seconds that running requests get after SIGTERM")->capture_default_str()->check(CLI::Range(0.0, 3600.0));
   app.add_option("--log-level", options.log_level, "trace, debug, info, warning, error")->capture_default_str()
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}));
   try {
