@@ -1,0 +1,179 @@
+#include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/remote/snapshot_file.h"
+#include "gateway/remote/uplink.h"
+
+namespace gatehouse::remote {
+namespace {
+
+using ::testing::HasSubstr;
+
+class SnapshotFileTest : public ::testing::Test {
+ protected:
+  SnapshotFileTest() {
+    char name[] = "/tmp/gatehouse-remote-XXXXXX";
+    folder_ = absl::StrCat(mkdtemp(name), "/state");
+  }
+  std::string path() const { return folder_ + "/snapshot.sealed"; }
+  std::string Content(const std::string& file) const {
+    std::ostringstream out;
+    out << std::ifstream(file, std::ios::binary).rdbuf();
+    return out.str();
+  }
+  void Overwrite(const std::string& file, const std::string& content) const {
+    std::ofstream(file, std::ios::binary | std::ios::trunc) << content;
+  }
+  SavedSnapshot Sample() const {
+    SavedSnapshot saved;
+    saved.revision = 7;
+    saved.incarnation = "one";
+    saved.set.add_server_certificates()->set_private_key_pem("-----BEGIN PRIVATE KEY-----");
+    return saved;
+  }
+  std::string folder_;
+};
+
+TEST_F(SnapshotFileTest, GivesBackWhatWasSavedAndShowsNothingOfItOnDisk) {
+  auto file = SnapshotFile::Open(folder_);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->Load().status().code(), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(file->Save(Sample()).ok());
+  auto loaded = SnapshotFile::Open(folder_)->Load();
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->revision, 7u);
+  EXPECT_EQ(loaded->incarnation, "one");
+  EXPECT_EQ(loaded->set.SerializeAsString(), Sample().set.SerializeAsString());
+  EXPECT_EQ(Content(path()).find("PRIVATE KEY"), std::string::npos);
+  struct stat info;
+  ASSERT_EQ(stat(path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777u, 0600u);
+}
+
+TEST_F(SnapshotFileTest, NothingOfADamagedOrShortenedFileIsUsed) {
+  auto file = SnapshotFile::Open(folder_);
+  ASSERT_TRUE(file->Save(Sample()).ok());
+  const std::string good = Content(path());
+  for (size_t i = 0; i < good.size(); ++i) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ 1);
+    Overwrite(path(), bad);
+    EXPECT_EQ(file->Load().status().code(), absl::StatusCode::kDataLoss) << "octet " << i;
+    Overwrite(path(), good.substr(0, i));
+    EXPECT_EQ(file->Load().status().code(), absl::StatusCode::kDataLoss) << "first " << i << " octets";
+  }
+}
+
+TEST_F(SnapshotFileTest, AnotherKeyDoesNotOpenIt) {
+  ASSERT_TRUE(SnapshotFile::Open(folder_)->Save(Sample()).ok());
+  ASSERT_EQ(unlink((folder_ + "/snapshot.key").c_str()), 0);
+  EXPECT_EQ(SnapshotFile::Open(folder_)->Load().status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(SnapshotFileTest, AKeyThatOthersMayReadAndAFolderThatOthersMayWriteAreRefused) {
+  ASSERT_TRUE(SnapshotFile::Open(folder_).ok());
+  ASSERT_EQ(chmod((folder_ + "/snapshot.key").c_str(), 0644), 0);
+  EXPECT_THAT(std::string(SnapshotFile::Open(folder_).status().message()), HasSubstr("snapshot.key"));
+  ASSERT_EQ(chmod((folder_ + "/snapshot.key").c_str(), 0600), 0);
+  ASSERT_EQ(chmod(folder_.c_str(), 0777), 0);
+  EXPECT_FALSE(SnapshotFile::Open(folder_).ok());
+}
+
+TEST_F(SnapshotFileTest, ADroppedFileIsGone) {
+  auto file = SnapshotFile::Open(folder_);
+  ASSERT_TRUE(file->Save(Sample()).ok());
+  file->Drop();
+  EXPECT_EQ(file->Load().status().code(), absl::StatusCode::kNotFound);
+}
+
+// A hub that takes the first `deaf` batches without a word and breaks the stream, then acknowledges.
+class Hub final : public v1::EventService::Service {
+ public:
+  explicit Hub(int deaf) : deaf_(deaf) {}
+  grpc::Status Report(grpc::ServerContext*,
+                      grpc::ServerReaderWriter<v1::ReportResponse, v1::ReportRequest>* stream) override {
+    v1::ReportRequest request;
+    while (stream->Read(&request)) {
+      MutexLock lock(&mutex_);
+      if (deaf_ > 0) {
+        --deaf_;
+        lost_.push_back(request.batch());
+        return grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+      }
+      for (const v1::Event& event : request.events()) seen_.insert(event.request().request_id());
+      batches_.push_back(request.batch());
+      gateway_ = request.gateway();
+      v1::ReportResponse answer;
+      answer.set_batch(request.batch());
+      stream->Write(answer);
+      changed_.SignalAll();
+    }
+    return grpc::Status::OK;
+  }
+  bool WaitFor(size_t events) {
+    MutexLock lock(&mutex_);
+    while (seen_.size() < events) {
+      if (!changed_.WaitFor(&mutex_, absl::Seconds(20))) return false;
+    }
+    return true;
+  }
+  Mutex mutex_;
+  CondVar changed_;
+  int deaf_;
+  std::set<std::string> seen_;
+  std::vector<uint64_t> batches_, lost_;
+  std::string gateway_;
+};
+
+std::vector<events::Event> Events(int from, int to) {
+  std::vector<events::Event> batch;
+  for (int i = from; i < to; ++i) {
+    events::Event& event = batch.emplace_back();
+    event.request_id = absl::StrCat(i);
+    event.method = "GET";
+  }
+  return batch;
+}
+
+TEST(UplinkTest, DeliversEveryEventAndSendsAnUnacknowledgedBatchAgainUnderItsNumber) {
+  Hub hub(2);
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&hub);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  {
+    Uplink uplink("far", [port] {
+      return grpc::CreateChannel(absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials());
+    });
+    uplink.Add(Events(0, 1200));
+    ASSERT_TRUE(hub.WaitFor(1200));
+    uplink.Add(Events(1200, 1201));
+    uplink.Stop(absl::Seconds(10));
+    EXPECT_EQ(uplink.lost(), 0u);
+  }
+  EXPECT_EQ(hub.seen_.size(), 1201u);
+  EXPECT_EQ(hub.gateway_, "far");
+  EXPECT_EQ(hub.lost_, std::vector<uint64_t>({1, 1}));
+  EXPECT_EQ(hub.batches_.front(), 1u);
+  EXPECT_TRUE(std::is_sorted(hub.batches_.begin(), hub.batches_.end()));
+  server->Shutdown();
+}
+
+TEST(UplinkTest, WhatDoesNotFitIsCounted) {
+  Uplink uplink("far", [] { return nullptr; });
+  uplink.Add(Events(0, static_cast<int>(Uplink::kMostWaiting) + 5));
+  EXPECT_EQ(uplink.lost(), 5u);
+}
+
+}  // namespace
+}  // namespace gatehouse::remote
