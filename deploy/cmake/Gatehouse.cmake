@@ -38,6 +38,10 @@ target_compile_options(gatehouse_flags INTERFACE
   $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Wno-missing-field-initializers>)
 target_include_directories(gatehouse_flags INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
 if(GATEHOUSE_SANITIZE)
+  # gcc 12 takes the sanitizers' own code for misuse.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    add_compile_options(-Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds)
+  endif()
   add_compile_options(-fsanitize=${GATEHOUSE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${GATEHOUSE_SANITIZE})
 endif()
