@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # Installs, builds and runs every test; ends with ctest's summary. Idempotent: what is built stays built.
 #
-#   tests/run.sh                  unit, integration, oracle and conformance tests under asan and ubsan; what has threads
-#                                 under tsan; every fuzzer for ten seconds
-#   tests/run.sh --fast           unit, integration, oracle and conformance tests without sanitizers (preset dev)
+#   tests/run.sh                  unit, integration, oracle and conformance tests (preset dev)
+#   tests/run.sh --sanitize       first what has threads under tsan, every fuzzer for ten seconds, and all of the above
+#                                 under asan and ubsan
 #   tests/run.sh -- -R store      the same; what stands after -- goes to ctest
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-fast=0
+sanitize=0
 ctest_args=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --fast) fast=1 ;;
-    --) shift; ctest_args=("$@"); fast=1; break ;;
-    *) echo "tests/run.sh: unknown option $1 (known: --fast, --)" >&2; exit 2 ;;
+    --sanitize) sanitize=1 ;;
+    --) shift; ctest_args=("$@"); break ;;
+    *) echo "tests/run.sh: unknown option $1 (known: --sanitize, --)" >&2; exit 2 ;;
   esac
   shift
 done
@@ -46,23 +46,23 @@ export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-1
 step "packages"
 deploy/install-deps.sh
 
-if [ $fast -eq 1 ]; then
-  step "build: dev"
-  build dev
-  step "tests: dev"
-  exec ctest --preset dev -j2 "${ctest_args[@]}"
+if [ $sanitize -eq 1 ]; then
+  step "build: tsan"
+  build tsan tsan_tests
+  step "tests: tsan"
+  ctest --preset tsan -j2 -L tsan
+  step "build: fuzzers"
+  build fuzz fuzzers
+  step "tests: fuzzers"
+  ctest --preset fuzz -j2 -L fuzz
+  step "build: asan"
+  build asan
+  step "tests: asan"
+  ctest --preset asan -j2 -LE fuzz
 fi
 
-step "build: tsan"
-build tsan tsan_tests
-step "tests: tsan"
-ctest --preset tsan -j2 -L tsan
-step "build: fuzzers"
-build fuzz fuzzers
-step "tests: fuzzers"
-ctest --preset fuzz -j2 -L fuzz
+step "build: dev"
+build dev
 # The whole suite comes last, so that its summary is the last thing printed.
-step "build: asan"
-build asan
-step "tests: asan"
-exec ctest --preset asan -j2 -LE fuzz
+step "tests: dev"
+exec ctest --preset dev -j2 -LE fuzz "${ctest_args[@]}"
