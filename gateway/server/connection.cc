@@ -210,7 +210,7 @@ void Connection::Finish() {
   refused_ = refused_ || unread_body_;
   if (sent == tls::IoStatus::kFailed || (sent == tls::IoStatus::kOk && !refused_)) return Close();
   state_ = State::kLingering;
-  exchanges_.clear();
+  EndExchanges();
   deadline_.Set(worker_->loop().now() + kLinger);
   if (sent == tls::IoStatus::kOk) ::shutdown(fd_.get(), SHUT_WR);
   watch_->Set(true, sent == tls::IoStatus::kWantWrite);
@@ -238,11 +238,21 @@ void Connection::Close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   deadline_.Clear();
-  watch_.reset();
+  // Not destroyed: this may run inside its callback.
+  if (watch_ != nullptr) watch_->Set(false, false);
   worker_->loop().Unmark(this);
-  // Exchanges tell their story and let go of their upstreams before the codec goes.
-  for (auto& [id, exchange] : exchanges_) exchange->OnClientReset();
+  EndExchanges();
   worker_->Retire(this);
+}
+
+// Exchanges tell their story and let go of their upstreams before the codec goes.
+void Connection::EndExchanges() {
+  for (auto& [id, exchange] : exchanges_) {
+    exchange->OnClientReset();
+    worker_->metrics().streams_open.Add(-1);
+    worker_->loop().DeferDelete(std::move(exchange));
+  }
+  exchanges_.clear();
 }
 
 void Connection::Drain(bool final_phase) {

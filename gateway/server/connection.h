@@ -106,6 +106,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   // Our side ends: close_notify is sent, then FIN.
   void Finish();
   void Linger();
+  void EndExchanges();
   Exchange* Find(http::StreamId id);
   std::unique_ptr<Exchange> Take(http::StreamId id);
 
