@@ -158,9 +158,9 @@ void Connection::Flush() {
   bool wants_read = codec_->WantsRead() && !eof_;
   watch_->Set(wants_read, sent == tls::IoStatus::kWantWrite);
   ArmDeadline();
-  // Read-ahead may hold what no readiness will announce.
-  if (wants_read && tls_->HasPending()) ReadAll();
   if (sent == tls::IoStatus::kOk && codec_->WantsWrite()) worker_->loop().MarkDirty(this);
+  // Read-ahead may hold what no readiness will announce. Last: it may close.
+  if (wants_read && tls_->HasPending()) ReadAll();
 }
 
 void Connection::ArmDeadline() {
