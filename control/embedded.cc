@@ -37,7 +37,6 @@ void Forward(const std::string& gateway, const std::vector<events::Event>& batch
   if (converted->size() < batch.size()) converted->resize(batch.size());
   for (size_t i = 0; i < batch.size(); ++i) {
     v1::Event& event = (*converted)[i];
-    event.Clear();
     events::ToProto(batch[i], &event);
     event.set_gateway(gateway);
   }

@@ -317,5 +317,36 @@ TEST_F(EventsTest, AHandshakeOnTheWireCarriesTheServerNameAndNoRequest) {
   EXPECT_EQ(out.detail(), "tlsv13 alert certificate required");
 }
 
+TEST(WireTest, AMessageThatIsUsedAgainHoldsNothingOfTheEventBefore) {
+  Event full;
+  full.Reset(EventKind::kDecision);
+  full.reason = Reason::kExpired;
+  full.request_id = "r";
+  full.path = "/secret";
+  full.route = std::make_shared<const std::string>("route");
+  full.listener = std::make_shared<const std::string>("edge");
+  full.detail = std::make_shared<const std::string>("detail");
+  auto identity = std::make_shared<IdentitySummary>();
+  identity->principal = "alice";
+  identity->schemes = {"A", "B"};
+  full.identity = identity;
+  auto certificate = std::make_shared<CertificateSummary>();
+  certificate->subject = "CN=alice";
+  full.certificate = certificate;
+  Event decision;
+  decision.Reset(EventKind::kDecision);
+  Event handshake;
+  handshake.Reset(EventKind::kHandshake);
+  handshake.host = "sni";
+  for (const Event* next : {&decision, &handshake}) {
+    v1::Event used;
+    ToProto(full, &used);
+    ToProto(*next, &used);
+    v1::Event fresh;
+    ToProto(*next, &fresh);
+    EXPECT_EQ(used.SerializeAsString(), fresh.SerializeAsString());
+  }
+}
+
 }  // namespace
 }  // namespace gatehouse::events

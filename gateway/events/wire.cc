@@ -83,7 +83,11 @@ void SetRequest(const Event& event, v1::RequestFacts* out) {
   Put(event.host.view(), out->mutable_host());
   Put(event.path.view(), out->mutable_path());
   out->set_path_truncated(event.path.truncated());
-  if (event.route != nullptr) Put(*event.route, out->mutable_route());
+  if (event.route != nullptr) {
+    Put(*event.route, out->mutable_route());
+  } else {
+    out->clear_route();
+  }
   out->set_status(event.status);
   Put(event.request_id.view(), out->mutable_request_id());
   int64_t nanos = absl::ToInt64Nanoseconds(event.duration);
@@ -103,6 +107,14 @@ void SetCertificate(const CertificateSummary& certificate, v1::CertificateFacts*
 }  // namespace
 
 void ToProto(const Event& event, v1::Event* out) {
+  // Not Clear(): that frees the messages within, and this runs once per request. What is always set is overwritten.
+  out->clear_detail();
+  out->clear_server_name();
+  out->clear_listener();
+  out->clear_principal();
+  out->clear_schemes();
+  if (event.certificate == nullptr) out->clear_certificate();
+  if (event.kind != EventKind::kDecision) out->clear_request();
   out->set_type(TypeOf(event.kind));
   out->set_outcome(OutcomeOf(event.outcome));
   out->set_reason(static_cast<v1::Reason>(event.reason));

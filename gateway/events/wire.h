@@ -9,7 +9,8 @@
 
 namespace gatehouse::events {
 
-// ToProto fills `out`; the cursor and the gateway's name are left to the hub and the uplink.
+// ToProto fills `out`, in place of what an earlier ToProto put there; the cursor and the gateway's name are left to the hub
+// and the uplink. A message that is used again keeps its memory.
 void ToProto(const Event& event, v1::Event* out);
 
 }  // namespace gatehouse::events
