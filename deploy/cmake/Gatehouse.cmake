@@ -80,7 +80,6 @@ function(gatehouse_test name)
   cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name}_test ${A_SRCS})
   target_link_libraries(${name}_test PRIVATE gatehouse_flags ${A_DEPS} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${name}_test PRIVATE GATEHOUSE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   # ThreadSanitizer runs what has threads of ours and no gRPC, whose uninstrumented library it cannot see through.
   set(labels unit)
   if(name IN_LIST GATEHOUSE_TSAN_TESTS)

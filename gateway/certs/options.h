@@ -33,7 +33,11 @@ struct RevocationOptions {
   RevocationMode mode = RevocationMode::kNoCheck;
   RevocationScope scope = RevocationScope::kExcludeRoot;
   OnUnknown on_unknown = OnUnknown::kRefuse;
-  absl::Duration max_age = absl::Hours(1);
+  absl::Duration max_age = absl::Hours(1);     // caps how long any answer is believed
+  absl::Duration skew = absl::Minutes(5);      // tolerated of the times of CRLs and OCSP answers
+  absl::Duration timeout = absl::Seconds(5);   // how long a request waits for answers before `on_unknown` decides
+  std::string ocsp_url;                        // asked instead of what certificates name; empty: their AIA
+  bool ocsp_nonce = true;
 };
 
 // TextMatcher compares a whole text in exactly one way.

@@ -254,7 +254,7 @@ class Judgement {
 }  // namespace
 
 Verdict Judge(absl::Span<const CertificateRef> presented, const SchemeOptions& options,
-              absl::Time now, Trace* trace) {
+              absl::Time now, const RevocationSource* /*revocation*/, Trace* trace) {
   if (presented.empty() || presented.size() > kMaxPresented) {
     Verdict verdict;
     verdict.reason = presented.empty() ? Reason::kNoCertificate : Reason::kLimitExceeded;

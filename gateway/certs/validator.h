@@ -2,7 +2,8 @@
 //
 // Steps for each candidate path: form, type, path, validity, use, require, revocation. Any candidate that passes all
 // accepts; otherwise the reason is that of the candidate that got furthest. A pinned certificate needs no path.
-// Revocation modes other than kNoCheck give kIndeterminate/kRevocationUnknown: there is no source of answers here.
+// `revocation` is what is known of revocation beyond the trust store's own lists; null: nothing is, and nobody may be
+// asked. See revocation.h for kIndeterminate.
 //
 // Possession is NOT checked here: the caller must hold a completed handshake before it believes or stores a verdict.
 //
@@ -15,6 +16,7 @@
 #include "absl/types/span.h"
 #include "gateway/certs/certificate.h"
 #include "gateway/certs/options.h"
+#include "gateway/certs/revocation.h"
 #include "gateway/certs/trace.h"
 #include "gateway/certs/verdict.h"
 
@@ -24,8 +26,8 @@ inline constexpr size_t kMaxPresented = 16;
 inline constexpr size_t kMaxPathLength = 10;  // certificates, anchor included
 inline constexpr size_t kMaxCandidates = 16;
 
-// `presented` is leaf first, the rest in any order. An empty list is kNoCertificate. `trace` may be null.
+// `presented` is leaf first, the rest in any order. An empty list is kNoCertificate. `revocation` and `trace` may be null.
 Verdict Judge(absl::Span<const CertificateRef> presented, const SchemeOptions& options, absl::Time now,
-              Trace* trace = nullptr);
+              const RevocationSource* revocation = nullptr, Trace* trace = nullptr);
 
 }  // namespace gatehouse::certs

@@ -291,7 +291,7 @@ TEST_F(ValidatorTest, BoundsThePresentedList) {
 TEST_F(ValidatorTest, TellsEveryStep) {
   Trace trace;
   const std::vector<CertificateRef> presented = {Leaf(root_, "CN=alice")};
-  Judge(presented, options_, now_, &trace);
+  Judge(presented, options_, now_, nullptr, &trace);
   std::vector<std::string> steps;
   for (const TraceStep& s : trace.steps) steps.push_back(s.step);
   EXPECT_THAT(steps, ::testing::ElementsAre("form", "type", "path", "validity", "use", "require"));

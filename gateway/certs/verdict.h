@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "gateway/base/reason.h"
 #include "gateway/certs/certificate.h"
+#include "gateway/certs/revocation.h"
 
 namespace gatehouse::certs {
 
@@ -25,6 +26,8 @@ struct Verdict {
   std::vector<CertificateRef> path;
   bool pinned = false;
   bool any_self_signed = false;  // accepted by the development option: to be marked on every event
+  // kIndeterminate: what, when asked, could decide. Only of candidates whose path is verified.
+  std::vector<Inquiry> inquiries;
 };
 
 }  // namespace gatehouse::certs

@@ -62,7 +62,7 @@ class Presented final : public authn::SchemeSource {
 void ExplainScheme(const config::Scheme& scheme, const std::vector<certs::CertificateRef>& chain, absl::Time at,
                    v1::SchemeVerdict* out) {
   certs::Trace trace;
-  const certs::Verdict verdict = certs::Judge(chain, *scheme.certificate(), at, &trace);
+  const certs::Verdict verdict = certs::Judge(chain, *scheme.certificate(), at, nullptr, &trace);
   out->set_scheme(scheme.name);
   out->set_accepted(verdict.outcome == certs::Outcome::kValid);
   out->set_reason(ToProto(verdict.reason));

@@ -46,7 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ShowText(**c, kNow);
   const std::vector<CertificateRef> presented = {*c, *c};
   Trace trace;
-  if (Judge(presented, *options, kNow, &trace).outcome == Outcome::kValid) std::abort();
+  if (Judge(presented, *options, kNow, nullptr, &trace).outcome == Outcome::kValid) std::abort();
   // What was read must be read again as the same.
   absl::StatusOr<std::vector<CertificateRef>> again = Certificate::ListFromPem((*c)->ToPem());
   if (!again.ok() || again->size() != 1 || (*again)[0]->sha256() != (*c)->sha256()) std::abort();

@@ -73,7 +73,7 @@ int Run(const std::string& tests_file, const std::string& directory) {
     bool loaded = true;
     for (const CertificateRef& c : presented) loaded = loaded && c != nullptr;
     Trace trace;
-    const std::string got = loaded ? Word(Judge(presented, options, now, &trace)) : "UNREADABLE";
+    const std::string got = loaded ? Word(Judge(presented, options, now, nullptr, &trace)) : "UNREADABLE";
     if (got == expected) {
       ++as_expected;
       continue;

@@ -1,0 +1,52 @@
+// Where a judgement gets what is known about revocation, and what it would like to be asked.
+//
+// Judge never fetches. It looks at what a RevocationSource holds; when that does not decide, the verdict is indeterminate
+// and carries the inquiries that could. Whoever called asks them (a responder, a distribution point) and judges again.
+// An inquiry that was asked in vain, or may not be asked, is closed: without an open one Judge decides by `on_unknown`.
+//
+// Ownership:  answers are immutable and shared; inquiries share their certificates.
+// Threading:  a source is asked on the thread that judges; it must answer from memory.
+// Units:      times are wall-clock.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "gateway/certs/certificate.h"
+#include "gateway/certs/crl.h"
+#include "gateway/certs/ocsp.h"
+
+namespace gatehouse::certs {
+
+// Inquiry is one question to one place. Two inquiries with equal keys have the same answer.
+struct Inquiry {
+  enum class Kind : uint8_t { kOcsp, kCrl };
+  Kind kind = Kind::kOcsp;
+  std::string url;          // http or https; as the certificate or the scheme's options say
+  CertificateRef subject;   // whose status is asked
+  CertificateRef issuer;    // of `subject` on the verified path
+  bool nonce = true;        // kOcsp: send one
+
+  // kOcsp: url, issuer's key and subject's serial; kCrl: url.
+  std::string Key() const;
+};
+
+class RevocationSource {
+ public:
+  virtual ~RevocationSource() = default;
+
+  // Every list held that was issued under the distinguished name with this DER: pushed by configuration, watched or
+  // fetched. Signatures are the caller's to check.
+  virtual std::vector<CrlRef> CrlsOf(absl::string_view issuer_name_der) const = 0;
+
+  // The newest answer held about `subject`, verified when it came in; null: none.
+  virtual OcspAnswerRef OcspOf(const Certificate& subject, const Certificate& issuer) const = 0;
+
+  // Whether asking may still bring something: false once it was asked in vain lately, or where nobody may be asked.
+  virtual bool MayAsk(const Inquiry& inquiry) const = 0;
+};
+
+}  // namespace gatehouse::certs
