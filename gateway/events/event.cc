@@ -80,6 +80,7 @@ void Event::Reset(EventKind new_kind) {
   identity.reset();
   certificate.reset();
   listener.reset();
+  server_name.reset();
   route.reset();
   scheme.reset();
   detail.reset();

@@ -97,13 +97,14 @@ struct Event {
   std::shared_ptr<const IdentitySummary> identity;        // null: nobody was authenticated
   std::shared_ptr<const CertificateSummary> certificate;  // null: none was presented
   SharedText listener;
+  SharedText server_name;  // indicated by the client in its handshake; null: none was
   SharedText route;   // null: no route matched
   SharedText scheme;  // the scheme whose answer decided a refusal; null: none did
   SharedText detail;  // OpenSSL's text, violations, what was withdrawn; null: nothing to add
 
   InlineText<32> request_id;
   InlineText<16> method;
-  InlineText<96> host;  // request: authority; kHandshake: server name indicated by the client
+  InlineText<96> host;  // the request's authority
   InlineText<128> path;  // canonical, without the query
 
   // Reset returns the slot to its initial state without touching the text's octets.

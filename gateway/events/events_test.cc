@@ -265,6 +265,7 @@ TEST_F(EventsTest, ADecisionOnTheWireSaysEverythingThatTheSlotHeld) {
   e.request_id = "r-1";
   e.route = std::make_shared<const std::string>("hello");
   e.listener = std::make_shared<const std::string>("main");
+  e.server_name = std::make_shared<const std::string>("edge.test");
   e.scheme = std::make_shared<const std::string>("Certificate");
   CertificateSummary certificate;
   certificate.sha256 = Sha256("x");
@@ -299,13 +300,13 @@ TEST_F(EventsTest, ADecisionOnTheWireSaysEverythingThatTheSlotHeld) {
   EXPECT_EQ(out.certificate().subject(), "CN=\\xFF");
   EXPECT_EQ(out.certificate().sha256(), HexLower(AsView(certificate.sha256)));
   EXPECT_EQ(out.certificate().not_after().seconds(), 253'402'300'799);
-  EXPECT_TRUE(out.server_name().empty());
+  EXPECT_EQ(out.server_name(), "edge.test");
 }
 
 TEST_F(EventsTest, AHandshakeOnTheWireCarriesTheServerNameAndNoRequest) {
   Event e;
   e.Reset(EventKind::kHandshake);
-  e.host = "gate.test";
+  e.server_name = std::make_shared<const std::string>("gate.test");
   e.possession = Possession::kUnproven;
   e.detail = std::make_shared<const std::string>("tlsv13 alert certificate required");
   v1::Event out;
@@ -325,6 +326,7 @@ TEST(WireTest, AMessageThatIsUsedAgainHoldsNothingOfTheEventBefore) {
   full.path = "/secret";
   full.route = std::make_shared<const std::string>("route");
   full.listener = std::make_shared<const std::string>("edge");
+  full.server_name = std::make_shared<const std::string>("gate.test");
   full.detail = std::make_shared<const std::string>("detail");
   auto identity = std::make_shared<IdentitySummary>();
   identity->principal = "alice";

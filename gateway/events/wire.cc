@@ -125,6 +125,7 @@ void ToProto(const Event& event, v1::Event* out) {
   out->set_missed(event.dropped_before);
   event.peer.PrintTo(out->mutable_peer());
   if (event.listener != nullptr) Put(*event.listener, out->mutable_listener());
+  if (event.server_name != nullptr) Put(*event.server_name, out->mutable_server_name());
   out->set_connection_id(event.connection_id);
   out->set_resumed(event.resumed);
   out->set_possession_proven(event.possession == Possession::kProven);
@@ -134,8 +135,6 @@ void ToProto(const Event& event, v1::Event* out) {
   if (event.certificate != nullptr) SetCertificate(*event.certificate, out->mutable_certificate());
   if (event.kind == EventKind::kDecision) {
     SetRequest(event, out->mutable_request());
-  } else if (event.kind == EventKind::kHandshake) {
-    Put(event.host.view(), out->mutable_server_name());
   }
   if (event.identity != nullptr) {
     Put(event.identity->principal, out->mutable_principal());

@@ -15,7 +15,11 @@ constexpr size_t kMaxOutput = 256 * 1024;
 constexpr absl::Duration kLinger = absl::Seconds(2);
 
 Reason ReasonOf(const tls::TlsError& error) {
-  return error.kind == tls::TlsError::Kind::kNoCertificate ? Reason::kNoCertificate : Reason::kHandshakeFailed;
+  switch (error.kind) {
+    case tls::TlsError::Kind::kNoCertificate: return Reason::kNoCertificate;
+    case tls::TlsError::Kind::kNotProven: return Reason::kPossessionNotProven;
+    default: return Reason::kHandshakeFailed;
+  }
 }
 
 }  // namespace
@@ -79,12 +83,18 @@ void Connection::HandshakeFailed() {
   const tls::TlsError& error = tls_->error();
   // A peer that goes before it said anything is a port scan or a health check, and no failed handshake.
   if (tls_->name() != nullptr || error.kind != tls::TlsError::Kind::kEof) {
+    NotePresented();
     Reason reason = worker_->TakeHandshakeReason(this).value_or(ReasonOf(error));
     worker_->metrics().CountHandshakeFailure(reason);
     worker_->RecordHandshakeFailure(*this, reason, error.text);
   }
   tls_->Flush();
   Close();
+}
+
+void Connection::NotePresented() {
+  std::vector<X509*> chain = tls_->PresentedChain();
+  if (peer_ == nullptr && !chain.empty()) peer_ = worker_->judge().Recognise(chain, /*remember=*/false);
 }
 
 void Connection::Established() {
@@ -187,7 +197,10 @@ void Connection::ArmDeadline() {
 void Connection::OnDeadline(loop::Deadline*) {
   if (state_ == State::kHandshaking) {
     worker_->metrics().CountHandshakeFailure(Reason::kLimitExceeded);
-    if (tls_->name() != nullptr) worker_->RecordHandshakeFailure(*this, Reason::kLimitExceeded, "handshake timed out");
+    if (tls_->name() != nullptr) {
+      NotePresented();
+      worker_->RecordHandshakeFailure(*this, Reason::kLimitExceeded, "handshake timed out");
+    }
     return Close();
   }
   if ((state_ == State::kServing || state_ == State::kDraining) && codec_->idle() && !output_armed_) {
@@ -371,6 +384,7 @@ void Connection::Describe(events::Event* event) const {
   event->peer = address_;
   event->resumed = resumed_;
   event->listener = events::SharedText(edge_->snapshot, &edge_->listener->name);
+  event->server_name = tls_->shared_sni();
   if (peer_ != nullptr) {
     event->certificate = peer_->summary;
     event->possession = state_ == State::kHandshaking ? events::Possession::kUnproven : events::Possession::kProven;

@@ -100,6 +100,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   void Handshake();
   void Established();
   void HandshakeFailed();
+  // What a handshake that failed had presented: for its event, and believed nowhere.
+  void NotePresented();
   void ReadAll();
   void Digest(absl::string_view bytes);
   void ArmDeadline();

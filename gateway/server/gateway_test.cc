@@ -19,6 +19,7 @@
 #include "gateway/certs/test_pki.h"
 #include "gateway/config/build.h"
 #include "gateway/credentials/password_hash.h"
+#include "gateway/tls/impostor_key.h"
 
 namespace gatehouse::server {
 namespace {
@@ -221,6 +222,7 @@ TEST_F(GatewayTest, LetsInWhoseCertificateHasAPathAndSaysSoOnTheEventLane) {
   EXPECT_EQ(allowed.identity->principal, "CN=alice");
   EXPECT_EQ(allowed.possession, events::Possession::kProven);
   EXPECT_EQ(*allowed.route, "secure");
+  EXPECT_EQ(*allowed.server_name, "localhost");
   events::Event refused = WaitForEvent([](const events::Event& e) { return e.reason == Reason::kUnknownIssuer; });
   EXPECT_EQ(refused.certificate->subject, "CN=mallory");
   EXPECT_EQ(refused.identity, nullptr);
@@ -243,6 +245,38 @@ TEST_F(GatewayTest, ARequestOnALiveConnectionAfterTheChangeIsDecidedUnderIt) {
   EXPECT_THAT(gone.Get("/secure"), ::testing::AnyOf(0, 401));
   EXPECT_EQ(kept.Get("/secure"), 200);
   EXPECT_EQ(Client(Port(), CallerOf(gone_, "CN=mallory", 4)).Get("/secure"), 401);
+}
+
+TEST_F(GatewayTest, AFailedHandshakeIsAnEventWithWhatIsKnown) {
+  v1::ConfigSet set = Config({kept_.certificate});
+  set.mutable_listeners(0)->set_client_certificate(v1::Listener::REQUIRE);
+  set.mutable_listeners(0)->set_verify_with("Certificate");
+  ASSERT_TRUE(Install(set).ok());
+  EXPECT_EQ(Client(Port(), {}).Get("/secure"), 0);
+  EXPECT_EQ(Client(Port(), CallerOf(gone_, "CN=mallory", 4)).Get("/secure"), 0);
+  UniqueKey impostor = tls::ImpostorKey(certs::KeyAt(3), certs::KeyAt(4));
+  EXPECT_EQ(Client(Port(), {certs::Leaf(kept_, "CN=alice", 3), impostor.get()}).Get("/secure"), 0);
+
+  const auto failed = [&](Reason reason) {
+    events::Event e = WaitForEvent([=](const events::Event& event) { return event.reason == reason; });
+    EXPECT_EQ(e.kind, events::EventKind::kHandshake);
+    EXPECT_EQ(e.outcome, events::Outcome::kRefused);
+    EXPECT_EQ(*e.listener, "edge");
+    EXPECT_EQ(*e.server_name, "localhost");
+    EXPECT_THAT(e.peer.ToString(), HasSubstr("127.0.0.1:"));
+    EXPECT_NE(e.detail, nullptr);
+    return e;
+  };
+  events::Event none = failed(Reason::kNoCertificate);
+  EXPECT_EQ(none.certificate, nullptr);
+  EXPECT_EQ(none.possession, events::Possession::kNone);
+  events::Event refused = failed(Reason::kUnknownIssuer);
+  EXPECT_EQ(refused.certificate->subject, "CN=mallory");
+  EXPECT_EQ(refused.possession, events::Possession::kUnproven);
+  events::Event unproven = failed(Reason::kPossessionNotProven);
+  EXPECT_EQ(unproven.certificate->subject, "CN=alice");
+  EXPECT_EQ(unproven.possession, events::Possession::kUnproven);
+  EXPECT_THAT(*unproven.detail, HasSubstr("signature"));
 }
 
 TEST_F(GatewayTest, AVerdictIsNotBelievedBeyondTheCertificate) {

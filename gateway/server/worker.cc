@@ -296,9 +296,7 @@ void Worker::RecordHandshakeFailure(const Connection& connection, Reason reason,
   connection.Describe(event);
   event->outcome = events::Outcome::kRefused;
   event->reason = reason;
-  event->possession = connection.peer_ != nullptr ? events::Possession::kUnproven : events::Possession::kNone;
   event->revision = connection.edge_->snapshot->revision;
-  event->host = connection.server_name();
   if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
   recorder_.Commit();
 }
@@ -313,7 +311,6 @@ void Worker::RecordProtocolError(const Connection& connection, const http::Proto
   event->reason = reason;
   event->status = static_cast<uint16_t>(error.status);
   event->revision = connection.edge_->snapshot->revision;
-  event->host = connection.server_name();
   event->http_version = connection.codec_ != nullptr && connection.codec_->version() == 20 ? 2 : 1;
   event->detail = std::make_shared<const std::string>(error.text);
   recorder_.Commit();

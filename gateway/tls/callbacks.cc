@@ -37,7 +37,7 @@ int VerifyMode(ClientCertificate c) {
 int SessionCallbacks::ClientHello(SSL* ssl, int* alert, void*) {
   TlsSession* s = Of(ssl);
   std::string sni = ServerName(ssl);
-  if (s->hello_seen_ && sni != s->sni_) {
+  if (s->hello_seen_ && sni != s->sni()) {
     // The second hello after a HelloRetryRequest may not ask for somebody else (RFC 8446 4.1.2).
     *alert = SSL_AD_ILLEGAL_PARAMETER;
     return SSL_CLIENT_HELLO_ERROR;
@@ -46,8 +46,8 @@ int SessionCallbacks::ClientHello(SSL* ssl, int* alert, void*) {
   const unsigned char* ignored = nullptr;
   size_t ignored_length = 0;
   s->offers_ems_ = SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &ignored, &ignored_length) == 1;
-  s->sni_ = std::move(sni);
-  const ServerContext::Name* name = s->context_->Find(s->sni_);
+  if (!sni.empty()) s->sni_ = std::make_shared<const std::string>(std::move(sni));
+  const ServerContext::Name* name = s->context_->Find(s->sni());
   if (name == nullptr) {
     s->unknown_name_ = true;
     *alert = SSL_AD_UNRECOGNIZED_NAME;

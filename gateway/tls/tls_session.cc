@@ -12,6 +12,8 @@
 
 namespace gatehouse::tls {
 
+const std::string TlsSession::kNoName;
+
 std::unique_ptr<TlsSession> TlsSession::OverSocket(std::shared_ptr<const ServerContext> context, TlsHooks* hooks, int fd,
                                                    Cork* cork) {
   return std::unique_ptr<TlsSession>(new TlsSession(std::move(context), hooks, fd, cork));
@@ -178,6 +180,10 @@ std::string TlsSession::TakeOutput() {
 }
 
 IoStatus TlsSession::Fail(int ssl_error) {
+  // A certificate is here, and what followed it is not the proof that its key is held: a wrong CertificateVerify, or none.
+  OSSL_HANDSHAKE_STATE at = SSL_get_state(ssl_.get());
+  bool unproven = state_ == State::kHandshaking && presented_any_ && !input_eof_ && socket_error_ == 0 &&
+                  (at == TLS_ST_SR_CERT || at == TLS_ST_SR_KEY_EXCH || at == TLS_ST_SR_CERT_VRFY);
   state_ = State::kFailed;
   unsigned long code = ERR_peek_error();
   std::string text = code != 0 ? TakeOpenSslError() : "";
@@ -191,6 +197,9 @@ IoStatus TlsSession::Fail(int ssl_error) {
   } else if (refused_presented_) {
     kind = Kind::kPresented;
     error_.text = "client certificate refused in the handshake";
+  } else if (unproven) {
+    kind = Kind::kNotProven;
+    error_.text = text;
   } else if (ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
     kind = Kind::kNoCertificate;
     error_.text = "the client sent no certificate, and one is required";

@@ -69,6 +69,7 @@ struct TlsError {
     kNone,
     kNoCertificate,  // REQUIRE, and the client sent none
     kPresented,      // a hook refused the certificates
+    kNotProven,      // a certificate was presented, and no valid proof that its key is held
     kPeerAlert,      // the client refused us; alert is its number
     kUnknownName,    // unknown server name, refused
     kEof,            // the peer went away in the handshake
@@ -117,7 +118,8 @@ class TlsSession {
 
   // Facts; complete when Handshake returned kOk.
   const TlsError& error() const { return error_; }
-  const std::string& sni() const { return sni_; }              // lower case; "" = none
+  const std::string& sni() const { return sni_ == nullptr ? kNoName : *sni_; }  // lower case; "" = none
+  const std::shared_ptr<const std::string>& shared_sni() const { return sni_; }  // null = none
   const ServerContext::Name* name() const { return name_; }    // chosen configuration; null before the client hello
   const ServerContext& context() const { return *context_; }
   bool alpn_h2() const;                                        // false: HTTP/1.1, chosen or by default
@@ -125,6 +127,7 @@ class TlsSession {
   absl::string_view version() const;                           // "TLSv1.3"
   absl::string_view cipher() const;
   // The presented certificates, leaf first; borrowed. Empty: none, resumed, or dropped. Proven only when state is kOpen.
+  // After a failure: what was presented, never to be believed.
   std::vector<X509*> PresentedChain() const;
   bool presented_any() const { return presented_any_; }  // by the client of this or of the resumed handshake
   // What the server bound to the resumed session (null user otherwise).
@@ -142,6 +145,7 @@ class TlsSession {
   friend class ServerContext;
   friend struct SessionCallbacks;
   TlsSession(std::shared_ptr<const ServerContext> context, TlsHooks* hooks, int fd, Cork* cork);
+  static const std::string kNoName;
   bool MemoryMode() const { return fd_ < 0; }
   void Append(const char* data, size_t n);
   void Spill();  // out of the shared cork into our own string
@@ -165,7 +169,7 @@ class TlsSession {
   int socket_error_ = 0;
   UniqueSsl ssl_;
   const ServerContext::Name* name_ = nullptr;
-  std::string sni_;
+  std::shared_ptr<const std::string> sni_;
   std::string output_;  // what did not fit the socket, or memory mode
   size_t output_sent_ = 0;
   std::string input_;  // memory mode

@@ -1,5 +1,7 @@
 #include "gateway/tls/tls_session.h"
 
+#include "gateway/tls/impostor_key.h"
+
 #include <openssl/err.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -58,6 +60,7 @@ struct ClientOptions {
   std::string alpn = "\x02h2";
   std::string groups;
   SSL_SESSION* session = nullptr;
+  EVP_PKEY* key = nullptr;  // in place of the certificate's own
 };
 
 class TlsFixture : public ::testing::Test {
@@ -115,7 +118,7 @@ class TlsFixture : public ::testing::Test {
     SSL_CTX_set_info_callback(p->ctx.get(), OnInfo);
     if (o.certificate) {
       SSL_CTX_use_certificate(p->ctx.get(), client_cert_.get());
-      SSL_CTX_use_PrivateKey(p->ctx.get(), client_key_.get());
+      SSL_CTX_use_PrivateKey(p->ctx.get(), o.key != nullptr ? o.key : client_key_.get());
     }
     p->client.reset(SSL_new(p->ctx.get()));
     SSL_set_app_data(p->client.get(), p.get());
@@ -200,6 +203,21 @@ TEST_P(TlsTest, RequireWithoutACertificateIsATypedErrorAndAlert) {
   EXPECT_EQ(p->server->error().kind, TlsError::Kind::kNoCertificate);
   int alert = GetParam() == TLS1_3_VERSION ? SSL_AD_CERTIFICATE_REQUIRED : SSL_AD_HANDSHAKE_FAILURE;
   EXPECT_EQ(p->client_alert, alert);
+}
+
+TEST_P(TlsTest, ACertificateWithoutItsKeyIsATypedErrorAndTheCertificateIsStillToBeSeen) {
+  UniqueKey other = NewKey();
+  UniqueKey impostor = ImpostorKey(client_key_.get(), other.get());
+  for (const char* sni : {"b.test", "c.test"}) {
+    auto p = Connect({.sni = sni, .certificate = true, .version = GetParam(), .key = impostor.get()});
+    EXPECT_FALSE(p->ok);
+    EXPECT_EQ(p->server->error().kind, TlsError::Kind::kNotProven) << p->server->error().text;
+    EXPECT_EQ(p->client_alert, SSL_AD_DECRYPT_ERROR);
+    ASSERT_THAT(p->server->PresentedChain(), SizeIs(1));
+    EXPECT_EQ(X509_cmp(p->server->PresentedChain()[0], client_cert_.get()), 0);
+  }
+  EXPECT_EQ(hooks_.stores, 0);
+  EXPECT_EQ(cache_->size(), 0u);
 }
 
 TEST_P(TlsTest, PresentedCertificatesAreAcceptedStructurallyAndProven) {
