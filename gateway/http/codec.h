@@ -10,8 +10,9 @@
 //             inside one of its callbacks (Loop::DeferDelete).
 // Threading:  one thread. Send*, Reset and ConsumeBody may be called from inside handler callbacks.
 // Units:      bytes. A stream id is the HTTP/2 one; HTTP/1 counts 1, 2, 3 ... per connection.
-// Errors:     what the client does wrong is answered by the codec itself (400, 413, 414, 431, 501, 505, RST_STREAM,
-//             GOAWAY) and told by OnProtocolError, once per stream or connection; the handler then gets nothing more of it.
+// Errors:     what the client does wrong is answered by the codec itself (400, 408, 413, 414, 417, 431, 501,
+//             RST_STREAM, GOAWAY) and told by OnProtocolError, once per stream or connection; the handler words the
+//             answer, and then gets nothing more of it.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +44,7 @@ enum class ErrorCode : uint32_t {
 
 struct ProtocolError {
   StreamId stream = 0;     // 0: the connection as a whole
-  int status = 0;          // what the client was answered; 0: nothing but a reset, GOAWAY or close
+  int status = 0;          // what the client is answered; 0: nothing but a reset, GOAWAY or close
   bool malformed = true;   // false: a limit (size, rate) was exceeded
   bool connection = false; // the connection ends
   absl::string_view text;  // constant text, safe to log
@@ -64,7 +65,8 @@ class CodecHandler {
   virtual void OnStreamClosed(StreamId id) = 0;
   // SendBody took less than it was given before; it takes more now.
   virtual void OnBodyWritable(StreamId id) = 0;
-  virtual void OnProtocolError(const ProtocolError& error) = 0;
+  // Returns the fields and body of the answer; not looked at when error.status is 0.
+  virtual Answer OnProtocolError(const ProtocolError& error) = 0;
 
  protected:
   ~CodecHandler() = default;
@@ -114,6 +116,10 @@ class ServerCodec {
   virtual void Reset(StreamId id, ErrorCode code) = 0;
   // `n` body bytes given by OnBody are used up.
   virtual void ConsumeBody(StreamId id, size_t n) = 0;
+
+  // The deadline of phase kHead or kBody passed. HTTP/1: 408, where nothing was answered yet; HTTP/2 tells only. The
+  // owner closes the connection after it.
+  virtual void TimeOut() = 0;
 
   // Two-phase drain: tell the client to stop opening streams (GOAWAY 2^31-1; HTTP/1: Connection: close on the next
   // response), then, at least a round trip later, refuse new ones.

@@ -34,13 +34,15 @@ class CodecRecorder final : public CodecHandler {
     lines.push_back(absl::StrCat("writable ", id));
     if (on_writable) on_writable(id);
   }
-  void OnProtocolError(const ProtocolError& e) override {
+  Answer OnProtocolError(const ProtocolError& e) override {
     lines.push_back(absl::StrCat("error ", e.stream, " ", e.status, e.connection ? " fatal" : ""));
     texts.push_back(std::string(e.text));
+    return refusal;
   }
 
   ServerCodec* codec = nullptr;
   bool consume = true;
+  Answer refusal;  // what protocol errors are answered
   std::function<void(StreamId)> on_request, on_end, on_writable;
   std::vector<std::string> lines;
   std::vector<std::string> texts;

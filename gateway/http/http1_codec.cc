@@ -39,6 +39,7 @@ class Http1Codec final : public ServerCodec {
   void ConsumeBody(StreamId id, size_t n) override {
     if (id == id_) unconsumed_ -= std::min(n, unconsumed_);
   }
+  void TimeOut() override;
   void ShutdownNotice() override { draining_ = true; }
   void GoAway() override {
     draining_ = true;
@@ -165,6 +166,7 @@ bool Http1Codec::ProcessHead(absl::string_view* input) {
     input->remove_prefix(2);
     return true;
   }
+  head_request_ = absl::StartsWith(*input, "HEAD ");
   HeadScan scan = ScanHead(*input, scanned_);
   size_t line = input->find("\r\n");
   if (scan.kind != HeadScan::Kind::kBad) {
@@ -203,7 +205,6 @@ void Http1Codec::OnHead(absl::string_view bytes) {
   empty_line_ = false;
   keep_alive_ = true;
   http10_ = false;
-  head_request_ = false;
   aborted_ = false;
   blocked_ = false;
   expects_ = false;
@@ -259,7 +260,6 @@ void Http1Codec::OnHead(absl::string_view bytes) {
     if (!refusal.has_value()) refusal = Frame(&head);
     if (refusal.has_value()) return Refuse(*refusal);
   }
-  head_request_ = head.method() == "HEAD";
   expects_ = head.expect_continue && head.has_body;
   keep_alive_ = head.keep_alive && !eof_;
   tx_ = Tx::kAwait;
@@ -345,21 +345,29 @@ void Http1Codec::Refuse(const Refusal& refusal) {
   error.malformed = refusal.malformed;
   error.connection = true;
   error.text = refusal.text;
+  if (answer) error.status = refusal.status;
+  const Answer worded = handler_->OnProtocolError(error);
   if (answer) {
-    error.status = refusal.status;
-    absl::StrAppend(&out_, "HTTP/1.1 ", refusal.status, " ", ReasonPhrase(refusal.status),
-                    "\r\ncontent-length: 0\r\nconnection: close\r\n");
-    if (options_->date != nullptr && !options_->date->value.empty()) {
-      absl::StrAppend(&out_, "date: ", options_->date->value, "\r\n");
+    absl::StrAppend(&out_, "HTTP/1.1 ", refusal.status, " ", ReasonPhrase(refusal.status), "\r\n");
+    for (size_t i = 0; i < worded.head.fields.size(); ++i) {
+      absl::StrAppend(&out_, worded.head.fields[i].name, ": ", worded.head.fields[i].value, "\r\n");
     }
-    out_.append("\r\n");
+    absl::StrAppend(&out_, "content-length: ", worded.body.size(), "\r\n");
+    keep_alive_ = false;
+    AppendHeadEnd(true);
+    if (!head_request_) out_.append(worded.body);
   }
-  handler_->OnProtocolError(error);
   if (was_active) {
     tx_ = Tx::kNone;
     rx_ = Rx::kHead;
     handler_->OnStreamClosed(id_);
   }
+}
+
+void Http1Codec::TimeOut() {
+  const Phase late = phase();
+  if (closing_ || (late != Phase::kHead && late != Phase::kBody)) return;
+  Refuse(Refusal{408, false, late == Phase::kHead ? "the head did not come in time" : "the body did not come in time"});
 }
 
 // The stream ends without a proper end of the response: closing the connection says so.

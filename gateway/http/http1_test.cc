@@ -8,7 +8,9 @@
 namespace gatehouse::http {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -201,6 +203,48 @@ TEST_F(Http1Test, TooManyFieldsAre431) {
   for (int i = 0; i < 101; ++i) absl::StrAppend(&request, "x", i, ": y\r\n");
   Send(request + "\r\n");
   EXPECT_THAT(Out(), HasSubstr("431"));
+}
+
+TEST_F(Http1Test, RefusalsAreWordedByTheHandlerButNotToHead) {
+  auto refuse = [this](absl::string_view request) {
+    Start();
+    seen_.refusal.head.fields.Add("content-type", "text/x");
+    seen_.refusal.body = "no";
+    Send(request);
+    return Out();
+  };
+  EXPECT_EQ(refuse("GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n"),
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: text/x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
+  // A reader of an answer to HEAD would take a body for the next answer, whatever was wrong with the request.
+  const std::string heads[] = {"HEAD /%zz HTTP/1.1\r\nHost: h\r\n\r\n", "HEAD /a HTTP/1.1\r\nHost : h\r\n\r\n",
+                               "HEAD /" + std::string(9000, 'a'), "HEAD /a HTTP/1.1\nHost: h\n\n",
+                               "HEAD /a HTTP/1.1\r\nX: " + std::string(50000, 'a')};
+  for (const std::string& head : heads) {
+    EXPECT_THAT(refuse(head), AllOf(HasSubstr("HTTP/1.1 4"), HasSubstr("content-length: 2\r\n"), EndsWith("\r\n\r\n")));
+  }
+}
+
+TEST_F(Http1Test, AHeadOrBodyThatDoesNotComeInTimeIs408) {
+  codec_->TimeOut();
+  EXPECT_EQ(Out(), "") << "nothing was asked";
+  Send("GET /a HTTP/1.1\r\nHo");
+  codec_->TimeOut();
+  EXPECT_THAT(Out(), HasSubstr("HTTP/1.1 408 Request Timeout\r\n"));
+  EXPECT_TRUE(codec_->done());
+
+  answer_ = false;
+  Start();
+  Send("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe");
+  codec_->TimeOut();
+  EXPECT_THAT(Out(), HasSubstr("HTTP/1.1 408 "));
+  EXPECT_THAT(seen_.lines, ElementsAre("request 1 POST h /a +body", "error 1 408 fatal", "closed 1"));
+
+  Start();
+  seen_.on_request = [this](StreamId id) { codec_->SendHead(id, ResponseHead(), false); };
+  Send("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe");
+  codec_->TimeOut();
+  EXPECT_THAT(Out(), Not(HasSubstr("408"))) << "an answer is under way";
+  EXPECT_TRUE(codec_->done());
 }
 
 TEST_F(Http1Test, BrokenChunksEndTheStream) {

@@ -414,17 +414,22 @@ void Http2Codec::RefuseRequest(Http2Stream* s, const Refusal& refusal) {
   error.stream = s->id;
   error.malformed = refusal.malformed;
   error.text = refusal.text;
+  if (!s->tx_started) error.status = refusal.status;
+  Answer worded = handler_->OnProtocolError(error);
   if (!s->tx_started) {
-    error.status = refusal.status;
     std::string status = absl::StrCat(refusal.status);
-    nghttp2_nv nv[] = {Nv(":status", status), Nv("content-length", "0")};
-    s->tx_started = true;
-    nghttp2_submit_response(session_, s->id, nv, 2, nullptr);
+    std::string length = absl::StrCat(worded.body.size());
+    std::vector<nghttp2_nv> nv = {Nv(":status", status), Nv("content-length", length)};
+    const FieldList& fields = worded.head.fields;
+    for (size_t i = 0; i < fields.size(); ++i) nv.push_back(Nv(fields[i].name, fields[i].value));
+    const bool body = !s->head_request && !worded.body.empty();
+    s->out = std::move(worded.body);
+    s->tx_end = true;
+    Submit(s, nv.data(), nv.size(), body);
   } else {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
   }
   CountReset();  // making us refuse is as cheap for a client as resetting
-  handler_->OnProtocolError(error);
 }
 
 bool Http2Codec::Submit(Http2Stream* s, const nghttp2_nv* nv, size_t n, bool body) {
@@ -556,6 +561,15 @@ void Http2Codec::ConsumeBody(StreamId id, size_t n) {
   n = std::min(n, s->unconsumed);
   s->unconsumed -= n;
   nghttp2_session_consume(session_, id, n);
+}
+
+void Http2Codec::TimeOut() {
+  if (failed_ || reported_ || building_ == 0) return;
+  ProtocolError error;
+  error.malformed = false;
+  error.connection = true;
+  error.text = "the head did not come in time";
+  handler_->OnProtocolError(error);
 }
 
 void Http2Codec::ShutdownNotice() { nghttp2_submit_shutdown_notice(session_); }

@@ -62,6 +62,7 @@ class Http2Codec final : public ServerCodec {
   void SendContinue(StreamId id) override;
   void Reset(StreamId id, ErrorCode code) override;
   void ConsumeBody(StreamId id, size_t n) override;
+  void TimeOut() override;
   void ShutdownNotice() override;
   void GoAway() override;
   void Produce(OutBuffer* out) override;

@@ -218,6 +218,39 @@ TEST_F(Http2Test, AttackCorpus) {
   }
 }
 
+TEST_F(Http2Test, RefusalsAreWordedByTheHandlerButNotToHead) {
+  seen_.refusal.head.fields.Add("content-type", "text/x");
+  seen_.refusal.body = "no";
+  client_->Request(Get("/%zz"));
+  Fields head = Get("/%zz");
+  head[0].second = "HEAD";
+  client_->Request(head);
+  std::string body(200'000, 'x');
+  options_.limits.body_bytes = 1000;
+  Fields post = Get("/upload");
+  post[0].second = "POST";
+  answer_ = false;
+  client_->Request(post, &body);
+  Talk();
+  EXPECT_EQ(client_->got[1], ":status=400;content-length=2;content-type=text/x;");
+  EXPECT_EQ(client_->bodies[1], "no");
+  EXPECT_EQ(client_->got[3], ":status=400;content-length=2;content-type=text/x;");
+  EXPECT_EQ(client_->bodies[3], "");
+  EXPECT_EQ(client_->got[5], ":status=413;content-length=2;content-type=text/x;");
+  EXPECT_EQ(client_->bodies[5], "no");
+  EXPECT_EQ(client_->closed[5], static_cast<uint32_t>(NGHTTP2_NO_ERROR));
+  EXPECT_THAT(seen_.lines, Contains("closed 5"));
+  EXPECT_TRUE(codec_->idle());
+}
+
+TEST_F(Http2Test, AHeadThatDoesNotComeInTimeIsTold) {
+  codec_->TimeOut();
+  EXPECT_THAT(seen_.lines, ElementsAre()) << "nothing was asked";
+  codec_->Receive(client_->Take() + Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, "\x82"), loop::Instant{1});
+  codec_->TimeOut();
+  EXPECT_THAT(seen_.lines, ElementsAre("error 0 0 fatal"));
+}
+
 TEST_F(Http2Test, HostAloneIsTheAuthorityAndCookiesAreJoined) {
   client_->Request({{":method", "GET"}, {":scheme", "https"}, {":path", "/a?x"}, {"host", "H:443"}, {"cookie", "a=1"}, {"cookie", "b=2"}});
   Talk();

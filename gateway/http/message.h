@@ -66,4 +66,10 @@ struct ResponseHead {
   std::optional<uint64_t> content_length;  // unknown: chunked, or until the stream ends
 };
 
+// Answer is a whole response.
+struct Answer {
+  ResponseHead head;
+  std::string body;
+};
+
 }  // namespace gatehouse::http

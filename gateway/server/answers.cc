@@ -20,8 +20,14 @@ absl::string_view DetailOf(int status) {
     case 403: return "The caller may not do this.";
     case 404: return "Nothing is here.";
     case 405: return "The method is not allowed here.";
+    case 408: return "The request did not come in time.";
+    case 413: return "The request's content is too large.";
+    case 414: return "The request's target is too long.";
+    case 417: return "The expectation cannot be met.";
     case 421: return "This connection does not serve that name.";
     case 429: return "Too many attempts.";
+    case 431: return "The request's header is too large.";
+    case 501: return "The method or coding is not supported.";
     case 502: return "The service behind the gateway failed.";
     case 503: return "Try again later.";
     case 504: return "The service behind the gateway did not answer in time.";
@@ -55,8 +61,16 @@ bool IsGrpc(const http::RequestHead& head) {
          (type->size() == kGrpc.size() || (*type)[kGrpc.size()] == '+' || (*type)[kGrpc.size()] == ';');
 }
 
-Answer ProblemAnswer(const Problem& problem) {
-  Answer answer;
+http::Answer ProblemAnswer(const http::ProtocolError& error, absl::string_view request_id) {
+  if (error.status == 0) return {};
+  Problem problem;
+  problem.status = error.status;
+  problem.request_id = request_id;
+  return ProblemAnswer(problem);
+}
+
+http::Answer ProblemAnswer(const Problem& problem) {
+  http::Answer answer;
   answer.head.status = problem.status;
   http::FieldList& fields = answer.head.fields;
   if (problem.challenges != nullptr && problem.status == 401) {

@@ -14,16 +14,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gateway/config/route.h"
+#include "gateway/http/codec.h"
 #include "gateway/http/fixed_response.h"
 #include "gateway/http/message.h"
 #include "gateway/identity/identity.h"
 
 namespace gatehouse::server {
-
-struct Answer {
-  http::ResponseHead head;
-  std::string body;
-};
 
 struct Problem {
   int status = 500;
@@ -40,7 +36,9 @@ struct Problem {
   bool grpc = false;
 };
 
-Answer ProblemAnswer(const Problem& problem);
+http::Answer ProblemAnswer(const Problem& problem);
+// What the codec refuses, worded like every other refusal; empty where nothing is answered.
+http::Answer ProblemAnswer(const http::ProtocolError& error, absl::string_view request_id);
 
 // WireForm is a route's constant answer as it goes on the wire.
 absl::StatusOr<std::shared_ptr<const http::FixedResponse>> WireForm(const config::FixedResponse& response);

@@ -28,7 +28,7 @@ TEST(ProblemAnswerTest, ChallengesOfTheRouteStandInA401AndNowhereElse) {
 }
 
 TEST(ProblemAnswerTest, BodyIsProblemJsonWithConstantTextAndTheRequestId) {
-  Answer answer = ProblemAnswer(Of(401));
+  http::Answer answer = ProblemAnswer(Of(401));
   EXPECT_EQ(answer.head.fields.Find("content-type"), "application/problem+json");
   EXPECT_EQ(answer.head.content_length, answer.body.size());
   Json json = Json::parse(answer.body);
@@ -51,7 +51,7 @@ TEST(ProblemAnswerTest, GrpcGetsTrailersOnlyWithTheMappedStatus) {
   Problem problem = Of(403);
   problem.grpc = true;
   problem.message = "100% M\xc3\xbcller";
-  Answer answer = ProblemAnswer(problem);
+  http::Answer answer = ProblemAnswer(problem);
   EXPECT_EQ(answer.head.status, 200);
   EXPECT_EQ(answer.head.fields.Find("grpc-status"), "7");
   EXPECT_EQ(answer.head.fields.Find("grpc-message"), "100%25 M%c3%bcller");

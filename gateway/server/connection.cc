@@ -203,8 +203,9 @@ void Connection::OnDeadline(loop::Deadline*) {
     }
     return Close();
   }
+  if ((state_ == State::kServing || state_ == State::kDraining) && !output_armed_) codec_->TimeOut();
   if ((state_ == State::kServing || state_ == State::kDraining) && codec_->idle() && !output_armed_) {
-    // An idle client is told that we go; the answer to a half-sent request is a close.
+    // An idle client is told that we go.
     codec_->ShutdownNotice();
     codec_->GoAway();
     if (codec_->WantsWrite()) {
@@ -352,10 +353,12 @@ void Connection::OnBodyWritable(http::StreamId id) {
   if (Exchange* exchange = Find(id)) exchange->OnClientWritable();
 }
 
-void Connection::OnProtocolError(const http::ProtocolError& error) {
+http::Answer Connection::OnProtocolError(const http::ProtocolError& error) {
   // An answer is worth waiting for the client to read it; a flood's GOAWAY is not.
   refused_ = refused_ || (error.connection && error.status != 0);
-  worker_->RecordProtocolError(*this, error);
+  Exchange* exchange = Find(error.stream);
+  return exchange != nullptr && !exchange->recorded() ? exchange->OnProtocolError(error)
+                                                      : worker_->RefuseProtocolError(*this, error);
 }
 
 void Connection::Finished(http::StreamId id) {

@@ -91,7 +91,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   void OnReset(http::StreamId id, uint32_t code) override;
   void OnStreamClosed(http::StreamId id) override;
   void OnBodyWritable(http::StreamId id) override;
-  void OnProtocolError(const http::ProtocolError& error) override;
+  http::Answer OnProtocolError(const http::ProtocolError& error) override;
   // loop
   void Flush() override;
   void OnDeadline(loop::Deadline* deadline) override;

@@ -339,7 +339,7 @@ void Exchange::RefuseProxied(int status, Reason reason, absl::string_view detail
   problem.status = status;
   problem.request_id = RequestId();
   problem.grpc = IsGrpc(head());
-  Answer answer = ProblemAnswer(problem);
+  http::Answer answer = ProblemAnswer(problem);
   connection_->codec().SendHead(stream_, answer.head, answer.body.empty());
   if (!answer.body.empty()) connection_->codec().SendBody(stream_, answer.body, true);
   Record(false, status, reason, detail);
@@ -356,6 +356,14 @@ void Exchange::OnClientReset() {
   state_ = State::kDone;
   checks_.clear();
   request_.reset();
+}
+
+http::Answer Exchange::OnProtocolError(const http::ProtocolError& error) {
+  Record(false, error.status, error.malformed ? Reason::kMalformedRequest : Reason::kLimitExceeded, error.text);
+  state_ = State::kDone;
+  checks_.clear();
+  request_.reset();
+  return ProblemAnswer(error, RequestId());
 }
 
 void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision, absl::string_view allow,
@@ -376,7 +384,7 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
   }
   // A field of 8 KiB and more, or a repeated one, is not a wrong password but a malformed request (SEMANTICS 2).
   if (status == 401 && too_large_) problem.status = 400;
-  Answer answer = ProblemAnswer(problem);
+  http::Answer answer = ProblemAnswer(problem);
   http::ServerCodec& codec = connection_->codec();
   codec.SendHead(stream_, answer.head, answer.body.empty());
   if (!answer.body.empty()) codec.SendBody(stream_, answer.body, true);

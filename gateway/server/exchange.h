@@ -46,6 +46,8 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   void OnClientTrailers();
   void OnClientReset();
   void OnClientWritable();
+  // The client broke a rule in the middle of its request: ends it, and words the answer. REQUIRES: !recorded().
+  http::Answer OnProtocolError(const http::ProtocolError& error);
 
   // Readmit says whether `snapshot`, which came into force, would still admit this running exchange.
   bool Readmit(const config::Snapshot& snapshot);
@@ -53,6 +55,7 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   void Cut();
   bool running() const { return state_ == State::kProxying; }
   bool deciding() const { return state_ == State::kDeciding; }
+  bool recorded() const { return recorded_; }
 
  private:
   enum class State : uint8_t { kDeciding, kProxying, kDone };

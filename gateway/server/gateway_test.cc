@@ -288,6 +288,17 @@ TEST_F(GatewayTest, AVerdictIsNotBelievedBeyondTheCertificate) {
   WaitForEvent([](const events::Event& e) { return e.reason == Reason::kExpired; });
 }
 
+TEST_F(GatewayTest, WhatTheCodecRefusesHasAProblemBodyWhoseRequestIdIsTheEvents) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  Client client(Port(), {});
+  EXPECT_EQ(client.Get("/<script>%zz"), 400);
+  EXPECT_THAT(client.body(), HasSubstr("\"detail\":\"The request is malformed.\""));
+  EXPECT_THAT(client.body(), ::testing::Not(HasSubstr("script")));
+  events::Event event = WaitForEvent([](const events::Event& e) { return e.reason == Reason::kMalformedRequest; });
+  EXPECT_FALSE(event.request_id.view().empty());
+  EXPECT_THAT(client.body(), HasSubstr(std::string(event.request_id.view())));
+}
+
 TEST_F(GatewayTest, PasswordsAreCheckedOffTheLoopAndRememberedForTheConnection) {
   v1::ConfigSet set = Config({kept_.certificate});
   auto* user = set.mutable_user_stores(0)->add_users();

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "gateway/server/answers.h"
 #include "gateway/server/connection.h"
 #include "gateway/server/exchange.h"
 
@@ -301,11 +302,15 @@ void Worker::RecordHandshakeFailure(const Connection& connection, Reason reason,
   recorder_.Commit();
 }
 
-void Worker::RecordProtocolError(const Connection& connection, const http::ProtocolError& error) {
+http::Answer Worker::RefuseProtocolError(const Connection& connection, const http::ProtocolError& error) {
   Reason reason = error.malformed ? Reason::kMalformedRequest : Reason::kLimitExceeded;
   metrics_.CountRequest(metrics::LabelTable::kOther, reason, error.status, absl::ZeroDuration());
+  char id[kRequestIdSize];
+  NextRequestId(id);
+  const absl::string_view request_id(id, kRequestIdSize);
+  http::Answer answer = ProblemAnswer(error, request_id);
   events::Event* event = recorder_.Begin(events::EventKind::kDecision);
-  if (event == nullptr) return;
+  if (event == nullptr) return answer;
   connection.Describe(event);
   event->outcome = events::Outcome::kRefused;
   event->reason = reason;
@@ -313,7 +318,9 @@ void Worker::RecordProtocolError(const Connection& connection, const http::Proto
   event->revision = connection.edge_->snapshot->revision;
   event->http_version = connection.codec_ != nullptr && connection.codec_->version() == 20 ? 2 : 1;
   event->detail = std::make_shared<const std::string>(error.text);
+  event->request_id = request_id;
   recorder_.Commit();
+  return answer;
 }
 
 }  // namespace gatehouse::server

@@ -105,7 +105,8 @@ class Worker final : public tls::TlsHooks {
   bool StillWelcome(const Connection& connection);
   std::optional<Reason> TakeHandshakeReason(const Connection* connection);
   void RecordHandshakeFailure(const Connection& connection, Reason reason, absl::string_view detail);
-  void RecordProtocolError(const Connection& connection, const http::ProtocolError& error);
+  // For what no exchange answers for: the event, and the answer's words.
+  http::Answer RefuseProtocolError(const Connection& connection, const http::ProtocolError& error);
 
  private:
   struct Door {  // one listener of this worker

@@ -44,8 +44,9 @@ class Answering final : public http::CodecHandler {
     if (open.erase(id) != 1) abort();
   }
   void OnBodyWritable(http::StreamId id) override { codec->SendBody(id, "y", true); }
-  void OnProtocolError(const http::ProtocolError& e) override {
+  http::Answer OnProtocolError(const http::ProtocolError& e) override {
     if (e.text.empty()) abort();
+    return {};
   }
 
   http::ServerCodec* codec = nullptr;

@@ -7,7 +7,7 @@ import struct
 import time
 import unittest
 
-from harness import GatehouseTest, RawClient, client_context
+from harness import EventWatch, GatehouseTest, RawClient, client_context
 
 CONFIG = """
 kind: ServerCertificate
@@ -127,10 +127,31 @@ class PerimeterTest(GatehouseTest):
         client.send(b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n")
         self.assertEqual(client.answer()[0], 413)
 
+    def test_what_the_codec_refuses_is_a_problem_with_the_request_id_of_its_event(self):
+        with EventWatch(self.gatehouse) as events:
+            for attack, status in ((b"GET /%zz-evil HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                                   (b"GET /" + b"evil" * 4000, 414),
+                                   (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"evil" * 20000, 431),
+                                   (b"TRACE /evil HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+                                   (b"POST /public/x HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n", 413),
+                                   (b"POST /public/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nevil\r\n", 400)):
+                with self.subTest(status):
+                    client = self.client(sni="a")
+                    client.send(attack)
+                    answer = client.answer()
+                    self.assertEqual(answer[0], status)
+                    self.assertEqual(dict(answer[1])["content-type"], "application/problem+json")
+                    problem = json.loads(answer[2])
+                    self.assertEqual(problem["status"], status)
+                    self.assertNotIn(b"evil", answer[2])
+                    event = events.wait(lambda e: e.get("request", {}).get("request_id") == problem["request_id"])
+                    self.assertIn(event["reason"], ("MALFORMED_REQUEST", "LIMIT_EXCEEDED"))
+
     def test_a_header_that_does_not_come_ends_the_connection_in_time(self):
         client = self.client(sni="a")
         client.send(b"GET /public/x HTTP/1.1\r\nHost")
         began = time.monotonic()
+        self.assertEqual(client.answer()[0], 408)
         self.assertTrue(client.closed(5))
         self.assertLess(time.monotonic() - began, 3)
 
