@@ -122,6 +122,16 @@ TEST(SchemeOptionsTest, ChangesItsEpochWithItsContent) {
   EXPECT_NE(ContentEpoch(a), ContentEpoch(b));
 }
 
+TEST(SchemeOptionsTest, ReadsPoliciesAndRefusesAnyPolicyByName) {
+  EXPECT_EQ(*ParsePolicy("2.16.840.1.101.3.2.1.48.1"), "\x60\x86\x48\x01\x65\x03\x02\x01\x30\x01");
+  for (const char* text : {"", "anyPolicy", "2.5.29.32.0", "9.1", "1.2.", "1.2.3 ", "1.2.-3", "CN"}) {
+    EXPECT_FALSE(ParsePolicy(text).ok()) << text;
+  }
+  SchemeOptions a, b;
+  b.policy.initial_set = {*ParsePolicy("1.2.3")};
+  EXPECT_NE(ContentEpoch(a), ContentEpoch(b));
+}
+
 TEST(SchemeOptionsTest, RefusesMatchersThatSayNothing) {
   EXPECT_FALSE(TextMatcher::Create(TextMatcher::Kind::kPrefix, "").ok());
   EXPECT_FALSE(TextMatcher::Create(TextMatcher::Kind::kRegex, "(").ok());

@@ -139,6 +139,26 @@ absl::StatusOr<int> ParseSignatureAlgorithm(absl::string_view name) {
   return nid;
 }
 
+absl::StatusOr<std::string> ParsePolicy(absl::string_view dotted) {
+  const auto wrong = [&](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", EscapeText(dotted), "\" ", why));
+  };
+  const std::string text(dotted);
+  ASN1_OBJECT* object = OBJ_txt2obj(text.c_str(), 1);
+  ERR_clear_error();
+  // OpenSSL takes more than the one spelling.
+  if (object != nullptr && DottedOid(object) != text) {
+    ASN1_OBJECT_free(object);
+    object = nullptr;
+  }
+  if (object == nullptr) return wrong("is not a dotted object identifier, such as 1.3.6.1.4.1.99999.1");
+  std::string octets(reinterpret_cast<const char*>(OBJ_get0_data(object)), OBJ_length(object));
+  const bool any = OBJ_obj2nid(object) == NID_any_policy;
+  ASN1_OBJECT_free(object);
+  if (any) return wrong("is anyPolicy; leave the list empty for any policy");
+  return octets;
+}
+
 uint64_t ContentEpoch(const SchemeOptions& options) {
   Content content;
   content.Add(absl::string_view(options.name))
@@ -157,7 +177,11 @@ uint64_t ContentEpoch(const SchemeOptions& options) {
       .Add(int64_t{options.strength.min_ec_bits})
       .Add(int64_t{options.strength.max_rsa_bits})
       .Add(int64_t{options.strength.allow_sha1})
-      .Add(int64_t{options.strength.allow_dsa});
+      .Add(int64_t{options.strength.allow_dsa})
+      .Add(options.policy.initial_set)
+      .Add(int64_t{options.policy.require_explicit})
+      .Add(int64_t{options.policy.inhibit_mapping})
+      .Add(int64_t{options.policy.inhibit_any});
   const Requirements& require = options.require;
   content.Add(static_cast<int64_t>(require.subject.size()));
   for (const SubjectMatcher& matcher : require.subject) {

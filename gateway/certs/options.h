@@ -96,6 +96,17 @@ struct Strength {
   bool allow_dsa = false;
 };
 
+// PolicyOptions are the inputs of RFC 5280 section 6.1.1 c, e, f and g.
+struct PolicyOptions {
+  // Certificate policies, any of which the path must be valid for; see ParsePolicy. Empty: any policy.
+  std::vector<std::string> initial_set;
+  bool require_explicit = false;  // the path must be valid for at least one policy (of the set)
+  bool inhibit_mapping = false;
+  bool inhibit_any = false;       // anyPolicy in a certificate counts for nothing
+};
+// A dotted OID; returns the content octets of its encoding. anyPolicy (2.5.29.32.0) is refused: it is no policy.
+absl::StatusOr<std::string> ParsePolicy(absl::string_view dotted);
+
 struct SchemeOptions {
   std::string name = "Certificate";
   CertificateTypes allowed_certificate_types = CertificateTypes::kAll;
@@ -107,6 +118,7 @@ struct SchemeOptions {
   SelfSignedTrust self_signed_trust = SelfSignedTrust::kPinned;
   Requirements require;
   Strength strength;
+  PolicyOptions policy;
   absl::Duration verdict_ttl = absl::Minutes(5);
   // Null: nothing is trusted (valid only with self_signed_trust kAny, and then only for self-signed certificates).
   TrustStoreRef trust_store;

@@ -240,7 +240,7 @@ Finding CheckSignatureAlgorithm(const CertificateRef& certificate, const Strengt
                absl::StrCat("signed with ", OBJ_nid2ln(certificate->signature_nid())));
 }
 
-Finding VerifyPath(const Path& path, const Strength& strength) {
+Finding VerifyPath(const Path& path, const Strength& strength, const PolicyOptions& policy) {
   const size_t last = path.size() - 1;
   for (size_t i = 0; i <= last; ++i) {
     if (i > 0) {
@@ -267,8 +267,17 @@ Finding VerifyPath(const Path& path, const Strength& strength) {
   X509_VERIFY_PARAM_clear_flags(param, X509_V_FLAG_TRUSTED_FIRST);
   X509_VERIFY_PARAM_set_flags(
       param, X509_V_FLAG_NO_ALT_CHAINS | X509_V_FLAG_NO_CHECK_TIME | X509_V_FLAG_POLICY_CHECK);
-  // The initial policy set is any-policy (RFC 5280 section 6.1.1 c); without it OpenSSL's is empty.
-  X509_VERIFY_PARAM_add0_policy(param, OBJ_nid2obj(NID_any_policy));
+  // RFC 5280 section 6.1.1 c; without any OpenSSL's set is empty.
+  if (policy.initial_set.empty()) X509_VERIFY_PARAM_add0_policy(param, OBJ_nid2obj(NID_any_policy));
+  for (const std::string& octets : policy.initial_set) {
+    std::string der = {6, static_cast<char>(octets.size())};
+    der += octets;
+    const auto* p = reinterpret_cast<const unsigned char*>(der.data());
+    X509_VERIFY_PARAM_add0_policy(param, d2i_ASN1_OBJECT(nullptr, &p, static_cast<long>(der.size())));
+  }
+  if (policy.require_explicit) X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_EXPLICIT_POLICY);
+  if (policy.inhibit_mapping) X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_INHIBIT_MAP);
+  if (policy.inhibit_any) X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_INHIBIT_ANY);
   // Only for an anchor that is an intermediate: the flag would also admit a leaf among the anchors,
   // which the caller has excluded.
   if (!path[last]->self_signed()) X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);

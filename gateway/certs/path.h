@@ -37,6 +37,6 @@ Finding CheckSignatureAlgorithm(const CertificateRef& certificate, const Strengt
 
 // VerifyPath checks form, strength, CA flags, key usage of CAs, path lengths, signatures, name constraints, policies
 // and critical extensions; not time, not use. REQUIRES: at least two certificates.
-Finding VerifyPath(const Path& path, const Strength& strength);
+Finding VerifyPath(const Path& path, const Strength& strength, const PolicyOptions& policy);
 
 }  // namespace gatehouse::certs

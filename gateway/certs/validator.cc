@@ -202,7 +202,7 @@ class Judgement {
     for (const Path& path : candidates) {
       signatures += path.size() - 1;
       if (candidate_ > 0 && signatures > kMaxSignatures) break;
-      Finding finding = VerifyPath(path, options_.strength);
+      Finding finding = VerifyPath(path, options_.strength, options_.policy);
       if (finding.ok()) {
         finding.detail =
             absl::StrCat(path.size(), " certificates, anchor \"", path.back()->subject(), "\"");
