@@ -1,15 +1,12 @@
 #include "gateway/certs/options.h"
 
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/objects.h>
 #include <re2/re2.h>
 
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/base/escape.h"
 #include "gateway/certs/names.h"
@@ -91,38 +88,6 @@ absl::StatusOr<std::string> ParseAttribute(absl::string_view name) {
   std::string oid = DottedOid(object);
   ASN1_OBJECT_free(object);
   return oid;
-}
-
-absl::StatusOr<AddressRange> ParseAddressRange(absl::string_view text) {
-  const auto wrong = [&](absl::string_view why) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", EscapeText(text), "\" ", why));
-  };
-  const size_t slash = text.find('/');
-  const std::string address(text.substr(0, slash));
-  AddressRange range;
-  if (inet_pton(AF_INET, address.c_str(), range.address.data()) == 1) {
-    range.size = 4;
-  } else if (inet_pton(AF_INET6, address.c_str(), range.address.data()) == 1) {
-    range.size = 16;
-  } else {
-    return wrong("is not an IP address or CIDR range");
-  }
-  const int bits = range.size * 8;
-  range.prefix = static_cast<uint8_t>(bits);
-  if (slash != absl::string_view::npos) {
-    const absl::string_view digits = text.substr(slash + 1);
-    int prefix = -1;
-    if (digits.empty() || !absl::ascii_isdigit(static_cast<unsigned char>(digits[0])) ||
-        !absl::SimpleAtoi(digits, &prefix) || prefix < 0 || prefix > bits) {
-      return wrong(absl::StrCat("needs a prefix of 0 to ", bits, " bits"));
-    }
-    range.prefix = static_cast<uint8_t>(prefix);
-  }
-  for (int bit = range.prefix; bit < bits; ++bit) {
-    const uint8_t octet = range.address[static_cast<size_t>(bit / 8)];
-    if ((octet >> (7 - bit % 8) & 1) != 0) return wrong("has bits set below its prefix");
-  }
-  return range;
 }
 
 absl::StatusOr<int> ParseSignatureAlgorithm(absl::string_view name) {

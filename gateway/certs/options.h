@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "gateway/base/address_range.h"
 #include "gateway/certs/trust_store.h"
 
 namespace re2 {
@@ -62,12 +63,6 @@ struct SubjectMatcher {
   TextMatcher value;
 };
 
-struct AddressRange {
-  std::array<uint8_t, 16> address{};  // network order; the first 4 for IPv4
-  uint8_t size = 4;                   // 4 or 16
-  uint8_t prefix = 32;                // bits
-};
-
 // Requirements: every list that is not empty must be met; any entry of it may meet it, save `subject`, where all must.
 struct Requirements {
   std::vector<SubjectMatcher> subject;
@@ -83,8 +78,6 @@ struct Requirements {
 
 // A short name (CN, O, emailAddress, ...) or a dotted OID; returns the dotted OID.
 absl::StatusOr<std::string> ParseAttribute(absl::string_view name);
-// An address or CIDR range; host bits below the prefix are refused.
-absl::StatusOr<AddressRange> ParseAddressRange(absl::string_view text);
 // OpenSSL's long or short name of a signature algorithm; returns its NID.
 absl::StatusOr<int> ParseSignatureAlgorithm(absl::string_view name);
 

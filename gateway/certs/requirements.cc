@@ -45,11 +45,7 @@ bool IpMatches(const AddressRange& range, absl::string_view text) {
   const std::string copy(text);
   if (inet_pton(range.size == 4 ? AF_INET : AF_INET6, copy.c_str(), address.data()) != 1)
     return false;
-  for (int bit = 0; bit < range.prefix; ++bit) {
-    const auto i = static_cast<size_t>(bit / 8);
-    if (((address[i] ^ range.address[i]) >> (7 - bit % 8) & 1) != 0) return false;
-  }
-  return true;
+  return Contains(range, address.data(), range.size);
 }
 
 template <typename Wanted, typename Matches>

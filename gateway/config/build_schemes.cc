@@ -54,7 +54,7 @@ certs::Requirements ReadRequirements(Draft& draft, const std::string& path, cons
   ReadTexts(draft, path + ".san_uri", require.san_uri(), &out.san_uri);
   ReadTexts(draft, path + ".san_upn", require.san_upn(), &out.san_upn);
   for (int i = 0; i < require.san_ip_size(); ++i) {
-    absl::StatusOr<certs::AddressRange> range = certs::ParseAddressRange(require.san_ip(i));
+    absl::StatusOr<AddressRange> range = ParseAddressRange(require.san_ip(i));
     if (range.ok()) {
       out.san_ip.push_back(*range);
     } else {

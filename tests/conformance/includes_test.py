@@ -7,7 +7,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASE = {"gateway/base"}
 POLICY = ["gateway/certs", "gateway/credentials", "gateway/identity", "gateway/authn", "gateway/config"]
-TRANSPORT = ["gateway/loop", "gateway/tls", "gateway/http", "gateway/upstream"]
+TRANSPORT = ["gateway/loop", "gateway/tls", "gateway/http", "gateway/upstream", "gateway/fetch"]
 PROTO = {"gatehouse/v1"}
 
 ALLOWED = {
@@ -21,6 +21,7 @@ ALLOWED = {
     "gateway/tls": {"gateway/loop"},
     "gateway/http": {"gateway/loop", "gateway/tls"},
     "gateway/upstream": {"gateway/loop", "gateway/tls", "gateway/http"},
+    "gateway/fetch": set(),
     "gateway/events": PROTO,
     "gateway/metrics": set(),
     "gateway/server": set(POLICY) | set(TRANSPORT) | {"gateway/events", "gateway/metrics"} | PROTO,
