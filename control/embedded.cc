@@ -57,12 +57,12 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return gateway.status();
-  std::unique_ptr<EmbeddedGateway> embedded(new EmbeddedGateway(plane, *std::move(gateway)));
+  std::unique_ptr<EmbeddedGateway> embedded(new EmbeddedGateway(plane, *std::move(gateway), clock));
   EmbeddedGateway* self = embedded.get();
   absl::StatusOr<std::unique_ptr<publish::LocalGateway>> line = publish::LocalGateway::Connect(
       plane.distributor(), plane.desk(), options.gateway_name, GATEHOUSE_VERSION,
       [self](const std::shared_ptr<const publish::Published>& published, publish::LocalGateway::Taken done) {
-        self->Take(*published, std::move(done));
+        self->Take(published, std::move(done));
       },
       [self, &clock](const v1::ExplainRequest& request) -> absl::StatusOr<v1::ExplainResponse> {
         config::SnapshotRef snapshot = self->gateway_->current();
@@ -78,16 +78,24 @@ EmbeddedGateway::~EmbeddedGateway() {
   line_ = nullptr;  // first: what it calls uses the gateway
 }
 
-void EmbeddedGateway::Take(const publish::Published& published, publish::LocalGateway::Taken done) {
-  config::BuildResult built = plane_.compiler().Find(published.revision, published.digest, *published.set);
+void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& published,
+                           publish::LocalGateway::Taken done) {
+  config::BuildResult built = plane_.compiler().Find(published->revision, published->digest, *published->set);
+  // What the control plane compiled does for the gateway, unless it names files of the gateway's machine.
+  if (built.ok() && !built.snapshot->complete) {
+    built = renewal_->Build(*published->set, published->revision, published->incarnation);
+  }
   if (!built.ok()) {
     std::vector<v1::Violation> violations;
     for (const config::Violation& v : built.violations) violations.push_back(ToProto(v.path, v.message));
     done(std::move(violations));
     return;
   }
-  gateway_->Install(std::move(built.snapshot), [done = std::move(done)](const absl::Status& status) mutable {
+  config::SnapshotRef snapshot = built.snapshot;
+  std::weak_ptr<server::Renewal> renewal = renewal_;
+  gateway_->Install(snapshot, [renewal, snapshot, published, done = std::move(done)](const absl::Status& status) mutable {
     if (status.ok()) {
+      if (auto alive = renewal.lock()) alive->Follow(*snapshot, *published->set);
       done({});
     } else {
       done(ToProto(status));

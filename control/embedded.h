@@ -17,6 +17,7 @@
 #include "control/options.h"
 #include "control/publish/local_gateway.h"
 #include "gateway/server/gateway.h"
+#include "gateway/server/renewal.h"
 
 namespace gatehouse {
 
@@ -35,12 +36,14 @@ class EmbeddedGateway {
   bool Drain(absl::Duration grace) { return gateway_->Drain(grace); }
 
  private:
-  EmbeddedGateway(ControlPlane& plane, std::unique_ptr<server::Gateway> gateway)
-      : plane_(plane), gateway_(std::move(gateway)) {}
-  void Take(const publish::Published& published, publish::LocalGateway::Taken done);
+  EmbeddedGateway(ControlPlane& plane, std::unique_ptr<server::Gateway> gateway, const Clock& clock)
+      : plane_(plane), gateway_(std::move(gateway)), renewal_(std::make_shared<server::Renewal>(gateway_.get(), clock)) {}
+  void Take(const std::shared_ptr<const publish::Published>& published, publish::LocalGateway::Taken done);
 
   ControlPlane& plane_;
   const std::unique_ptr<server::Gateway> gateway_;
+  // Shared with installations that end late.
+  std::shared_ptr<server::Renewal> renewal_;
   std::unique_ptr<publish::LocalGateway> line_;
 };
 

@@ -71,6 +71,10 @@ std::string Summary(const v1::Resource& resource) {
       return absl::StrCat(EscapeText(resource.listener().address()), "  certificates ",
                           Joined(resource.listener().server_certificates()));
     case v1::Resource::kServerCertificate: {
+      if (resource.server_certificate().has_files()) {
+        return absl::StrCat("files on the gateway  ",
+                            EscapeText(resource.server_certificate().files().certificate_chain_path()));
+      }
       auto list = certs::Certificate::ListFromPem(resource.server_certificate().certificate_chain_pem());
       if (!list.ok()) return EscapeText(list.status().message());
       return absl::StrCat(EscapeText((*list)[0]->subject()), "  ", ExpiryText((*list)[0]->not_after(), absl::Now()));
@@ -123,7 +127,7 @@ std::string Details(const v1::Resource& resource, absl::Time now) {
     rest.mutable_trust_store()->clear_pins();
     rest.mutable_trust_store()->clear_crls();
   }
-  if (resource.has_server_certificate()) {
+  if (resource.has_server_certificate() && !resource.server_certificate().has_files()) {
     AppendCertificates("certificate", resource.server_certificate().certificate_chain_pem(), now, text);
     rest.mutable_server_certificate()->clear_certificate_chain_pem();
   }

@@ -67,7 +67,8 @@ void ClearSecrets(v1::Resource* resource) {
 }
 
 void KeepSecrets(const v1::Resource& old, v1::Resource* resource) {
-  if (resource->has_server_certificate() && resource->server_certificate().private_key_pem().empty()) {
+  if (resource->has_server_certificate() && !resource->server_certificate().has_files() &&
+      resource->server_certificate().private_key_pem().empty()) {
     resource->mutable_server_certificate()->set_private_key_pem(old.server_certificate().private_key_pem());
   }
   if (!resource->has_user_store()) return;

@@ -8,11 +8,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "gateway/base/secret.h"
 #include "gateway/config/snapshot.h"
 #include "gatehouse/v1/config_set.pb.h"
 
@@ -31,6 +34,9 @@ struct BuildOptions {
   const Snapshot* previous = nullptr;
   // For warnings about what expires soon; nothing is refused by the clock. InfinitePast: no such warnings.
   absl::Time now = absl::InfinitePast();
+  // Reads a file of the machine that will obey the snapshot; its errors name the path and the cause. Null where that
+  // machine's files cannot be seen (the control plane): what they hold is not checked, and the snapshot not complete.
+  std::function<absl::StatusOr<Secret>(const std::string& path)> read_file;
 };
 
 struct BuildResult {

@@ -80,6 +80,8 @@ struct Draft {
   std::vector<const v1::Policy*> policies;
   std::vector<const v1::Upstream*> upstreams;
   std::vector<const v1::Route*> routes;
+  // Server certificates that are right in form, in files that cannot be seen here.
+  absl::flat_hash_set<std::string> unseen_certificates;
   NameIndex listener_names, server_certificate_names, trust_store_names, scheme_names, user_store_names, policy_names,
       upstream_names, route_names;
 

@@ -98,7 +98,7 @@ std::vector<certs::ServerCredentialRef> CredentialsFor(const std::vector<certs::
   for (const auto& c : all) {
     if (absl::c_any_of(c->dns_names(), [&](const std::string& pattern) { return Covers(pattern, name); })) add(c);
   }
-  if (out.empty()) out.push_back(all.front());
+  if (out.empty() && !all.empty()) out.push_back(all.front());
   return out;
 }
 
@@ -210,7 +210,7 @@ void ReadNames(Draft& draft, const std::string& path, const v1::Listener& v,
     const bool covered = absl::c_any_of(all, [&](const auto& c) {
       return absl::c_any_of(c->dns_names(), [&](const std::string& p) { return Covers(p, n.name()); });
     });
-    if (!covered) draft.Warn(here + ".name", "no server certificate of this listener covers \"", n.name(), "\"");
+    if (!covered && draft.snapshot->complete) draft.Warn(here + ".name", "no server certificate of this listener covers \"", n.name(), "\"");
   }
   std::vector<std::string> patterns;
   for (const auto& c : all) patterns.insert(patterns.end(), c->dns_names().begin(), c->dns_names().end());
@@ -220,7 +220,7 @@ void ReadNames(Draft& draft, const std::string& path, const v1::Listener& v,
 
   std::vector<V1Mode> modes = {v.client_certificate()};
   Name& fallback = listener->names.emplace_back();
-  fallback.credentials.push_back(all.front());
+  if (!all.empty()) fallback.credentials.push_back(all.front());
   for (const auto& c : all) {
     // The same names with other kinds of keys.
     if (c->dns_names() == all.front()->dns_names() &&
@@ -310,6 +310,8 @@ void ReadListener(Draft& draft, const v1::Listener& v, Listener* listener) {
     if (draft.server_certificate_names.Find(name) == nullptr) {
       draft.Violate(here, draft.server_certificate_names.Missing("server certificate", name));
       complete = false;
+    } else if (draft.unseen_certificates.contains(name)) {
+      // In files of the gateway's machine: its names are not known here.
     } else if (it == draft.parts->credentials.end()) {
       complete = false;  // its own violations say why
     } else if (absl::c_linear_search(all, it->second)) {

@@ -1,4 +1,6 @@
 // Trust stores, user stores, server certificates and upstreams: the leaves of a configuration.
+#include "absl/algorithm/container.h"
+#include "absl/strings/strip.h"
 #include "gateway/base/escape.h"
 #include "gateway/config/build_draft.h"
 #include "gateway/identity/claims.h"
@@ -85,6 +87,82 @@ certs::TrustStoreRef BuildTrustStore(Draft& draft, const v1::TrustStore& store) 
   return errors.empty() ? built : nullptr;
 }
 
+constexpr size_t kMaxPath = 4096;
+
+bool IsPath(absl::string_view path) {
+  return !path.empty() && path.size() <= kMaxPath && path[0] == '/' &&
+         absl::c_none_of(path, [](unsigned char c) { return c < ' ' || c == 0x7f; });
+}
+
+// The message of ServerCredential without the name, which the path of the violation says already.
+std::string CauseOf(const std::string& name, const absl::Status& status) {
+  absl::string_view message = status.message();
+  absl::ConsumePrefix(&message, absl::StrCat("server certificate \"", EscapeText(name), "\": "));
+  return std::string(message);
+}
+
+// What is wrong with the files: the field at fault, and the cause.
+struct FileFault {
+  std::string field;
+  std::string cause;
+};
+
+// The pair in the files of this machine.
+certs::ServerCredentialRef ReadPair(const Draft& draft, const std::string& name, const v1::ServerCertificateFiles& files,
+                                    FileFault* fault) {
+  fault->field = "certificate_chain_path";
+  absl::StatusOr<Secret> chain = draft.options.read_file(files.certificate_chain_path());
+  if (!chain.ok()) return fault->cause = std::string(chain.status().message()), nullptr;
+  const absl::StatusOr<std::vector<certs::CertificateRef>> list = certs::Certificate::ListFromPem(chain->Reveal());
+  if (!list.ok()) {
+    fault->cause = absl::StrCat(EscapeText(files.certificate_chain_path()), ": ", list.status().message());
+    return nullptr;
+  }
+  fault->field = "private_key_path";
+  absl::StatusOr<Secret> key = draft.options.read_file(files.private_key_path());
+  if (!key.ok()) return fault->cause = std::string(key.status().message()), nullptr;
+  absl::StatusOr<certs::ServerCredentialRef> pair =
+      certs::ServerCredential::FromPem(name, chain->Reveal(), key->Reveal());
+  if (pair.ok()) return *std::move(pair);
+  fault->cause = absl::StrCat(EscapeText(files.private_key_path()), ": ", CauseOf(name, pair.status()));
+  return nullptr;
+}
+
+// Null: refused, or not to be seen here.
+certs::ServerCredentialRef BuildFromFiles(Draft& draft, const std::string& path, const v1::ServerCertificate& certificate,
+                                          const certs::ServerCredentialRef& known) {
+  const v1::ServerCertificateFiles& files = certificate.files();
+  const size_t before = draft.violations.size();
+  if (!certificate.certificate_chain_pem().empty() || !certificate.private_key_pem().empty()) {
+    draft.Violate(path + ".files", "excludes certificate_chain_pem and private_key_pem");
+  }
+  for (const auto& [field, value] : {std::pair("certificate_chain_path", &files.certificate_chain_path()),
+                                     std::pair("private_key_path", &files.private_key_path())}) {
+    if (!IsPath(*value)) {
+      draft.Violate(absl::StrCat(path, ".files.", field), value->empty() ? "is required" : "\"", EscapeText(*value),
+                    value->empty() ? "" : "\" is no absolute path without control characters");
+    }
+  }
+  if (draft.violations.size() != before) return nullptr;
+  draft.snapshot->files.push_back(files.certificate_chain_path());
+  draft.snapshot->files.push_back(files.private_key_path());
+  if (!draft.options.read_file) {
+    draft.snapshot->complete = false;
+    draft.unseen_certificates.insert(certificate.name());
+    return nullptr;
+  }
+  FileFault fault;
+  certs::ServerCredentialRef pair = ReadPair(draft, certificate.name(), files, &fault);
+  if (pair != nullptr) return known != nullptr && known->version() == pair->version() ? known : pair;
+  // The last good one goes on: a writer that is half done must not take the listener down.
+  if (known != nullptr) {
+    draft.Warn(absl::StrCat(path, ".files.", fault.field), fault.cause, "; the pair before stays");
+  } else {
+    draft.Violate(absl::StrCat(path, ".files.", fault.field), fault.cause);
+  }
+  return known;
+}
+
 }  // namespace
 
 void BuildTrustStores(Draft& draft) {
@@ -159,9 +237,16 @@ void BuildUserStores(Draft& draft) {
 void BuildServerCertificates(Draft& draft) {
   for (const v1::ServerCertificate* certificate : draft.server_certificates) {
     const std::string path = PathOf("serverCertificates", certificate->name());
-    certs::ServerCredentialRef built;
+    certs::ServerCredentialRef known, built;
     if (draft.Unchanged(v1::SERVER_CERTIFICATE, certificate->name())) {
-      built = draft.previous->parts->credentials.at(certificate->name());
+      auto it = draft.previous->parts->credentials.find(certificate->name());
+      if (it != draft.previous->parts->credentials.end()) known = it->second;
+    }
+    if (certificate->has_files()) {
+      built = BuildFromFiles(draft, path, *certificate, known);
+      if (built == nullptr) continue;
+    } else if (known != nullptr) {
+      built = known;
     } else {
       if (certificate->certificate_chain_pem().empty()) draft.Violate(path + ".certificate_chain_pem", "is required");
       if (certificate->private_key_pem().empty()) draft.Violate(path + ".private_key_pem", "is required");
@@ -169,16 +254,13 @@ void BuildServerCertificates(Draft& draft) {
       absl::StatusOr<certs::ServerCredentialRef> parsed = certs::ServerCredential::FromPem(
           certificate->name(), certificate->certificate_chain_pem(), certificate->private_key_pem());
       if (!parsed.ok()) {
-        // The path names it already.
-        absl::string_view message = parsed.status().message();
-        const std::string prefix = absl::StrCat("server certificate \"", certificate->name(), "\": ");
-        if (message.substr(0, prefix.size()) == prefix) message.remove_prefix(prefix.size());
-        draft.Violate(path, message);
+        draft.Violate(path, CauseOf(certificate->name(), parsed.status()));
         continue;
       }
       built = *std::move(parsed);
     }
     WarnOfExpiry(draft, path, built->leaf());
+    draft.snapshot->server_credentials.push_back(built);
     draft.parts->credentials[certificate->name()] = std::move(built);
   }
 }

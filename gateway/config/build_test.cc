@@ -261,5 +261,29 @@ TEST_F(BuildTest, ASchemeThatIsNotInAnySchemeStaysOut) {
               ElementsAre(snapshot->FindScheme("Basic")->index, snapshot->FindScheme("Certificate")->index));
 }
 
+TEST_F(BuildTest, ServerCertificatesInFilesAreCheckedForFormWhereTheFilesCannotBeSeen) {
+  const std::string files = R"(
+    listeners { name: "edge" address: "127.0.0.1:8443" server_certificates: "web" client_certificate: NONE }
+    trust_stores { name: "partners" anchors { pem: "@ca@" } }
+    schemes { name: "Certificate" client_certificate { trust_store: "partners" } }
+    server_certificates { name: "web" files { certificate_chain_path: "/tls/crt" private_key_path: "/tls/key" } }
+  )";
+  std::shared_ptr<const Snapshot> seen = BuildGood(files);
+  EXPECT_FALSE(seen->complete);
+  EXPECT_THAT(seen->files, ElementsAre("/tls/crt", "/tls/key"));
+  EXPECT_THAT(Lines(BuildText(files + Good("secure", "require { any_of: \"Certificate\" }")).violations),
+              ElementsAre(HasSubstr("needs a client certificate, but listeners/edge never asks for one")))
+      << "what follows from the form is still found";
+  EXPECT_THAT(Lines(BuildText(R"(
+    server_certificates { name: "a" files { certificate_chain_path: "crt" } }
+    server_certificates { name: "b" certificate_chain_pem: "@localhost@" private_key_pem: "@key@"
+                          files { certificate_chain_path: "/tls/crt" private_key_path: "/tls\nkey" } }
+  )").violations),
+              ElementsAre("serverCertificates[\"a\"].files.certificate_chain_path: \"crt\" is no absolute path without control characters",
+                          "serverCertificates[\"a\"].files.private_key_path: is required",
+                          "serverCertificates[\"b\"].files: excludes certificate_chain_pem and private_key_pem",
+                          "serverCertificates[\"b\"].files.private_key_path: \"/tls\\x0Akey\" is no absolute path without control characters"));
+}
+
 }  // namespace
 }  // namespace gatehouse::config

@@ -51,7 +51,8 @@ struct Limits {
 struct Name {
   // Lower case; "*.example.com" stands for exactly one label. Empty only for the default, the first of a listener.
   std::vector<std::string> names;
-  std::vector<certs::ServerCredentialRef> credentials;  // at least one, at most one a key family
+  // At least one if the snapshot is complete; at most one a key family.
+  std::vector<certs::ServerCredentialRef> credentials;
   ClientCertificate client_certificate = ClientCertificate::kNone;
   std::vector<uint32_t> certificate_schemes;  // reachable through these names, ascending
   std::vector<std::string> ca_hints;          // DER of distinguished names; empty: no hint
@@ -117,6 +118,12 @@ class Snapshot {
   std::string incarnation;
   Sha256Digest digest{};  // canonical digest of the ConfigSet (build_set.h)
 
+  // False: made where the files of the gateway's machine could not be seen. Not to be obeyed.
+  bool complete = true;
+  // Those files: what the snapshot was made from, besides the configuration.
+  std::vector<std::string> files;
+
+  std::vector<certs::ServerCredentialRef> server_credentials;
   std::vector<Listener> listeners;
   std::vector<Scheme> schemes;
   std::vector<Upstream> upstreams;

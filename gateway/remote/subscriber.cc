@@ -30,7 +30,7 @@ v1::Violation ViolationOf(absl::string_view path, absl::string_view message) {
 }  // namespace
 
 Subscriber::Subscriber(Options options, server::Gateway* gateway, const SnapshotFile* file)
-    : options_(std::move(options)), gateway_(gateway), file_(file) {}
+    : options_(std::move(options)), gateway_(gateway), file_(file), renewal_(gateway, *options_.clock) {}
 
 Subscriber::~Subscriber() { Stop(); }
 
@@ -244,18 +244,13 @@ void Subscriber::Take(uint64_t revision, const std::string& incarnation, v1::Con
 std::vector<v1::Violation> Subscriber::Install(uint64_t revision, const std::string& incarnation,
                                                const v1::ConfigSet& set) {
   std::vector<v1::Violation> violations;
-  std::shared_ptr<const config::Snapshot> previous = gateway_->current();
-  config::BuildOptions build;
-  build.revision = revision;
-  build.incarnation = incarnation;
-  build.previous = previous.get();
-  build.now = options_.clock->Now();
-  config::BuildResult built = config::Build(set, build);
+  config::BuildResult built = renewal_.Build(set, revision, incarnation);
   for (const config::Violation& v : built.violations) violations.push_back(ViolationOf(v.path, v.message));
   if (!built.ok()) return violations;
   std::promise<absl::Status> done;
   gateway_->Install(built.snapshot, [&done](absl::Status status) { done.set_value(std::move(status)); });
   absl::Status status = done.get_future().get();
+  if (status.ok()) renewal_.Follow(*built.snapshot, set);
   if (!status.ok()) {
     // `listeners["edge"].address: cannot bind …`: the path is what violations call it.
     const std::pair<absl::string_view, absl::string_view> parts =

@@ -23,6 +23,7 @@
 #include "gateway/base/mutex.h"
 #include "gateway/remote/snapshot_file.h"
 #include "gateway/server/gateway.h"
+#include "gateway/server/renewal.h"
 #include "gatehouse/v1/snapshot_service.grpc.pb.h"
 
 namespace gatehouse::remote {
@@ -75,6 +76,7 @@ class Subscriber {
   Mutex install_mutex_;
   SavedSnapshot held_ ABSL_GUARDED_BY(install_mutex_);  // in force, or loaded and the floor
   bool in_force_ ABSL_GUARDED_BY(install_mutex_) = false;
+  server::Renewal renewal_;
   // The subscriber's thread.
   std::string pieces_;           // of the snapshot under way
   uint64_t pieces_revision_ = 0;

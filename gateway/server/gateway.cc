@@ -135,6 +135,8 @@ class RunningGateway final : public Gateway {
     return false;
   }
 
+  void Report(events::Event event) override { collector_->Add(std::move(event)); }
+
   std::string MetricsText() override { return registry_.Scrape(); }
 
  private:
@@ -215,6 +217,9 @@ class RunningGateway final : public Gateway {
         snapshot->incarnation == before->snapshot->incarnation) {
       return absl::FailedPreconditionError(absl::StrCat("revision ", snapshot->revision, " is older than ",
                                                         before->snapshot->revision, ", which is in force"));
+    }
+    if (!snapshot->complete) {
+      return absl::FailedPreconditionError("the snapshot was made without the files of this machine");
     }
     auto generation = std::make_shared<Generation>();
     generation->snapshot = snapshot;

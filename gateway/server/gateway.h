@@ -55,6 +55,9 @@ class Gateway {
   virtual std::shared_ptr<const config::Snapshot> current() const = 0;
   virtual std::vector<BoundListener> listeners() const = 0;
 
+  // Report puts an event into the gateway's stream: what its owner noticed.
+  virtual void Report(events::Event event) = 0;
+
   // Drain stops accepting, tells clients to go (two phases), waits for what runs up to `grace`, then closes the rest.
   // Blocks. Returns false when something had to be cut.
   virtual bool Drain(absl::Duration grace) = 0;

@@ -1,0 +1,106 @@
+#include "gateway/server/renewal.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/base/escape.h"
+
+namespace gatehouse::server {
+namespace {
+
+constexpr size_t kMaxFile = 1024 * 1024;
+
+absl::StatusOr<Secret> ReadSecret(const std::string& path) {
+  absl::StatusOr<std::string> content = ReadFile(path, kMaxFile);
+  if (!content.ok()) return content.status();
+  return Secret(*std::move(content));
+}
+
+events::Event ConfigEvent(uint64_t revision, events::Outcome outcome, std::string detail) {
+  events::Event event;
+  event.kind = events::EventKind::kConfig;
+  event.outcome = outcome;
+  event.revision = revision;
+  event.detail = std::make_shared<const std::string>(std::move(detail));
+  return event;
+}
+
+// One event for each credential of `after` that `before` did not have.
+std::vector<events::Event> Renewed(const config::Snapshot& before, const config::Snapshot& after) {
+  std::vector<events::Event> out;
+  for (const certs::ServerCredentialRef& credential : after.server_credentials) {
+    const auto& old = before.server_credentials;
+    if (std::find(old.begin(), old.end(), credential) != old.end()) continue;
+    const certs::Certificate& leaf = credential->leaf();
+    out.push_back(ConfigEvent(
+        after.revision, events::Outcome::kNotice,
+        absl::StrCat("serverCertificates[\"", EscapeText(credential->name()), "\"]: renewed from its files")));
+    out.back().certificate = std::make_shared<const events::CertificateSummary>(events::CertificateSummary{
+        leaf.sha256(), leaf.subject(), leaf.issuer(), leaf.serial_hex_dotnet(), leaf.not_after()});
+  }
+  return out;
+}
+
+}  // namespace
+
+Renewal::Renewal(Gateway* gateway, const Clock& clock, absl::Duration period)
+    : gateway_(gateway), clock_(clock), watched_(period) {}
+
+config::BuildResult Renewal::Build(const v1::ConfigSet& set, uint64_t revision, const std::string& incarnation) const {
+  const config::SnapshotRef previous = gateway_->current();
+  config::BuildOptions options;
+  options.revision = revision;
+  options.incarnation = incarnation;
+  options.previous = previous.get();
+  options.now = clock_.Now();
+  options.read_file = ReadSecret;
+  return config::Build(set, options);
+}
+
+void Renewal::Follow(const config::Snapshot& snapshot, const v1::ConfigSet& set) {
+  std::shared_ptr<const Held> held;
+  if (!snapshot.files.empty()) held = std::make_shared<const Held>(Held{snapshot.revision, snapshot.incarnation, set});
+  {
+    MutexLock lock(&mutex_);
+    held_ = std::move(held);
+  }
+  watched_.Watch("server certificates", snapshot.files, [this] { Refresh(); });
+}
+
+void Renewal::Refresh() {
+  std::shared_ptr<const Held> held;
+  {
+    MutexLock lock(&mutex_);
+    held = held_;
+  }
+  const config::SnapshotRef before = gateway_->current();
+  // A newer configuration is on its way, which reads the files itself.
+  if (held == nullptr || before == nullptr || before->revision != held->revision ||
+      before->incarnation != held->incarnation) {
+    return;
+  }
+  config::BuildResult built = Build(held->set, held->revision, held->incarnation);
+  std::set<std::string> troubles;
+  for (const config::Violation& v : built.violations) troubles.insert(absl::StrCat(v.path, ": ", v.message));
+  for (const config::Violation& v : built.warnings) {
+    if (v.path.find("].files.") != std::string::npos) troubles.insert(absl::StrCat(v.path, ": ", v.message));
+  }
+  for (const std::string& trouble : troubles) {
+    if (told_.count(trouble) == 0) {
+      gateway_->Report(ConfigEvent(held->revision, events::Outcome::kRefused, trouble));
+    }
+  }
+  told_ = std::move(troubles);
+  if (!built.ok()) return;
+  std::vector<events::Event> renewed = Renewed(*before, *built.snapshot);
+  if (renewed.empty()) return;
+  gateway_->Install(std::move(built.snapshot),
+                    [gateway = gateway_, renewed = std::move(renewed)](const absl::Status& status) mutable {
+                      if (!status.ok()) return;  // the gateway told why
+                      for (events::Event& event : renewed) gateway->Report(std::move(event));
+                    });
+}
+
+}  // namespace gatehouse::server

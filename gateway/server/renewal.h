@@ -1,0 +1,48 @@
+// Renewal keeps a gateway in step with the files of this machine that its configuration names (ServerCertificate.files): it
+// builds with what they hold, watches them, and when they change builds the same revision again and installs it.
+//
+// A pair that cannot be read or does not fit leaves the one before in place; an event names the file and the cause, once.
+//
+// Ownership:  gateway and clock outlive it.
+// Threading:  thread-safe. Rebuilds run on a thread of its own.
+// Errors:     told as CONFIG events.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "gateway/base/clock.h"
+#include "gateway/base/mutex.h"
+#include "gateway/config/build.h"
+#include "gateway/server/gateway.h"
+#include "gateway/server/watched_files.h"
+
+namespace gatehouse::server {
+
+class Renewal {
+ public:
+  Renewal(Gateway* gateway, const Clock& clock, absl::Duration period = absl::Seconds(1));
+
+  // Build compiles `set` with this machine's files, sharing what it can with what is in force.
+  config::BuildResult Build(const v1::ConfigSet& set, uint64_t revision, const std::string& incarnation) const;
+  // Follow is told that `snapshot`, made from `set`, came into force.
+  void Follow(const config::Snapshot& snapshot, const v1::ConfigSet& set);
+
+ private:
+  struct Held {
+    uint64_t revision = 0;
+    std::string incarnation;
+    v1::ConfigSet set;
+  };
+  void Refresh();
+
+  Gateway* const gateway_;
+  const Clock& clock_;
+  Mutex mutex_;
+  std::shared_ptr<const Held> held_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> told_;  // troubles that last; the watcher's thread
+  WatchedFiles watched_;        // last: its thread ends first
+};
+
+}  // namespace gatehouse::server

@@ -1,0 +1,205 @@
+#include "gateway/server/renewal.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "gateway/certs/mint.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// A gateway that takes everything.
+class FakeGateway final : public Gateway {
+ public:
+  void Install(config::SnapshotRef snapshot, absl::AnyInvocable<void(absl::Status)> done) override {
+    {
+      MutexLock lock(&mutex_);
+      current_ = std::move(snapshot);
+      ++installs_;
+    }
+    done(absl::OkStatus());
+  }
+  config::SnapshotRef current() const override {
+    MutexLock lock(&mutex_);
+    return current_;
+  }
+  void Report(events::Event event) override {
+    MutexLock lock(&mutex_);
+    events_.push_back(std::move(event));
+    changed_.SignalAll();
+  }
+  std::vector<BoundListener> listeners() const override { return {}; }
+  bool Drain(absl::Duration) override { return true; }
+  std::string MetricsText() override { return ""; }
+
+  // The details of the first `n` events, once they are there.
+  std::vector<std::string> Details(size_t n) {
+    MutexLock lock(&mutex_);
+    const absl::Time end = absl::Now() + absl::Seconds(20);
+    while (events_.size() < n && absl::Now() < end) changed_.WaitFor(&mutex_, absl::Milliseconds(50));
+    std::vector<std::string> out;
+    for (const events::Event& event : events_) out.push_back(*event.detail);
+    return out;
+  }
+  int installs() const {
+    MutexLock lock(&mutex_);
+    return installs_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  CondVar changed_;
+  config::SnapshotRef current_ ABSL_GUARDED_BY(mutex_);
+  std::vector<events::Event> events_ ABSL_GUARDED_BY(mutex_);
+  int installs_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+class RenewalTest : public ::testing::Test {
+ protected:
+  RenewalTest() {
+    std::string name = ::testing::TempDir() + "renewal-XXXXXX";
+    folder_ = mkdtemp(name.data());
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(R"pb(
+      listeners { name: "edge" address: "127.0.0.1:0" server_certificates: "web" }
+      server_certificates { name: "web" }
+      routes { name: "open" match { path: "/o" } anonymous: true identity_response {} }
+    )pb", &set_));
+    auto* files = set_.mutable_server_certificates(0)->mutable_files();
+    files->set_certificate_chain_path(folder_ + "/now/tls.crt");
+    files->set_private_key_path(folder_ + "/now/tls.key");
+  }
+  ~RenewalTest() override {
+    renewal_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void Write(const std::string& name, absl::string_view content) {
+    std::ofstream(folder_ + "/new") << content;
+    std::filesystem::rename(folder_ + "/new", folder_ + "/now/" + name);
+  }
+  certs::CertificateRef Mint(const std::string& subject, const UniqueKey& key, const std::string& dns = "localhost") {
+    certs::MintRequest request;
+    request.subject = subject;
+    request.sans.push_back({certs::SanKind::kDns, dns});
+    request.not_before = absl::Now() - absl::Hours(1);
+    request.not_after = absl::Now() + absl::Hours(24 * 60);
+    return *certs::Mint(request, key.get());
+  }
+  // Both at once, as Kubernetes does: in a new directory, to which a link is swapped.
+  void WritePair(const std::string& subject, const UniqueKey& key) {
+    const std::string pair = std::to_string(++pairs_);
+    std::filesystem::create_directory(folder_ + "/" + pair);
+    std::ofstream(folder_ + "/" + pair + "/tls.key") << certs::KeyToPem(key.get())->Reveal();
+    std::ofstream(folder_ + "/" + pair + "/tls.crt") << Mint(subject, key)->ToPem();
+    std::filesystem::create_symlink(pair, folder_ + "/link");
+    std::filesystem::rename(folder_ + "/link", folder_ + "/now");
+  }
+  // Builds and installs revision 1, as a gateway's owner does.
+  config::BuildResult Take() {
+    config::BuildResult built = renewal_->Build(set_, 1, "i");
+    if (built.ok()) {
+      gateway_.Install(built.snapshot, [](const absl::Status&) {});
+      renewal_->Follow(*built.snapshot, set_);
+    }
+    return built;
+  }
+  std::string Subject() const { return gateway_.current()->server_credentials.at(0)->leaf().subject(); }
+
+  UniqueKey key_ = *certs::MintKey(certs::KeyType::kP256);
+  UniqueKey other_ = *certs::MintKey(certs::KeyType::kP256);
+  std::string folder_;
+  int pairs_ = 0;
+  v1::ConfigSet set_;
+  FakeGateway gateway_;
+  SystemClock clock_;
+  std::unique_ptr<Renewal> renewal_ = std::make_unique<Renewal>(&gateway_, clock_, absl::Milliseconds(5));
+};
+
+TEST_F(RenewalTest, NewFilesComeIntoForceUnderTheSameRevision) {
+  WritePair("CN=first", key_);
+  ASSERT_TRUE(Take().ok());
+  EXPECT_EQ(Subject(), "CN=first");
+  WritePair("CN=second", other_);
+  EXPECT_THAT(gateway_.Details(1).back(), HasSubstr("serverCertificates[\"web\"]: renewed from its files"));
+  EXPECT_EQ(Subject(), "CN=second");
+  EXPECT_EQ(gateway_.current()->revision, 1u);
+}
+
+TEST_F(RenewalTest, APairThatDoesNotFitLeavesTheOneBeforeAndIsToldOnce) {
+  WritePair("CN=first", key_);
+  ASSERT_TRUE(Take().ok());
+  Write("tls.crt", Mint("CN=second", other_)->ToPem());
+  EXPECT_THAT(gateway_.Details(1),
+              ElementsAre("serverCertificates[\"web\"].files.private_key_path: " + folder_ +
+                          "/now/tls.key: private key does not match the certificate; the pair before stays"));
+  EXPECT_EQ(Subject(), "CN=first");
+  Write("tls.key", "garbage");
+  EXPECT_THAT(gateway_.Details(2).back(), HasSubstr("files.private_key_path: " + folder_ + "/now/tls.key: private key:"));
+  Write("tls.crt", "garbage");
+  EXPECT_THAT(gateway_.Details(3).back(), HasSubstr("files.certificate_chain_path: " + folder_ + "/now/tls.crt: "));
+  std::filesystem::remove(folder_ + "/now/tls.crt");
+  EXPECT_THAT(gateway_.Details(4).back(), HasSubstr("tls.crt: No such file or directory; the pair before stays"));
+  EXPECT_EQ(Subject(), "CN=first");
+  WritePair("CN=third", other_);
+  EXPECT_THAT(gateway_.Details(5).back(), HasSubstr("renewed"));
+  EXPECT_EQ(Subject(), "CN=third");
+}
+
+TEST_F(RenewalTest, WithoutAPairBeforeTheRevisionIsRefusedWithThePathOfTheField) {
+  config::BuildResult built = Take();
+  ASSERT_FALSE(built.ok());
+  ASSERT_THAT(built.violations, SizeIs(1));
+  EXPECT_EQ(built.violations[0].path, "serverCertificates[\"web\"].files.certificate_chain_path");
+  WritePair("CN=first", key_);
+  Write("tls.key", "garbage");
+  built = Take();
+  ASSERT_THAT(built.violations, SizeIs(1));
+  EXPECT_EQ(built.violations[0].path, "serverCertificates[\"web\"].files.private_key_path");
+  EXPECT_THAT(built.violations[0].message, ::testing::Not(HasSubstr("garbage"))) << "nothing of a file's content";
+}
+
+TEST_F(RenewalTest, FilesThatAreWrittenAgainAsTheyWereChangeNothing) {
+  WritePair("CN=first", key_);
+  const std::string same = *ReadFile(folder_ + "/now/tls.crt", 1 << 20);
+  ASSERT_TRUE(Take().ok());
+  Write("tls.crt", same);
+  Write("tls.key", "garbage");  // told of, so that the change before is known to be seen
+  EXPECT_THAT(gateway_.Details(1), SizeIs(1));
+  EXPECT_EQ(gateway_.installs(), 1);
+}
+
+TEST_F(RenewalTest, AConfigurationWithoutFilesIsNotFollowed) {
+  WritePair("CN=first", key_);
+  ASSERT_TRUE(Take().ok());
+  v1::ConfigSet without;
+  config::BuildResult built = renewal_->Build(without, 2, "i");
+  ASSERT_TRUE(built.ok());
+  EXPECT_THAT(built.snapshot->files, IsEmpty());
+  gateway_.Install(built.snapshot, [](const absl::Status&) {});
+  renewal_->Follow(*built.snapshot, without);
+  WritePair("CN=second", other_);
+  WatchedFiles later(absl::Milliseconds(5));
+  Mutex mutex;
+  CondVar called;
+  bool polled = false;
+  later.Watch("x", {folder_ + "/now/tls.crt"}, [&] {
+    MutexLock lock(&mutex);
+    polled = true;
+    called.SignalAll();
+  });
+  MutexLock lock(&mutex);
+  while (!polled) called.Wait(&mutex);
+  EXPECT_EQ(gateway_.installs(), 2);
+}
+
+}  // namespace
+}  // namespace gatehouse::server
