@@ -30,19 +30,6 @@ std::vector<v1::Violation> ToProto(const absl::Status& status) {
   return violations;
 }
 
-// The other end of the gateway's event lane: numbers them into the hub. `converted` is kept between batches, so that the
-// messages' strings are filled again and not made again.
-void Forward(const std::string& gateway, const std::vector<events::Event>& batch, std::vector<v1::Event>* converted,
-             hub::Hub& hub) {
-  if (converted->size() < batch.size()) converted->resize(batch.size());
-  for (size_t i = 0; i < batch.size(); ++i) {
-    v1::Event& event = (*converted)[i];
-    events::ToProto(batch[i], &event);
-    event.set_gateway(gateway);
-  }
-  hub.Publish(absl::MakeSpan(*converted).subspan(0, batch.size()));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Options& options, ControlPlane& plane,
@@ -51,9 +38,12 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   gateway_options.name = options.gateway_name;
   gateway_options.workers = options.workers;
   gateway_options.clock = &clock;
-  gateway_options.events = [name = options.gateway_name, converted = std::vector<v1::Event>(),
-                            &hub = plane.hub()](std::vector<events::Event>&& batch) mutable {
-    Forward(name, batch, &converted, hub);
+  // The other end of the gateway's event lane: from its slots straight into the hub's ring, in wire form.
+  gateway_options.events = [name = options.gateway_name, &hub = plane.hub()](events::Batch batch) {
+    hub.Publish(batch.size(), [&](size_t i, std::string* out) {
+      events::AppendWire(*batch[i], name, out);
+      return batch[i]->dropped_before;
+    });
   };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return gateway.status();

@@ -3,15 +3,24 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gateway/base/mutex.h"
 
 namespace gatehouse::api {
 namespace {
 
-constexpr size_t kMaxEvents = 256;             // in one message to a watcher
+constexpr size_t kMaxEvents = 2048;            // in one message to a watcher
 constexpr size_t kMaxBytes = 512 * 1024;       // likewise
 constexpr size_t kMaxNameBytes = 64;
+
+// The hub's own bytes, kept alive until gRPC has sent them.
+grpc::Slice SliceOf(hub::Watcher::Piece&& piece) {
+  auto* keep = new std::shared_ptr<const void>(std::move(piece.keep));
+  return grpc::Slice(
+      const_cast<char*>(piece.bytes.data()), piece.bytes.size(),
+      [](void* p) { delete static_cast<std::shared_ptr<const void>*>(p); }, keep);
+}
 
 // WatchReactor sends what its watcher finds, one message at a time: gRPC's flow control is what slows it.
 class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
@@ -49,14 +58,16 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   void Pump() {
     MutexLock lock(&mutex_);
     if (ended_ || writing_ || watcher_ == nullptr) return;
-    std::string wire;
+    std::vector<hub::Watcher::Piece> pieces;
     hub::Watcher::Taken taken;
     do {
-      taken = watcher_->Next(kMaxEvents, kMaxBytes, &wire);
+      taken = watcher_->Next(kMaxEvents, kMaxBytes, &pieces);
     } while (taken.events == 0 && taken.more);
     if (taken.events == 0) return;
-    grpc::Slice slice(wire);
-    response_ = grpc::ByteBuffer(&slice, 1);
+    std::vector<grpc::Slice> slices;
+    slices.reserve(pieces.size());
+    for (hub::Watcher::Piece& piece : pieces) slices.push_back(SliceOf(std::move(piece)));
+    response_ = grpc::ByteBuffer(slices.data(), slices.size());
     writing_ = true;
     StartWrite(&response_);
   }

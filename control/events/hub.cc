@@ -1,16 +1,21 @@
 #include "control/events/hub.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "gateway/base/digest.h"
 #include "google/protobuf/io/coded_stream.h"
 
 namespace gatehouse::hub {
 namespace {
 
+using google::protobuf::io::CodedOutputStream;
+
 constexpr size_t kMaxLooked = 4096;
-constexpr size_t kTypicalEvent = 512;  // octets on the wire
+constexpr size_t kLengthSize = 2;  // octets kept free for the length of an event
+constexpr size_t kSequenceSize = 9;  // of a varint of 63 bits
 constexpr char kEventsTag = (v1::WatchResponse::kEventsFieldNumber << 3) | 2;
 
 void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
@@ -19,19 +24,47 @@ void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
   out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
-// AppendWire adds one entry of WatchResponse.events.
-void AppendWire(const v1::Event& event, std::string* out) {
-  const size_t size = event.ByteSizeLong();
-  const size_t start = out->size();
-  const size_t prefix = 1 + google::protobuf::io::CodedOutputStream::VarintSize32(static_cast<uint32_t>(size));
-  out->resize(start + prefix + size);
-  auto* at = reinterpret_cast<uint8_t*>(out->data() + start);
-  *at++ = static_cast<uint8_t>(kEventsTag);
-  at = google::protobuf::io::CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(size), at);
-  event.SerializeWithCachedSizesToArray(at);
+// An entry of WatchResponse.events, whose length is known at its end. Begin returns what End wants.
+size_t BeginEntry(std::string* out) {
+  out->push_back(kEventsTag);
+  out->append(kLengthSize, '\0');
+  return out->size();
 }
 
-// The event itself, within an entry that AppendWire made.
+void EndEntry(size_t start, std::string* out) {
+  const size_t size = out->size() - start;
+  uint8_t length[10];
+  size_t n = static_cast<size_t>(CodedOutputStream::WriteVarint64ToArray(size, length) - length);
+  if (n > kLengthSize) out->insert(start, n - kLengthSize, '\0');
+  if (n == 1) {  // a longer varint than need be, which parsers take
+    length[0] |= 0x80;
+    length[1] = 0;
+    n = 2;
+  }
+  std::memcpy(out->data() + start - kLengthSize, length, n);
+}
+
+// cursor: {incarnation, sequence}; all but the sequence, which has a fixed length so that the message's is known.
+std::string CursorPrefix(const std::string& incarnation) {
+  v1::Cursor cursor;
+  cursor.set_incarnation(incarnation);
+  const std::string fields = cursor.SerializeAsString();
+  std::string prefix(1, v1::Event::kCursorFieldNumber << 3 | 2);
+  prefix += static_cast<char>(fields.size() + 1 + kSequenceSize);
+  return prefix + fields + static_cast<char>(v1::Cursor::kSequenceFieldNumber << 3);
+}
+
+void AppendSequence(uint64_t sequence, std::string* out) {
+  char octets[kSequenceSize];
+  for (char& octet : octets) {
+    octet = static_cast<char>(sequence | 0x80);
+    sequence >>= 7;
+  }
+  octets[kSequenceSize - 1] &= 0x7F;
+  out->append(octets, kSequenceSize);
+}
+
+// The event itself, within an entry.
 bool ParseWire(absl::string_view entry, v1::Event* out) {
   size_t skip = 1;
   while (skip < entry.size() && (static_cast<uint8_t>(entry[skip]) & 0x80) != 0) ++skip;
@@ -42,7 +75,7 @@ bool ParseWire(absl::string_view entry, v1::Event* out) {
 }  // namespace
 
 Hub::Hub(const Clock& clock, HubOptions options)
-    : clock_(clock), options_(options), incarnation_(HexLower(RandomBytes(8))), runs_(options.max_runs) {
+    : clock_(clock), options_(options), incarnation_(HexLower(RandomBytes(8))), cursor_(CursorPrefix(incarnation_)), runs_(options.max_runs) {
   dispatcher_ = std::thread([this] { Dispatch(); });
 }
 
@@ -55,26 +88,36 @@ Hub::~Hub() {
   dispatcher_.join();
 }
 
-void Hub::Publish(absl::Span<v1::Event> events) {
-  if (events.empty()) return;
-  const absl::Time now = clock_.Now();
+void Hub::Publish(size_t count, AppendEvent append) {
+  if (count == 0) return;
   uint64_t lost = 0;
   auto batch = std::make_shared<Batch>();
-  batch->ends.reserve(events.size());
-  batch->wire.reserve(events.size() * kTypicalEvent);
+  batch->ends.reserve(count);
   MutexLock lock(&publish_mutex_);
+  batch->wire.reserve(count * typical_ + 1024);
   batch->first = next_sequence_;
-  for (v1::Event& event : events) {
-    v1::Cursor* cursor = event.mutable_cursor();
-    cursor->set_incarnation(incarnation_);
-    cursor->set_sequence(next_sequence_++);
-    if (!event.has_time()) SetTime(now, event.mutable_time());
-    lost += event.missed();
-    AppendWire(event, &batch->wire);
+  for (size_t i = 0; i < count; ++i) {
+    const size_t start = BeginEntry(&batch->wire);
+    batch->wire += cursor_;
+    AppendSequence(next_sequence_++, &batch->wire);
+    lost += append(i, &batch->wire);
+    EndEntry(start, &batch->wire);
     batch->ends.push_back(static_cast<uint32_t>(batch->wire.size()));
   }
+  typical_ = batch->wire.size() / count;
   // Still under publish_mutex_: batches reach the ring in the order of their numbers.
   Append(std::move(batch), lost);
+}
+
+void Hub::Publish(absl::Span<v1::Event> events) {
+  const absl::Time now = clock_.Now();
+  Publish(events.size(), [&](size_t i, std::string* out) {
+    v1::Event& event = events[i];
+    event.clear_cursor();
+    if (!event.has_time()) SetTime(now, event.mutable_time());
+    event.AppendToString(out);
+    return event.missed();
+  });
 }
 
 void Hub::PublishOne(v1::Event event) { Publish(absl::MakeSpan(&event, 1)); }
@@ -108,17 +151,22 @@ void Hub::Append(std::shared_ptr<const Batch> batch, uint64_t lost) {
   if (armed_.empty()) return;
   firing_.insert(firing_.end(), std::make_move_iterator(armed_.begin()), std::make_move_iterator(armed_.end()));
   armed_.clear();
-  work_.SignalOne();
+  if (waiting_) work_.SignalOne();
 }
 
 void Hub::Dispatch() {
-  for (;;) {
+  for (bool paced = false;;) {
     std::vector<std::shared_ptr<Waker>> wakers;
     {
       MutexLock lock(&mutex_);
+      const absl::Time next = absl::Now() + options_.pace;
+      while (!stopping_ && paced && absl::Now() < next) work_.WaitFor(&mutex_, next - absl::Now());
+      waiting_ = true;
       while (!stopping_ && firing_.empty()) work_.Wait(&mutex_);
+      waiting_ = false;
       if (stopping_) return;
       wakers.swap(firing_);
+      paced = true;
     }
     for (const auto& waker : wakers) {
       MutexLock lock(&waker->mutex);
@@ -182,7 +230,7 @@ Watcher::~Watcher() {
   hub_.armed_.erase(std::remove(hub_.armed_.begin(), hub_.armed_.end(), waker_), hub_.armed_.end());
 }
 
-void Watcher::AppendGap(uint64_t missed, uint64_t last_missed, std::string* out) {
+Watcher::Piece Watcher::Gap(uint64_t missed, uint64_t last_missed) const {
   v1::Event gap;
   gap.set_type(v1::Event::GAP);
   gap.set_outcome(v1::Event::NOTICE);
@@ -191,16 +239,19 @@ void Watcher::AppendGap(uint64_t missed, uint64_t last_missed, std::string* out)
   gap.mutable_cursor()->set_sequence(last_missed);
   gap.set_detail("this watcher was too slow; events it never saw are counted, whether its filter wanted them or not");
   SetTime(hub_.clock_.Now(), gap.mutable_time());
-  AppendWire(gap, out);
+  auto wire = std::make_shared<std::string>();
+  const size_t start = BeginEntry(wire.get());
+  gap.AppendToString(wire.get());
+  EndEntry(start, wire.get());
+  return Piece{wire, *wire};
 }
 
-Watcher::Taken Watcher::Next(size_t max_events, size_t max_bytes, std::string* out) {
+Watcher::Taken Watcher::Next(size_t max_events, size_t max_bytes, std::vector<Piece>* out) {
   Taken taken;
   size_t looked = 0;
-  const size_t start = out->size();
-  while (taken.events < max_events && out->size() - start < max_bytes && looked < kMaxLooked) {
+  size_t bytes = 0;
+  while (taken.events < max_events && bytes < max_bytes && looked < kMaxLooked) {
     std::shared_ptr<const Hub::Batch> batch;
-    uint64_t missed = 0;
     {
       MutexLock lock(&hub_.mutex_);
       batch = hub_.At(next_);
@@ -215,19 +266,30 @@ Watcher::Taken Watcher::Next(size_t max_events, size_t max_bytes, std::string* o
       }
     }
     if (next_ < batch->first) {
-      missed = batch->first - next_;
+      out->push_back(Gap(batch->first - next_, batch->first - 1));
+      bytes += out->back().bytes.size();
       next_ = batch->first;
-      AppendGap(missed, next_ - 1, out);
       ++taken.events;
     }
-    for (; next_ < batch->next() && taken.events < max_events && out->size() - start < max_bytes &&
-           looked < kMaxLooked;
+    // Events that follow one another are one piece.
+    bool follows = false;
+    for (; next_ < batch->next() && taken.events < max_events && bytes < max_bytes && looked < kMaxLooked;
          ++next_, ++looked) {
       const size_t index = static_cast<size_t>(next_ - batch->first);
       const size_t from = index == 0 ? 0 : batch->ends[index - 1];
       const absl::string_view entry(batch->wire.data() + from, batch->ends[index] - from);
-      if (!filter_.empty() && !(ParseWire(entry, &scratch_) && filter_.Matches(scratch_))) continue;
-      out->append(entry.data(), entry.size());
+      if (!filter_.empty() && !(ParseWire(entry, &scratch_) && filter_.Matches(scratch_))) {
+        follows = false;
+        continue;
+      }
+      if (follows) {
+        absl::string_view& piece = out->back().bytes;
+        piece = absl::string_view(piece.data(), piece.size() + entry.size());
+      } else {
+        out->push_back(Piece{batch, entry});
+        follows = true;
+      }
+      bytes += entry.size();
       ++taken.events;
     }
   }

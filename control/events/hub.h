@@ -23,8 +23,10 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "control/events/filter.h"
 #include "gateway/base/clock.h"
@@ -42,6 +44,8 @@ struct HubOptions {
   size_t max_bytes = 64 * 1024 * 1024;  // of wire form kept
   size_t max_watchers = 1024;
   size_t max_runs = 4096;  // gateways' runs whose batch numbers are remembered
+  // Between two wakes at least: a busy stream gathers meanwhile, the first event after silence goes at once.
+  absl::Duration pace = absl::Milliseconds(20);
 };
 
 struct HubStats {
@@ -61,7 +65,11 @@ class Hub {
   // Random, one a hub: a cursor of another incarnation means nothing here.
   const std::string& incarnation() const { return incarnation_; }
 
-  // Publish sets each event's cursor, and its time when it has none, and appends them.
+  // Publish gives `count` events their cursors and appends them. `append(i, out)` adds the wire form of the i-th one
+  // without a cursor to `out` (it may only append) and returns how many events were lost before it. Called in order, inside Publish.
+  using AppendEvent = absl::FunctionRef<uint64_t(size_t i, std::string* out)>;
+  void Publish(size_t count, AppendEvent append);
+  // The same for messages; one without a time gets it.
   void Publish(absl::Span<v1::Event> events);
   // PublishOne is Publish for a single event.
   void PublishOne(v1::Event event);
@@ -103,10 +111,12 @@ class Hub {
   const Clock& clock_;
   const HubOptions options_;
   const std::string incarnation_;
+  const std::string cursor_;  // the fields of an event's cursor up to its sequence
 
   // Serialises publishers; held while events are numbered and put in wire form.
   Mutex publish_mutex_;
   uint64_t next_sequence_ ABSL_GUARDED_BY(publish_mutex_) = 1;
+  size_t typical_ ABSL_GUARDED_BY(publish_mutex_) = 512;  // octets of an event in the last batch
 
   Mutex report_mutex_;
   LruCache<std::string, uint64_t> runs_ ABSL_GUARDED_BY(report_mutex_);
@@ -123,6 +133,7 @@ class Hub {
   std::vector<std::shared_ptr<Waker>> armed_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Waker>> firing_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool waiting_ ABSL_GUARDED_BY(mutex_) = false;  // the dispatcher is, for something to fire
   std::thread dispatcher_;
 };
 
@@ -140,15 +151,21 @@ class Watcher {
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
-  // Next appends the wire form of a WatchResponse with at most `max_events` events and about `max_bytes` to `out`. It
-  // looks at no more than 4,096 events, so `more` may come with no event at all.
-  Taken Next(size_t max_events, size_t max_bytes, std::string* out);
+  // A piece of the hub's ring, held by `keep`.
+  struct Piece {
+    std::shared_ptr<const void> keep;
+    absl::string_view bytes;
+  };
+
+  // Next appends pieces that, put together, are the wire form of a WatchResponse with at most `max_events` events and
+  // about `max_bytes`. It looks at no more than 4,096 events, so `more` may come with no event at all.
+  Taken Next(size_t max_events, size_t max_bytes, std::vector<Piece>* out);
 
  private:
   friend class Hub;
   Watcher(Hub& hub, Filter filter, uint64_t next, std::shared_ptr<Hub::Waker> waker)
       : hub_(hub), filter_(std::move(filter)), next_(next), waker_(std::move(waker)) {}
-  void AppendGap(uint64_t missed, uint64_t last_missed, std::string* out);
+  Piece Gap(uint64_t missed, uint64_t last_missed) const;
 
   Hub& hub_;
   const Filter filter_;

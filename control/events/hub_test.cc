@@ -41,8 +41,10 @@ class HubTest : public ::testing::Test {
   }
 
   static std::vector<v1::Event> Read(Watcher& watcher, size_t max = 1000) {
+    std::vector<Watcher::Piece> pieces;
+    watcher.Next(max, 1 << 20, &pieces);
     std::string wire;
-    watcher.Next(max, 1 << 20, &wire);
+    for (const Watcher::Piece& piece : pieces) absl::StrAppend(&wire, piece.bytes);
     v1::WatchResponse response;
     EXPECT_TRUE(response.ParseFromString(wire));
     return {response.events().begin(), response.events().end()};
@@ -99,6 +101,27 @@ TEST_F(HubTest, TheRingIsBoundedInOctetsToo) {
   ASSERT_EQ(events[0].type(), v1::Event::GAP);
   EXPECT_EQ(events[0].missed() + events.size() - 1, 50u);
   EXPECT_LT(events.size(), 12u);
+}
+
+TEST_F(HubTest, EventsInWireFormAreNumberedLikeMessagesWhateverTheirLength) {
+  Open();
+  auto watcher = Watch();
+  const std::vector<std::string> routes = {"", "r", std::string(130, 'r'), std::string(20'000, 'r'), "z"};
+  hub_->Publish(routes.size(), [&](size_t i, std::string* out) {
+    Decision(routes[i]).AppendToString(out);
+    return i;
+  });
+  Publish("last");
+
+  std::vector<v1::Event> events = Read(*watcher);
+  ASSERT_EQ(events.size(), 6u);
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(events[i].cursor().sequence(), i + 1);
+    EXPECT_EQ(events[i].cursor().incarnation(), hub_->incarnation());
+    EXPECT_EQ(events[i].request().route(), i < 5 ? routes[i] : "last");
+  }
+  EXPECT_EQ(hub_->stats().lost, 10u);
+  EXPECT_THAT(Routes(Read(**WatchAfter(hub_->incarnation(), 4))), ElementsAre("z", "last"));
 }
 
 TEST_F(HubTest, AFilterLetsThroughWhatMatchesEveryPart) {

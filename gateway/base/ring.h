@@ -1,6 +1,7 @@
 // SpscRing is a bounded queue between one producer and one consumer thread. Push never blocks: it says no when full.
+// Both ends may work in place: Slot and Publish, Filled, Front and Release.
 //
-// Threading:  Push from one thread, Pop from one other; no locks.
+// Threading:  Slot, Publish, Push from one thread; Filled, Front, Release, Pop from one other; no locks.
 // Units:      capacity in slots, a power of two.
 #pragma once
 
@@ -41,6 +42,11 @@ class SpscRing {
     tail_.store(tail + 1, std::memory_order_release);
     return true;
   }
+  // Filled slots, oldest first, stay the consumer's until it gives the first `n` of them back.
+  // REQUIRES: i, n within Filled().
+  size_t Filled() const { return head_.load(std::memory_order_acquire) - tail_.load(std::memory_order_relaxed); }
+  T& Front(size_t i) { return slots_[(tail_.load(std::memory_order_relaxed) + i) & mask_]; }
+  void Release(size_t n) { tail_.store(tail_.load(std::memory_order_relaxed) + n, std::memory_order_release); }
   bool empty() const {
     return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_acquire);
   }

@@ -42,6 +42,7 @@ bool Snapshot::HasSchemeEpoch(uint64_t epoch) const {
 }
 
 bool Snapshot::Misdirected(const Listener& listener, absl::string_view server_name, absl::string_view host) const {
+  if (host == server_name) return false;
   const Name& made_for = listener.NameFor(server_name);
   const Name& asked = listener.NameFor(host);
   return &made_for != &asked && made_for.configuration != asked.configuration;

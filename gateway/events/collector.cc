@@ -6,7 +6,7 @@
 namespace gatehouse::events {
 
 Collector::Collector(std::vector<Recorder*> recorders, const Clock& clock, Sink sink, CollectorOptions options)
-    : recorders_(std::move(recorders)), clock_(clock), options_(options), sink_(std::move(sink)) {}
+    : recorders_(std::move(recorders)), clock_(clock), options_(options), sink_(std::move(sink)), peeked_(recorders_.size()) {}
 
 Collector::~Collector() { Stop(); }
 
@@ -38,22 +38,22 @@ void Collector::Run() {
 
 size_t Collector::DrainOnce() {
   MutexLock drain(&drain_mutex_);
-  std::vector<Event> batch;
+  std::vector<Event> added;
   {
     MutexLock lock(&mutex_);
-    batch.swap(added_);
+    added.swap(added_);
   }
-  batch.reserve(last_batch_ + last_batch_ / 4);
-  for (Recorder* recorder : recorders_) recorder->Drain(options_.max_batch, &batch);
-  last_batch_ = batch.size();
-  if (batch.empty()) return 0;
+  batch_.clear();
+  for (Event& event : added) batch_.push_back(&event);
+  for (size_t i = 0; i < recorders_.size(); ++i) peeked_[i] = recorders_[i]->Peek(options_.max_batch, &batch_);
+  if (batch_.empty()) return 0;
   // One busy worker's events are in order already.
-  const auto earlier = [](const Event& a, const Event& b) { return a.time < b.time; };
-  if (!std::is_sorted(batch.begin(), batch.end(), earlier)) std::stable_sort(batch.begin(), batch.end(), earlier);
-  for (Event& event : batch) event.sequence = next_sequence_++;
-  size_t n = batch.size();
-  sink_(std::move(batch));
-  return n;
+  const auto earlier = [](const Event* a, const Event* b) { return a->time < b->time; };
+  if (!std::is_sorted(batch_.begin(), batch_.end(), earlier)) std::stable_sort(batch_.begin(), batch_.end(), earlier);
+  for (Event* event : batch_) event->sequence = next_sequence_++;
+  sink_(Batch(batch_.data(), batch_.size()));
+  for (size_t i = 0; i < recorders_.size(); ++i) recorders_[i]->Release(peeked_[i]);
+  return batch_.size();
 }
 
 void Collector::Add(Event event) {

@@ -1,5 +1,6 @@
-// Collector is the other end of the event lane: one thread that empties the rings of all workers, puts the events in
-// order of time within a batch, numbers them and hands the batch to the sink.
+// Collector is the other end of the event lane: one thread that visits the rings of all workers, puts the events in
+// order of time within a batch, numbers them and shows the batch to the sink. Events are not moved: they stay in their
+// slots until the sink has returned.
 //
 // Ownership:  recorders and the sink's targets outlive the collector. Stop (or the destructor) delivers what is left.
 // Threading:  thread-safe. The sink is called by one thread at a time, never under a lock that Add takes.
@@ -28,7 +29,7 @@ struct CollectorOptions {
 
 class Collector {
  public:
-  using Sink = absl::AnyInvocable<void(std::vector<Event>&&)>;
+  using Sink = absl::AnyInvocable<void(Batch)>;
 
   // REQUIRES: recorders not null; clock and recorders outlive this.
   Collector(std::vector<Recorder*> recorders, const Clock& clock, Sink sink, CollectorOptions options = {});
@@ -59,7 +60,8 @@ class Collector {
   Mutex drain_mutex_;
   Sink sink_ ABSL_GUARDED_BY(drain_mutex_);
   uint64_t next_sequence_ ABSL_GUARDED_BY(drain_mutex_) = 1;
-  size_t last_batch_ ABSL_GUARDED_BY(drain_mutex_) = 0;  // the next one is probably as large
+  std::vector<Event*> batch_ ABSL_GUARDED_BY(drain_mutex_);
+  std::vector<size_t> peeked_ ABSL_GUARDED_BY(drain_mutex_);  // of each recorder
 
   mutable Mutex mutex_;
   CondVar wake_;

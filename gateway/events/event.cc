@@ -4,9 +4,23 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "absl/strings/str_cat.h"
+#include <cstring>
 
 namespace gatehouse::events {
+namespace {
+
+char* PrintDecimal(uint32_t value, char* out) {
+  char digits[10];
+  size_t n = 0;
+  do {
+    digits[n++] = static_cast<char>('0' + value % 10);
+    value /= 10;
+  } while (value != 0);
+  while (n > 0) *out++ = digits[--n];
+  return out;
+}
+
+}  // namespace
 
 PeerAddress PeerAddress::FromSockaddr(const void* address, size_t size) {
   PeerAddress peer;
@@ -36,30 +50,33 @@ PeerAddress PeerAddress::FromSockaddr(const void* address, size_t size) {
   return peer;
 }
 
-void PeerAddress::PrintTo(std::string* out) const {
-  char text[INET6_ADDRSTRLEN];
-  out->clear();
+char* PeerAddress::PrintTo(char* out) const {
   switch (family) {
     case Family::kNone:
-      return;
+      return out;
     case Family::kUnix:
-      out->assign("unix");
-      return;
+      std::memcpy(out, "unix", 4);
+      return out + 4;
     case Family::kIpv4:  // by hand: this is the common one, and inet_ntop formats with sprintf
-      absl::StrAppend(out, octets[0], ".", octets[1], ".", octets[2]);
-      absl::StrAppend(out, ".", octets[3], ":", port);
-      return;
+      for (size_t i = 0; i < 4; ++i) {
+        out = PrintDecimal(octets[i], out);
+        *out++ = i < 3 ? '.' : ':';
+      }
+      return PrintDecimal(port, out);
     case Family::kIpv6:
-      inet_ntop(AF_INET6, octets.data(), text, sizeof(text));
-      absl::StrAppend(out, "[", text, "]:", port);
-      return;
+      *out++ = '[';
+      inet_ntop(AF_INET6, octets.data(), out, INET6_ADDRSTRLEN);
+      out += std::strlen(out);
+      *out++ = ']';
+      *out++ = ':';
+      return PrintDecimal(port, out);
   }
+  return out;
 }
 
 std::string PeerAddress::ToString() const {
-  std::string text;
-  PrintTo(&text);
-  return text;
+  char text[kMaxText];
+  return std::string(text, PrintTo(text));
 }
 
 void Event::Reset(EventKind new_kind) {
@@ -77,6 +94,14 @@ void Event::Reset(EventKind new_kind) {
   sequence = dropped_before = revision = previous_revision = connection_id = 0;
   connections = streams = 0;
   peer = PeerAddress();
+  LetGo();
+  request_id.clear();
+  method.clear();
+  host.clear();
+  path.clear();
+}
+
+void Event::LetGo() {
   identity.reset();
   certificate.reset();
   listener.reset();
@@ -84,10 +109,6 @@ void Event::Reset(EventKind new_kind) {
   route.reset();
   scheme.reset();
   detail.reset();
-  request_id.clear();
-  method.clear();
-  host.clear();
-  path.clear();
 }
 
 }  // namespace gatehouse::events

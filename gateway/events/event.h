@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/reason.h"
 #include "gateway/events/inline_text.h"
@@ -68,8 +69,9 @@ struct PeerAddress {
   static PeerAddress FromSockaddr(const void* address, size_t size);
   // "192.0.2.1:443", "[2001:db8::1]:443", "unix", "". v4-mapped IPv6 prints as IPv4.
   std::string ToString() const;
-  // The same, in place of what `out` held.
-  void PrintTo(std::string* out) const;
+  static constexpr size_t kMaxText = 64;
+  // The same into `out[kMaxText]`; returns the end.
+  char* PrintTo(char* out) const;
 };
 
 struct Event {
@@ -109,7 +111,13 @@ struct Event {
 
   // Reset returns the slot to its initial state without touching the text's octets.
   void Reset(EventKind new_kind);
+  // LetGo drops the references.
+  void LetGo();
 };
 static_assert(sizeof(Event) <= 640, "an event slot's budget; a ring of 4,096 is 2.5 MiB a worker");
+
+// Events in order of their numbers. They are the collector's and lie in the rings: valid during the call that is given
+// them, to be copied or put in wire form.
+using Batch = absl::Span<const Event* const>;
 
 }  // namespace gatehouse::events

@@ -1,7 +1,7 @@
 #include "gateway/events/recorder.h"
 
+#include <algorithm>
 #include <cassert>
-#include <utility>
 
 namespace gatehouse::events {
 
@@ -33,15 +33,16 @@ void Recorder::Commit() {
   recorded_.Add();
 }
 
-size_t Recorder::Drain(size_t max, std::vector<Event>* out) {
-  size_t n = 0;
-  for (; n < max; ++n) {
-    out->emplace_back();
-    if (ring_.Pop(&out->back())) continue;
-    out->pop_back();
-    break;
-  }
+size_t Recorder::Peek(size_t max, std::vector<Event*>* out) {
+  size_t n = std::min(max, ring_.Filled());
+  for (size_t i = 0; i < n; ++i) out->push_back(&ring_.Front(i));
   return n;
+}
+
+void Recorder::Release(size_t n) {
+  // On this thread, so that the worker never frees what it shared long ago.
+  for (size_t i = 0; i < n; ++i) ring_.Front(i).LetGo();
+  ring_.Release(n);
 }
 
 }  // namespace gatehouse::events

@@ -6,7 +6,7 @@
 //     recorder.Commit();
 //   }
 //
-// Threading:  Begin, Commit: the owning worker. Drain: one collector. dropped(), recorded(): any thread.
+// Threading:  Begin, Commit: the owning worker. Peek, Release: one collector. dropped(), recorded(): any thread.
 // Units:      capacity in events, a power of two.
 #pragma once
 
@@ -33,8 +33,11 @@ class Recorder {
   // Commit makes the slot of the last Begin visible. REQUIRES: that Begin returned a slot.
   void Commit();
 
-  // Drain moves up to `max` events to the end of `out` and returns how many.
-  size_t Drain(size_t max, std::vector<Event>* out);
+  // Peek appends the oldest events, up to `max`, to `out` and returns how many. They lie in the ring and are the
+  // collector's until Release.
+  size_t Peek(size_t max, std::vector<Event*>* out);
+  // Release lets go of what the `n` oldest events refer to and gives their slots back. REQUIRES: they were peeked at.
+  void Release(size_t n);
 
   int64_t recorded() const { return recorded_.value(); }
   int64_t dropped() const { return dropped_.value(); }

@@ -1,42 +1,41 @@
 #include "gateway/events/wire.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <string>
 
+#include "absl/base/internal/raw_logging.h"
 #include "gateway/base/escape.h"
+#include "google/protobuf/io/coded_stream.h"
 
 namespace gatehouse::events {
 namespace {
 
-bool IsAscii(absl::string_view text) {
-  size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
+using google::protobuf::io::CodedOutputStream;
+
+// Copies `text` to `to` and says whether it is all ASCII.
+bool CopyAscii(absl::string_view text, uint8_t* to) {
+  constexpr uint64_t kHighBits = 0x8080808080808080;
+  const size_t n = text.size();
+  const char* from = text.data();
+  uint64_t high = 0;
+  if (n >= 8) {
     uint64_t word;
-    std::memcpy(&word, text.data() + i, 8);
-    if ((word & 0x8080808080808080) != 0) return false;
+    for (size_t i = 0; i + 8 < n; i += 8) {
+      std::memcpy(&word, from + i, 8);
+      std::memcpy(to + i, &word, 8);
+      high |= word;
+    }
+    std::memcpy(&word, from + n - 8, 8);  // overlaps with what was copied
+    std::memcpy(to + n - 8, &word, 8);
+    return ((high | word) & kHighBits) == 0;
   }
-  for (; i < text.size(); ++i) {
-    if ((static_cast<unsigned char>(text[i]) & 0x80) != 0) return false;
+  for (size_t i = 0; i < n; ++i) {
+    to[i] = static_cast<uint8_t>(from[i]);
+    high |= to[i];
   }
-  return true;
-}
-
-// Assigns, so that a message that is used again keeps its memory: this runs once per request.
-void Put(absl::string_view text, std::string* out) {
-  if (IsAscii(text) || IsValidUtf8(text)) {
-    out->assign(text.data(), text.size());
-  } else {
-    *out = EscapeText(text);
-  }
-}
-
-void PutHex(const Sha256Digest& digest, std::string* out) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  out->resize(2 * digest.size());
-  for (size_t i = 0; i < digest.size(); ++i) {
-    (*out)[2 * i] = kDigits[digest[i] >> 4];
-    (*out)[2 * i + 1] = kDigits[digest[i] & 15];
-  }
+  return (high & 0x80) == 0;
 }
 
 v1::Event::Type TypeOf(EventKind kind) {
@@ -71,77 +70,168 @@ v1::Event::Outcome OutcomeOf(Outcome outcome) {
   return v1::Event::OUTCOME_UNSPECIFIED;
 }
 
-void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
+constexpr std::array<char, 512> MakeHexPairs() {
+  std::array<char, 512> pairs{};
+  for (size_t i = 0; i < 256; ++i) {
+    pairs[2 * i] = "0123456789abcdef"[i >> 4];
+    pairs[2 * i + 1] = "0123456789abcdef"[i & 15];
+  }
+  return pairs;
+}
+constexpr std::array<char, 512> kHexPairs = MakeHexPairs();
+
+// Writes fields in wire form to the end of a string. The string is longer than what was written until Done.
+class Writer {
+ public:
+  explicit Writer(std::string* out) : out_(out), size_(out->size()) { Grow(kTypical); }
+  ~Writer() { out_->resize(size_); }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  // Like proto3's own writer, these leave out what is zero or empty.
+  void Number(int field, uint64_t value) {
+    if (value == 0) return;
+    uint8_t* p = Tag(field, 0, kMaxVarint);
+    End(CodedOutputStream::WriteVarint64ToArray(value, p));
+  }
+  void Text(int field, absl::string_view text) {
+    if (!text.empty()) Entry(field, text);
+  }
+  // An entry of a repeated field is written even when it is empty.
+  void Entry(int field, absl::string_view text) {
+    uint8_t* p = Tag(field, 2, kMaxVarint + text.size());
+    p = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(text.size()), p);
+    if (!CopyAscii(text, p) && !IsValidUtf8(text)) return Entry(field, EscapeText(text));
+    End(p + text.size());
+  }
+  void Hex(int field, const Sha256Digest& digest) {
+    uint8_t* p = Tag(field, 2, kMaxVarint + 2 * digest.size());
+    *p++ = static_cast<uint8_t>(2 * digest.size());
+    for (uint8_t octet : digest) {
+      std::memcpy(p, &kHexPairs[2 * octet], 2);
+      p += 2;
+    }
+    End(p);
+  }
+  // A Timestamp or a Duration: two numbers, 1 and 2 in both.
+  void Seconds(int field, int64_t seconds, int64_t nanos) {
+    const size_t start = Begin(field, 1);
+    Number(google::protobuf::Timestamp::kSecondsFieldNumber, static_cast<uint64_t>(seconds));
+    Number(google::protobuf::Timestamp::kNanosFieldNumber, static_cast<uint64_t>(nanos));
+    (*out_)[start - 1] = static_cast<char>(size_ - start);  // at most 24
+  }
+  // A message: `length_size` octets are kept free for its length.
+  size_t Begin(int field, size_t length_size) {
+    uint8_t* p = Tag(field, 2, length_size);
+    End(p + length_size);
+    return size_;
+  }
+  void EndMessage(size_t start) {
+    uint64_t length = size_ - start;
+    if (length >= 1u << (7 * kLengthSize)) {
+      // A certificate's name may be that long; make room for the length that it needs.
+      const size_t more = CodedOutputStream::VarintSize64(length) - kLengthSize;
+      Room(more);
+      std::memmove(out_->data() + start + more, out_->data() + start, length);
+      size_ += more;
+      CodedOutputStream::WriteVarint64ToArray(length, At(start - kLengthSize));
+      return;
+    }
+    *At(start - 2) = static_cast<uint8_t>(length | 0x80);
+    *At(start - 1) = static_cast<uint8_t>(length >> 7);
+  }
+  static constexpr size_t kLengthSize = 2;
+
+ private:
+  static constexpr size_t kTypical = 640;
+  static constexpr size_t kMaxVarint = 10;
+
+  void Grow(size_t n) { out_->resize(size_ + n); }
+  void Room(size_t n) {
+    if (out_->size() - size_ < n) Grow(std::max(n, kTypical));
+  }
+  uint8_t* At(size_t i) { return reinterpret_cast<uint8_t*>(out_->data() + i); }
+  uint8_t* Tag(int field, uint32_t type, size_t room) {
+    Room(room + 2);
+    return CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(field) << 3 | type, At(size_));
+  }
+  void End(const uint8_t* p) { size_ = static_cast<size_t>(p - At(0)); }
+
+  std::string* const out_;
+  size_t size_;  // written
+};
+
+void PutTime(Writer& w, int field, absl::Time time) {
   // Whole seconds first: a certificate of the year 9999 is more nanoseconds than 64 bits hold.
   int64_t seconds = absl::ToUnixSeconds(time);
-  out->set_seconds(seconds);
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+  w.Seconds(field, seconds, absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds)));
 }
 
-void SetRequest(const Event& event, v1::RequestFacts* out) {
-  Put(event.method.view(), out->mutable_method());
-  Put(event.host.view(), out->mutable_host());
-  Put(event.path.view(), out->mutable_path());
-  out->set_path_truncated(event.path.truncated());
-  if (event.route != nullptr) {
-    Put(*event.route, out->mutable_route());
-  } else {
-    out->clear_route();
-  }
-  out->set_status(event.status);
-  Put(event.request_id.view(), out->mutable_request_id());
-  int64_t nanos = absl::ToInt64Nanoseconds(event.duration);
-  out->mutable_duration()->set_seconds(nanos / 1'000'000'000);
-  out->mutable_duration()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-  out->set_http_version(event.http_version);
+void PutRequest(Writer& w, const Event& event) {
+  using F = v1::RequestFacts;
+  const size_t start = w.Begin(v1::Event::kRequestFieldNumber, Writer::kLengthSize);
+  w.Text(F::kMethodFieldNumber, event.method.view());
+  w.Text(F::kHostFieldNumber, event.host.view());
+  w.Text(F::kPathFieldNumber, event.path.view());
+  w.Number(F::kPathTruncatedFieldNumber, event.path.truncated());
+  if (event.route != nullptr) w.Text(F::kRouteFieldNumber, *event.route);
+  w.Number(F::kStatusFieldNumber, event.status);
+  w.Text(F::kRequestIdFieldNumber, event.request_id.view());
+  const int64_t nanos = absl::ToInt64Nanoseconds(event.duration);
+  w.Seconds(F::kDurationFieldNumber, nanos / 1'000'000'000, nanos % 1'000'000'000);
+  w.Number(F::kHttpVersionFieldNumber, event.http_version);
+  w.EndMessage(start);
 }
 
-void SetCertificate(const CertificateSummary& certificate, v1::CertificateFacts* out) {
-  Put(certificate.subject, out->mutable_subject());
-  Put(certificate.issuer, out->mutable_issuer());
-  PutHex(certificate.sha256, out->mutable_sha256());
-  Put(certificate.serial, out->mutable_serial());
-  SetTime(certificate.not_after, out->mutable_not_after());
+void PutCertificate(Writer& w, const CertificateSummary& certificate) {
+  using F = v1::CertificateFacts;
+  const size_t start = w.Begin(v1::Event::kCertificateFieldNumber, Writer::kLengthSize);
+  w.Text(F::kSubjectFieldNumber, certificate.subject);
+  w.Text(F::kIssuerFieldNumber, certificate.issuer);
+  w.Hex(F::kSha256FieldNumber, certificate.sha256);
+  w.Text(F::kSerialFieldNumber, certificate.serial);
+  PutTime(w, F::kNotAfterFieldNumber, certificate.not_after);
+  w.EndMessage(start);
 }
 
 }  // namespace
 
-void ToProto(const Event& event, v1::Event* out) {
-  // Not Clear(): that frees the messages within, and this runs once per request. What is always set is overwritten.
-  out->clear_detail();
-  out->clear_server_name();
-  out->clear_listener();
-  out->clear_principal();
-  out->clear_schemes();
-  if (event.certificate == nullptr) out->clear_certificate();
-  if (event.kind != EventKind::kDecision) out->clear_request();
-  out->set_type(TypeOf(event.kind));
-  out->set_outcome(OutcomeOf(event.outcome));
-  out->set_reason(static_cast<v1::Reason>(event.reason));
-  SetTime(event.time, out->mutable_time());
-  out->set_revision(event.revision);
-  out->set_previous_revision(event.previous_revision);
-  if (event.detail != nullptr) Put(*event.detail, out->mutable_detail());
-  out->set_missed(event.dropped_before);
-  event.peer.PrintTo(out->mutable_peer());
-  if (event.listener != nullptr) Put(*event.listener, out->mutable_listener());
-  if (event.server_name != nullptr) Put(*event.server_name, out->mutable_server_name());
-  out->set_connection_id(event.connection_id);
-  out->set_resumed(event.resumed);
-  out->set_possession_proven(event.possession == Possession::kProven);
-  out->set_any_self_signed(event.any_self_signed);
-  out->set_connections(event.connections);
-  out->set_streams(event.streams);
-  if (event.certificate != nullptr) SetCertificate(*event.certificate, out->mutable_certificate());
-  if (event.kind == EventKind::kDecision) {
-    SetRequest(event, out->mutable_request());
-  }
+void AppendWire(const Event& event, absl::string_view gateway, std::string* out) {
+  using F = v1::Event;
+  Writer w(out);
+  w.Number(F::kTypeFieldNumber, TypeOf(event.kind));
+  w.Number(F::kOutcomeFieldNumber, OutcomeOf(event.outcome));
+  w.Number(F::kReasonFieldNumber, static_cast<uint64_t>(event.reason));
+  PutTime(w, F::kTimeFieldNumber, event.time);
+  w.Text(F::kGatewayFieldNumber, gateway);
+  w.Number(F::kRevisionFieldNumber, event.revision);
+  if (event.detail != nullptr) w.Text(F::kDetailFieldNumber, *event.detail);
+  w.Number(F::kMissedFieldNumber, event.dropped_before);
+  char peer[PeerAddress::kMaxText];
+  w.Text(F::kPeerFieldNumber, absl::string_view(peer, static_cast<size_t>(event.peer.PrintTo(peer) - peer)));
+  if (event.server_name != nullptr) w.Text(F::kServerNameFieldNumber, *event.server_name);
+  if (event.listener != nullptr) w.Text(F::kListenerFieldNumber, *event.listener);
+  w.Number(F::kConnectionIdFieldNumber, event.connection_id);
+  w.Number(F::kResumedFieldNumber, event.resumed);
+  w.Number(F::kPossessionProvenFieldNumber, event.possession == Possession::kProven);
+  if (event.certificate != nullptr) PutCertificate(w, *event.certificate);
+  if (event.kind == EventKind::kDecision) PutRequest(w, event);
   if (event.identity != nullptr) {
-    Put(event.identity->principal, out->mutable_principal());
-    for (const std::string& scheme : event.identity->schemes) Put(scheme, out->add_schemes());
+    w.Text(F::kPrincipalFieldNumber, event.identity->principal);
+    for (const std::string& scheme : event.identity->schemes) w.Entry(F::kSchemesFieldNumber, scheme);
   } else if (event.scheme != nullptr) {
-    Put(*event.scheme, out->add_schemes());
+    w.Entry(F::kSchemesFieldNumber, *event.scheme);
   }
+  w.Number(F::kAnySelfSignedFieldNumber, event.any_self_signed);
+  w.Number(F::kConnectionsFieldNumber, event.connections);
+  w.Number(F::kStreamsFieldNumber, event.streams);
+  w.Number(F::kPreviousRevisionFieldNumber, event.previous_revision);
+}
+
+void ToProto(const Event& event, v1::Event* out) {
+  std::string wire;
+  AppendWire(event, {}, &wire);
+  ABSL_RAW_CHECK(out->ParseFromString(wire), "AppendWire writes what protobuf reads");
 }
 
 }  // namespace gatehouse::events

@@ -1,16 +1,23 @@
-// The one place where events meet the proto: what the uplink and the embedded hub are told.
+// The one place where events meet the proto: what the uplink and the hub are told. The wire form is written by hand,
+// straight from the slot: this runs once per request.
 //
 // Errors: text that is not UTF-8 (a path, a name in a certificate) is escaped, since a proto string must be; valid text
 //         is passed as it is, and escaped by whoever prints it.
 #pragma once
 
+#include <string>
+
+#include "absl/strings/string_view.h"
 #include "gateway/events/event.h"
 #include "gatehouse/v1/event.pb.h"
 
 namespace gatehouse::events {
 
-// ToProto fills `out`, in place of what an earlier ToProto put there; the cursor and the gateway's name are left to the hub
-// and the uplink. A message that is used again keeps its memory.
+// AppendWire appends the fields of a v1::Event to `out`, with `gateway` for its gateway unless that is empty; the cursor
+// is left to the hub. Lengths may be longer varints than they need be, which every protobuf parser takes.
+void AppendWire(const Event& event, absl::string_view gateway, std::string* out);
+
+// ToProto is AppendWire for whoever wants the message. `out` is replaced.
 void ToProto(const Event& event, v1::Event* out);
 
 }  // namespace gatehouse::events

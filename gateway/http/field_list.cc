@@ -22,6 +22,7 @@ constexpr std::array<bool, 256> kToken = MakeTokenTable();
 }  // namespace
 
 bool FieldList::HasToken(absl::string_view name, absl::string_view token) const {
+  if (!MayHave(name)) return false;
   for (const Entry& e : entries_) {
     if (View(e.name) != name) continue;
     for (absl::string_view part : absl::StrSplit(View(e.value), ',')) {

@@ -10,6 +10,7 @@
 //             included.
 #pragma once
 
+#include <bitset>
 #include <memory>
 #include <string>
 #include <utility>
@@ -40,6 +41,7 @@ class StripList {
 
  private:
   absl::flat_hash_set<std::string> injected_;  // folded
+  std::bitset<65> injected_lengths_;
 };
 
 struct XfccFields {

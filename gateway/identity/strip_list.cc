@@ -23,18 +23,15 @@ constexpr std::array<absl::string_view, 7> kExact = {
 constexpr std::array<absl::string_view, 5> kPrefixes = {
     "x-auth-", "x-client-cert", "x-ssl-", "ssl-client-", "x-forwarded-tls-client-cert"};
 // No fixed or injected name is longer, so a longer one can only match a prefix.
-constexpr size_t kLongest = 64;
+constexpr size_t kLongest = 64;  // injected_lengths_ has one bit more
+
+// What all fixed names and prefixes begin with.
+bool MayBeFixed(absl::string_view name) {
+  const char first = name.empty() ? '\0' : Fold(name[0]);
+  return first == 'x' || first == 'c' || first == 'r' || first == 's';
+}
 
 bool IsFixed(absl::string_view folded) {
-  switch (folded.empty() ? '\0' : folded[0]) {
-    case 'x':
-    case 'c':
-    case 'r':
-    case 's':
-      break;
-    default:
-      return false;
-  }
   return std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](absl::string_view p) { return absl::StartsWith(folded, p); }) ||
          std::find(kExact.begin(), kExact.end(), folded) != kExact.end();
@@ -46,17 +43,21 @@ StripList::StripList(absl::Span<const std::string> injected) {
   for (const std::string& name : injected) {
     std::string folded = name;
     std::transform(folded.begin(), folded.end(), folded.begin(), Fold);
+    if (folded.size() < injected_lengths_.size()) injected_lengths_.set(folded.size());
     injected_.insert(std::move(folded));
   }
 }
 
 bool StripList::Removes(absl::string_view name) const {
+  // Most fields of most requests are told by their first letter and their length.
+  const bool may_be_fixed = MayBeFixed(name);
+  const bool may_be_injected = name.size() <= kLongest && injected_lengths_.test(name.size());
+  if (!may_be_fixed && !may_be_injected) return false;
   char buffer[kLongest];
   const size_t n = std::min(name.size(), kLongest);
   std::transform(name.begin(), name.begin() + n, buffer, Fold);
   const absl::string_view folded(buffer, n);
-  if (IsFixed(folded)) return true;
-  return !injected_.empty() && name.size() <= kLongest && injected_.contains(folded);
+  return (may_be_fixed && IsFixed(folded)) || (may_be_injected && injected_.contains(folded));
 }
 
 bool StripList::Folds(absl::string_view name) const {

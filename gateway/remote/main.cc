@@ -83,7 +83,7 @@ int Run(const Options& options) {
   gateway_options.name = options.name;
   gateway_options.workers = options.workers;
   gateway_options.clock = &clock;
-  gateway_options.events = [&uplink](std::vector<events::Event>&& batch) { uplink->Add(std::move(batch)); };
+  gateway_options.events = [&uplink](events::Batch batch) { uplink->Add(batch); };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return Fail(gateway.status().message());
 

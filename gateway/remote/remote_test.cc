@@ -134,14 +134,15 @@ class Hub final : public v1::EventService::Service {
   std::string gateway_;
 };
 
-std::vector<events::Event> Events(int from, int to) {
-  std::vector<events::Event> batch;
-  for (int i = from; i < to; ++i) {
-    events::Event& event = batch.emplace_back();
-    event.request_id = absl::StrCat(i);
+void Add(Uplink& uplink, int from, int to) {
+  std::vector<events::Event> events(static_cast<size_t>(to - from));
+  std::vector<const events::Event*> batch;
+  for (events::Event& event : events) {
+    event.request_id = absl::StrCat(from++);
     event.method = "GET";
+    batch.push_back(&event);
   }
-  return batch;
+  uplink.Add(batch);
 }
 
 TEST(UplinkTest, DeliversEveryEventAndSendsAnUnacknowledgedBatchAgainUnderItsNumber) {
@@ -155,9 +156,9 @@ TEST(UplinkTest, DeliversEveryEventAndSendsAnUnacknowledgedBatchAgainUnderItsNum
     Uplink uplink("far", [port] {
       return grpc::CreateChannel(absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials());
     });
-    uplink.Add(Events(0, 1200));
+    Add(uplink, 0, 1200);
     ASSERT_TRUE(hub.WaitFor(1200));
-    uplink.Add(Events(1200, 1201));
+    Add(uplink, 1200, 1201);
     uplink.Stop(absl::Seconds(10));
     EXPECT_EQ(uplink.lost(), 0u);
   }
@@ -171,7 +172,7 @@ TEST(UplinkTest, DeliversEveryEventAndSendsAnUnacknowledgedBatchAgainUnderItsNum
 
 TEST(UplinkTest, WhatDoesNotFitIsCounted) {
   Uplink uplink("far", [] { return nullptr; });
-  uplink.Add(Events(0, static_cast<int>(Uplink::kMostWaiting) + 5));
+  Add(uplink, 0, static_cast<int>(Uplink::kMostWaiting) + 5);
   EXPECT_EQ(uplink.lost(), 5u);
 }
 

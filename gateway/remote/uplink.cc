@@ -15,16 +15,16 @@ Uplink::Uplink(std::string gateway, ChannelSource channels)
 
 Uplink::~Uplink() { Stop(absl::ZeroDuration()); }
 
-void Uplink::Add(std::vector<events::Event>&& batch) {
+void Uplink::Add(events::Batch batch) {
   MutexLock lock(&mutex_);
-  for (const events::Event& event : batch) {
+  for (const events::Event* event : batch) {
     if (waiting_.size() >= kMostWaiting) {
       ++lost_;
       ++untold_;
       continue;
     }
     v1::Event& to = waiting_.emplace_back();
-    events::ToProto(event, &to);
+    events::ToProto(*event, &to);
     to.set_gateway(gateway_);
     if (untold_ != 0) to.set_missed(to.missed() + std::exchange(untold_, 0));
   }

@@ -35,7 +35,7 @@ class Uplink {
   Uplink(const Uplink&) = delete;
   Uplink& operator=(const Uplink&) = delete;
 
-  void Add(std::vector<events::Event>&& batch);
+  void Add(events::Batch batch);
   // Stop gives what waits `grace` to be delivered, then ends.
   void Stop(absl::Duration grace);
   uint64_t lost() const;

@@ -77,7 +77,7 @@ class RunningGateway final : public Gateway {
       recorders.push_back(&workers_.back()->recorder());
     }
     events::Collector::Sink sink = std::move(options_.events);
-    if (!sink) sink = [](std::vector<events::Event>&&) {};
+    if (!sink) sink = [](events::Batch) {};
     collector_ = std::make_unique<events::Collector>(recorders, clock_, std::move(sink));
     collector_->Start();
     for (auto& worker : workers_) worker->Start();

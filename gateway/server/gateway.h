@@ -30,7 +30,7 @@ struct GatewayOptions {
   // Threads that hash passwords; 0: one a core, at most 4.
   int hash_threads = 0;
   // Where events go, in batches, from the gateway's collector thread. Must be quick; never called concurrently.
-  absl::AnyInvocable<void(std::vector<events::Event>&&)> events;
+  absl::AnyInvocable<void(events::Batch)> events;
   // Outlives the gateway; null: the system's.
   const Clock* clock = nullptr;
 };

@@ -109,9 +109,9 @@ class GatewayTest : public ::testing::Test {
     GatewayOptions options;
     options.workers = 2;
     options.clock = &clock_;
-    options.events = [this](std::vector<events::Event>&& batch) {
+    options.events = [this](events::Batch batch) {
       MutexLock lock(&mutex_);
-      for (events::Event& event : batch) events_.push_back(std::move(event));
+      for (const events::Event* event : batch) events_.push_back(*event);
       arrived_.SignalAll();
     };
     gateway_ = *Gateway::Start(std::move(options));
