@@ -97,7 +97,7 @@ TEST_F(StreamsTest, AWatcherIsToldThatItIsSubscribedAndThenSeesEvents) {
 }
 
 TEST_F(StreamsTest, AWatcherResumesBehindItsCursor) {
-  for (int i = 0; i < 600; ++i) Emit(absl::StrCat(i));
+  for (int i = 0; i < 3000; ++i) Emit(absl::StrCat(i));
   v1::WatchRequest request;
   request.mutable_after()->set_incarnation(hub_.incarnation());
   request.mutable_after()->set_sequence(10);
@@ -105,11 +105,11 @@ TEST_F(StreamsTest, AWatcherResumesBehindItsCursor) {
   auto reader = v1::EventService::NewStub(channel_)->Watch(context.get(), request);
   uint64_t expected = 11;
   v1::WatchResponse response;
-  while (expected <= 600 && reader->Read(&response)) {
-    EXPECT_LE(response.events_size(), 256);
+  while (expected <= 3000 && reader->Read(&response)) {
+    EXPECT_LE(response.events_size(), 2048);
     for (const v1::Event& event : response.events()) EXPECT_EQ(event.cursor().sequence(), expected++);
   }
-  EXPECT_EQ(expected, 601u);
+  EXPECT_EQ(expected, 3001u);
   context->TryCancel();
 }
 
