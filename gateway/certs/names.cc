@@ -219,6 +219,21 @@ std::string NameDefect(const X509_NAME* name) {
   return "";
 }
 
+absl::string_view NameDer(const X509_NAME* name) {
+  const unsigned char* der = nullptr;
+  size_t size = 0;
+  X509_NAME_get0_der(name, &der, &size);
+  return absl::string_view(reinterpret_cast<const char*>(der), size);
+}
+
+UniqueName NameFromDer(absl::string_view der) {
+  const auto* p = reinterpret_cast<const unsigned char*>(der.data());
+  UniqueName name(d2i_X509_NAME(nullptr, &p, static_cast<long>(der.size())));
+  ERR_clear_error();
+  if (name != nullptr && reinterpret_cast<const char*>(p) != der.data() + der.size()) return nullptr;
+  return name;
+}
+
 uint64_t NameHash(const X509_NAME* name) {
   // X509_NAME_cmp's canonical form is not public: this one folds at least as much.
   std::string folded;

@@ -31,6 +31,10 @@ std::vector<NameAttribute> TextAttributes(const X509_NAME* name);
 std::string NameDefect(const X509_NAME* name);
 // Equal for names that RFC 5280 calls equal; not injective.
 uint64_t NameHash(const X509_NAME* name);
+// The DER that the name was read from.
+absl::string_view NameDer(const X509_NAME* name);
+// Null when it is not the DER of a name.
+UniqueName NameFromDer(absl::string_view der);
 
 // ParseName reads RFC 4514 text.
 absl::StatusOr<UniqueName> ParseName(absl::string_view text);

@@ -34,6 +34,10 @@ struct OcspAnswer {
   absl::Time revoked;  // kRevoked
   RevocationReason reason = RevocationReason::kUnspecified;
   std::string responder;  // RFC 4514 name of the certificate that signed
+  // Who signed, when it was not the issuer itself; and whether its certificate says that it need not be checked
+  // (id-pkix-ocsp-nocheck). Without that Judge looks for it in the lists held, and believes the answer for minutes only.
+  CertificateRef delegate;
+  bool nocheck = false;
   std::string url;        // where it came from; empty: unknown. Set by whoever fetched
   std::string der;        // as received, for the cache on disk
 };
@@ -51,8 +55,8 @@ struct OcspCheck {
 };
 
 // ReadOcspAnswer verifies an OCSPResponse: that it is about `subject`, is signed by `issuer` itself or by a delegate that
-// `issuer` issued with id-kp-OCSPSigning (and, with id-pkix-ocsp-nocheck, is believed for its lifetime), is current, and
-// matches the nonce.
+// `issuer` issued with id-kp-OCSPSigning, is current, and matches the nonce. Of several answers about `subject` the one
+// with the newest thisUpdate counts.
 absl::StatusOr<OcspAnswerRef> ReadOcspAnswer(absl::string_view der, const Certificate& subject,
                                              const Certificate& issuer, const OcspCheck& check);
 

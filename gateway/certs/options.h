@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gateway/base/address_range.h"
+#include "gateway/certs/signature.h"
 #include "gateway/certs/trust_store.h"
 
 namespace re2 {
@@ -80,14 +81,6 @@ struct Requirements {
 absl::StatusOr<std::string> ParseAttribute(absl::string_view name);
 // OpenSSL's long or short name of a signature algorithm; returns its NID.
 absl::StatusOr<int> ParseSignatureAlgorithm(absl::string_view name);
-
-struct Strength {
-  int min_rsa_bits = 2048;
-  int min_ec_bits = 256;
-  int max_rsa_bits = 8192;         // a bigger modulus only costs the verifier
-  bool allow_sha1 = false;         // these two for conformance tests with old certificates
-  bool allow_dsa = false;
-};
 
 // PolicyOptions are the inputs of RFC 5280 section 6.1.1 c, e, f and g.
 struct PolicyOptions {

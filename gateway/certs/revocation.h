@@ -30,22 +30,29 @@ struct Inquiry {
   CertificateRef issuer;    // of `subject` on the verified path
   bool nonce = true;        // kOcsp: send one
 
-  // kOcsp: url, issuer's key and subject's serial; kCrl: url.
+  // kOcsp: url, issuer's key and subject's fingerprint; kCrl: url.
   std::string Key() const;
+};
+
+// A list and where it came from, for Explain: a URL, a file; empty: not known.
+struct HeldCrl {
+  CrlRef list;
+  std::string from;
 };
 
 class RevocationSource {
  public:
   virtual ~RevocationSource() = default;
 
-  // Every list held that was issued under the distinguished name with this DER: pushed by configuration, watched or
-  // fetched. Signatures are the caller's to check.
-  virtual std::vector<CrlRef> CrlsOf(absl::string_view issuer_name_der) const = 0;
+  // Every list held (watched or fetched) whose issuer_hash() this is; further ones do no harm. Judge checks signatures
+  // and chooses: a source that holds several of one scope gives them all, or the newest whose signature it has checked.
+  virtual std::vector<HeldCrl> CrlsOf(uint64_t issuer_hash) const = 0;
 
   // The newest answer held about `subject`, verified when it came in; null: none.
   virtual OcspAnswerRef OcspOf(const Certificate& subject, const Certificate& issuer) const = 0;
 
-  // Whether asking may still bring something: false once it was asked in vain lately, or where nobody may be asked.
+  // Whether asking may still bring something: false once it was asked lately, whatever came of it (else an answer that
+  // does not decide is asked for again and again), or where nobody may be asked.
   virtual bool MayAsk(const Inquiry& inquiry) const = 0;
 };
 
