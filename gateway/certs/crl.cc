@@ -79,6 +79,10 @@ std::optional<RevocationReason> RevocationReasonOf(int number) {
   return static_cast<RevocationReason>(number);
 }
 
+std::string SerialOf(const Certificate& certificate) {
+  return absl::HexStringToBytes(certificate.serial_hex_dotnet());
+}
+
 const char* CrlEntryReader::Read(DerReader& reader, bool extensions_allowed) {
   const std::optional<absl::string_view> whole = reader.Next(der::kSequence);
   if (!whole) return "not a SEQUENCE";

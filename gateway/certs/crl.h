@@ -48,6 +48,9 @@ absl::string_view RevocationReasonName(RevocationReason reason);
 // The reason with this number; nullopt: there is none.
 std::optional<RevocationReason> RevocationReasonOf(int number);
 
+// Content octets of a certificate's serial number, as Find takes them.
+std::string SerialOf(const Certificate& certificate);
+
 struct CrlEntry {
   absl::Time revoked;
   RevocationReason reason = RevocationReason::kUnspecified;

@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/openssl.h"
@@ -294,7 +293,7 @@ class Response {
     DerReader algorithm_fields(*algorithm);
     const std::optional<absl::string_view> hash = algorithm_fields.Next(der::kOid);
     if (!hash) return Malformed("certID");
-    if (*serial != absl::HexStringToBytes(subject_.serial_hex_dotnet())) return false;
+    if (*serial != SerialOf(subject_)) return false;
     const absl::string_view name = NameDer(X509_get_issuer_name(subject_.x509()));
     const absl::string_view key = PublicKeyOctets(issuer_);
     if (*hash == kSha1) return *name_hash == View(Sha1(name)) && *key_hash == View(Sha1(key));

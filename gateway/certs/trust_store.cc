@@ -1,7 +1,5 @@
 #include "gateway/certs/trust_store.h"
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
 
 #include <algorithm>
 #include <fstream>
@@ -56,29 +54,6 @@ void ReadEntries(const std::vector<std::string>& entries, absl::string_view fiel
     errors->push_back(
         {std::string(field), absl::StrCat(out->size(), " certificates, at most ", limit)});
   }
-}
-
-absl::StatusOr<std::vector<std::string>> ReadCrls(absl::string_view pem) {
-  std::vector<std::string> out;
-  UniqueBio bio = MemoryBio(pem);
-  while (true) {
-    UniqueCrl crl(PEM_read_bio_X509_CRL(bio.get(), nullptr, nullptr, nullptr));
-    if (crl == nullptr) {
-      const unsigned long error = ERR_peek_last_error();
-      const bool end =
-          ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-      if (!end) return OpenSslError("CRL cannot be read");
-      ERR_clear_error();
-      break;
-    }
-    unsigned char* der = nullptr;
-    const int size = i2d_X509_CRL(crl.get(), &der);
-    if (size <= 0) return OpenSslError("CRL cannot be encoded");
-    out.emplace_back(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
-    OPENSSL_free(der);
-  }
-  if (out.empty()) return absl::InvalidArgumentError("holds no PEM block of kind \"X509 CRL\"");
-  return out;
 }
 
 // Order of the input does not count: digests are sorted within each section.
@@ -161,18 +136,7 @@ TrustStoreRef TrustStore::Create(const TrustStoreInput& input, std::vector<Field
     errors->push_back({"pins", absl::StrCat(input.pins.size(), " pins, at most ", kMaxPins)});
   }
 
-  for (size_t i = 0; i < input.crls_pem.size(); ++i) {
-    absl::StatusOr<std::vector<std::string>> crls = ReadCrls(input.crls_pem[i]);
-    if (!crls.ok()) {
-      errors->push_back({absl::StrCat("crls[", i, "]"), std::string(crls.status().message())});
-      continue;
-    }
-    for (std::string& crl : *crls) store->crls_der_.push_back(std::move(crl));
-  }
-  if (store->crls_der_.size() > kMaxCrls) {
-    errors->push_back(
-        {"crls", absl::StrCat(store->crls_der_.size(), " lists, at most ", kMaxCrls)});
-  }
+  store->ReadCrls(input, errors);
 
   for (const CertificateRef& c : store->anchors_) store->anchor_digests_.insert(c->sha256());
   if (input.system_roots) {
@@ -202,7 +166,10 @@ TrustStoreRef TrustStore::Create(const TrustStoreInput& input, std::vector<Field
     store->intermediates_by_name_[NameHash(X509_get_subject_name(c->x509()))].push_back(c);
   }
   std::vector<Sha256Digest> crl_digests;
-  for (const std::string& crl : store->crls_der_) crl_digests.push_back(Sha256(crl));
+  for (const CrlRef& crl : store->crls_) {
+    crl_digests.push_back(crl->sha256());
+    store->crls_by_issuer_[crl->issuer_hash()].push_back(crl);
+  }
   std::string content = "trust-store-1;";
   AddSection('a', DigestsOf(store->anchors_), &content);
   AddSection('i', DigestsOf(store->intermediates_), &content);
@@ -211,6 +178,30 @@ TrustStoreRef TrustStore::Create(const TrustStoreInput& input, std::vector<Field
   AddSection('r', std::move(crl_digests), &content);
   store->version_ = Epoch(Sha256(content));
   return store;
+}
+
+void TrustStore::ReadCrls(const TrustStoreInput& input, std::vector<FieldError>* errors) {
+  crls_ = input.crls;
+  for (size_t i = 0; i < input.crls_pem.size(); ++i) {
+    const Sha256Digest text = Sha256(input.crls_pem[i]);
+    std::vector<CrlRef>& lists = crls_by_text_[text];
+    if (lists.empty() && input.previous != nullptr) {
+      const auto known = input.previous->crls_by_text_.find(text);
+      if (known != input.previous->crls_by_text_.end()) lists = known->second;
+    }
+    if (lists.empty()) {
+      absl::StatusOr<std::vector<CrlRef>> read = Crl::ListFromPem(input.crls_pem[i]);
+      if (!read.ok()) {
+        errors->push_back({absl::StrCat("crls[", i, "]"), std::string(read.status().message())});
+        continue;
+      }
+      lists = *std::move(read);
+    }
+    crls_.insert(crls_.end(), lists.begin(), lists.end());
+  }
+  if (crls_.size() > kMaxCrls) {
+    errors->push_back({"crls", absl::StrCat(crls_.size(), " lists, at most ", kMaxCrls)});
+  }
 }
 
 bool TrustStore::IsPinned(const Certificate& certificate) const {
@@ -223,15 +214,29 @@ bool TrustStore::IsAnchor(const Certificate& certificate) const {
 }
 
 absl::Span<const CertificateRef> TrustStore::AnchorsFor(const Certificate& certificate) const {
-  const auto it = anchors_by_name_.find(NameHash(X509_get_issuer_name(certificate.x509())));
-  if (it == anchors_by_name_.end()) return {};
-  return it->second;
+  return AnchorsNamed(NameHash(X509_get_issuer_name(certificate.x509())));
 }
 
 absl::Span<const CertificateRef> TrustStore::IntermediatesFor(
     const Certificate& certificate) const {
-  const auto it = intermediates_by_name_.find(NameHash(X509_get_issuer_name(certificate.x509())));
+  return IntermediatesNamed(NameHash(X509_get_issuer_name(certificate.x509())));
+}
+
+absl::Span<const CertificateRef> TrustStore::AnchorsNamed(uint64_t subject_hash) const {
+  const auto it = anchors_by_name_.find(subject_hash);
+  if (it == anchors_by_name_.end()) return {};
+  return it->second;
+}
+
+absl::Span<const CertificateRef> TrustStore::IntermediatesNamed(uint64_t subject_hash) const {
+  const auto it = intermediates_by_name_.find(subject_hash);
   if (it == intermediates_by_name_.end()) return {};
+  return it->second;
+}
+
+absl::Span<const CrlRef> TrustStore::CrlsOf(uint64_t issuer_hash) const {
+  const auto it = crls_by_issuer_.find(issuer_hash);
+  if (it == crls_by_issuer_.end()) return {};
   return it->second;
 }
 

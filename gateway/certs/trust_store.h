@@ -19,6 +19,7 @@
 #include "absl/types/span.h"
 #include "gateway/base/digest.h"
 #include "gateway/certs/certificate.h"
+#include "gateway/certs/crl.h"
 
 namespace gatehouse::certs {
 
@@ -41,17 +42,19 @@ absl::StatusOr<Pin> PinFromPem(absl::string_view pem);
 // Any of: PEM, `sha256:HEX` (certificate), `spki:HEX`, `spki-sha256:HEX`.
 absl::StatusOr<Pin> ParsePin(absl::string_view text);
 
+class TrustStore;
+using TrustStoreRef = std::shared_ptr<const TrustStore>;
+
 struct TrustStoreInput {
   std::string name;
   std::vector<std::string> anchors_pem;  // each entry may be a bundle
   std::vector<std::string> intermediates_pem;
   std::vector<Pin> pins;
-  std::vector<std::string> crls_pem;  // checked for form
+  std::vector<std::string> crls_pem;  // each entry may be a bundle
+  std::vector<CrlRef> crls;           // further ones, read already
+  TrustStoreRef previous;  // may be null; entries of crls_pem that it was made of too are shared, not read again
   bool system_roots = false;
 };
-
-class TrustStore;
-using TrustStoreRef = std::shared_ptr<const TrustStore>;
 
 class TrustStore {
  public:
@@ -66,7 +69,7 @@ class TrustStore {
   const std::vector<CertificateRef>& anchors() const { return anchors_; }
   const std::vector<CertificateRef>& intermediates() const { return intermediates_; }
   const std::vector<Pin>& pins() const { return pins_; }
-  const std::vector<std::string>& crls_der() const { return crls_der_; }
+  const std::vector<CrlRef>& crls() const { return crls_; }
 
   bool IsPinned(const Certificate& certificate) const;
   // By the certificate's whole content.
@@ -76,16 +79,24 @@ class TrustStore {
   // the order of the input.
   absl::Span<const CertificateRef> AnchorsFor(const Certificate& certificate) const;
   absl::Span<const CertificateRef> IntermediatesFor(const Certificate& certificate) const;
+  // Those whose subject has this NameHash.
+  absl::Span<const CertificateRef> AnchorsNamed(uint64_t subject_hash) const;
+  absl::Span<const CertificateRef> IntermediatesNamed(uint64_t subject_hash) const;
+  // Lists whose issuer_hash() this is. Signatures are not checked.
+  absl::Span<const CrlRef> CrlsOf(uint64_t issuer_hash) const;
 
  private:
   using ByName = absl::flat_hash_map<uint64_t, std::vector<CertificateRef>>;
   TrustStore() = default;
+  void ReadCrls(const TrustStoreInput& input, std::vector<FieldError>* errors);
 
   std::string name_;
   uint64_t version_ = 0;
   std::vector<CertificateRef> anchors_, intermediates_;
   std::vector<Pin> pins_;
-  std::vector<std::string> crls_der_;
+  std::vector<CrlRef> crls_;
+  absl::flat_hash_map<Sha256Digest, std::vector<CrlRef>, DigestHash> crls_by_text_;  // key: of the entry of crls_pem
+  absl::flat_hash_map<uint64_t, std::vector<CrlRef>> crls_by_issuer_;
   absl::flat_hash_set<Sha256Digest, DigestHash> anchor_digests_, certificate_pins_, spki_pins_;
   ByName anchors_by_name_, intermediates_by_name_;  // key: NameHash of the subject
 };

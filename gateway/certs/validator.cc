@@ -9,11 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/certs/path.h"
 #include "gateway/certs/requirements.h"
+#include "gateway/certs/revocation_check.h"
 
 namespace gatehouse::certs {
 namespace {
 
 constexpr size_t kMaxSignatures = 48;  // verified for one judgement, over all candidates
+constexpr size_t kMaxInquiries = 16;
 constexpr absl::Duration kMaxRefusalAge = absl::Seconds(30);
 
 enum class Step : uint8_t { kForm, kType, kPath, kValidity, kUse, kRequire, kRevocation, kDone };
@@ -46,13 +48,17 @@ int Progress(Step step, Reason reason) {
         break;
     }
   }
+  // What is revoked says more than what is not known.
+  if (step == Step::kRevocation && reason == Reason::kRevoked) within = 1;
   return static_cast<int>(step) * 8 + within;
 }
 
 class Judgement {
  public:
-  Judgement(const CertificateRef& leaf, const SchemeOptions& options, absl::Time now, Trace* trace)
+  Judgement(const CertificateRef& leaf, const SchemeOptions& options, absl::Time now,
+            const RevocationSource* source, Trace* trace)
       : options_(options),
+        source_(source),
         // Bounds of a validity period are whole seconds, both inclusive.
         now_(absl::FromUnixSeconds(absl::ToUnixSeconds(now))),
         trace_(trace) {
@@ -199,6 +205,7 @@ class Judgement {
               absl::StrCat("no path from issuer \"", verdict_.leaf->issuer(), "\" to an anchor")});
     }
     size_t signatures = 0;
+    const Path* allowed = nullptr;  // the first that `on_unknown` lets through
     for (const Path& path : candidates) {
       signatures += path.size() - 1;
       if (candidate_ > 0 && signatures > kMaxSignatures) break;
@@ -209,20 +216,47 @@ class Judgement {
       }
       if (Record(Step::kPath, std::move(finding)) && AfterPath(path)) {
         if (options_.revocation.mode == RevocationMode::kNoCheck) return Accepted(path, path);
-        Record(Step::kRevocation,
-               {Reason::kRevocationUnknown, verdict_.leaf, "no source of revocation is at hand"});
-        verdict_.outcome = Outcome::kIndeterminate;
+        RevocationResult result = CheckRevocation(path, options_, now_, source_);
+        for (Finding& said : result.findings) Record(Step::kRevocation, std::move(said));
+        switch (result.decision) {
+          case RevocationResult::Decision::kPassed:
+            verdict_.inquiries.clear();
+            return Accepted(path, path, result.believed_until);
+          case RevocationResult::Decision::kAllowed:
+            if (allowed == nullptr) allowed = &path;
+            break;
+          case RevocationResult::Decision::kUndecided:
+            for (Inquiry& inquiry : result.inquiries) AddInquiry(std::move(inquiry));
+            break;
+          case RevocationResult::Decision::kRefused:
+            break;
+        }
       }
       ++candidate_;
+    }
+    if (!verdict_.inquiries.empty()) {
+      verdict_.outcome = Outcome::kIndeterminate;
+      verdict_.reason = Reason::kRevocationUnknown;
+    } else if (allowed != nullptr) {
+      return Accepted(*allowed, *allowed, now_ + kAllowedAge);
     }
     return Refused(presented);
   }
 
-  Verdict Accepted(const Path& judged, Path path) {
+  void AddInquiry(Inquiry inquiry) {
+    const std::string key = inquiry.Key();
+    for (const Inquiry& known : verdict_.inquiries) {
+      if (known.Key() == key) return;
+    }
+    if (verdict_.inquiries.size() < kMaxInquiries) verdict_.inquiries.push_back(std::move(inquiry));
+  }
+
+  Verdict Accepted(const Path& judged, Path path,
+                   absl::Time believed_until = absl::InfiniteFuture()) {
     verdict_.outcome = Outcome::kValid;
     verdict_.reason = Reason::kNone;
     verdict_.path = std::move(path);
-    verdict_.fresh_until = now_ + options_.verdict_ttl;
+    verdict_.fresh_until = std::min(now_ + options_.verdict_ttl, believed_until);
     if (options_.validate_validity_period) {
       for (const CertificateRef& c : judged) {
         verdict_.fresh_until = std::min(verdict_.fresh_until, c->not_after() + options_.clock_skew);
@@ -244,6 +278,7 @@ class Judgement {
   }
 
   const SchemeOptions& options_;
+  const RevocationSource* const source_;
   const absl::Time now_;
   Trace* const trace_;
   Verdict verdict_;
@@ -254,7 +289,7 @@ class Judgement {
 }  // namespace
 
 Verdict Judge(absl::Span<const CertificateRef> presented, const SchemeOptions& options,
-              absl::Time now, const RevocationSource* /*revocation*/, Trace* trace) {
+              absl::Time now, const RevocationSource* revocation, Trace* trace) {
   if (presented.empty() || presented.size() > kMaxPresented) {
     Verdict verdict;
     verdict.reason = presented.empty() ? Reason::kNoCertificate : Reason::kLimitExceeded;
@@ -267,7 +302,7 @@ Verdict Judge(absl::Span<const CertificateRef> presented, const SchemeOptions& o
     }
     return verdict;
   }
-  return Judgement(presented.front(), options, now, trace).Run(presented);
+  return Judgement(presented.front(), options, now, revocation, trace).Run(presented);
 }
 
 }  // namespace gatehouse::certs

@@ -274,14 +274,6 @@ TEST_F(ValidatorTest, FindsASecondPathBehindAnExpiredCrossCertificate) {
   EXPECT_EQ(Why({leaf, expired}), Reason::kExpired);
 }
 
-TEST_F(ValidatorTest, NeverAcceptsWhenRevocationIsWantedAndNobodyCanSay) {
-  options_.revocation.mode = RevocationMode::kOffline;
-  options_.revocation.on_unknown = OnUnknown::kAllow;
-  const Verdict v = Ask({Leaf(root_, "CN=alice")});
-  EXPECT_EQ(v.outcome, Outcome::kIndeterminate);
-  EXPECT_EQ(v.reason, Reason::kRevocationUnknown);
-}
-
 TEST_F(ValidatorTest, BoundsThePresentedList) {
   std::vector<CertificateRef> many(17, Leaf(root_, "CN=alice"));
   EXPECT_EQ(Why(many), Reason::kLimitExceeded);

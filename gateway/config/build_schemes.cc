@@ -134,6 +134,7 @@ certs::TrustStoreRef TrustOf(Draft& draft, const std::string& path, const v1::Sc
   input.system_roots = true;
   if (named != nullptr) {
     input.pins = named->pins();
+    input.crls = named->crls();
     for (const certs::CertificateRef& c : named->anchors()) input.anchors_pem.push_back(c->ToPem());
     for (const certs::CertificateRef& c : named->intermediates()) input.intermediates_pem.push_back(c->ToPem());
   }

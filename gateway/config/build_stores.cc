@@ -1,4 +1,6 @@
 // Trust stores, user stores, server certificates and upstreams: the leaves of a configuration.
+#include <utility>
+
 #include "absl/algorithm/container.h"
 #include "absl/strings/strip.h"
 #include "gateway/base/escape.h"
@@ -68,11 +70,13 @@ void WarnOfExpiry(Draft& draft, const std::string& path, const certs::Certificat
   }
 }
 
-certs::TrustStoreRef BuildTrustStore(Draft& draft, const v1::TrustStore& store) {
+certs::TrustStoreRef BuildTrustStore(Draft& draft, const v1::TrustStore& store,
+                                     certs::TrustStoreRef previous) {
   const std::string path = PathOf("trustStores", store.name());
   const size_t before = draft.violations.size();
   certs::TrustStoreInput input;
   input.name = store.name();
+  input.previous = std::move(previous);
   input.system_roots = store.system_roots();
   ReadPems(draft, path + ".anchors", store.anchors(), &input.anchors_pem);
   ReadPems(draft, path + ".intermediates", store.intermediates(), &input.intermediates_pem);
@@ -177,7 +181,7 @@ void BuildTrustStores(Draft& draft) {
     if (known != nullptr && !store->system_roots() && draft.Unchanged(v1::TRUST_STORE, store->name())) {
       built = known;
     } else {
-      built = BuildTrustStore(draft, *store);
+      built = BuildTrustStore(draft, *store, known);
       if (built == nullptr) continue;
       if (known != nullptr && known->version() == built->version()) built = known;
     }

@@ -4,8 +4,6 @@
 // extended key usage: strength and use are relaxed here, so that each refusal comes from what its test is about.
 //
 // Usage: pkits TESTS_FILE PKITS_DIRECTORY. Exit 0 when all are as expected, 77 when the suite is not installed.
-#include <openssl/pem.h>
-
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -73,6 +71,28 @@ std::optional<Test> ReadTest(const std::string& line) {
   return test;
 }
 
+// The suite's lists, as if they were fetched. One that cannot be read is not held, like one that could not be fetched.
+class Lists final : public RevocationSource {
+ public:
+  explicit Lists(const std::string& directory, const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+      const std::string der = ReadFile(absl::StrCat(directory, "/crls/", name, ".crl"));
+      missing_ = missing_ || der.empty();
+      absl::StatusOr<CrlRef> list = Crl::FromDer(der);
+      if (list.ok()) held_.push_back({*std::move(list), name});
+    }
+  }
+  bool missing() const { return missing_; }
+
+  std::vector<HeldCrl> CrlsOf(uint64_t) const override { return held_; }
+  OcspAnswerRef OcspOf(const Certificate&, const Certificate&) const override { return nullptr; }
+  bool MayAsk(const Inquiry&) const override { return false; }
+
+ private:
+  std::vector<HeldCrl> held_;
+  bool missing_ = false;
+};
+
 class Suite {
  public:
   explicit Suite(std::string directory) : directory_(std::move(directory)) {}
@@ -86,7 +106,7 @@ class Suite {
   // What the validator says: VALID, a Reason, or UNREADABLE.
   std::string Ask(const Test& test, Trace* trace) const {
     SchemeOptions options;
-    options.trust_store = Store(test.crls);
+    options.trust_store = Store(test.crls.empty() ? std::vector<std::string>() : test.intermediates);
     options.allow_absent_extended_key_usage = true;
     options.strength.min_rsa_bits = 1024;
     options.strength.allow_sha1 = true;
@@ -94,7 +114,7 @@ class Suite {
     options.policy = test.policy;
     if (!test.crls.empty()) {
       options.revocation.mode = RevocationMode::kOffline;
-      options.revocation.scope = RevocationScope::kExcludeRoot;
+      options.revocation.max_age = absl::Hours(24 * 365 * 30);  // the suite's lists are of 2010
     }
     options.epoch = ContentEpoch(options);
     std::vector<CertificateRef> presented = {Load(test.leaf)};
@@ -102,24 +122,18 @@ class Suite {
     for (const CertificateRef& c : presented) {
       if (c == nullptr) return "UNREADABLE";
     }
-    if (options.trust_store == nullptr) return "UNREADABLE";
-    const Verdict verdict = Judge(presented, options, kNow, nullptr, trace);
+    const Lists lists(directory_, test.crls);
+    if (options.trust_store == nullptr || lists.missing()) return "UNREADABLE";
+    const Verdict verdict = Judge(presented, options, kNow, &lists, trace);
     return verdict.outcome == Outcome::kValid ? "VALID" : std::string(ReasonName(verdict.reason));
   }
 
  private:
-  TrustStoreRef Store(const std::vector<std::string>& crls) const {
+  // Signers of lists that are not on the path are looked for among the store's intermediates.
+  TrustStoreRef Store(const std::vector<std::string>& intermediates) const {
     TrustStoreInput input;
     input.anchors_pem = {Load("TrustAnchorRootCertificate")->ToPem()};
-    for (const std::string& name : crls) {
-      const std::string der = ReadFile(absl::StrCat(directory_, "/crls/", name, ".crl"));
-      UniqueBio bio(BIO_new(BIO_s_mem()));
-      PEM_write_bio(bio.get(), PEM_STRING_X509_CRL, "", reinterpret_cast<const unsigned char*>(der.data()),
-                    static_cast<long>(der.size()));
-      char* text = nullptr;
-      const long size = BIO_get_mem_data(bio.get(), &text);
-      input.crls_pem.emplace_back(text, static_cast<size_t>(size));
-    }
+    for (const std::string& name : intermediates) input.intermediates_pem.push_back(Load(name)->ToPem());
     std::vector<FieldError> errors;
     TrustStoreRef store = TrustStore::Create(input, &errors);
     for (const FieldError& e : errors) std::fprintf(stderr, "%s: %s\n", e.field.c_str(), e.message.c_str());
