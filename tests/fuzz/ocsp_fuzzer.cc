@@ -1,4 +1,7 @@
-// Any octets as an OCSP answer about a certificate whose issuer's key was made for this process: nothing may be believed.
+// Any octets as an OCSP answer about a certificate whose issuer's private key nobody has: nothing may be believed. The
+// public key is fixed, so that the answers of the corpus are about this certificate.
+#include <openssl/pem.h>
+
 #include <cstdint>
 #include <cstdlib>
 
@@ -10,12 +13,20 @@ namespace {
 
 const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
 
+constexpr char kIssuerKey[] =
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEfDix0oYxqDMEDlyfxSk2pxilzgYU\n"
+    "+qBi86ukkbHpCjRJcMliO584Z4CCvudLaN+ou08ErYR4TN04fYG+uEHylg==\n"
+    "-----END PUBLIC KEY-----\n";
+
 struct Pair {
   CertificateRef issuer, subject;
 };
 
 const Pair& TheirPair() {
   static const Pair* const pair = [] {
+    UniqueBio bio = MemoryBio(kIssuerKey);
+    UniqueKey issuer_key(PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr));
     UniqueKey key = *MintKey(KeyType::kP256);
     MintRequest ca;
     ca.profile = Profile::kCa;
@@ -23,7 +34,9 @@ const Pair& TheirPair() {
     ca.not_before = kNow - absl::Hours(1);
     ca.not_after = kNow + absl::Hours(1);
     auto* out = new Pair();
-    out->issuer = *Mint(ca, key.get());
+    const CertificateRef parent = *Mint(ca, key.get());
+    ca.profile = Profile::kIntermediate;
+    out->issuer = *Mint(ca, issuer_key.get(), Signer{parent.get(), key.get()});
     MintRequest leaf = ca;
     leaf.profile = Profile::kLeaf;
     leaf.subject = "CN=alice";
