@@ -13,6 +13,7 @@
 #include "control/api/server.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
+#include "control/metrics.h"
 #include "control/publish/alarms.h"
 #include "control/store/sqlite_store.h"
 #include "gateway/base/escape.h"
@@ -120,6 +121,8 @@ absl::Status ControlPlane::Serve() {
 void ControlPlane::Shutdown(absl::Duration grace) {
   if (parts_ != nullptr && parts_->server != nullptr) parts_->server->Shutdown(grace);
 }
+
+std::string ControlPlane::MetricsText() const { return ControlMetrics(GATEHOUSE_VERSION, parts_->distributor, parts_->hub); }
 
 std::vector<std::string> ControlPlane::addresses() const {
   return parts_->server == nullptr ? std::vector<std::string>() : parts_->server->addresses();

@@ -35,6 +35,9 @@ class ControlPlane {
   // Ends it: calls get `grace` to end. Idempotent.
   void Shutdown(absl::Duration grace);
 
+  // What the control plane counts, in Prometheus' text format. Thread-safe.
+  std::string MetricsText() const;
+
   // Where the control API really listens.
   std::vector<std::string> addresses() const;
   publish::Distributor& distributor();

@@ -3,31 +3,17 @@
 #include <future>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_split.h"
 #include "gateway/events/wire.h"
 #include "gateway/server/explain.h"
 
 namespace gatehouse {
 namespace {
 
-v1::Violation ToProto(const std::string& path, absl::string_view message) {
+v1::Violation ToProto(const config::Violation& v) {
   v1::Violation violation;
-  violation.set_path(path);
-  violation.set_message(std::string(message));
+  violation.set_path(v.path);
+  violation.set_message(v.message);
   return violation;
-}
-
-// Install says `listeners["edge"].address: cannot bind …`, one line each: the path is what violations call it.
-std::vector<v1::Violation> ToProto(const absl::Status& status) {
-  std::vector<v1::Violation> violations;
-  for (absl::string_view line : absl::StrSplit(status.message(), '\n', absl::SkipEmpty())) {
-    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(": ", 1));
-    const bool path = absl::StrContains(parts.first, "[\"") && !parts.second.empty();
-    violations.push_back(path ? ToProto(std::string(parts.first), parts.second) : ToProto("gateway", line));
-  }
-  if (violations.empty()) violations.push_back(ToProto("gateway", absl::StatusCodeToString(status.code())));
-  return violations;
 }
 
 }  // namespace
@@ -36,6 +22,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
                                                                         const Clock& clock) {
   server::GatewayOptions gateway_options;
   gateway_options.name = options.gateway_name;
+  gateway_options.version = GATEHOUSE_VERSION;
   gateway_options.workers = options.workers;
   gateway_options.clock = &clock;
   // The other end of the gateway's event lane: from its slots straight into the hub's ring, in wire form.
@@ -77,7 +64,7 @@ void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& publ
   }
   if (!built.ok()) {
     std::vector<v1::Violation> violations;
-    for (const config::Violation& v : built.violations) violations.push_back(ToProto(v.path, v.message));
+    for (const config::Violation& v : built.violations) violations.push_back(ToProto(v));
     done(std::move(violations));
     return;
   }
@@ -88,7 +75,7 @@ void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& publ
       if (auto alive = renewal.lock()) alive->Follow(*snapshot, *published->set);
       done({});
     } else {
-      done(ToProto(status));
+      done({ToProto(server::ViolationOf(status))});
     }
   });
 }

@@ -32,8 +32,10 @@ class EmbeddedGateway {
   // Waits until the newest revision is in force or refused; returns the reasons of a refusal.
   std::vector<std::string> AwaitFirstRevision(absl::Duration timeout);
   std::vector<server::BoundListener> listeners() const { return gateway_->listeners(); }
-  // As server::Gateway::Drain.
+  // As server::Gateway's.
   bool Drain(absl::Duration grace) { return gateway_->Drain(grace); }
+  std::string NotReady() const { return gateway_->NotReady(); }
+  std::string MetricsText() const { return gateway_->MetricsText(); }
 
  private:
   EmbeddedGateway(ControlPlane& plane, std::unique_ptr<server::Gateway> gateway, const Clock& clock)

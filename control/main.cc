@@ -1,13 +1,14 @@
 // gatehouse: the control plane, with a gateway embedded in the same process unless told otherwise.
 //
-// On stdout, one line each, so that scripts can wait: where the control API listens, every listener with the address
-// that it really has, and at last "gatehouse: ready". The log goes to stderr.
+// On stdout, one line each, so that scripts can wait: where the control API and the metrics are, every listener with the
+// address that it really has, and at last "gatehouse: ready". The log goes to stderr.
 // Exit status: 0 after a drain that was asked for, 1 when it could not start or was forced, 2 for a wrong command line.
 #include <grpc/grpc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <string>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "control/control_plane.h"
 #include "control/embedded.h"
 #include "control/options.h"
+#include "gateway/monitor/monitor.h"
 
 namespace gatehouse {
 namespace {
@@ -75,6 +77,27 @@ int Run(const Options& options) {
     absl::StatusOr<std::unique_ptr<EmbeddedGateway>> started = EmbeddedGateway::Start(options, **plane, clock);
     if (!started.ok()) return Fail(started.status());
     gateway = *std::move(started);
+  }
+  // What a load balancer is told; the gateway adds its own reasons.
+  std::atomic<const char*> not_ready{"starting"};
+  std::unique_ptr<monitor::Monitor> monitor;
+  if (!options.metrics_address.empty()) {
+    monitor::MonitorOptions watched;
+    watched.address = options.metrics_address;
+    watched.metrics = [&plane, g = gateway.get()] {
+      return (g != nullptr ? g->MetricsText() : std::string()) + (*plane)->MetricsText();
+    };
+    watched.not_ready = [&not_ready, g = gateway.get()] {
+      std::string why = not_ready.load();
+      return why.empty() && g != nullptr ? g->NotReady() : why;
+    };
+    absl::StatusOr<std::unique_ptr<monitor::Monitor>> started = monitor::Monitor::Start(std::move(watched));
+    if (!started.ok()) {
+      return Fail(absl::Status(started.status().code(), "--metrics-address: " + std::string(started.status().message())));
+    }
+    monitor = *std::move(started);
+  }
+  if (gateway != nullptr) {
     for (const std::string& reason : gateway->AwaitFirstRevision(kFirstRevision)) {
       spdlog::error("revision {} is not in force: {}", (*plane)->distributor().revision(), reason);
     }
@@ -83,15 +106,18 @@ int Run(const Options& options) {
   if (!serving.ok()) return Fail(serving);
 
   for (const std::string& address : (*plane)->addresses()) Say("control " + address);
+  if (monitor != nullptr) Say("metrics http://" + monitor->address() + "/metrics");
   if (gateway != nullptr) {
     for (const server::BoundListener& listener : gateway->listeners()) {
       Say("listener " + listener.listener + " " + listener.address);
     }
   }
+  not_ready = "";
   TellReady(options.ready_fd);
 
   int signal = 0;
   sigwait(&signals, &signal);
+  not_ready = "draining";
   spdlog::info("draining; a second signal ends at once");
   std::thread([signals] {
     int second = 0;
@@ -103,6 +129,7 @@ int Run(const Options& options) {
     spdlog::warn("some requests did not end within {} and were cut", absl::FormatDuration(options.drain));
   }
   (*plane)->Shutdown(kApiGrace);
+  monitor = nullptr;  // its answers come from what goes next
   gateway = nullptr;
   plane->reset();
   spdlog::info("stopped");

@@ -85,6 +85,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   app.add_option("--drain", drain_seconds, "Seconds that running requests get after SIGTERM")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
+  app.add_option("--metrics-address", o.metrics_address,
+                 "Serves /metrics, /healthz and /readyz there, HOST:PORT; plain HTTP for everybody who reaches it");
   app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();

@@ -29,6 +29,7 @@ struct Options {
   int workers = 0;  // 0: one a core
   absl::Duration drain = absl::Seconds(30);
 
+  std::string metrics_address;  // of the monitor, host:port; empty: none
   std::string log_level = "info";
   int ready_fd = -1;  // gets "ready\n" and is closed; -1: none
 };

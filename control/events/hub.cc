@@ -208,16 +208,21 @@ absl::StatusOr<std::unique_ptr<Watcher>> Hub::Watch(const v1::EventFilter& filte
     }
     next = after->sequence() + 1;
   }
-  if (watchers_ >= options_.max_watchers) {
-    return absl::ResourceExhaustedError(absl::StrCat("there are ", watchers_, " watchers, the most allowed"));
+  if (watchers_.size() >= options_.max_watchers) {
+    return absl::ResourceExhaustedError(absl::StrCat("there are ", watchers_.size(), " watchers, the most allowed"));
   }
-  ++watchers_;
-  return std::unique_ptr<Watcher>(new Watcher(*this, *std::move(checked), next, std::move(waker)));
+  std::unique_ptr<Watcher> watcher(new Watcher(*this, *std::move(checked), next, std::move(waker)));
+  watchers_.insert(watcher.get());
+  return watcher;
 }
 
 HubStats Hub::stats() const {
   MutexLock lock(&mutex_);
-  return HubStats{head_ - 1, lost_, watchers_};
+  HubStats stats{head_ - 1, lost_, static_cast<uint32_t>(watchers_.size()), missed_, 0};
+  for (const Watcher* watcher : watchers_) {
+    stats.behind = std::max(stats.behind, head_ - watcher->place_.load(std::memory_order_relaxed));
+  }
+  return stats;
 }
 
 Watcher::~Watcher() {
@@ -226,7 +231,7 @@ Watcher::~Watcher() {
     waker_->wake = nullptr;
   }
   MutexLock lock(&hub_.mutex_);
-  --hub_.watchers_;
+  hub_.watchers_.erase(this);
   hub_.armed_.erase(std::remove(hub_.armed_.begin(), hub_.armed_.end(), waker_), hub_.armed_.end());
 }
 
@@ -247,6 +252,12 @@ Watcher::Piece Watcher::Gap(uint64_t missed, uint64_t last_missed) const {
 }
 
 Watcher::Taken Watcher::Next(size_t max_events, size_t max_bytes, std::vector<Piece>* out) {
+  const Taken taken = Take(max_events, max_bytes, out);
+  place_.store(next_, std::memory_order_relaxed);
+  return taken;
+}
+
+Watcher::Taken Watcher::Take(size_t max_events, size_t max_bytes, std::vector<Piece>* out) {
   Taken taken;
   size_t looked = 0;
   size_t bytes = 0;
@@ -264,6 +275,7 @@ Watcher::Taken Watcher::Next(size_t max_events, size_t max_bytes, std::vector<Pi
         }
         return taken;
       }
+      if (next_ < batch->first) hub_.missed_ += batch->first - next_;
     }
     if (next_ < batch->first) {
       out->push_back(Gap(batch->first - next_, batch->first - 1));

@@ -12,11 +12,13 @@
 // Errors:     none from Publish and Report: what is not understood is not the hub's matter.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -52,6 +54,8 @@ struct HubStats {
   uint64_t events = 0;  // published since the start
   uint64_t lost = 0;    // that gateways said they lost
   uint32_t watchers = 0;
+  uint64_t missed = 0;  // by watchers that were too slow
+  uint64_t behind = 0;  // how many events the slowest watcher has still to look at
 };
 
 class Hub {
@@ -129,7 +133,8 @@ class Hub {
   size_t kept_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t head_ ABSL_GUARDED_BY(mutex_) = 1;  // sequence that the next event gets
   uint64_t lost_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint32_t watchers_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::set<const Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
+  uint64_t missed_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::shared_ptr<Waker>> armed_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Waker>> firing_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
@@ -164,12 +169,14 @@ class Watcher {
  private:
   friend class Hub;
   Watcher(Hub& hub, Filter filter, uint64_t next, std::shared_ptr<Hub::Waker> waker)
-      : hub_(hub), filter_(std::move(filter)), next_(next), waker_(std::move(waker)) {}
+      : hub_(hub), filter_(std::move(filter)), next_(next), place_(next), waker_(std::move(waker)) {}
+  Taken Take(size_t max_events, size_t max_bytes, std::vector<Piece>* out);
   Piece Gap(uint64_t missed, uint64_t last_missed) const;
 
   Hub& hub_;
   const Filter filter_;
   uint64_t next_;  // sequence to look at next
+  std::atomic<uint64_t> place_;  // next_ as others may see it
   const std::shared_ptr<Hub::Waker> waker_;
   v1::Event scratch_;  // parsed for the filter
 };

@@ -1,6 +1,6 @@
 // gatehouse-gateway: the data plane alone, following a control plane.
 //
-// On stdout, one line each, so that scripts can wait: every listener with the address that it really has, and at last
+// On stdout, one line each, so that scripts can wait: where the metrics are, every listener with the address that it really has, and at last
 // "gatehouse-gateway: ready". The log goes to stderr.
 // Exit status: 0 after a drain that was asked for, 1 when it could not start or was forced, 2 for a wrong command line.
 #include <grpc/grpc.h>
@@ -18,6 +18,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "gateway/monitor/monitor.h"
 #include "gateway/remote/subscriber.h"
 #include "gateway/remote/uplink.h"
 
@@ -34,6 +35,7 @@ struct Options {
   int workers = 0;
   double startup_wait = 5;
   double drain = 30;
+  std::string metrics_address;
   std::string log_level = "info";
 };
 
@@ -81,11 +83,24 @@ int Run(const Options& options) {
   });
   server::GatewayOptions gateway_options;
   gateway_options.name = options.name;
+  gateway_options.version = GATEHOUSE_VERSION;
   gateway_options.workers = options.workers;
   gateway_options.clock = &clock;
   gateway_options.events = [&uplink](events::Batch batch) { uplink->Add(batch); };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return Fail(gateway.status().message());
+
+  std::unique_ptr<monitor::Monitor> monitor;
+  if (!options.metrics_address.empty()) {
+    monitor::MonitorOptions watched;
+    watched.address = options.metrics_address;
+    watched.metrics = [g = gateway->get()] { return g->MetricsText(); };
+    watched.not_ready = [g = gateway->get()] { return g->NotReady(); };
+    absl::StatusOr<std::unique_ptr<monitor::Monitor>> started = monitor::Monitor::Start(std::move(watched));
+    if (!started.ok()) return Fail(absl::StrCat("--metrics-address: ", started.status().message()));
+    monitor = *std::move(started);
+    Say("metrics http://" + monitor->address() + "/metrics");
+  }
 
   auto subscriber = std::make_unique<Subscriber>(std::move(subscriber_options), gateway->get(), &*file);
   {
@@ -127,6 +142,7 @@ int Run(const Options& options) {
   }
   // The uplink's stream holds its channel: it outlives the subscriber, for the gateway's last events.
   subscriber->Stop();
+  monitor = nullptr;
   gateway->reset();
   uplink->Stop(absl::Seconds(2));
   spdlog::info("stopped");
@@ -156,6 +172,8 @@ int main(int argc, char** argv) {
   app.add_option("--startup-wait", options.startup_wait, "Seconds to wait for a control plane before saying ready")
       ->capture_default_str()->check(CLI::Range(0.0, 3600.0));
   app.add_option("--drain", options.drain, "Seconds that running requests get after SIGTERM")->capture_default_str()->check(CLI::Range(0.0, 3600.0));
+  app.add_option("--metrics-address", options.metrics_address,
+                 "Serves /metrics, /healthz and /readyz there, HOST:PORT; plain HTTP for everybody who reaches it");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warning, error")->capture_default_str()
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}));
   try {

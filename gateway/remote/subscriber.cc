@@ -5,9 +5,7 @@
 #include <future>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "client/lib/channel.h"
 #include "gateway/config/build.h"
 #include "gateway/config/build_set.h"
@@ -20,10 +18,10 @@ namespace {
 constexpr absl::Duration kConnect = absl::Seconds(3);
 constexpr size_t kMostPieces = size_t{1} << 30;  // octets of one snapshot
 
-v1::Violation ViolationOf(absl::string_view path, absl::string_view message) {
+v1::Violation ToProto(const config::Violation& v) {
   v1::Violation violation;
-  violation.set_path(std::string(path));
-  violation.set_message(std::string(message));
+  violation.set_path(v.path);
+  violation.set_message(v.message);
   return violation;
 }
 
@@ -211,8 +209,8 @@ void Subscriber::Take(uint64_t revision, const std::string& incarnation, v1::Con
     const bool same = in_force_ && same_store && revision == held_.revision &&
                       config::IndexOf(set).digest == config::IndexOf(held_.set).digest;
     if (same_store && revision < held_.revision) {
-      violations.push_back(ViolationOf("revision", absl::StrCat(revision, " is older than ", held_.revision,
-                                                                ", which this gateway had; it never goes back")));
+      violations.push_back(ToProto({"revision", absl::StrCat(revision, " is older than ", held_.revision,
+                                                             ", which this gateway had; it never goes back")}));
     } else if (!same) {
       violations = Install(revision, incarnation, set);
     }
@@ -245,19 +243,13 @@ std::vector<v1::Violation> Subscriber::Install(uint64_t revision, const std::str
                                                const v1::ConfigSet& set) {
   std::vector<v1::Violation> violations;
   config::BuildResult built = renewal_.Build(set, revision, incarnation);
-  for (const config::Violation& v : built.violations) violations.push_back(ViolationOf(v.path, v.message));
+  for (const config::Violation& v : built.violations) violations.push_back(ToProto(v));
   if (!built.ok()) return violations;
   std::promise<absl::Status> done;
   gateway_->Install(built.snapshot, [&done](absl::Status status) { done.set_value(std::move(status)); });
   absl::Status status = done.get_future().get();
   if (status.ok()) renewal_.Follow(*built.snapshot, set);
-  if (!status.ok()) {
-    // `listeners["edge"].address: cannot bind …`: the path is what violations call it.
-    const std::pair<absl::string_view, absl::string_view> parts =
-        absl::StrSplit(status.message(), absl::MaxSplits(": ", 1));
-    const bool path = absl::StrContains(parts.first, "[\"") && !parts.second.empty();
-    violations.push_back(path ? ViolationOf(parts.first, parts.second) : ViolationOf("gateway", status.message()));
-  }
+  if (!status.ok()) violations.push_back(ToProto(server::ViolationOf(status)));
   return violations;
 }
 

@@ -12,7 +12,9 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/mutex.h"
 #include "gateway/base/status.h"
@@ -117,8 +119,18 @@ class RunningGateway final : public Gateway {
     return out;
   }
 
+  std::string NotReady() const override {
+    MutexLock lock(&mutex_);
+    if (draining_) return "draining";
+    return generation_ == nullptr ? "no configuration is in force" : "";
+  }
+
   bool Drain(absl::Duration grace) override {
     Notice("draining");
+    {
+      MutexLock lock(&mutex_);
+      draining_ = true;
+    }
     absl::Time until = absl::Now() + grace;
     OnWorkers([](Worker& w) { w.Drain(false); });
     // GOAWAY's first phase needs a round trip before new streams are refused.
@@ -137,7 +149,7 @@ class RunningGateway final : public Gateway {
 
   void Report(events::Event event) override { collector_->Add(std::move(event)); }
 
-  std::string MetricsText() override { return registry_.Scrape(); }
+  std::string MetricsText() const override { return registry_.Scrape(); }
 
  private:
   struct Order {
@@ -153,6 +165,7 @@ class RunningGateway final : public Gateway {
   metrics::RegistryOptions RegistryOptions() const {
     metrics::RegistryOptions options;
     options.workers = OrCores(options_.workers, 256);
+    options.version = options_.version;
     return options;
   }
 
@@ -344,12 +357,23 @@ class RunningGateway final : public Gateway {
   CondVar ready_;
   std::deque<Order> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Generation> generation_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Bound> bound_ ABSL_GUARDED_BY(mutex_);
   std::thread installer_;
 };
 
 }  // namespace
+
+config::Violation ViolationOf(const absl::Status& status) {
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(status.message(), absl::MaxSplits(": ", 1));
+  if (absl::StrContains(parts.first, "[\"") && !parts.second.empty()) {
+    return {std::string(parts.first), std::string(parts.second)};
+  }
+  return {"gateway", status.message().empty() ? absl::StatusCodeToString(status.code())
+                                              : std::string(status.message())};
+}
 
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(GatewayOptions options) {
   if (options.workers < 0 || options.workers > 256) {

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/base/clock.h"
+#include "gateway/config/build.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/events/event.h"
 
@@ -25,6 +26,8 @@ namespace gatehouse::server {
 struct GatewayOptions {
   // Named in events and status.
   std::string name = "gateway";
+  // Of the program, for the metrics.
+  std::string version;
   // Worker threads; 0: one a core.
   int workers = 0;
   // Threads that hash passwords; 0: one a core, at most 4.
@@ -40,6 +43,10 @@ struct BoundListener {
   std::string listener;
   std::string address;
 };
+
+// Why Install refused, as a violation: the path in front of the message (`listeners["edge"].address: …`), else "gateway".
+// REQUIRES: !status.ok().
+config::Violation ViolationOf(const absl::Status& status);
 
 class Gateway {
  public:
@@ -58,12 +65,15 @@ class Gateway {
   // Report puts an event into the gateway's stream: what its owner noticed.
   virtual void Report(events::Event event) = 0;
 
+  // Why requests are better sent to another gateway: nothing is in force, or this one drains; "" when it is ready.
+  virtual std::string NotReady() const = 0;
+
   // Drain stops accepting, tells clients to go (two phases), waits for what runs up to `grace`, then closes the rest.
   // Blocks. Returns false when something had to be cut.
   virtual bool Drain(absl::Duration grace) = 0;
 
-  // Metrics in Prometheus' text format.
-  virtual std::string MetricsText() = 0;
+  // Metrics in Prometheus' text format. From any thread; felt by no worker.
+  virtual std::string MetricsText() const = 0;
 };
 
 }  // namespace gatehouse::server

@@ -342,7 +342,8 @@ TEST_F(GatewayTest, AnAddressThatIsTakenIsRefusedWithItsNameAndTheOldSnapshotSta
   second->add_server_certificates("server");
   absl::Status status = Install(set);
   EXPECT_FALSE(status.ok());
-  EXPECT_THAT(std::string(status.message()), HasSubstr("listeners[\"second\"].address"));
+  EXPECT_EQ(ViolationOf(status).path, "listeners[\"second\"].address");
+  EXPECT_THAT(ViolationOf(status).message, HasSubstr("cannot bind 127.0.0.1:"));
   EXPECT_EQ(Client(Port(), CallerOf(kept_, "CN=alice", 3)).Get("/secure"), 200);
   ::close(held);
 }
@@ -383,6 +384,19 @@ TEST_F(GatewayTest, DrainLetsAnIdleConnectionGoAndRefusesNewOnes) {
   EXPECT_TRUE(gateway_->Drain(absl::Seconds(5)));
   EXPECT_EQ(client.Get("/secure"), 0);
   EXPECT_FALSE(Client(port, {}).open());
+}
+
+TEST_F(GatewayTest, ARefusalThatNamesNoFieldIsTheGateways) {
+  EXPECT_EQ(ViolationOf(absl::CancelledError("no: it stops")), (config::Violation{"gateway", "no: it stops"}));
+  EXPECT_EQ(ViolationOf(absl::CancelledError("")), (config::Violation{"gateway", "CANCELLED"}));
+}
+
+TEST_F(GatewayTest, IsReadyWhileASnapshotIsInForceAndItDoesNotDrain) {
+  EXPECT_EQ(gateway_->NotReady(), "no configuration is in force");
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  EXPECT_EQ(gateway_->NotReady(), "");
+  EXPECT_TRUE(gateway_->Drain(absl::Seconds(5)));
+  EXPECT_EQ(gateway_->NotReady(), "draining");
 }
 
 TEST_F(GatewayTest, MetricsCountWhatHappened) {

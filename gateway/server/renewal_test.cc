@@ -39,7 +39,8 @@ class FakeGateway final : public Gateway {
   }
   std::vector<BoundListener> listeners() const override { return {}; }
   bool Drain(absl::Duration) override { return true; }
-  std::string MetricsText() override { return ""; }
+  std::string NotReady() const override { return ""; }
+  std::string MetricsText() const override { return ""; }
 
   // The details of the first `n` events, once they are there.
   std::vector<std::string> Details(size_t n) {

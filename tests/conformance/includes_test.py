@@ -24,9 +24,10 @@ ALLOWED = {
     "gateway/fetch": set(),
     "gateway/events": PROTO,
     "gateway/metrics": set(),
+    "gateway/monitor": {"gateway/loop", "gateway/http"},
     "gateway/server": set(POLICY) | set(TRANSPORT) | {"gateway/events", "gateway/metrics"} | PROTO,
     # The gateway's program is the control plane's client: it opens channels as every client does.
-    "gateway/remote": set(POLICY) | set(TRANSPORT) | {"gateway/events", "gateway/metrics", "gateway/server", "client/lib"} | PROTO,
+    "gateway/remote": set(POLICY) | set(TRANSPORT) | {"gateway/events", "gateway/metrics", "gateway/monitor", "gateway/server", "client/lib"} | PROTO,
     "client/yaml": PROTO,
     "client/lib": PROTO | {"client/yaml"},
     "client/cli": PROTO | {"client/yaml", "client/lib", "gateway/certs"},
@@ -57,7 +58,7 @@ def violations():
                 continue
             if folder.startswith("control"):
                 ok = target.startswith("control/") or target in CONTROL or (
-                    target in ("gateway/server", "gateway/loop") and name.startswith(("control/main", "control/embedded")))
+                    target in ("gateway/server", "gateway/loop", "gateway/monitor") and name.startswith(("control/main", "control/embedded")))
                 order = ["control/api", "control/validate", "control/store"]
                 if folder in order and target in order and order.index(target) < order.index(folder):
                     ok = False

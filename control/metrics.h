@@ -1,0 +1,17 @@
+// What the control plane counts, in Prometheus' text format. Every family begins with gatehouse_control_, so that the text
+// can stand behind a gateway's.
+//
+// Threading: thread-safe; takes the locks of hub and distributor briefly.
+#pragma once
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "control/events/hub.h"
+#include "control/publish/distributor.h"
+
+namespace gatehouse {
+
+std::string ControlMetrics(absl::string_view version, const publish::Distributor& distributor, const hub::Hub& hub);
+
+}  // namespace gatehouse
