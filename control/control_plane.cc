@@ -39,9 +39,7 @@ absl::StatusOr<api::ControlServerOptions> ServerOptions(const Options& options) 
   api::ControlServerOptions server;
   server.socket = options.socket;
   server.listen = options.listen;
-  server.tls_certificate_file = options.tls_cert;
-  server.tls_key_file = options.tls_key;
-  server.client_ca_file = options.client_ca;
+  server.tls = {options.tls_cert, options.tls_key, options.client_ca};
   server.insecure_loopback = options.insecure_loopback;
   for (const std::string& san : options.allow_san) {
     GH_ASSIGN_OR_RETURN(api::AllowedName name, api::ParseAllowedName(san));
@@ -116,6 +114,16 @@ absl::Status ControlPlane::Serve() {
                       api::ControlServer::Start(p.server_options, p.access,
                                                 {&p.config, &p.snapshots, &p.events, &p.certificates, &p.status}));
   return absl::OkStatus();
+}
+
+void ControlPlane::ReloadTls() {
+  absl::StatusOr<std::string> taken = parts_->server->ReloadTls();
+  if (!taken.ok()) {
+    spdlog::error("control API: its TLS files changed and are not taken, what was read before stays: {}",
+                  std::string(taken.status().message()));
+  } else if (!taken->empty()) {
+    spdlog::info("control API: new connections are served with {}", *taken);
+  }
 }
 
 void ControlPlane::Shutdown(absl::Duration grace) {

@@ -32,6 +32,8 @@ class ControlPlane {
 
   // Opens the control API.
   absl::Status Serve();
+  // Reads the TLS files of the control API anew; what is not good is logged and changes nothing. After Serve; thread-safe.
+  void ReloadTls();
   // Ends it: calls get `grace` to end. Idempotent.
   void Shutdown(absl::Duration grace);
 

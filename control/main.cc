@@ -21,11 +21,13 @@
 #include "control/embedded.h"
 #include "control/options.h"
 #include "gateway/monitor/monitor.h"
+#include "gateway/server/watched_files.h"
 
 namespace gatehouse {
 namespace {
 
 constexpr absl::Duration kFirstRevision = absl::Seconds(30);
+constexpr absl::Duration kFilePoll = absl::Milliseconds(500);
 constexpr absl::Duration kApiGrace = absl::Milliseconds(500);  // watchers never end by themselves
 
 // Blocks the signals that end us in every thread to come: one thread waits for them.
@@ -105,6 +107,13 @@ int Run(const Options& options) {
   absl::Status serving = (*plane)->Serve();
   if (!serving.ok()) return Fail(serving);
 
+  std::unique_ptr<server::WatchedFiles> watched_files;
+  if (!options.listen.empty()) {
+    watched_files = std::make_unique<server::WatchedFiles>(kFilePoll);
+    watched_files->Watch("control API", {options.tls_cert, options.tls_key, options.client_ca},
+                         [&plane] { (*plane)->ReloadTls(); });
+  }
+
   for (const std::string& address : (*plane)->addresses()) Say("control " + address);
   if (monitor != nullptr) Say("metrics http://" + monitor->address() + "/metrics");
   if (gateway != nullptr) {
@@ -128,6 +137,7 @@ int Run(const Options& options) {
   if (gateway != nullptr && !gateway->Drain(options.drain)) {
     spdlog::warn("some requests did not end within {} and were cut", absl::FormatDuration(options.drain));
   }
+  watched_files = nullptr;
   (*plane)->Shutdown(kApiGrace);
   monitor = nullptr;  // its answers come from what goes next
   gateway = nullptr;

@@ -51,6 +51,10 @@ const char* RoleName(Role role) {
   return "gateway";
 }
 
+bool IsNamed(const AllowedName& name, absl::string_view text) {
+  return name.kind == AllowedName::Kind::kDns ? absl::EqualsIgnoreCase(text, name.text) : text == name.text;
+}
+
 bool IsLoopbackPeer(absl::string_view peer) {
   return absl::StartsWith(peer, "ipv4:127.") || absl::StartsWith(peer, "ipv6:[::1]:") ||
          absl::StartsWith(peer, "ipv6:%5B::1%5D:");
@@ -134,10 +138,17 @@ bool MayUseSocket(uid_t uid) { return uid == 0 || uid == geteuid(); }
 std::optional<AllowedName> FindAllowed(const grpc::AuthContext& context, const std::vector<AllowedName>& allowed) {
   for (const AllowedName& name : allowed) {
     for (const grpc::string_ref& value : context.FindPropertyValues(PropertyOf(name.kind))) {
-      const absl::string_view text(value.data(), value.size());
-      if (name.kind == AllowedName::Kind::kDns ? absl::EqualsIgnoreCase(text, name.text) : text == name.text) {
-        return name;
-      }
+      if (IsNamed(name, absl::string_view(value.data(), value.size()))) return name;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<AllowedName> FindAllowed(const grpc_auth_context* context, const std::vector<AllowedName>& allowed) {
+  for (const AllowedName& name : allowed) {
+    grpc_auth_property_iterator values = grpc_auth_context_find_properties_by_name(context, PropertyOf(name.kind));
+    while (const grpc_auth_property* value = grpc_auth_property_iterator_next(&values)) {
+      if (IsNamed(name, absl::string_view(value->value, value->value_length))) return name;
     }
   }
   return std::nullopt;

@@ -11,6 +11,7 @@
 //             the table: nothing is open by omission).
 #pragma once
 
+#include <grpc/grpc_security.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -66,6 +67,7 @@ bool MayUseSocket(uid_t uid);
 
 // Names of a client certificate as gRPC's TLS shows them, and whether one of them is allowed.
 std::optional<AllowedName> FindAllowed(const grpc::AuthContext& context, const std::vector<AllowedName>& allowed);
+std::optional<AllowedName> FindAllowed(const grpc_auth_context* context, const std::vector<AllowedName>& allowed);
 
 Guard MakeGuard(CallerRules rules, std::shared_ptr<const PeerCredentials> credentials);
 

@@ -3,12 +3,9 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
-#include <grpcpp/security/auth_metadata_processor.h>
 
 #include <chrono>
-#include <fstream>
 #include <mutex>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/base/status.h"
@@ -17,42 +14,6 @@ namespace gatehouse::api {
 namespace {
 
 constexpr int kMaxMetadataBytes = 16 * 1024;
-
-absl::StatusOr<std::string> ReadFile(absl::string_view option, const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!(text << file.rdbuf()) || text.str().empty()) {
-    return absl::NotFoundError(absl::StrCat(option, ": cannot read ", path));
-  }
-  return text.str();
-}
-
-// Refuses strangers before any handler, those of health and reflection included.
-class NameCheck final : public grpc::AuthMetadataProcessor {
- public:
-  explicit NameCheck(std::vector<AllowedName> allowed) : allowed_(std::move(allowed)) {}
-  bool IsBlocking() const override { return false; }
-  grpc::Status Process(const InputMetadata&, grpc::AuthContext* context, OutputMetadata*, OutputMetadata*) override {
-    if (context->IsPeerAuthenticated() && FindAllowed(*context, allowed_).has_value()) return grpc::Status::OK;
-    return grpc::Status(grpc::StatusCode::PERMISSION_DENIED,
-                        "no name of the client certificate is among the allowed ones");
-  }
-
- private:
-  const std::vector<AllowedName> allowed_;
-};
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MutualTls(const ControlServerOptions& options) {
-  grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
-  GH_ASSIGN_OR_RETURN(pair.cert_chain, ReadFile("--tls-cert", options.tls_certificate_file));
-  GH_ASSIGN_OR_RETURN(pair.private_key, ReadFile("--tls-key", options.tls_key_file));
-  GH_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadFile("--client-ca", options.client_ca_file));
-  tls.pem_key_cert_pairs.push_back(std::move(pair));
-  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::SslServerCredentials(tls);
-  credentials->SetAuthMetadataProcessor(std::make_shared<NameCheck>(options.allowed_names));
-  return credentials;
-}
 
 // The address that clients use: the option's host and the port that was picked.
 std::string Bound(const std::string& address, int port) {
@@ -74,7 +35,7 @@ absl::StatusOr<ControlServer::Access> ControlServer::Prepare(const ControlServer
     return absl::InvalidArgumentError("the control API listens nowhere: a socket or an address is needed");
   }
   if (!options.listen.empty()) {
-    if (options.tls_certificate_file.empty() || options.tls_key_file.empty() || options.client_ca_file.empty() ||
+    if (options.tls.certificate.empty() || options.tls.key.empty() || options.tls.client_ca.empty() ||
         options.allowed_names.empty()) {
       return absl::InvalidArgumentError(
           "--listen needs --tls-cert, --tls-key, --client-ca and at least one --allow-san: over TCP the control API "
@@ -115,8 +76,8 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(const Contro
   builder.SetResourceQuota(quota);
   int tls_port = 0, loopback_port = 0;
   if (!options.listen.empty()) {
-    GH_ASSIGN_OR_RETURN(auto credentials, MutualTls(options));
-    builder.AddListeningPort(options.listen, credentials, &tls_port);
+    GH_ASSIGN_OR_RETURN(control->tls_, TlsFiles::Load(options.tls));
+    builder.AddListeningPort(options.listen, control->tls_->Credentials(options.allowed_names), &tls_port);
   }
   if (!options.insecure_loopback.empty()) {
     builder.AddListeningPort(options.insecure_loopback, grpc::InsecureServerCredentials(), &loopback_port);
@@ -125,7 +86,7 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(const Contro
   control->server_ = builder.BuildAndStart();
   if (!options.listen.empty() && (control->server_ == nullptr || tls_port == 0)) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "--listen ", options.listen, ": cannot bind; the port is in use, or certificate and key do not fit"));
+        "--listen ", options.listen, ": cannot bind; is the port in use?"));
   }
   if (!options.insecure_loopback.empty() && (control->server_ == nullptr || loopback_port == 0)) {
     return absl::FailedPreconditionError(
@@ -139,6 +100,10 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(const Contro
 }
 
 ControlServer::~ControlServer() { Shutdown(absl::ZeroDuration()); }
+
+absl::StatusOr<std::string> ControlServer::ReloadTls() {
+  return tls_ == nullptr ? absl::StatusOr<std::string>("") : tls_->Reload();
+}
 
 void ControlServer::Shutdown(absl::Duration grace) {
   if (stopped_) return;

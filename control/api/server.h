@@ -19,17 +19,16 @@
 #include "absl/time/time.h"
 #include "control/api/caller.h"
 #include "control/api/listen.h"
+#include "control/api/tls_files.h"
 
 namespace gatehouse::api {
 
 struct ControlServerOptions {
   // Unix socket; empty: none.
   std::string socket;
-  // TCP with mutual TLS, "0.0.0.0:7443"; port 0 picks one. Empty: none. Needs all of the following four.
+  // TCP with mutual TLS, "0.0.0.0:7443"; port 0 picks one. Empty: none. Needs the following two.
   std::string listen;
-  std::string tls_certificate_file;  // chain, PEM
-  std::string tls_key_file;          // PEM
-  std::string client_ca_file;        // PEM
+  TlsPaths tls;
   std::vector<AllowedName> allowed_names;
   // TCP without TLS, for development: loopback addresses only. Empty: none.
   std::string insecure_loopback;
@@ -56,12 +55,16 @@ class ControlServer {
   // Shutdown stops accepting, lets calls end until `grace` has passed, then cancels them. Idempotent.
   void Shutdown(absl::Duration grace);
 
+  // As TlsFiles::Reload; "" without a TLS listener. Thread-safe.
+  absl::StatusOr<std::string> ReloadTls();
+
   // "unix:/path", "127.0.0.1:41234": what clients connect to, with the ports that were picked.
   const std::vector<std::string>& addresses() const { return addresses_; }
 
  private:
   ControlServer() = default;
 
+  std::shared_ptr<TlsFiles> tls_;
   std::unique_ptr<UnixListener> unix_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<std::string> addresses_;

@@ -8,7 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
+#include <tuple>
 
 #include <grpc/grpc.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -29,6 +31,7 @@ namespace gatehouse::api {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Every method of every service of the contract.
 std::vector<std::string> Methods() {
@@ -125,9 +128,9 @@ class ServerTest : public ::testing::Test {
   ControlServerOptions Tls(const std::vector<AllowedName>& names) {
     ControlServerOptions options;
     options.listen = "127.0.0.1:0";
-    options.tls_certificate_file = Put("cert.pem", pki_->Leaf({{certs::SanKind::kIp, "127.0.0.1"}}));
-    options.tls_key_file = Put("key.pem", pki_->key_pem);
-    options.client_ca_file = Put("ca.pem", pki_->ca->ToPem());
+    options.tls.certificate = Put("cert.pem", pki_->Leaf({{certs::SanKind::kIp, "127.0.0.1"}}));
+    options.tls.key = Put("key.pem", pki_->key_pem);
+    options.tls.client_ca = Put("ca.pem", pki_->ca->ToPem());
     options.allowed_names = names;
     return options;
   }
@@ -138,7 +141,9 @@ class ServerTest : public ::testing::Test {
       options.pem_cert_chain = certificate;
       options.pem_private_key = pki_->key_pem;
     }
-    return grpc::CreateChannel(server_->addresses()[0], grpc::SslCredentials(options));
+    grpc::ChannelArguments arguments;  // no connection of an earlier channel is used again
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return grpc::CreateCustomChannel(server_->addresses()[0], grpc::SslCredentials(options), arguments);
   }
   std::string Put(const std::string& name, const std::string& text) {
     std::ofstream(folder_ / name) << text;
@@ -247,6 +252,52 @@ TEST_F(ServerTest, MutualTlsNeedsACertificateOfTheRightCa) {
   EXPECT_EQ(Call(Plain(server_->addresses()[0]), kStatus).error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
+TEST_F(ServerTest, RenewedTlsFilesServeNewConnectionsAndOpenOnesGoOn) {
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("spiffe://ops/alice")})).ok());
+  const std::vector<certs::San> alice = {{certs::SanKind::kUri, "spiffe://ops/alice"}};
+  const auto open = Mutual(pki_->Leaf(alice));
+  ASSERT_TRUE(Call(open, kStatus).ok());
+  EXPECT_EQ(*server_->ReloadTls(), "") << "nothing changed";
+
+  // The clients of another authority, and nobody of the old one any more.
+  Put("ca.pem", pki_->other->ToPem());
+  EXPECT_THAT(*server_->ReloadTls(), HasSubstr("CN=leaf, SHA-256 "));
+  EXPECT_TRUE(Call(Mutual(pki_->Leaf(alice, false)), kStatus).ok());
+  EXPECT_EQ(Call(Mutual(pki_->Leaf(alice)), kStatus).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(Call(open, kStatus).ok());
+
+  // A server certificate that the clients' roots do not vouch for: it is the new one that they see.
+  Put("cert.pem", pki_->Leaf({{certs::SanKind::kIp, "127.0.0.1"}}, false));
+  EXPECT_THAT(*server_->ReloadTls(), HasSubstr("1 authority of clients"));
+  EXPECT_EQ(Call(Mutual(pki_->Leaf(alice, false)), kStatus).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(ServerTest, TlsFilesThatAreNotGoodChangeNothingAndAreNamed) {
+  const ControlServerOptions options = Tls({*ParseAllowedName("spiffe://ops/alice")});
+  ASSERT_TRUE(Start(options).ok());
+  const std::string good_key = pki_->key_pem, good_ca = pki_->ca->ToPem();
+  const std::string other_key(certs::KeyToPem(pki_->other_key.get())->Reveal());
+  const std::tuple<std::string, std::string, std::string> bad[] = {
+      {"key.pem", other_key, "private key does not match"}, {"key.pem", "nonsense", "--tls-key"}, {"key.pem", "", "--tls-key: cannot read"},
+      {"cert.pem", good_key, "--tls-cert"},                 {"ca.pem", good_key, "--client-ca"},  {"ca.pem", "-----BEGIN", "--client-ca"}};
+  const std::string good_cert = pki_->Leaf({{certs::SanKind::kIp, "127.0.0.1"}});
+  for (const auto& [name, content, message] : bad) {
+    SCOPED_TRACE(message);
+    Put(name, content);
+    const absl::StatusOr<std::string> reloaded = server_->ReloadTls();
+    ASSERT_FALSE(reloaded.ok());
+    EXPECT_THAT(std::string(reloaded.status().message()), HasSubstr(message));
+    EXPECT_THAT(std::string(reloaded.status().message()), Not(HasSubstr("BEGIN")));
+    EXPECT_TRUE(Call(Mutual(pki_->Leaf({{certs::SanKind::kUri, "spiffe://ops/alice"}})), kStatus).ok());
+    Put("key.pem", good_key);
+    Put("cert.pem", good_cert);
+    Put("ca.pem", good_ca);
+  }
+  std::filesystem::remove(options.tls.key);
+  EXPECT_EQ(server_->ReloadTls().status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(Start(options).message()), HasSubstr("--tls-key: cannot read"));
+}
+
 TEST_F(ServerTest, ANameHasItsRolesOnly) {
   ASSERT_TRUE(Start(Tls({*ParseAllowedName("gw.example", static_cast<Roles>(Role::kGateway))})).ok());
   const auto channel = Mutual(pki_->Leaf({{certs::SanKind::kDns, "gw.example"}}));
@@ -262,9 +313,9 @@ TEST_F(ServerTest, TcpWithoutNamesOrFilesIsRefused) {
   ControlServerOptions options = Tls({});
   EXPECT_THAT(std::string(Start(options).message()), HasSubstr("--allow-san"));
   options = Tls({*ParseAllowedName("a.example")});
-  options.client_ca_file = folder_ / "missing.pem";
+  options.tls.client_ca = folder_ / "missing.pem";
   EXPECT_THAT(std::string(Start(options).message()), HasSubstr("--client-ca: cannot read"));
-  options.client_ca_file.clear();
+  options.tls.client_ca.clear();
   EXPECT_THAT(std::string(Start(options).message()), HasSubstr("--client-ca"));
   EXPECT_FALSE(Start(ControlServerOptions()).ok());
   for (const char* bad : {"", "*.example", "a b", "a\n"}) EXPECT_FALSE(ParseAllowedName(bad).ok()) << bad;
