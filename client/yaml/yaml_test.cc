@@ -170,6 +170,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "no value named \"CHAINE\"; did you mean \"CHAINED\"?"},
         BadText{"kind: UserStore\nname: a\nusers: [{name: x, password: hunter2}]\n",
                 "edge.yaml:3: userStores[\"a\"].users[0].password: passwords do not belong in files"},
+        BadText{"kind: UserStore\nname: a\nusers: []\n",
+                "edge.yaml:3: userStores[\"a\"].users: an empty list would remove nobody"},
         BadText{"kind: UserStore\nname: a\nusers: [{name: x, expire_time: tomorrow}]\n", "must be a time such as"},
         BadText{"kind: TrustStore\nname: a\nanchors: [{file: nowhere.pem}]\n",
                 "trustStores[\"a\"].anchors[0].file: conf/nowhere.pem: No such file"},

@@ -12,6 +12,7 @@
 namespace gatehouse::api {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -286,6 +287,26 @@ TEST_F(ChangesTest, AWriteWithoutHashesKeepsThoseOfUsersThatStay) {
   ASSERT_EQ(users.users_size(), 2);
   EXPECT_THAT(users.users(0).password_hashes(), ElementsAre("HC"));
   EXPECT_THAT(users.users(1).password_hashes(), ElementsAre("HB"));
+}
+
+TEST_F(ChangesTest, AnAppliedStoreThatSaysNothingOfUsersKeepsThemAndOneThatDoesReplacesThem) {
+  ASSERT_TRUE(Apply("user_stores {name: 'staff'}").ok());
+  ASSERT_TRUE(SetUser("user_store: 'staff' user {name: 'al'}", "H1").ok());
+  for (bool replace_all : {false, true}) {
+    auto again = Apply("user_stores {name: 'staff'}", {}, replace_all);
+    EXPECT_THAT(Lines(*again), ElementsAre()) << replace_all;
+    EXPECT_THAT(StoredUser(0).password_hashes(), ElementsAre("H1"));
+  }
+  auto labelled = Apply("user_stores {name: 'staff' labels {key: 'a' value: 'b'}}");
+  EXPECT_EQ(StoredUser(0).name(), "al");
+  EXPECT_EQ(Stored(v1::USER_STORE, "staff")->user_store().labels().at("a"), "b");
+
+  auto replaced = Apply("user_stores {name: 'staff' users {name: 'bo' password_hashes: 'H2'}}");
+  EXPECT_EQ(Stored(v1::USER_STORE, "staff")->user_store().users_size(), 1);
+  EXPECT_THAT(Lines(*replaced), Contains(HasSubstr("users: +1 (bo) -1")));
+  // Who is named in an update mask is meant, also when the list is empty.
+  ASSERT_TRUE(Update("resource {user_store {name: 'staff'}} update_mask {paths: 'users'}").ok());
+  EXPECT_EQ(Stored(v1::USER_STORE, "staff")->user_store().users_size(), 0);
 }
 
 TEST_F(ChangesTest, WhatIsShownHasNoSecretsAndAnEtagThatFollowsThem) {

@@ -193,7 +193,17 @@ absl::Status EditApply(const ApplySet& set, Draft& draft) {
   GH_RETURN_IF_ERROR(stale);
   if (set.options.replace_all()) draft.Clear();
   for (const v1::ResourceId& id : set.deletions) draft.Remove({id.kind(), id.name()});
-  for (const v1::Resource& resource : set.upserts) draft.Put(resource);
+  for (const v1::Resource& resource : set.upserts) {
+    auto stored = draft.base().resources.find(store::KeyOf(resource));
+    if (resource.has_user_store() && resource.user_store().users().empty() && stored != draft.base().resources.end()) {
+      // A file that says nothing of users is not the place where they are kept: those of `user add` stay.
+      v1::Resource kept = resource;
+      *kept.mutable_user_store()->mutable_users() = stored->second->user_store().users();
+      draft.Put(std::move(kept));
+    } else {
+      draft.Put(resource);
+    }
+  }
   return absl::OkStatus();
 }
 
