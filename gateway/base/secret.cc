@@ -9,6 +9,7 @@ Secret::Secret(std::string&& bytes) : bytes_(bytes.data(), bytes.size()) {
   if (!bytes.empty()) OPENSSL_cleanse(bytes.data(), bytes.size());
   bytes.clear();
 }
+// NOLINTNEXTLINE(performance-move-constructor-init,cert-oop11-cpp): as above
 Secret::Secret(Secret&& other) noexcept : bytes_(other.bytes_) { other.Wipe(); }
 Secret& Secret::operator=(Secret&& other) noexcept {
   if (this != &other) {

@@ -76,7 +76,7 @@ absl::Status CreateKey(const std::string& path) {
   }
   // link(2) does not replace a key that another process made meanwhile.
   const bool linked = link(temporary.c_str(), path.c_str()) == 0 || errno == EEXIST;
-  const absl::Status result = linked ? absl::OkStatus() : FileError("cannot create", path);
+  absl::Status result = linked ? absl::OkStatus() : FileError("cannot create", path);
   unlink(temporary.c_str());
   if (!linked) return result;
   const size_t slash = path.rfind('/');

@@ -98,7 +98,7 @@ class Judgement {
 
  private:
   // Appends to the trace; remembers the failure that got furthest. Returns whether the step passed.
-  bool Record(Step step, Finding finding) {
+  bool Record(Step step, const Finding& finding) {
     if (trace_ != nullptr) {
       const CertificateRef& about =
           finding.certificate != nullptr ? finding.certificate : verdict_.leaf;

@@ -13,7 +13,7 @@ namespace gatehouse::credentials {
 
 std::string AddressKey(absl::string_view address) {
   // An IPv6 zone says on which link the address is, not who it is.
-  const std::string text(address.substr(0, address.find('%')));
+  std::string text(address.substr(0, address.find('%')));
   in_addr v4;
   if (inet_pton(AF_INET, text.c_str(), &v4) == 1) {
     return std::string(reinterpret_cast<const char*>(&v4), sizeof(v4));

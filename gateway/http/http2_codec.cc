@@ -308,7 +308,7 @@ Http2Codec::~Http2Codec() {
   nghttp2_session_del(session_);
   while (streams_ != nullptr) {
     std::unique_ptr<Http2Stream> s(streams_);
-    Unlink(s.get());
+    streams_ = s->next;
   }
 }
 

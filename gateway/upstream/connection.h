@@ -26,7 +26,7 @@ struct Site;
 class Connection final : private loop::Flushable, private loop::DeadlineHandler, private http::ResponseHandler {
  public:
   Connection(Pool* pool, std::shared_ptr<Site> site);
-  ~Connection();
+  ~Connection() override;
 
   // Connect begins; its failure is reported to the pool in a later call from the loop.
   void Connect();

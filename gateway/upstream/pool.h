@@ -50,7 +50,7 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
  public:
   // REQUIRES: loop outlives the pool.
   static std::unique_ptr<Pool> Create(loop::Loop* loop, UpstreamOptions options);
-  ~Pool();
+  ~Pool() override;
 
   // Start takes a request on. Never fails and never calls back inside.
   std::unique_ptr<Request> Start(const RequestHead& head, ResponseHandler* handler);
