@@ -20,6 +20,7 @@
 #include "control/control_plane.h"
 #include "control/embedded.h"
 #include "control/options.h"
+#include "gateway/certs/quick_spki.h"
 #include "gateway/monitor/monitor.h"
 #include "gateway/server/watched_files.h"
 
@@ -69,6 +70,10 @@ int Run(const Options& options) {
   const sigset_t signals = BlockSignals();
   SetUpLog(options.log_level);
   // Held to the end: gRPC 1.51 may wait ten seconds for its poller when its last user goes.
+  // Before anybody else uses OpenSSL.
+  if (absl::Status quick = options.quick_spki_decoder ? certs::UseQuickSpkiDecoder() : absl::OkStatus(); !quick.ok()) {
+    return Fail(quick);
+  }
   grpc_init();
   static const SystemClock clock;
 

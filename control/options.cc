@@ -82,6 +82,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   app.add_option("--workers", o.workers, "Worker threads of the gateway; 0: one a core")
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
+  app.add_flag("--quick-spki-decoder", o.quick_spki_decoder,
+               "Read RSA and EC public keys of certificates by OpenSSL's older, direct decoder: handshakes cost less");
   app.add_option("--drain", drain_seconds, "Seconds that running requests get after SIGTERM")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();

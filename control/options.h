@@ -27,6 +27,7 @@ struct Options {
   bool gateway = true;  // embed one
   std::string gateway_name = "embedded";
   int workers = 0;  // 0: one a core
+  bool quick_spki_decoder = false;  // gateway/certs/quick_spki.h
   absl::Duration drain = absl::Seconds(30);
 
   std::string metrics_address;  // of the monitor, host:port; empty: none

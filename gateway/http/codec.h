@@ -132,6 +132,8 @@ class ServerCodec {
   // No more requests will come and all output was produced: send it, close_notify, close.
   virtual bool done() const = 0;
   virtual bool idle() const { return active_streams() == 0; }
+  // Rest lets go of memory that a connection needs only while it is busy. For one that has been idle for a while.
+  virtual void Rest() = 0;
   virtual size_t active_streams() const = 0;
   virtual Phase phase() const = 0;
   virtual int version() const = 0;  // 11 or 20

@@ -84,6 +84,7 @@ class FieldList {
     entries_.clear();
     marks_ = 0;
   }
+  size_t capacity() const { return bytes_.capacity(); }  // octets
   void Reserve(size_t bytes, size_t fields) {
     bytes_.reserve(bytes);
     entries_.reserve(fields);

@@ -49,6 +49,10 @@ class Http1Codec final : public ServerCodec {
   bool WantsWrite() const override { return !out_.empty() || (active() && SettleDue()); }
   bool done() const override { return closing_ && out_.empty() && !active(); }
   size_t active_streams() const override { return active() ? 1 : 0; }
+  void Rest() override {
+    if (in_.empty()) std::string().swap(in_);
+    if (out_.empty()) std::string().swap(out_);
+  }
   Phase phase() const override {
     if (!active()) return in_.empty() ? Phase::kIdle : Phase::kHead;
     bool awaits = (rx_ == Rx::kLength || rx_ == Rx::kChunked) && unconsumed_ < limits_.body_window;

@@ -1,6 +1,7 @@
 #include "gateway/http/http2_codec.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -9,6 +10,10 @@
 
 namespace gatehouse::http {
 namespace {
+
+constexpr size_t kMostSpare = 256;         // streams and heads that a worker keeps for the next requests
+constexpr size_t kMostSpareBytes = 4096;   // of a head that is kept
+constexpr size_t kFramePayload = 16384;  // SETTINGS_MAX_FRAME_SIZE's initial value (RFC 9113 6.5.2)
 
 absl::string_view Of(nghttp2_vec v) { return absl::string_view(reinterpret_cast<const char*>(v.base), v.len); }
 
@@ -28,10 +33,8 @@ struct Http2Callbacks {
     Http2Codec* c = Codec(user);
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-      auto* s = new Http2Stream();
-      s->id = frame->hd.stream_id;
-      s->head = std::make_unique<RequestHead>();
-      s->head->fields().Reserve(512, 16);
+      Http2Stream* s = c->NewStream(frame->hd.stream_id);
+      s->head = c->NewHead();
       nghttp2_session_set_stream_user_data(session, s->id, s);
       c->Link(s);
       s->building = true;
@@ -41,7 +44,7 @@ struct Http2Callbacks {
     if (Http2Stream* s = c->Find(frame->hd.stream_id)) {
       s->trailers = true;
       s->header_bytes = 0;
-      if (s->head == nullptr) s->head = std::make_unique<RequestHead>();
+      if (s->head == nullptr) s->head = c->NewHead();
       s->head->Clear();
       if (!s->building) ++c->building_;
       s->building = true;
@@ -191,13 +194,13 @@ struct Http2Callbacks {
     if (code == NGHTTP2_NO_ERROR && s->opened && !s->dead) c->resets_.GiveBack();
     // What the stream never consumed still counts against the connection's window.
     if (s->unconsumed > 0) nghttp2_session_consume_connection(session, s->unconsumed);
-    std::unique_ptr<Http2Stream> owned(s);
     c->Unlink(s);
     if (s->building) --c->building_;
     if (s->opened) {
       --c->active_;
       c->handler_->OnStreamClosed(id);
     }
+    c->FreeStream(s);
     return 0;
   }
 
@@ -268,6 +271,38 @@ struct Http2Callbacks {
   }
 };
 
+// nghttp2's memory: its one large buffer comes from the pool, all else from the heap.
+struct Http2Memory {
+  static Http2Codec* Codec(void* user) { return static_cast<Http2Codec*>(user); }
+  static void* Malloc(size_t n, void* user) {
+    Http2Codec* c = Codec(user);
+    // It is the only one of its size that is made with the session.
+    if (c->session_ == nullptr && c->frame_buffer_ == nullptr && n >= kFramePayload && n <= FrameBuffers::kSize) {
+      c->frame_buffer_ = c->shared_->parts().frame_buffers.Take();
+      return c->frame_buffer_;
+    }
+    return std::malloc(n);
+  }
+  static void Free(void* p, void* user) {
+    Http2Codec* c = Codec(user);
+    if (p == nullptr || p != c->frame_buffer_) return std::free(p);
+    c->shared_->parts().frame_buffers.Return(std::exchange(c->frame_buffer_, nullptr));
+  }
+  static void* Calloc(size_t count, size_t n, void*) { return std::calloc(count, n); }
+  static void* Realloc(void* p, size_t n, void* user) {
+    Http2Codec* c = Codec(user);
+    if (p == nullptr) return Malloc(n, user);
+    if (p != c->frame_buffer_) return std::realloc(p, n);
+    if (n <= FrameBuffers::kSize) return p;
+    void* moved = std::malloc(n);
+    if (moved == nullptr) return nullptr;
+    std::memcpy(moved, p, FrameBuffers::kSize);
+    Free(p, user);
+    return moved;
+  }
+  static nghttp2_mem Of(Http2Codec* codec) { return nghttp2_mem{codec, Malloc, Free, Calloc, Realloc}; }
+};
+
 void InitHttp2Parts(CodecShared::Parts* parts) {
   ABSL_RAW_CHECK(nghttp2_session_callbacks_new(&parts->callbacks) == 0 && nghttp2_option_new(&parts->option) == 0,
                  "out of memory");
@@ -293,7 +328,8 @@ Http2Codec::Http2Codec(CodecHandler* handler, CodecShared* shared, const CodecOp
       resets_(limits_.reset_burst, limits_.reset_per_second),
       control_(limits_.control_burst, limits_.control_per_second),
       window_updates_(limits_.window_update_burst, limits_.window_update_per_second) {
-  int r = nghttp2_session_server_new2(&session_, shared_->parts().callbacks, this, shared_->parts().option);
+  nghttp2_mem mem = Http2Memory::Of(this);
+  int r = nghttp2_session_server_new3(&session_, shared_->parts().callbacks, this, shared_->parts().option, &mem);
   ABSL_RAW_CHECK(r == 0, "out of memory");
   nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams},
@@ -307,9 +343,44 @@ Http2Codec::Http2Codec(CodecHandler* handler, CodecShared* shared, const CodecOp
 Http2Codec::~Http2Codec() {
   nghttp2_session_del(session_);
   while (streams_ != nullptr) {
-    std::unique_ptr<Http2Stream> s(streams_);
+    Http2Stream* s = streams_;
     streams_ = s->next;
+    FreeStream(s);
   }
+}
+
+Http2Stream* Http2Codec::NewStream(StreamId id) {
+  std::vector<std::unique_ptr<Http2Stream>>& spare = shared_->parts().spare_streams;
+  if (spare.empty()) spare.push_back(std::make_unique<Http2Stream>());
+  Http2Stream* s = spare.back().release();
+  spare.pop_back();
+  s->id = id;
+  return s;
+}
+
+void Http2Codec::FreeStream(Http2Stream* s) {
+  std::unique_ptr<Http2Stream> owned(s);
+  if (s->head != nullptr) FreeHead(std::move(s->head));
+  std::vector<std::unique_ptr<Http2Stream>>& spare = shared_->parts().spare_streams;
+  if (spare.size() >= kMostSpare) return;
+  *s = Http2Stream();
+  spare.push_back(std::move(owned));
+}
+
+std::unique_ptr<RequestHead> Http2Codec::NewHead() {
+  std::vector<std::unique_ptr<RequestHead>>& spare = shared_->parts().spare_heads;
+  if (spare.empty()) spare.push_back(std::make_unique<RequestHead>());
+  std::unique_ptr<RequestHead> head = std::move(spare.back());
+  spare.pop_back();
+  head->fields().Reserve(512, 16);
+  return head;
+}
+
+void Http2Codec::FreeHead(std::unique_ptr<RequestHead> head) {
+  std::vector<std::unique_ptr<RequestHead>>& spare = shared_->parts().spare_heads;
+  if (spare.size() >= kMostSpare || head->fields().capacity() > kMostSpareBytes) return;
+  head->Clear();
+  spare.push_back(std::move(head));
 }
 
 void Http2Codec::Link(Http2Stream* s) {
@@ -406,6 +477,7 @@ void Http2Codec::OnHeadComplete(Http2Stream* s, bool end) {
   s->opened = true;
   ++active_;
   handler_->OnRequest(s->id, std::move(*head));
+  FreeHead(std::move(head));  // it may have been moved from
 }
 
 void Http2Codec::RefuseRequest(Http2Stream* s, const Refusal& refusal) {
@@ -597,6 +669,11 @@ void Http2Codec::Produce(OutBuffer* out) {
   for (StreamId id : writable) {
     if (Answerable(id) != nullptr) handler_->OnBodyWritable(id);
   }
+}
+
+void Http2Codec::Rest() {
+  // Between two frames nothing of the buffer is looked at again.
+  if (frame_buffer_ != nullptr && streams_ == nullptr && !WantsWrite()) FrameBuffers::Rest(frame_buffer_);
 }
 
 bool Http2Codec::done() const {

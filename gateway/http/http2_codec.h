@@ -69,15 +69,22 @@ class Http2Codec final : public ServerCodec {
   bool WantsWrite() const override { return !broken_ && nghttp2_session_want_write(session_) != 0; }
   bool done() const override;
   size_t active_streams() const override { return active_; }
+  void Rest() override;
   Phase phase() const override;
   int version() const override { return 20; }
 
  private:
   friend struct Http2Callbacks;
+  friend struct Http2Memory;
   Http2Stream* Find(StreamId id) const;
   Http2Stream* Answerable(StreamId id) const;
   void Link(Http2Stream* s);
   void Unlink(Http2Stream* s);
+  // Streams and heads are used again, with their memory: a request costs no allocation for them.
+  Http2Stream* NewStream(StreamId id);
+  void FreeStream(Http2Stream* s);
+  std::unique_ptr<RequestHead> NewHead();
+  void FreeHead(std::unique_ptr<RequestHead> head);
   void OnHeadComplete(Http2Stream* s, bool end);
   void RefuseRequest(Http2Stream* s, const Refusal& refusal);
   void Calm(const char* text);
@@ -90,6 +97,7 @@ class Http2Codec final : public ServerCodec {
   const CodecOptions* const options_;
   const Limits& limits_;
   nghttp2_session* session_ = nullptr;
+  void* frame_buffer_ = nullptr;  // session_'s, out of the worker's pool
   Http2Stream* streams_ = nullptr;
   size_t active_ = 0;
   size_t building_ = 0;

@@ -1,8 +1,14 @@
 #include <nghttp2/nghttp2.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
 
 #include "absl/strings/match.h"
 #include "gateway/http/codec_factory.h"
 #include "gateway/http/codec_recorder.h"
+#include "gateway/http/frame_buffers.h"
+#include "gateway/http/shared_parts.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -456,6 +462,54 @@ TEST_F(Http2Test, ContinueAndHead) {
   Talk();
   EXPECT_TRUE(absl::StrContains(client_->got[3], "content-length=5"));
   EXPECT_EQ(client_->bodies[3], "");
+}
+
+TEST(FrameBuffersTest, ARestedBufferIsOutOfMemoryAndStillTaken) {
+  FrameBuffers buffers;
+  void* buffer = buffers.Take();
+  ASSERT_NE(buffer, nullptr);
+  const auto resident = [buffer] {
+    unsigned char pages[FrameBuffers::kSize / 4096] = {};
+    EXPECT_EQ(mincore(buffer, FrameBuffers::kSize, pages), 0);
+    return std::count_if(std::begin(pages), std::end(pages), [](unsigned char p) { return (p & 1) != 0; });
+  };
+  std::memset(buffer, 'x', FrameBuffers::kSize);
+  EXPECT_EQ(resident(), 5);
+  FrameBuffers::Rest(buffer);
+  EXPECT_EQ(resident(), 0);
+  EXPECT_EQ(buffers.taken(), 1u);
+  EXPECT_NE(buffers.Take(), buffer);
+  buffers.Return(buffer);
+  EXPECT_EQ(buffers.Take(), buffer);
+}
+
+TEST_F(Http2Test, EachSessionHasItsFrameBufferFromThePoolAndReturnsIt) {
+  FrameBuffers& buffers = shared_.parts().frame_buffers;
+  EXPECT_EQ(buffers.taken(), 1u);
+  auto other = NewHttp2Codec(&seen_, &shared_, &options_);
+  EXPECT_EQ(buffers.taken(), 2u);
+  other.reset();
+  EXPECT_EQ(buffers.taken(), 1u);
+}
+
+TEST_F(Http2Test, AConnectionThatRestedGoesOnAsBefore) {
+  for (int i = 0; i < 3; ++i) {
+    const int32_t id = client_->Request(Get());
+    Talk();
+    EXPECT_EQ(client_->bodies[id], "hello");
+    EXPECT_EQ(client_->closed[id], 0u);
+    codec_->Rest();
+  }
+  // In the middle of a stream nothing is let go of.
+  answer_ = false;
+  const int32_t id = client_->Request(Get());
+  Talk();
+  codec_->Rest();
+  codec_->SendFixed(id, fixed_);
+  codec_->Rest();
+  Talk();
+  EXPECT_EQ(client_->bodies[id], "hello");
+  EXPECT_TRUE(client_->goaways.empty());
 }
 
 }  // namespace

@@ -3,13 +3,22 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <memory>
+#include <vector>
+
 #include "gateway/http/codec_factory.h"
+#include "gateway/http/frame_buffers.h"
 
 namespace gatehouse::http {
+
+struct Http2Stream;
 
 struct CodecShared::Parts {
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_option* option = nullptr;
+  FrameBuffers frame_buffers;
+  std::vector<std::unique_ptr<Http2Stream>> spare_streams;
+  std::vector<std::unique_ptr<RequestHead>> spare_heads;
   RequestHead scratch;  // the head being handed out: its memory is used again
 };
 

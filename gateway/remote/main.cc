@@ -18,6 +18,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "gateway/certs/quick_spki.h"
 #include "gateway/monitor/monitor.h"
 #include "gateway/remote/subscriber.h"
 #include "gateway/remote/uplink.h"
@@ -33,6 +34,7 @@ struct Options {
   client::TlsFiles tls;
   bool insecure_loopback = false;
   int workers = 0;
+  bool quick_spki_decoder = false;
   double startup_wait = 5;
   double drain = 30;
   std::string metrics_address;
@@ -59,6 +61,10 @@ int Run(const Options& options) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("gatehouse-gateway"));
   spdlog::set_level(spdlog::level::from_str(options.log_level == "warning" ? "warn" : options.log_level == "error" ? "err" : options.log_level));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
+  // Before anybody else uses OpenSSL.
+  if (absl::Status quick = options.quick_spki_decoder ? certs::UseQuickSpkiDecoder() : absl::OkStatus(); !quick.ok()) {
+    return Fail(quick.message());
+  }
   grpc_init();
   static const SystemClock clock;
 
@@ -169,6 +175,8 @@ int main(int argc, char** argv) {
   app.add_option("--tls-server-name", options.tls.server_name, "Name in its certificate, if not the host");
   app.add_flag("--insecure-loopback", options.insecure_loopback, "No TLS; a control plane on this machine only");
   app.add_option("--workers", options.workers, "Worker threads; 0: one a core")->capture_default_str()->check(CLI::Range(0, 256));
+  app.add_flag("--quick-spki-decoder", options.quick_spki_decoder,
+               "Read RSA and EC public keys of certificates by OpenSSL's older, direct decoder: handshakes cost less");
   app.add_option("--startup-wait", options.startup_wait, "Seconds to wait for a control plane before saying ready")
       ->capture_default_str()->check(CLI::Range(0.0, 3600.0));
   app.add_option("--drain", options.drain, "Seconds that running requests get after SIGTERM")->capture_default_str()->check(CLI::Range(0.0, 3600.0));

@@ -109,13 +109,23 @@ void Connection::Established() {
   }
   codec_ = tls_->alpn_h2() ? http::NewHttp2Codec(this, &worker_->codec_shared(), &born_->codec)
                            : http::NewHttp1Codec(this, &worker_->codec_shared(), &born_->codec);
-  tls_->DropCertificates();
   armed_ = http::ServerCodec::Phase::kActive;
   if (worker_->draining()) Drain(false);
   ReadAll();
 }
 
+void Connection::Rest() {
+  if (state_ != State::kServing) return;
+  if (!std::exchange(slim_, true)) tls_->DropCertificates();
+  if (!std::exchange(busy_, false) && !rested_ && codec_ != nullptr && codec_->idle() && tls_->pending_output() == 0) {
+    rested_ = true;
+    codec_->Rest();
+  }
+}
+
 void Connection::ReadAll() {
+  busy_ = true;
+  rested_ = false;
   absl::Span<char> buffer = worker_->read_buffer();
   // Bounded, so that one busy client does not hold up the others; Flush comes back for what is left.
   for (int i = 0; i < 32 && codec_->WantsRead() && !eof_; ++i) {

@@ -54,6 +54,9 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   void Start();
   // Drain stops new requests: phase 1 tells the client, phase 2 refuses what it still opens.
   void Drain(bool final_phase);
+  // Called once a second: what the handshake left is let go of, and one that has been idle since the call before lets go
+  // of the memory for requests.
+  void Rest();
   // Sweep re-judges what runs here under the snapshot that came into force. It returns how many streams were cut, and
   // sets *closing when the connection itself goes.
   int Sweep(bool* closing);
@@ -128,6 +131,9 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   bool refused_ = false;  // the codec refused something: linger, so that the answer is seen
   bool unread_body_ = false;  // HTTP/1.1: the client may still be sending what was answered already
   bool in_codec_ = false;
+  bool busy_ = true;     // something was read since the last Rest
+  bool rested_ = false;
+  bool slim_ = false;    // the session's certificates were dropped; a connection that ends at once is spared the work
   bool output_armed_ = false;  // the deadline is the write timeout
   std::unique_ptr<tls::TlsSession> tls_;
   std::unique_ptr<http::ServerCodec> codec_;

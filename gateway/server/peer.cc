@@ -38,26 +38,35 @@ const JudgementRef& PeerVerdicts::Remember(JudgementRef judgement) {
   return judgements_.emplace_back(std::move(judgement));
 }
 
+certs::CertificateRef Judge::Read(X509* x509, const Sha256Digest& digest, bool issuer, bool remember) {
+  if (issuer) {
+    if (certs::CertificateRef* known = issuers_.Find(digest)) return *known;
+  }
+  absl::StatusOr<certs::CertificateRef> certificate = certs::Certificate::FromX509(x509);
+  if (!certificate.ok()) return nullptr;
+  if (issuer && remember) issuers_.Put(digest, *certificate);
+  return *std::move(certificate);
+}
+
 PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
-  std::vector<std::string> ders;
-  ders.reserve(presented.size());
+  std::vector<Sha256Digest> digests;
+  digests.reserve(presented.size());
   std::string all;  // each digest has a fixed length, so that two lists cannot run together into one
-  Sha256Digest leaf{};
   for (X509* certificate : presented) {
-    Sha256Digest digest = Sha256(ders.emplace_back(DerOf(certificate)));
-    if (ders.size() == 1) leaf = digest;
+    const Sha256Digest& digest = digests.emplace_back(Sha256(DerOf(certificate)));
     all.append(AsView(digest).data(), digest.size());
   }
-  Sha256Digest list = presented.size() == 1 ? leaf : Sha256(all);
+  const Sha256Digest leaf = digests.front();
+  const Sha256Digest list = presented.size() == 1 ? leaf : Sha256(all);
   if (PeerRef* known = peers_.Find(list)) return *known;
 
   auto peer = std::make_shared<Peer>();
   peer->leaf = leaf;
   peer->list = list;
-  for (const std::string& der : ders) {
-    absl::StatusOr<certs::CertificateRef> certificate = certs::Certificate::FromDer(der);
-    if (certificate.ok()) {
-      peer->presented.push_back(*std::move(certificate));
+  for (size_t i = 0; i < presented.size(); ++i) {
+    certs::CertificateRef certificate = Read(presented[i], digests[i], i > 0, remember);
+    if (certificate != nullptr) {
+      peer->presented.push_back(std::move(certificate));
     } else if (peer->presented.empty()) {
       peer->malformed = true;
       break;

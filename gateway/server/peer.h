@@ -61,7 +61,7 @@ class PeerVerdicts {
 class Judge {
  public:
   Judge(size_t capacity, const Clock& clock, metrics::WorkerMetrics* metrics)
-      : peers_(capacity), verdicts_(capacity, clock), clock_(clock), metrics_(metrics) {}
+      : peers_(capacity), issuers_(kIssuers), verdicts_(capacity, clock), clock_(clock), metrics_(metrics) {}
 
   // Recognise reads a presented list, leaf first. REQUIRES: not empty.
   // `remember` false: possession is not proven, nothing is kept.
@@ -73,7 +73,11 @@ class Judge {
   const JudgementRef& Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory);
 
  private:
+  static constexpr size_t kIssuers = 256;
+  certs::CertificateRef Read(X509* certificate, const Sha256Digest& digest, bool issuer, bool remember);
+
   LruCache<Sha256Digest, PeerRef, DigestHash> peers_;  // by list
+  LruCache<Sha256Digest, certs::CertificateRef, DigestHash> issuers_;  // presented beside leaves, shared by peers
   certs::VerdictCache verdicts_;                       // holds nothing but Judgements
   const Clock& clock_;
   metrics::WorkerMetrics* const metrics_;

@@ -147,6 +147,7 @@ void Worker::Tick() {
   if (slot_.get() != nullptr) {
     for (Connection* c = first_; c != nullptr;) {
       Connection* next = c->next_;
+      c->Rest();
       if (!c->exchanges_.empty()) {
         bool closing = false;
         streams += static_cast<uint32_t>(c->Sweep(&closing));

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import time
 
-from servers import BCRYPT, LOAD_CORE, USER, Failure, Server
+from servers import BCRYPT, HANDSHAKES, LOAD_CORE, USER, Failure, Server
 
 CONFIGURATION = """
 kind: TrustStore
@@ -69,6 +69,7 @@ identity_headers: {{claims: {{X-Client-Subject: nameidentifier}}}}
 
 class Gatehouse(Server):
     name = "gatehouse"
+    options = ()
 
     def __init__(self, bench):
         super().__init__(bench)
@@ -78,7 +79,7 @@ class Gatehouse(Server):
         self.watcher = None
 
     def command(self):
-        return [self.program, "--state-dir", self.state, "--workers", "1", "--log-level", "warning"]
+        return [self.program, "--state-dir", self.state, "--workers", "1", "--log-level", "warning", *self.options]
 
     def ctl(self, *arguments):
         return [str(self.bench.bin / "gatehousectl"), "--server", f"unix:{self.socket}", *map(str, arguments)]
@@ -114,3 +115,14 @@ class Gatehouse(Server):
             self.watcher = None
         super().stop()
         time.sleep(0.1)
+
+
+class GatehouseQuick(Gatehouse):
+    """The same with the quick public key decoder, which changes handshakes only."""
+
+    name = "gatehouse-quick"
+    rows = HANDSHAKES
+    options = ("--quick-spki-decoder",)
+
+
+OURS = {server.name: server for server in (Gatehouse, GatehouseQuick)}

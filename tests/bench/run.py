@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from gatehouse import Gatehouse
+from gatehouse import OURS
 from servers import LOAD_CORE, PASSWORD, PEERS, USER, Failure, free_port, listens
 
 ROWS = ("full-handshake", "resumed-handshake", "h2-direct", "h1-direct", "h2-proxied", "h1-proxied", "h2-basic-bcrypt",
@@ -90,7 +90,7 @@ class Bench:
 
     def start(self, names):
         for name in names:
-            server = Gatehouse(self) if name == "gatehouse" else PEERS[name](self)
+            server = (OURS | PEERS)[name](self)
             self.servers.append(server)
             server.start()
 
@@ -240,11 +240,15 @@ class Results:
         return round(statistics.median(self.values[server]), 2)
 
     def summary(self):
-        ours = self.median("gatehouse") if "gatehouse" in self.values else None
-        peers = {name: self.median(name) for name in self.values if name != "gatehouse"}
-        ratio = lambda to: round(ours / to, 3) if ours is not None and to else None
+        ours, quick = (self.median(name) if name in self.values else None for name in OURS)
+        peers = {name: self.median(name) for name in self.values if name not in OURS}
+        ratio = lambda to, of=ours: round(of / to, 3) if of is not None and to else None
+        best = min(peers.values(), default=None)
         result = {"row": self.row, f"gatehouse_{self.unit.lower()}": ours, "peers": peers, "unit": self.unit,
-                  "ratio_to_nginx": ratio(peers.get("nginx")), "ratio_to_best": ratio(min(peers.values(), default=None))}
+                  "ratio_to_nginx": ratio(peers.get("nginx")), "ratio_to_best": ratio(best)}
+        if quick is not None:
+            result |= {"gatehouse_quick_us": quick, "quick_ratio_to_nginx": ratio(peers.get("nginx"), quick),
+                       "quick_ratio_to_best": ratio(best, quick)}
         if self.without:
             result["gatehouse_without_basic_us"] = round(statistics.median(self.without), 2)
         if self.wrong:
@@ -258,7 +262,7 @@ def measure_requests(bench, row, results):
             if row not in server.rows:
                 continue
             result = MEASURE[row](bench, server, round_number)
-            if server.name == "gatehouse":
+            if server.name in OURS:
                 server.check_watched()
                 results.without += [result["without_us"]] if "without_us" in result else []
             if result["other"] or result["failed"] or not result["ok"]:
@@ -271,7 +275,7 @@ def measure_requests(bench, row, results):
 def measure_memory(bench, row, results, names):
     protocol = row.rsplit("-", 1)[1]
     for name in names:
-        if name != "gatehouse" and row not in PEERS[name].rows:
+        if row not in (OURS | PEERS)[name].rows:
             continue
         bench.start([name])
         results.add(name, idle_memory(bench, bench.servers[0], protocol))
@@ -287,13 +291,17 @@ def print_table(summaries, peers):
         ratios = [s["ratio_to_nginx"], s["ratio_to_best"]]
         print(s["row"].ljust(20) + "".join(("-" if c is None else f"{c:.2f}").rjust(12) for c in cells) +
               "".join(("-" if r is None else f"{r:.2f}").rjust(10) for r in ratios))
+        if "gatehouse_quick_us" in s:
+            print("  quick decoder".ljust(20) + f"{s['gatehouse_quick_us']:.2f}".rjust(12) + " " * 12 * len(peers) +
+                  "".join(("-" if r is None else f"{r:.2f}").rjust(10) for r in (s["quick_ratio_to_nginx"], s["quick_ratio_to_best"])))
         if "gatehouse_without_basic_us" in s:
             print("  without Basic".ljust(20) + f"{s['gatehouse_without_basic_us']:.2f}".rjust(12))
     print("CPU us per operation; idle-memory rows: KiB per connection. Medians; - where a server cannot do it.")
 
 
 def run(arguments):
-    names = [*([] if arguments.only_peers else ["gatehouse"]), *arguments.peers]
+    ours = [name for name, server in OURS.items() if set(server.rows) & set(arguments.rows)]
+    names = [*([] if arguments.only_peers else ours), *arguments.peers]
     missing = [PEERS[p].program for p in arguments.peers if shutil.which(PEERS[p].program) is None]
     if missing:
         raise Failure(f"not installed: {', '.join(missing)}; deploy/install-deps.sh --bench installs them")
