@@ -26,6 +26,9 @@ constexpr size_t kMinEntrySize = 20;  // SEQUENCE, an INTEGER of one octet, a UT
 constexpr size_t kMaxExtensions = 64;
 constexpr size_t kMaxEntryIssuers = 10'000;  // each costs more than the forty octets of an entry
 constexpr size_t kMaxNumberSize = 64;
+// OpenSSL's objects take a hundred times the octets that they are read from.
+constexpr size_t kMaxNameSize = 8 * 1024;
+constexpr size_t kMaxScopeSize = 8 * 1024;
 
 absl::Status Malformed(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("CRL cannot be read: ", what));
@@ -98,7 +101,9 @@ class CrlParser {
       return Malformed("the signature algorithm inside differs from the one outside");
     }
     const std::optional<DerElement> issuer = tbs.Next();
-    if (!issuer || issuer->tag != der::kSequence) return Malformed("issuer");
+    if (!issuer || issuer->tag != der::kSequence || issuer->whole.size() > kMaxNameSize) {
+      return Malformed("issuer");
+    }
     crl_.issuer_der_ = issuer->whole;
     crl_.issuer_name_ = NameFromDer(issuer->whole);
     if (crl_.issuer_name_ == nullptr || X509_NAME_entry_count(crl_.issuer_name_.get()) == 0) {
@@ -152,6 +157,7 @@ class CrlParser {
     } else if (extension.oid == kDeltaCrlIndicator) {
       GH_ASSIGN_OR_RETURN(crl_.delta_base_, ReadNumber(extension.value, "deltaCRLIndicator"));
     } else if (extension.oid == kIssuingDistributionPoint) {
+      if (extension.value.size() > kMaxScopeSize) return Malformed("issuingDistributionPoint");
       crl_.scope_der_ = extension.value;
       GH_ASSIGN_OR_RETURN(crl_.scope_, ReadCrlScope(extension.value, crl_.issuer_name_.get()));
     } else if (extension.oid == kAuthorityKeyIdentifier) {
@@ -212,7 +218,8 @@ class CrlParser {
     const auto [known, added] =
         seen->emplace(general_names, static_cast<uint32_t>(crl_.issuers_.size()));
     if (added) {
-      UniqueName name = DirectoryNameOf(general_names);
+      UniqueName name =
+          general_names.size() <= kMaxNameSize ? DirectoryNameOf(general_names) : nullptr;
       if (name == nullptr) return Malformed("certificateIssuer");
       if (crl_.issuers_.size() >= kMaxEntryIssuers) {
         return absl::InvalidArgumentError(

@@ -188,6 +188,32 @@ TEST_F(CrlTest, RefusesListsThatContradictThemselves) {
   EXPECT_THAT(WhyNot(request), HasSubstr("entry 0: reasonCode"));
 }
 
+TEST_F(CrlTest, BoundsWhatCostsMoreThanItsOctets) {
+  MintCrlRequest request = List();
+  request.scope = MintCrlScope{};
+  request.scope->urls.assign(64, "http://a/");
+  EXPECT_EQ(WhyNot(request), "");
+  request.scope->urls.assign(65, "http://a/");
+  EXPECT_THAT(WhyNot(request), HasSubstr("issuingDistributionPoint"));
+  request.scope->urls = {"http://a/" + std::string(9'000, 'a')};
+  EXPECT_THAT(WhyNot(request), HasSubstr("issuingDistributionPoint"));
+  request = List();
+  request.issuer = "CN=a";
+  for (int i = 0; i < 1'000; ++i) request.issuer += ",OU=many";
+  EXPECT_THAT(WhyNot(request), HasSubstr("issuer"));
+  EXPECT_THAT(Crl::FromDer(std::string(kMaxCrlSize + 1, '0')).status().message(),
+              HasSubstr("at most"));
+}
+
+TEST_F(CrlTest, BoundsWhatIsSignedWithEdDsa) {
+  UniqueKey key = *MintKey(KeyType::kEd25519);
+  const Authority authority{Make(Request(Profile::kCa, "CN=Root"), key.get()), key.get()};
+  MintCrlRequest request = List();
+  request.extensions = {{"1.2.3.4", false, std::string(kMaxEdDsaMessage, 'x')}};
+  EXPECT_THAT(Crl::FromDer(Der(request, authority)).status().message(), HasSubstr("EdDSA"));
+  EXPECT_TRUE(Crl::FromDer(Der(request, root_)).ok());
+}
+
 TEST_F(CrlTest, KeepsACertificateRevokedThatIsListedTwice) {
   const auto remove = Revoked(alice_, RevocationReason::kRemoveFromCrl);
   const auto revoke = Revoked(alice_, RevocationReason::kKeyCompromise);

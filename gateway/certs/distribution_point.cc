@@ -15,6 +15,7 @@ using UniqueIssuingPoint =
     std::unique_ptr<ISSUING_DIST_POINT, OpenSslDeleter<ISSUING_DIST_POINT_free>>;
 
 constexpr size_t kMaxPoints = 32;
+constexpr int kMaxNames = 64;  // of a point; each is compared with each
 
 ReasonMask ReasonsOf(const ASN1_BIT_STRING* flags) {
   if (flags == nullptr) return kAllReasons;
@@ -34,6 +35,7 @@ GENERAL_NAME* DirectoryName(const X509_NAME* name) {
 // The full names of a DistributionPointName, which gives them up; nullopt: it cannot be read.
 std::optional<UniqueGeneralNames> TakeNames(DIST_POINT_NAME* name, const X509_NAME* relative_to) {
   if (name == nullptr) return UniqueGeneralNames();
+  if (name->type == 0 && sk_GENERAL_NAME_num(name->name.fullname) > kMaxNames) return std::nullopt;
   if (name->type == 0) return UniqueGeneralNames(std::exchange(name->name.fullname, nullptr));
   if (relative_to == nullptr || DIST_POINT_set_dpname(name, relative_to) != 1 ||
       name->dpname == nullptr) {
@@ -68,7 +70,10 @@ std::vector<DistributionPoint> DistributionPointsOf(const Certificate& certifica
     read.crl_issuers.reset(std::exchange(point->CRLissuer, nullptr));
     ERR_clear_error();
     // A point without either says nothing (RFC 5280 section 4.2.1.13).
-    if (!names || (*names == nullptr && read.crl_issuers == nullptr)) continue;
+    if (!names || (*names == nullptr && read.crl_issuers == nullptr) ||
+        sk_GENERAL_NAME_num(read.crl_issuers.get()) > kMaxNames) {
+      continue;
+    }
     read.names = *std::move(names);
     out.push_back(std::move(read));
   }
