@@ -21,6 +21,8 @@ constexpr absl::string_view kHoldInstructionCode = "\x55\x1d\x17";
 constexpr absl::string_view kInvalidityDate = "\x55\x1d\x18";
 constexpr absl::string_view kCertificateIssuer = "\x55\x1d\x1d";
 
+constexpr size_t kMaxTriedKeys = 16;
+
 constexpr absl::string_view kPemBegin = "-----BEGIN ";
 constexpr absl::string_view kPemEnd = "-----END ";
 constexpr absl::string_view kPemDashes = "-----";
@@ -166,6 +168,24 @@ std::optional<CrlEntry> Crl::Find(absl::string_view issuer_name_der,
     if (++at == table_.size()) at = 0;
   }
   return std::nullopt;
+}
+
+absl::Status Crl::VerifySignature(const Certificate& signer, const Strength& strength) const {
+  GH_RETURN_IF_ERROR(signed_.Accepts(strength));
+  const Sha256Digest& spki = signer.spki_sha256();
+  {
+    const MutexLock lock(&mutex_);
+    for (const TriedKey& tried : tried_) {
+      if (tried.spki != spki) continue;
+      return tried.signed_by ? absl::OkStatus()
+                             : absl::InvalidArgumentError("the signature is not by this key");
+    }
+  }
+  absl::Status verified = signed_.IsSignedBy(signer.key());
+  const MutexLock lock(&mutex_);
+  if (tried_.size() == kMaxTriedKeys) tried_.erase(tried_.begin());
+  tried_.push_back({spki, verified.ok()});
+  return verified;
 }
 
 bool Crl::MayBeReplacedBy(const Crl& newer) const {

@@ -4,7 +4,7 @@
 // entry (20 while it is built); what it holds is found in the DER.
 //
 // Ownership:  immutable, shared as CrlRef; owns its DER.
-// Threading:  immutable; any thread.
+// Threading:  immutable, save for what it remembers of keys under a lock; any thread.
 // Units:      times are wall-clock; sizes in octets.
 // Errors:     kInvalidArgument with the cause: not DER, trailing bytes, an unknown critical extension, nextUpdate before
 //             thisUpdate, an entry that is malformed (one bad entry spoils the list: nothing is skipped).
@@ -21,6 +21,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gateway/base/digest.h"
+#include "gateway/base/mutex.h"
 #include "gateway/certs/certificate.h"
 #include "gateway/certs/distribution_point.h"
 #include "gateway/certs/names.h"
@@ -107,6 +108,8 @@ class Crl {
   absl::Status VerifySignature(EVP_PKEY* key, const Strength& strength) const {
     return signed_.Verify(key, strength);
   }
+  // The same with a certificate's key; what came of it is remembered, so that the next judgement pays nothing.
+  absl::Status VerifySignature(const Certificate& signer, const Strength& strength) const;
 
  private:
   Crl() = default;
@@ -127,6 +130,10 @@ class Crl {
     uint64_t hash;
   };
   const EntryIssuer& IssuerOf(uint32_t offset) const;
+  struct TriedKey {
+    Sha256Digest spki;
+    bool signed_by;
+  };
 
   std::string der_;
   Sha256Digest sha256_{};
@@ -144,6 +151,8 @@ class Crl {
   std::vector<Slot> table_;
   std::vector<Run> runs_;             // indirect lists only, by offset
   std::vector<EntryIssuer> issuers_;  // indirect lists only; the list's own is the first
+  mutable Mutex mutex_;
+  mutable std::vector<TriedKey> tried_ ABSL_GUARDED_BY(mutex_);  // at most kMaxTriedKeys
 };
 
 }  // namespace gatehouse::certs

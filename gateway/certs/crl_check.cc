@@ -222,7 +222,7 @@ absl::Status CrlCheck::VerifyWith(const Crl& list, const Certificate& signer) {
   if (++signatures_ > kMaxListSignatures) {
     return absl::InvalidArgumentError("too many signatures of lists to verify");
   }
-  return list.VerifySignature(signer.key(), options_.strength);
+  return list.VerifySignature(signer, options_.strength);
 }
 
 // RFC 5280 section 6.3.3 f and g.

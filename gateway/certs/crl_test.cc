@@ -78,6 +78,23 @@ TEST_F(CrlTest, VerifiesTheSignatureOfTheIssuerOnly) {
   EXPECT_THAT(crl->VerifySignature(rsa.get(), {}).message(), HasSubstr("another kind"));
 }
 
+TEST_F(CrlTest, RemembersWhoseSignatureItIsAndWhoseNot) {
+  MintCrlRequest request = List();
+  request.digest = "SHA1";
+  const CrlRef crl = MakeCrl(request, root_);
+  Strength strength;
+  strength.allow_sha1 = true;
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_TRUE(crl->VerifySignature(*root_.certificate, strength).ok());
+    for (size_t key = 1; key < 20; ++key) {  // more than are remembered
+      EXPECT_FALSE(crl->VerifySignature(*Root("CN=Root,O=Example", key).certificate, strength).ok());
+    }
+    EXPECT_TRUE(crl->VerifySignature(*root_.certificate, strength).ok());
+    // What was accepted under other options is not accepted under these.
+    EXPECT_FALSE(crl->VerifySignature(*root_.certificate, {}).ok());
+  }
+}
+
 TEST_F(CrlTest, VerifiesEveryKindOfSignature) {
   for (KeyType type : {KeyType::kRsa2048, KeyType::kP384, KeyType::kEd25519}) {
     UniqueKey key = *MintKey(type);

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/base/openssl.h"
+#include "gateway/base/status.h"
 #include "gateway/certs/der.h"
 
 namespace gatehouse::certs {
@@ -133,13 +134,23 @@ absl::StatusOr<SignedMessage> SignedMessage::Create(absl::string_view message,
 }
 
 absl::Status SignedMessage::Verify(EVP_PKEY* key, const Strength& strength) const {
+  GH_RETURN_IF_ERROR(Accepts(strength));
+  return IsSignedBy(key);
+}
+
+absl::Status SignedMessage::Accepts(const Strength& strength) const {
   const bool eddsa = digest_nid_ == NID_undef;
-  const bool dsa = key_nid_ == EVP_PKEY_DSA;
-  if ((!eddsa && !AcceptsDigest(digest_nid_, strength)) || (dsa && !strength.allow_dsa) ||
-      (pss_.mask_digest_nid != 0 && !AcceptsDigest(pss_.mask_digest_nid, strength))) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("signed with ", OBJ_nid2ln(algorithm_nid_), ", which is not accepted"));
+  if ((eddsa || AcceptsDigest(digest_nid_, strength)) &&
+      (key_nid_ != EVP_PKEY_DSA || strength.allow_dsa) &&
+      (pss_.mask_digest_nid == 0 || AcceptsDigest(pss_.mask_digest_nid, strength))) {
+    return absl::OkStatus();
   }
+  return absl::InvalidArgumentError(
+      absl::StrCat("signed with ", OBJ_nid2ln(algorithm_nid_), ", which is not accepted"));
+}
+
+absl::Status SignedMessage::IsSignedBy(EVP_PKEY* key) const {
+  const bool eddsa = digest_nid_ == NID_undef;
   const int kind = key == nullptr ? 0 : EVP_PKEY_get_base_id(key);
   const bool pss = key_nid_ == EVP_PKEY_RSA_PSS;
   if (kind != key_nid_ && !(pss && kind == EVP_PKEY_RSA)) {

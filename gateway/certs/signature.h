@@ -38,9 +38,11 @@ class SignedMessage {
   static absl::StatusOr<SignedMessage> Create(absl::string_view message, absl::string_view algorithm,
                                               absl::string_view signature);
 
-  // Checks the signature with this key, and that its algorithm is not weaker than allowed. The key's own strength is the
-  // caller's to check.
+  // Accepts and IsSignedBy. The key's own strength is the caller's to check.
   absl::Status Verify(EVP_PKEY* key, const Strength& strength) const;
+  // Whether the signature's algorithm is not weaker than allowed.
+  absl::Status Accepts(const Strength& strength) const;
+  absl::Status IsSignedBy(EVP_PKEY* key) const;
 
  private:
   struct Pss {
