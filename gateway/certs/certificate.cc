@@ -1,6 +1,8 @@
 #include "gateway/certs/certificate.h"
 
 #include <openssl/asn1.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
@@ -17,7 +19,6 @@
 namespace gatehouse::certs {
 namespace {
 
-constexpr int kMaxExtensions = 64;
 constexpr int kMaxSelfSignatureBits = 8192;  // a bigger key only costs the verifier
 constexpr size_t kMaxSerialOctets = 20;      // RFC 5280 section 4.1.2.2
 
@@ -60,17 +61,13 @@ std::string SerialDefect(const std::string& content) {
   return "";
 }
 
-std::string ExtensionDefect(const X509* x) {
-  const int count = X509_get_ext_count(x);
-  if (count > kMaxExtensions) return absl::StrCat("more than ", kMaxExtensions, " extensions");
-  if (count > 0 && X509_get_version(x) != X509_VERSION_3) return "extensions, but not version 3";
-  for (int i = 0; i < count; ++i) {
-    const ASN1_OBJECT* object = X509_EXTENSION_get_object(X509_get_ext(x, i));
-    if (X509_get_ext_by_OBJ(x, object, i) >= 0) {
-      return absl::StrCat("extension ", DottedOid(object), " appears twice");
-    }
-  }
-  return "";
+bool HasModestExponent(EVP_PKEY* key) {
+  BIGNUM* exponent = nullptr;
+  EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent);
+  ERR_clear_error();
+  const bool modest = exponent != nullptr && BN_is_odd(exponent) && BN_num_bits(exponent) <= kMaxExponentBits;
+  BN_free(exponent);
+  return modest;
 }
 
 KeyFamily FamilyOf(EVP_PKEY* key) {
@@ -143,19 +140,13 @@ class CertificateParser {
     c->serial_hex_integer_ = HexWithoutLeadingZeros(serial);
     Note(c, SerialDefect(serial));
 
-    const std::string extensions = ExtensionDefect(x);
-    Note(c, extensions);
-    // Reads and caches the extensions that paths depend on; 0 when one of them cannot be read.
-    if (extensions.empty() && X509_check_purpose(x, -1, 0) != 1)
-      Note(c, "an extension cannot be read");
-    const uint32_t flags = X509_get_extension_flags(x);
-    if ((flags & EXFLAG_INVALID) != 0) Note(c, "an extension cannot be read");
-    c->is_ca_ = X509_get_version(x) == X509_VERSION_3 && (flags & EXFLAG_BCONS) != 0 &&
-                (flags & EXFLAG_CA) != 0;
-
-    Note(c, ReadSans(x, &c->sans_));
-    if (X509_NAME_entry_count(X509_get_subject_name(x)) == 0 && c->sans_.empty()) {
-      Note(c, "neither a subject nor a subjectAltName");
+    ReadExtensions(x, &c->extensions_);
+    Note(c, c->extensions_.defect);
+    Note(c, ReadSans(c->extensions_.alternative_names, &c->sans_));
+    if (X509_NAME_entry_count(X509_get_subject_name(x)) == 0) {
+      if (c->sans_.empty()) Note(c, "neither a subject nor a subjectAltName");
+      // RFC 5280 section 4.1.2.6
+      if (!c->extensions_.critical_alternative_names) Note(c, "no subject, and a subjectAltName that is not critical");
     }
     return absl::OkStatus();
   }
@@ -191,10 +182,21 @@ class CertificateParser {
     }
     c->key_family_ = FamilyOf(key);
     c->key_bits_ = EVP_PKEY_get_bits(key);
-    if (c->self_issued_ && c->key_bits_ <= kMaxSelfSignatureBits)
-      c->self_signed_ = X509_verify(x, key) == 1;
+    if (c->key_family_ == KeyFamily::kRsa) c->modest_exponent_ = HasModestExponent(key);
   }
 };
+
+bool Certificate::self_signed() const {
+  if (!self_issued_) return false;
+  Known known = self_signed_.load(std::memory_order_relaxed);
+  if (known == Known::kNotYet) {
+    const bool affordable = key() != nullptr && key_bits_ <= kMaxSelfSignatureBits && modest_exponent_;
+    known = affordable && X509_verify(x509(), key()) == 1 ? Known::kYes : Known::kNo;
+    ERR_clear_error();
+    self_signed_.store(known, std::memory_order_relaxed);
+  }
+  return known == Known::kYes;
+}
 
 absl::StatusOr<CertificateRef> Certificate::FromDer(absl::string_view der) {
   if (der.size() > kMaxCertificateSize) {

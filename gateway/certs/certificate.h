@@ -11,6 +11,7 @@
 // Errors:     kInvalidArgument with the cause.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,10 +23,12 @@
 #include "absl/time/time.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/openssl.h"
+#include "gateway/certs/extensions.h"
 
 namespace gatehouse::certs {
 
 inline constexpr size_t kMaxCertificateSize = 64 * 1024;
+inline constexpr int kMaxExponentBits = 32;  // of an RSA key: a longer one only costs the verifier
 
 enum class SanKind : uint8_t { kDns, kEmail, kUri, kIp, kUpn };
 // "dns", "email", "uri", "ip", "upn".
@@ -37,7 +40,7 @@ struct San {
   friend bool operator==(const San&, const San&) = default;
 };
 
-// One attribute of a distinguished name, in the order of the encoding.
+// One attribute of a distinguished name, in the order of the encoding: least specific first.
 struct NameAttribute {
   std::string oid;         // dotted
   std::string value;       // UTF-8, as it stands
@@ -88,14 +91,18 @@ class Certificate {
 
   // Subject and issuer names are equal.
   bool self_issued() const { return self_issued_; }
-  // self_issued and the signature verifies with the certificate's own key.
-  bool self_signed() const { return self_signed_; }
+  // self_issued and the signature verifies with the certificate's own key. Verified when first asked, and never with an
+  // RSA key that is absurd (modulus or exponent).
+  bool self_signed() const;
   // Version 3 with basicConstraints CA:TRUE.
-  bool is_ca() const { return is_ca_; }
+  bool is_ca() const { return extensions_.ca; }
+  const Extensions& extensions() const { return extensions_; }
 
   KeyFamily key_family() const { return key_family_; }
   // RSA modulus or curve size.
   int key_bits() const { return key_bits_; }
+  // False for an RSA key whose public exponent is even or longer than kMaxExponentBits.
+  bool modest_exponent() const { return modest_exponent_; }
   // OpenSSL's numbers of the signature algorithm and of its digest (NID_undef for EdDSA).
   int signature_nid() const { return signature_nid_; }
   int signature_digest_nid() const { return signature_digest_nid_; }
@@ -124,9 +131,11 @@ class Certificate {
   int signature_nid_ = 0;
   int signature_digest_nid_ = 0;
   KeyFamily key_family_ = KeyFamily::kOther;
+  bool modest_exponent_ = true;
   bool self_issued_ = false;
-  bool self_signed_ = false;
-  bool is_ca_ = false;
+  enum class Known : uint8_t { kNotYet, kNo, kYes };
+  mutable std::atomic<Known> self_signed_ = Known::kNotYet;  // whoever asks first writes what all would
+  Extensions extensions_;
 };
 
 // PresentedKey digests a whole presented list, leaf first: each certificate's length and octets.

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/base/escape.h"
 #include "gateway/certs/names.h"
+#include "gateway/certs/path_search.h"
 
 namespace gatehouse::certs {
 namespace {
@@ -280,29 +281,35 @@ bool CrlCheck::HasPathToAnchor(const CertificateRef& signer, int depth, std::str
   if (!signer->defect().empty()) return false;
   const absl::Span<const CertificateRef> middle =
       absl::MakeConstSpan(path_).subspan(1, path_.size() - 1);
-  for (const Path& path : CandidatePaths(signer, middle, *options_.trust_store)) {
-    if (path.back()->sha256() != anchor->sha256()) continue;
-    signatures_ += static_cast<int>(path.size());
-    if (signatures_ > kMaxListSignatures) return false;
-    if (!VerifyPath(path, options_.strength, PolicyOptions()).ok()) continue;
-    bool valid = true;
-    for (size_t i = 0; valid && i < path.size(); ++i) {
-      if (options_.validate_validity_period) {
-        valid = now_ + options_.clock_skew >= path[i]->not_before() &&
-                now_ - options_.clock_skew <= path[i]->not_after();
+  Work work;
+  const PolicyOptions any_policy;
+  PathVerifier verifier(options_.strength, any_policy, &work);
+  bool revoked = false;
+  const auto fails = [&](const Path&, const CertificateRef&, bool) { return revoked; };
+  const auto holds = [&](const Path& path) {
+    if (revoked || path.back()->sha256() != anchor->sha256()) return false;
+    if (signatures_ + static_cast<int>(work.signatures + path.size()) > kMaxListSignatures) return false;
+    if (!verifier.Verify(path).ok()) return false;
+    for (size_t i = 0; i < path.size(); ++i) {
+      if (options_.validate_validity_period && (now_ + options_.clock_skew < path[i]->not_before() ||
+                                                now_ - options_.clock_skew > path[i]->not_after())) {
+        return false;
       }
       const bool known = std::any_of(path_.begin() + 1, path_.end(), [&](const CertificateRef& c) {
         return c->sha256() == path[i]->sha256();
       });
-      if (valid && !known && i + 1 < path.size() &&
+      if (!known && i + 1 < path.size() &&
           Check(path[i], path[i + 1], depth + 1).status == CrlFinding::Status::kRevoked) {
         *note = "is by a certificate that is revoked";
+        revoked = true;
         return false;
       }
     }
-    if (valid) return true;
-  }
-  return false;
+    return true;
+  };
+  const bool found = PathSearch(middle, *options_.trust_store, fails, holds, &work).Run(signer);
+  signatures_ += static_cast<int>(work.signatures);
+  return found;
 }
 
 }  // namespace gatehouse::certs

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/objects.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/fields.h"
 
 namespace gatehouse::certs {
 namespace {
@@ -99,6 +101,16 @@ std::string QuoteDotNet(absl::string_view text) {
     out += c;
   }
   return out + "\"";
+}
+
+// C0, DEL and C1 (U+0080 to U+009F, 0xc2 0x80 to 0xc2 0x9f).
+bool HasControl(absl::string_view utf8) {
+  for (size_t i = 0; i < utf8.size(); ++i) {
+    const auto u = static_cast<unsigned char>(utf8[i]);
+    if (u < 0x20 || u == 0x7f) return true;
+    if (u == 0xc2 && i + 1 < utf8.size() && static_cast<unsigned char>(utf8[i + 1]) < 0xa0) return true;
+  }
+  return false;
 }
 
 struct ShortName {
@@ -200,22 +212,21 @@ std::vector<NameAttribute> TextAttributes(const X509_NAME* name) {
 std::string NameDefect(const X509_NAME* name) {
   const int count = X509_NAME_entry_count(name);
   if (count > kMaxAttributes) return absl::StrCat("more than ", kMaxAttributes, " attributes");
-  int common_names = 0;
+  std::vector<std::pair<int, std::string>> seen;  // RDN and attribute
   for (int i = 0; i < count; ++i) {
     const X509_NAME_ENTRY* entry = X509_NAME_get_entry(name, i);
     const ASN1_STRING* value = X509_NAME_ENTRY_get_data(entry);
     const std::string oid = DottedOid(X509_NAME_ENTRY_get_object(entry));
-    if (OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) == NID_commonName) ++common_names;
+    std::pair<int, std::string> here(X509_NAME_ENTRY_set(entry), oid);
+    if (std::find(seen.begin(), seen.end(), here) != seen.end()) {
+      return absl::StrCat("attribute ", oid, " twice in one relative distinguished name");
+    }
+    seen.push_back(std::move(here));
     if (!IsTextType(ASN1_STRING_type(value))) continue;
     std::optional<std::string> text = Utf8(value);
     if (!text) return absl::StrCat("attribute ", oid, " is not text in its own encoding");
-    for (char c : *text) {
-      const auto u = static_cast<unsigned char>(c);
-      if (u < 0x20 || u == 0x7f)
-        return absl::StrCat("attribute ", oid, " holds a control character");
-    }
+    if (HasControl(*text)) return absl::StrCat("attribute ", oid, " holds a control character");
   }
-  if (common_names > 1) return absl::StrCat(common_names, " common names");
   return "";
 }
 
@@ -232,6 +243,37 @@ UniqueName NameFromDer(absl::string_view der) {
   ERR_clear_error();
   if (name != nullptr && reinterpret_cast<const char*>(p) != der.data() + der.size()) return nullptr;
   return name;
+}
+
+std::vector<std::string> CanonicalRdns(const X509_NAME* name) {
+  std::vector<std::vector<std::string>> rdns;
+  const int count = X509_NAME_entry_count(name);
+  int previous_set = -1;
+  for (int i = 0; i < count; ++i) {
+    const X509_NAME_ENTRY* entry = X509_NAME_get_entry(name, i);
+    const ASN1_STRING* value = X509_NAME_ENTRY_get_data(entry);
+    const int set = X509_NAME_ENTRY_set(entry);
+    if (set != previous_set) rdns.emplace_back();
+    previous_set = set;
+    std::optional<std::string> text;
+    if (ASN1_STRING_type(value) != V_ASN1_NUMERICSTRING) text = Utf8(value);
+    std::string folded = DottedOid(X509_NAME_ENTRY_get_object(entry));
+    if (text) {
+      absl::RemoveExtraAsciiWhitespace(&*text);
+      absl::AsciiStrToLower(&*text);
+      absl::StrAppend(&folded, "=", *text);
+    } else {
+      absl::StrAppend(&folded, "=", HexOfDer(value));
+    }
+    rdns.back().push_back(std::move(folded));
+  }
+  std::vector<std::string> out;
+  for (std::vector<std::string>& rdn : rdns) {
+    std::sort(rdn.begin(), rdn.end());
+    std::string& text = out.emplace_back();
+    for (const std::string& attribute : rdn) AppendField(&text, attribute);
+  }
+  return out;
 }
 
 uint64_t NameHash(const X509_NAME* name) {

@@ -27,8 +27,12 @@ std::string NameRfc4514(const X509_NAME* name);
 std::string NameDotNet(const X509_NAME* name);
 // Attributes whose value is text, in the order of the encoding.
 std::vector<NameAttribute> TextAttributes(const X509_NAME* name);
-// Why a name could be misread (control characters, text that is not text, several common names); empty when it cannot.
+// Why a name could be misread (control characters, text that is not text, an attribute twice in one RDN); empty when it
+// cannot. Several RDNs may well have a common name each: CN=Alice,CN=Users,DC=example.
 std::string NameDefect(const X509_NAME* name);
+// One text for each RDN, in the order of the encoding; equal for RDNs that are equal by section 7.1 of RFC 5280 as
+// X509_NAME_cmp has it: strings in any encoding, ASCII case and runs of spaces folded.
+std::vector<std::string> CanonicalRdns(const X509_NAME* name);
 // Equal for names that RFC 5280 calls equal; not injective.
 uint64_t NameHash(const X509_NAME* name);
 // The DER that the name was read from.

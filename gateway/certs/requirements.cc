@@ -48,6 +48,19 @@ bool IpMatches(const AddressRange& range, absl::string_view text) {
   return Contains(range, address.data(), range.size);
 }
 
+// Any value may match, save for a common name: only the most specific one is the certificate's own. The others name the
+// containers it stands in (CN=Alice,CN=Users,DC=example), which are no name to let anybody in by.
+bool SubjectMatches(const Certificate& leaf, const SubjectMatcher& matcher) {
+  constexpr absl::string_view kCommonName = "2.5.4.3";
+  const auto& attributes = leaf.subject_attributes();
+  for (auto a = attributes.rbegin(); a != attributes.rend(); ++a) {  // most specific first
+    if (a->oid != matcher.oid) continue;
+    if (matcher.value.Matches(a->value)) return true;
+    if (matcher.oid == kCommonName) return false;
+  }
+  return false;
+}
+
 template <typename Wanted, typename Matches>
 bool AnySan(const Certificate& leaf, SanKind kind, const std::vector<Wanted>& wanted,
             Matches matches) {
@@ -62,11 +75,7 @@ bool AnySan(const Certificate& leaf, SanKind kind, const std::vector<Wanted>& wa
 
 std::string UnmetRequirement(const Certificate& leaf, const Requirements& require) {
   for (const SubjectMatcher& matcher : require.subject) {
-    const auto& attributes = leaf.subject_attributes();
-    const bool met = std::any_of(attributes.begin(), attributes.end(), [&](const NameAttribute& a) {
-      return a.oid == matcher.oid && matcher.value.Matches(a.value);
-    });
-    if (!met) return absl::StrCat("no subject attribute ", matcher.oid, " matches");
+    if (!SubjectMatches(leaf, matcher)) return absl::StrCat("no subject attribute ", matcher.oid, " matches");
   }
   if (!AnySan(leaf, SanKind::kDns, require.san_dns, DnsMatches))
     return "no DNS name of the SAN matches";

@@ -1,28 +1,17 @@
 #include "gateway/certs/san.h"
 
 #include <arpa/inet.h>
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/base/escape.h"
-#include "gateway/certs/names.h"
+#include "gateway/certs/der.h"
 
 namespace gatehouse::certs {
 namespace {
-
-constexpr int kMaxSans = 256;
-using UniqueGeneralNames = std::unique_ptr<GENERAL_NAMES, OpenSslDeleter<GENERAL_NAMES_free>>;
-
-absl::string_view Bytes(const ASN1_STRING* s) {
-  return absl::string_view(reinterpret_cast<const char*>(ASN1_STRING_get0_data(s)),
-                           static_cast<size_t>(ASN1_STRING_length(s)));
-}
 
 bool IsVisibleAscii(absl::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
@@ -54,49 +43,49 @@ bool IsPlainText(absl::string_view text) {
   });
 }
 
+// OtherName ::= SEQUENCE { type-id OID, value [0] EXPLICIT ANY }, its own tag already off. False: not a UPN.
+bool ReadUpn(absl::string_view content, absl::string_view* text) {
+  constexpr absl::string_view kUpn("\x2b\x06\x01\x04\x01\x82\x37\x14\x02\x03", 10);
+  constexpr uint8_t kUtf8String = 0x0c;
+  DerReader reader(content);
+  if (reader.Next(der::kOid) != kUpn) return false;
+  *text = "";
+  const std::optional<absl::string_view> value = reader.Next(der::Constructed(0));
+  if (!value || !reader.done()) return true;
+  DerReader inner(*value);
+  const std::optional<absl::string_view> found = inner.Next(kUtf8String);
+  if (found && inner.done()) *text = *found;
+  return true;
+}
+
 // Returns what is wrong with the entry, or "".
-std::string ReadOne(const GENERAL_NAME* entry, std::vector<San>* sans) {
-  int type = 0;
-  const void* value = GENERAL_NAME_get0_value(entry, &type);
-  switch (type) {
-    case GEN_DNS: {
-      absl::string_view text = Bytes(static_cast<const ASN1_STRING*>(value));
-      if (!IsDnsName(text))
-        return absl::StrCat("DNS name \"", EscapeText(text), "\" is not a host name");
+std::string ReadOne(const GeneralName& entry, std::vector<San>* sans) {
+  const absl::string_view text = entry.content;
+  switch (entry.form) {
+    case NameForm::kDns:
+      if (!IsDnsName(text)) return absl::StrCat("DNS name \"", EscapeText(text), "\" is not a host name");
       sans->push_back({SanKind::kDns, std::string(text)});
       return "";
-    }
-    case GEN_EMAIL: {
-      absl::string_view text = Bytes(static_cast<const ASN1_STRING*>(value));
+    case NameForm::kRfc822:
       if (!IsEmail(text)) return absl::StrCat("email \"", EscapeText(text), "\" is not an address");
       sans->push_back({SanKind::kEmail, std::string(text)});
       return "";
-    }
-    case GEN_URI: {
-      absl::string_view text = Bytes(static_cast<const ASN1_STRING*>(value));
-      if (!IsUri(text))
-        return absl::StrCat("URI \"", EscapeText(text), "\" is not an absolute URI");
+    case NameForm::kUri:
+      if (!IsUri(text)) return absl::StrCat("URI \"", EscapeText(text), "\" is not an absolute URI");
       sans->push_back({SanKind::kUri, std::string(text)});
       return "";
-    }
-    case GEN_IPADD: {
-      absl::string_view octets = Bytes(static_cast<const ASN1_STRING*>(value));
-      char text[INET6_ADDRSTRLEN];
-      if (octets.size() != 4 && octets.size() != 16) {
-        return absl::StrCat("IP address of ", octets.size(), " octets");
-      }
-      inet_ntop(octets.size() == 4 ? AF_INET : AF_INET6, octets.data(), text, sizeof text);
-      sans->push_back({SanKind::kIp, text});
+    case NameForm::kIp: {
+      char printed[INET6_ADDRSTRLEN];
+      if (text.size() != 4 && text.size() != 16) return absl::StrCat("IP address of ", text.size(), " octets");
+      inet_ntop(text.size() == 4 ? AF_INET : AF_INET6, text.data(), printed, sizeof printed);
+      sans->push_back({SanKind::kIp, printed});
       return "";
     }
-    case GEN_OTHERNAME: {
-      const auto* other = static_cast<const OTHERNAME*>(value);
-      if (DottedOid(other->type_id) != kUpnOid) return "";
-      if (other->value == nullptr || other->value->type != V_ASN1_UTF8STRING ||
-          !IsPlainText(Bytes(other->value->value.utf8string))) {
-        return "user principal name is not plain UTF-8 text";
-      }
-      sans->push_back({SanKind::kUpn, std::string(Bytes(other->value->value.utf8string))});
+    case NameForm::kOther: {
+      absl::string_view upn;
+      if (!ReadUpn(text, &upn)) return "";
+      if (!IsPlainText(upn)) return "user principal name is not plain UTF-8 text";
+      sans->push_back({SanKind::kUpn, std::string(upn)});
       return "";
     }
     default:
@@ -128,19 +117,9 @@ bool IsDnsName(absl::string_view name) {
   return true;
 }
 
-std::string ReadSans(const X509* certificate, std::vector<San>* sans) {
-  int critical = 0;
-  UniqueGeneralNames names(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(certificate, NID_subject_alt_name, &critical, nullptr)));
-  if (names == nullptr) {
-    ERR_clear_error();
-    return critical == -1 ? "" : "subjectAltName cannot be read";
-  }
-  const int count = sk_GENERAL_NAME_num(names.get());
-  if (count == 0) return "subjectAltName is empty";
-  if (count > kMaxSans) return absl::StrCat("subjectAltName has more than ", kMaxSans, " entries");
-  for (int i = 0; i < count; ++i) {
-    std::string wrong = ReadOne(sk_GENERAL_NAME_value(names.get(), i), sans);
+std::string ReadSans(const std::vector<GeneralName>& names, std::vector<San>* sans) {
+  for (const GeneralName& name : names) {
+    std::string wrong = ReadOne(name, sans);
     if (!wrong.empty()) return absl::StrCat("subjectAltName: ", wrong);
   }
   return "";

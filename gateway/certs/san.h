@@ -3,18 +3,17 @@
 // Threading:  pure.
 #pragma once
 
-#include <openssl/x509.h>
-
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "gateway/certs/certificate.h"
+#include "gateway/certs/extensions.h"
 
 namespace gatehouse::certs {
 
 // ReadSans appends the entries of kinds that we know; kinds that we do not know are left out. Returns a defect, or "".
-std::string ReadSans(const X509* certificate, std::vector<San>* sans);
+std::string ReadSans(const std::vector<GeneralName>& names, std::vector<San>* sans);
 
 // A host name of RFC 1123 form, `_` allowed, a leading `*.` allowed; no trailing dot.
 bool IsDnsName(absl::string_view name);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gateway/base/reason.h"
+#include "gateway/certs/work.h"
 
 namespace gatehouse::certs {
 
@@ -23,6 +24,7 @@ struct TraceStep {
 
 struct Trace {
   std::vector<TraceStep> steps;
+  Work work;  // what the judgement cost
 };
 
 }  // namespace gatehouse::certs

@@ -1,20 +1,18 @@
 #include "gateway/certs/validator.h"
 
-#include <openssl/x509v3.h>
-
 #include <algorithm>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/certs/path.h"
+#include "gateway/certs/path_search.h"
 #include "gateway/certs/requirements.h"
 #include "gateway/certs/revocation_check.h"
 
 namespace gatehouse::certs {
 namespace {
 
-constexpr size_t kMaxSignatures = 48;  // verified for one judgement, over all candidates
 constexpr size_t kMaxInquiries = 16;
 constexpr absl::Duration kMaxRefusalAge = absl::Seconds(30);
 
@@ -66,6 +64,13 @@ class Judgement {
   }
 
   Verdict Run(absl::Span<const CertificateRef> presented) {
+    Verdict verdict = Decide(presented);
+    if (trace_ != nullptr) trace_->work = work_;
+    return verdict;
+  }
+
+ private:
+  Verdict Decide(absl::Span<const CertificateRef> presented) {
     const CertificateRef& leaf = verdict_.leaf;
     const TrustStore* store = options_.trust_store.get();
     if (!Record(Step::kForm, Form(leaf))) return Refused(presented);
@@ -96,7 +101,6 @@ class Judgement {
     return Chained(presented, *store);
   }
 
- private:
   // Appends to the trace; remembers the failure that got furthest. Returns whether the step passed.
   bool Record(Step step, const Finding& finding) {
     if (trace_ != nullptr) {
@@ -141,43 +145,48 @@ class Judgement {
   Finding Validity(const Path& path) const {
     if (!options_.validate_validity_period) return {Reason::kNone, nullptr, "not checked"};
     for (const CertificateRef& c : path) {
-      if (now_ + options_.clock_skew < c->not_before()) {
-        return {
-            Reason::kNotYetValid, c,
-            absl::StrCat("valid from ", absl::FormatTime(c->not_before(), absl::UTCTimeZone()))};
-      }
-      if (now_ - options_.clock_skew > c->not_after()) {
-        return {Reason::kExpired, c,
-                absl::StrCat("expired at ", absl::FormatTime(c->not_after(), absl::UTCTimeZone()))};
-      }
+      if (Finding f = ValidityOf(c); !f.ok()) return f;
+    }
+    return {};
+  }
+  Finding ValidityOf(const CertificateRef& c) const {
+    if (now_ + options_.clock_skew < c->not_before()) {
+      return {Reason::kNotYetValid, c,
+              absl::StrCat("valid from ", absl::FormatTime(c->not_before(), absl::UTCTimeZone()))};
+    }
+    if (now_ - options_.clock_skew > c->not_after()) {
+      return {Reason::kExpired, c,
+              absl::StrCat("expired at ", absl::FormatTime(c->not_after(), absl::UTCTimeZone()))};
     }
     return {};
   }
 
   Finding Use(const Path& path) const {
     if (!options_.validate_certificate_use) return {Reason::kNone, nullptr, "not checked"};
-    for (size_t i = 0; i < path.size(); ++i) {
-      const CertificateRef& c = path[i];
-      const uint32_t extended = X509_get_extended_key_usage(c->x509());
-      const bool absent = extended == UINT32_MAX;
-      if (i == 0) {
-        if (absent && !options_.allow_absent_extended_key_usage) {
-          return {Reason::kWrongUse, c, "no extended key usage; clientAuth is required"};
-        }
-        // anyExtendedKeyUsage alone does not do for a leaf.
-        if (!absent && (extended & XKU_SSL_CLIENT) == 0) {
-          return {Reason::kWrongUse, c, "extended key usage does not contain clientAuth"};
-        }
-        const uint32_t usage = X509_get_key_usage(c->x509());
-        if (usage != UINT32_MAX && (usage & KU_DIGITAL_SIGNATURE) == 0) {
-          return {Reason::kWrongUse, c, "key usage does not allow digitalSignature"};
-        }
-      } else if (!absent && (extended & (XKU_SSL_CLIENT | XKU_ANYEKU)) == 0) {
-        return {Reason::kWrongUse, c,
-                "the authority's extended key usage does not allow clientAuth"};
-      }
+    if (Finding f = UseOfLeaf(path.front()); !f.ok()) return f;
+    for (size_t i = 1; i < path.size(); ++i) {
+      if (Finding f = UseOfIssuer(path[i]); !f.ok()) return f;
     }
     return {};
+  }
+  Finding UseOfLeaf(const CertificateRef& c) const {
+    const Extensions& e = c->extensions();
+    if (!e.has_extended_key_usage && !options_.allow_absent_extended_key_usage) {
+      return {Reason::kWrongUse, c, "no extended key usage; clientAuth is required"};
+    }
+    // anyExtendedKeyUsage alone does not do for a leaf.
+    if (e.has_extended_key_usage && !e.client_auth) {
+      return {Reason::kWrongUse, c, "extended key usage does not contain clientAuth"};
+    }
+    if (e.has_key_usage && !e.digital_signature) {
+      return {Reason::kWrongUse, c, "key usage does not allow digitalSignature"};
+    }
+    return {};
+  }
+  static Finding UseOfIssuer(const CertificateRef& c) {
+    const Extensions& e = c->extensions();
+    if (!e.has_extended_key_usage || e.client_auth || e.any_extended_key_usage) return {};
+    return {Reason::kWrongUse, c, "the authority's extended key usage does not allow clientAuth"};
   }
 
   Finding Require(const CertificateRef& leaf) const {
@@ -198,49 +207,62 @@ class Judgement {
   }
 
   Verdict Chained(absl::Span<const CertificateRef> presented, const TrustStore& store) {
-    const std::vector<Path> candidates = CandidatePaths(verdict_.leaf, presented.subspan(1), store);
-    if (candidates.empty()) {
-      Record(Step::kPath,
-             {Reason::kUnknownIssuer, verdict_.leaf,
-              absl::StrCat("no path from issuer \"", verdict_.leaf->issuer(), "\" to an anchor")});
-    }
-    size_t signatures = 0;
-    const Path* allowed = nullptr;  // the first that `on_unknown` lets through
-    for (const Path& path : candidates) {
-      signatures += path.size() - 1;
-      if (candidate_ > 0 && signatures > kMaxSignatures) break;
-      Finding finding = VerifyPath(path, options_.strength, options_.policy);
-      if (finding.ok()) {
-        finding.detail =
-            absl::StrCat(path.size(), " certificates, anchor \"", path.back()->subject(), "\"");
-      }
-      if (Record(Step::kPath, std::move(finding)) && AfterPath(path)) {
-        if (options_.revocation.mode == RevocationMode::kNoCheck) return Accepted(path, path);
-        RevocationResult result = CheckRevocation(path, options_, now_, source_);
-        for (Finding& said : result.findings) Record(Step::kRevocation, std::move(said));
-        switch (result.decision) {
-          case RevocationResult::Decision::kPassed:
-            verdict_.inquiries.clear();
-            return Accepted(path, path, result.believed_until);
-          case RevocationResult::Decision::kAllowed:
-            if (allowed == nullptr) allowed = &path;
-            break;
-          case RevocationResult::Decision::kUndecided:
-            for (Inquiry& inquiry : result.inquiries) AddInquiry(std::move(inquiry));
-            break;
-          case RevocationResult::Decision::kRefused:
-            break;
-        }
-      }
+    PathVerifier verifier(options_.strength, options_.policy, &work_);
+    const auto fails = [&](const Path& below, const CertificateRef& issuer, bool anchor) {
+      return verifier.Fails(below, *issuer) || !CheckIssuer(issuer, anchor, options_.strength).ok() ||
+             (options_.validate_validity_period && !ValidityOf(issuer).ok()) ||
+             (options_.validate_certificate_use && !UseOfIssuer(issuer).ok());
+    };
+    Path accepted;
+    const auto visit = [&](const Path& path) {
+      if (Candidate(path, &verifier)) accepted = path;
       ++candidate_;
+      return !accepted.empty();
+    };
+    if (PathSearch(presented.subspan(1), store, fails, visit, &work_).Run(verdict_.leaf)) {
+      return Accepted(accepted, accepted, believed_until_);
+    }
+    if (work_.exhausted()) {
+      Record(Step::kPath, {Reason::kConstraintViolation, verdict_.leaf,
+                           "the certificates presented cost more work than is done for one judgement"});
+    } else if (candidate_ == 0) {
+      Record(Step::kPath, {Reason::kUnknownIssuer, verdict_.leaf,
+                           absl::StrCat("no path from issuer \"", verdict_.leaf->issuer(), "\" to an anchor")});
     }
     if (!verdict_.inquiries.empty()) {
       verdict_.outcome = Outcome::kIndeterminate;
       verdict_.reason = Reason::kRevocationUnknown;
-    } else if (allowed != nullptr) {
-      return Accepted(*allowed, *allowed, now_ + kAllowedAge);
+    } else if (!allowed_.empty()) {
+      return Accepted(allowed_, allowed_, now_ + kAllowedAge);
     }
     return Refused(presented);
+  }
+
+  // Whether this path passes every step. One whose revocation is not known may be allowed when no other passes.
+  bool Candidate(const Path& path, PathVerifier* verifier) {
+    Finding finding = verifier->Verify(path);
+    if (finding.ok() && trace_ != nullptr) {
+      finding.detail = absl::StrCat(path.size(), " certificates, anchor \"", path.back()->subject(), "\"");
+    }
+    if (!Record(Step::kPath, std::move(finding)) || !AfterPath(path)) return false;
+    if (options_.revocation.mode == RevocationMode::kNoCheck) return true;
+    RevocationResult result = CheckRevocation(path, options_, now_, source_);
+    for (Finding& said : result.findings) Record(Step::kRevocation, std::move(said));
+    switch (result.decision) {
+      case RevocationResult::Decision::kPassed:
+        verdict_.inquiries.clear();
+        believed_until_ = result.believed_until;
+        return true;
+      case RevocationResult::Decision::kAllowed:
+        if (allowed_.empty()) allowed_ = path;
+        break;
+      case RevocationResult::Decision::kUndecided:
+        for (Inquiry& inquiry : result.inquiries) AddInquiry(std::move(inquiry));
+        break;
+      case RevocationResult::Decision::kRefused:
+        break;
+    }
+    return false;
   }
 
   void AddInquiry(Inquiry inquiry) {
@@ -282,6 +304,9 @@ class Judgement {
   const absl::Time now_;
   Trace* const trace_;
   Verdict verdict_;
+  Work work_;
+  Path allowed_;                                         // the first that `on_unknown` lets through
+  absl::Time believed_until_ = absl::InfiniteFuture();  // what is known of the revocation of the accepted path
   uint32_t candidate_ = 0;
   int furthest_ = -1;
 };

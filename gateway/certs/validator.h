@@ -8,7 +8,7 @@
 // Possession is NOT checked here: the caller must hold a completed handshake before it believes or stores a verdict.
 //
 // Threading:  pure; any thread.
-// Units:      at most kMaxPresented certificates are looked at and kMaxCandidates paths verified.
+// Units:      at most kMaxPresented certificates are looked at; what a judgement may cost is in Work.
 // Errors:     never; what cannot be judged is invalid.
 #pragma once
 
@@ -23,8 +23,6 @@
 namespace gatehouse::certs {
 
 inline constexpr size_t kMaxPresented = 16;
-inline constexpr size_t kMaxPathLength = 10;  // certificates, anchor included
-inline constexpr size_t kMaxCandidates = 16;
 
 // `presented` is leaf first, the rest in any order. An empty list is kNoCertificate. `revocation` and `trace` may be null.
 Verdict Judge(absl::Span<const CertificateRef> presented, const SchemeOptions& options, absl::Time now,

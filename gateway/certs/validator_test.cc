@@ -204,7 +204,8 @@ TEST_F(ValidatorTest, RefusesWeakKeysAndOverlargeOnes) {
 }
 
 TEST_F(ValidatorTest, RefusesMalformedLeaves) {
-  EXPECT_EQ(Why({Leaf(root_, "CN=alice,CN=bob")}), Reason::kMalformedCertificate);
+  EXPECT_EQ(Why({Leaf(root_, "CN=alice+CN=bob")}), Reason::kMalformedCertificate);
+  EXPECT_EQ(Why({Leaf(root_, "CN=alice\\C2\\85root")}), Reason::kMalformedCertificate);
   EXPECT_EQ(Why({Leaf(root_, "CN=alice\\00.evil")}), Reason::kMalformedCertificate);
   EXPECT_EQ(Why({Leaf(root_, "CN=alice\\0D\\0AX-User: root")}), Reason::kMalformedCertificate);
   MintRequest request = Request(Profile::kLeaf, "CN=alice");
@@ -217,6 +218,21 @@ TEST_F(ValidatorTest, RefusesMalformedLeaves) {
   EXPECT_EQ(Why({Make(request, KeyAt(9), root_.signer())}), Reason::kMalformedCertificate);
   request.sans = {{SanKind::kEmail, "not an address"}};
   EXPECT_EQ(Why({Make(request, KeyAt(9), root_.signer())}), Reason::kMalformedCertificate);
+}
+
+TEST_F(ValidatorTest, AcceptsSeveralCommonNamesAndNamesTheCallerByTheMostSpecific) {
+  const CertificateRef leaf = Leaf(root_, "CN=Alice,CN=Users,DC=example,DC=test");
+  const Verdict v = Ask({leaf});
+  EXPECT_EQ(v.outcome, Outcome::kValid);
+  EXPECT_EQ(v.leaf->subject(), "CN=Alice,CN=Users,DC=example,DC=test");
+  const auto wanted = [&](const char* type, const char* value) {
+    options_.require.subject = {{*ParseAttribute(type), *TextMatcher::Create(TextMatcher::Kind::kExact, value)}};
+    return Why({leaf});
+  };
+  EXPECT_EQ(wanted("CN", "Alice"), Reason::kNone);
+  EXPECT_EQ(wanted("CN", "Users"), Reason::kRequirementNotMet);  // a container is no caller
+  EXPECT_EQ(wanted("DC", "test"), Reason::kNone);
+  EXPECT_EQ(wanted("DC", "example"), Reason::kNone);
 }
 
 TEST_F(ValidatorTest, ChecksRequirements) {

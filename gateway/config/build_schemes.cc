@@ -168,9 +168,33 @@ void WarnOf(Draft& draft, const std::string& path, const certs::SchemeOptions& o
   if (!options.validate_certificate_use) {
     draft.Warn(path + ".validate_certificate_use", "is off: certificates made for other uses are accepted");
   }
+  if (options.strength.allow_sha1) {
+    draft.Warn(path + ".allow_sha1", "accepts signatures that can be forged: certificates of anybody may be made up");
+  }
   if (!options.validate_validity_period) {
     draft.Warn(path + ".validate_validity_period", "is off: expired certificates are accepted");
   }
+}
+
+certs::PolicyOptions ReadPolicies(Draft& draft, const std::string& path, const V1Scheme& v) {
+  constexpr int kMaxPolicies = 64;
+  certs::PolicyOptions out;
+  if (v.required_policies_size() > kMaxPolicies) {
+    draft.Violate(path + ".required_policies", v.required_policies_size(), " policies, at most ", kMaxPolicies);
+  }
+  for (int i = 0; i < std::min(v.required_policies_size(), kMaxPolicies); ++i) {
+    absl::StatusOr<std::string> policy = certs::ParsePolicy(v.required_policies(i));
+    if (policy.ok()) {
+      out.initial_set.push_back(*std::move(policy));
+    } else {
+      draft.Violate(absl::StrCat(path, ".required_policies[", i, "]"), policy.status().message());
+    }
+  }
+  // Without it a path of no policy at all would pass a list of required ones.
+  out.require_explicit = v.require_explicit_policy() || v.required_policies_size() > 0;
+  out.inhibit_mapping = v.inhibit_policy_mapping();
+  out.inhibit_any = v.inhibit_any_policy();
+  return out;
 }
 
 CertificateSchemeRef BuildCertificateScheme(Draft& draft, const v1::Scheme& scheme) {
@@ -219,6 +243,10 @@ CertificateSchemeRef BuildCertificateScheme(Draft& draft, const v1::Scheme& sche
                                       {absl::Minutes(5), absl::Seconds(1), absl::Hours(1)});
   options->strength.min_rsa_bits =
       static_cast<int>(ReadNumber(draft, v.min_rsa_bits(), path + ".min_rsa_bits", 2048, 1024, 8192));
+  options->strength.min_ec_bits =
+      static_cast<int>(ReadNumber(draft, v.min_ec_bits(), path + ".min_ec_bits", 256, 224, 521));
+  options->strength.allow_sha1 = v.allow_sha1();
+  options->policy = ReadPolicies(draft, path, v);
   options->trust_store = TrustOf(draft, path, scheme);
   if (draft.violations.size() != before) return nullptr;
   options->epoch = certs::ContentEpoch(*options);

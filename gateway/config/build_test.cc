@@ -113,6 +113,9 @@ INSTANTIATE_TEST_SUITE_P(Schemes, BadInputTest, ::testing::ValuesIn(std::vector<
     {R"(schemes { name: "S" client_certificate { trust_store: "partners" accept_any_self_signed: "development" } })", R"(schemes["S"].client_certificate.accept_any_self_signed)", "only for"},
     {R"(schemes { name: "S" client_certificate { trust_store: "partners" clock_skew { seconds: 3601 } } })", R"(schemes["S"].client_certificate.clock_skew)", "out of range: 0 to 1h"},
     {R"(schemes { name: "S" client_certificate { trust_store: "partners" min_rsa_bits: 512 } })", R"(schemes["S"].client_certificate.min_rsa_bits)", "1024 to 8192"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" min_ec_bits: 192 } })", R"(schemes["S"].client_certificate.min_ec_bits)", "224 to 521"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" required_policies: "1.2.3" required_policies: "any" } })", R"(schemes["S"].client_certificate.required_policies[1])", "dotted object identifier"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" required_policies: "2.5.29.32.0" } })", R"(schemes["S"].client_certificate.required_policies[0])", "anyPolicy"},
     {R"(schemes { name: "S" client_certificate { trust_store: "partners" require { subject { attribute: "CN" value { regex: "(" } } } } })", R"(schemes["S"].client_certificate.require.subject[0].value.regex)", "regular expression"},
     {R"(schemes { name: "S" client_certificate { trust_store: "partners" require { subject { attribute: "CX" value { exact: "a" } } } } })", R"(schemes["S"].client_certificate.require.subject[0].attribute)", "unknown attribute"},
     {R"(schemes { name: "S" client_certificate { trust_store: "partners" require { issuer {} } } })", R"(schemes["S"].client_certificate.require.issuer[0])", "needs one of"},
@@ -182,12 +185,28 @@ TEST_F(BuildTest, AnEmptySetIsASnapshotThatServesNothing) {
   EXPECT_EQ(snapshot->incarnation, "i");
 }
 
+TEST_F(BuildTest, RequiredPoliciesRefuseAPathOfNoPolicy) {
+  const auto policy_of = [this](const std::string& options) {
+    const auto snapshot = BuildGood(R"(trust_stores { name: "t" anchors { pem: "@ca@" } }
+        schemes { name: "S" client_certificate { trust_store: "t" )" + options + "} }");
+    return snapshot->schemes.front().certificate()->policy;
+  };
+  EXPECT_FALSE(policy_of("").require_explicit);
+  const certs::PolicyOptions required = policy_of(R"(required_policies: "1.2.3")");
+  EXPECT_TRUE(required.require_explicit);
+  EXPECT_THAT(required.initial_set, ElementsAre(*certs::ParsePolicy("1.2.3")));
+  EXPECT_TRUE(policy_of("require_explicit_policy: true").require_explicit);
+  EXPECT_TRUE(policy_of("inhibit_policy_mapping: true").inhibit_mapping);
+  EXPECT_TRUE(policy_of("inhibit_any_policy: true").inhibit_any);
+}
+
 TEST_F(BuildTest, WarnsOfWhatIsAllowedButUnwise) {
   const BuildResult result = BuildText(Base() + R"(
       trust_stores { name: "old" anchors { pem: "@old-ca@" } }
       server_certificates { name: "dying" certificate_chain_pem: "@dying@" private_key_pem: "@key@" }
       schemes { name: "Loose" client_certificate { trust_store: "old" self_signed_trust: ANY
-                accept_any_self_signed: "development" validate_certificate_use: false validate_validity_period: false } }
+                accept_any_self_signed: "development" validate_certificate_use: false validate_validity_period: false
+                allow_sha1: true } }
       routes { name: "open" match { path: "/app/{rest...}" } anonymous: true fixed_response {} }
       routes { name: "admin" match { path: "/app/admin" } require { any_of: "Basic" } fixed_response {} }
       routes { name: "beside" match { path: "/apple" } require { any_of: "Basic" } fixed_response {} })");
@@ -200,6 +219,7 @@ TEST_F(BuildTest, WarnsOfWhatIsAllowedButUnwise) {
                   StartsWith(R"(schemes["Loose"].client_certificate.self_signed_trust: ANY)"),
                   StartsWith(R"(schemes["Loose"].client_certificate.allowed_certificate_types: ALL)"),
                   StartsWith(R"(schemes["Loose"].client_certificate.revocation.mode: NO_CHECK)"),
+                  StartsWith(R"(schemes["Loose"].client_certificate.allow_sha1: accepts signatures that can be forged)"),
                   StartsWith(R"(schemes["Loose"].client_certificate.validate_certificate_use: is off)"),
                   StartsWith(R"(schemes["Loose"].client_certificate.validate_validity_period: is off)"),
                   R"(routes["open"]: anonymous, and encloses "/app/admin" of routes/admin, which is protected)"));

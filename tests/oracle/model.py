@@ -190,7 +190,9 @@ def judge_certificate(config, scheme, presented):
     if require.get("san_dns") and not matches_dns(require["san_dns"], leaf.dns):
         return FAILURE, "require san_dns"
     for wanted in require.get("subject", []):
-        values = [v for t, v in leaf.subject_attributes if t == wanted["attribute"]]
+        values = [v for t, v in leaf.subject_attributes if t == wanted["attribute"]]  # most specific first
+        if wanted["attribute"] == "CN":
+            values = values[:1]
         if not any(compare(wanted["value"], v) for v in values):
             return FAILURE, "require subject"
     return SUCCESS, ""
