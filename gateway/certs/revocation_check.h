@@ -27,7 +27,7 @@ struct RevocationResult {
   absl::Time believed_until = absl::InfiniteFuture();
 };
 
-// REQUIRES: VerifyPath(path) passed; options.revocation.mode is not kNoCheck. `source` may be null.
+// REQUIRES: PathVerifier::Verify(path) passed; options.revocation.mode is not kNoCheck. `source` may be null.
 RevocationResult CheckRevocation(const Path& path, const SchemeOptions& options, absl::Time now,
                                  const RevocationSource* source);
 
