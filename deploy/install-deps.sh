@@ -4,6 +4,7 @@
 #   deploy/install-deps.sh            build, quick start and tests
 #   deploy/install-deps.sh --run      build and quick start only
 #   deploy/install-deps.sh --bench    also the peers that tests/bench compares with
+#   deploy/install-deps.sh --coverage also what tests/coverage.sh needs
 #   deploy/install-deps.sh --image    also what building the container image without an engine needs
 set -euo pipefail
 
@@ -13,9 +14,10 @@ build=(build-essential g++ cmake ninja-build ccache mold pkg-config git ca-certi
   libargon2-dev libre2-dev libyaml-cpp-dev libcli11-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev)
 run=(openssl curl jq procps)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev python3 python3-grpcio python3-protobuf
-  python3-cryptography python3-cryptography-vectors python3-h2 python3-yaml nghttp2-client apache2-utils whois
+  python3-cryptography python3-cryptography-vectors python3-h2 python3-hpack python3-yaml nghttp2-client apache2-utils whois
   grpc-proto sqlite3 util-linux iproute2)
 bench=(nginx haproxy nghttp2-proxy h2o caddy)
+coverage=(gcovr)
 image=(buildah mmdebstrap bubblewrap)
 
 packages=("${build[@]}" "${run[@]}")
@@ -24,8 +26,9 @@ for arg in "$@"; do
   case "$arg" in
     --run) ;;
     --bench) packages+=("${bench[@]}") ;;
+    --coverage) packages+=("${coverage[@]}") ;;
     --image) packages+=("${image[@]}") ;;
-    *) echo "install-deps.sh: unknown option $arg (known: --run, --bench, --image)" >&2; exit 2 ;;
+    *) echo "install-deps.sh: unknown option $arg (known: --run, --bench, --coverage, --image)" >&2; exit 2 ;;
   esac
 done
 

@@ -84,7 +84,7 @@ class ContainerTest(unittest.TestCase):
     def test_the_build_installs_what_it_names(self):
         self.assertIn("deploy/install-deps.sh --run", self.file)
         script = (ROOT / "deploy/install-deps.sh").read_text()
-        for option in ("--run", "--bench", "--image"):
+        for option in ("--run", "--bench", "--coverage", "--image"):
             self.assertIn(option, script)
 
 
