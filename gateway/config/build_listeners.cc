@@ -133,18 +133,17 @@ void DigestName(const Draft& draft, const Listener& listener, Name* name) {
   AppendField(&content, static_cast<uint64_t>(name->client_certificate));
   const bool judged = listener.verify_with != kNoScheme;
   AppendField(&content, judged ? draft.snapshot->schemes[listener.verify_with].name : "");
+  std::string context = content;
   for (const std::string& hint : name->ca_hints) AppendField(&content, hint);
   name->configuration = Sha256(content);
-  AppendField(&content, "context");
-  AppendField(&content, listener.name);
-  AppendField(&content, uint64_t{listener.min_tls_1_3});
-  for (const std::string& n : name->names) AppendField(&content, n);
-  AppendField(&content, judged ? draft.snapshot->schemes[listener.verify_with].epoch : 0);
-  for (uint32_t index : name->certificate_schemes) {
-    AppendField(&content, draft.snapshot->schemes[index].name);
-    AppendField(&content, draft.snapshot->schemes[index].epoch);
-  }
-  name->session_context = Sha256(content);
+
+  std::string trust = context;
+  for (uint32_t index : name->certificate_schemes) AppendField(&trust, draft.snapshot->schemes[index].epoch);
+  name->trust_epoch = Epoch(Sha256(trust));
+
+  AppendField(&context, listener.name);
+  for (const std::string& n : name->names) AppendField(&context, n);
+  name->session_context = Sha256(context);
 }
 
 ClientCertificate Resolve(V1Mode mode, bool any_scheme) {

@@ -92,13 +92,24 @@ TEST_F(ListenerTest, HintsAreTheAnchorsUnlessSomethingElseIsAccepted) {
                                   accept_any_self_signed: "development" } })"), IsEmpty());
 }
 
-TEST_F(ListenerTest, ASessionDoesNotCrossAChangeOfTrust) {
+TEST_F(ListenerTest, ASessionIsBoundToWhatIsAskedAndTheTrustHasAnEpochOfItsOwn) {
   const std::string route = Good("a", "require { any_of: \"Certificate\" }");
+  const auto trust = [](const std::shared_ptr<const Snapshot>& s) { return s->listeners[0].names[0].trust_epoch; };
   const auto context = [](const std::shared_ptr<const Snapshot>& s) { return s->listeners[0].names[0].session_context; };
   const auto first = BuildGood(Base() + route);
   EXPECT_EQ(context(BuildGood(Base() + route)), context(first));
   EXPECT_EQ(context(BuildGood(Base() + route + Good("b", "anonymous: true"))), context(first));
-  EXPECT_NE(context(BuildGood(absl::StrReplaceAll(Base(), {{"@ca@", "@other-ca@"}}) + route)), context(first));
+  EXPECT_EQ(trust(BuildGood(Base() + route + Good("b", "anonymous: true"))), trust(first));
+  // Whose certificate is still accepted may go on resuming: the server judges each resumption.
+  const auto other = BuildGood(absl::StrReplaceAll(Base(), {{"@ca@", "@other-ca@"}}) + route);
+  EXPECT_EQ(context(other), context(first));
+  EXPECT_NE(trust(other), trust(first));
+  for (absl::string_view change : {"client_certificate: REQUIRE", "verify_with: \"Certificate\""}) {
+    const auto asked = BuildGood(
+        absl::StrReplaceAll(Base(), {{"name: \"edge\"", absl::StrCat("name: \"edge\" ", change)}}) + route);
+    EXPECT_NE(context(asked), context(first)) << change;
+    EXPECT_NE(trust(asked), trust(first)) << change;
+  }
   EXPECT_NE(first->listeners[0].names[0].session_context, first->listeners[0].names[1].session_context);
 }
 

@@ -58,8 +58,11 @@ struct Name {
   std::vector<std::string> ca_hints;          // DER of distinguished names; empty: no hint
   // Client-certificate configuration: names with equal ones may share a connection, others are 421.
   Sha256Digest configuration{};
-  // What a resumption must not cross: listener, names, configuration and the epochs of certificate_schemes.
+  // What a resumption must not cross: listener, names, whether certificates are asked for, and `verify_with`. Not the trust:
+  // a resumption is judged anew by the certificate that the session remembers.
   Sha256Digest session_context{};
+  // Version of everything that decides whether a connection made for these names may stay.
+  uint64_t trust_epoch = 0;
 };
 
 struct Listener {

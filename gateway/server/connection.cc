@@ -24,11 +24,11 @@ Reason ReasonOf(const tls::TlsError& error) {
 
 }  // namespace
 
-Connection::Connection(Worker* worker, std::shared_ptr<Edge> edge, loop::Fd fd, const loop::Address& address,
+Connection::Connection(Worker* worker, std::shared_ptr<const EdgeInForce> listener, loop::Fd fd, const loop::Address& address,
                        uint64_t id)
     : worker_(worker),
-      edge_(edge),
-      born_(std::move(edge)),
+      listener_(std::move(listener)),
+      born_(listener_->edge),
       fd_(std::move(fd)),
       remote_(address),
       address_(events::PeerAddress::FromSockaddr(address.addr(), address.length())),
@@ -110,6 +110,13 @@ void Connection::Established() {
   codec_ = tls_->alpn_h2() ? http::NewHttp2Codec(this, &worker_->codec_shared(), &born_->codec)
                            : http::NewHttp1Codec(this, &worker_->codec_shared(), &born_->codec);
   armed_ = http::ServerCodec::Phase::kActive;
+  // What it was asked in the handshake may not be what is asked since a change that came meanwhile.
+  if (!worker_->Welcome(this)) {
+    worker_->RecordCut(1, 0, born_->snapshot->revision);
+    Drain(false);
+    Drain(true);
+    if (state_ != State::kDraining) return;
+  }
   if (worker_->draining()) Drain(false);
   ReadAll();
 }
@@ -294,6 +301,12 @@ void Connection::Drain(bool final_phase) {
   worker_->loop().MarkDirty(this);
 }
 
+bool Connection::NeedsSweep(bool streams_only) const {
+  if (state_ != State::kServing && state_ != State::kDraining) return false;
+  if (streams_only) return !exchanges_.empty() || spared_;
+  return listener_->gone || judged_ != listener_->edge->listener->NameFor(server_name()).trust_epoch;
+}
+
 int Connection::Sweep(bool* closing) {
   *closing = false;
   if (state_ != State::kServing && state_ != State::kDraining) return 0;
@@ -306,7 +319,7 @@ int Connection::Sweep(bool* closing) {
     exchange->Cut();
     ++cut;
   }
-  if (!worker_->StillWelcome(*this) && state_ == State::kServing) {
+  if (!worker_->Welcome(this) && state_ == State::kServing) {
     *closing = true;
     Drain(false);
     Drain(true);
@@ -396,7 +409,7 @@ void Connection::Describe(events::Event* event) const {
   event->connection_id = id_;
   event->peer = address_;
   event->resumed = resumed_;
-  event->listener = events::SharedText(edge_->snapshot, &edge_->listener->name);
+  event->listener = events::SharedText(edge().snapshot, &edge().listener->name);
   event->server_name = tls_->shared_sni();
   if (peer_ != nullptr) {
     event->certificate = peer_->summary;

@@ -34,6 +34,7 @@
 namespace gatehouse::server {
 
 class Exchange;
+class Sweep;
 class Worker;
 
 // What a connection remembers of the user who spoke last, so that the same Authorization field costs little.
@@ -47,7 +48,7 @@ struct BasicMemory {
 
 class Connection final : public loop::Flushable, public loop::DeadlineHandler, public http::CodecHandler {
  public:
-  Connection(Worker* worker, std::shared_ptr<Edge> edge, loop::Fd fd, const loop::Address& address, uint64_t id);
+  Connection(Worker* worker, std::shared_ptr<const EdgeInForce> listener, loop::Fd fd, const loop::Address& address, uint64_t id);
   ~Connection() override;
 
   // Start begins the handshake with what is there already (TCP_DEFER_ACCEPT).
@@ -57,15 +58,17 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   // Called once a second: what the handshake left is let go of, and one that has been idle since the call before lets go
   // of the memory for requests.
   void Rest();
-  // Sweep re-judges what runs here under the snapshot that came into force. It returns how many streams were cut, and
-  // sets *closing when the connection itself goes.
+  // Whether Sweep has something to look at: streams, or (with `idle`) trust that changed since it was judged.
+  bool NeedsSweep(bool streams_only) const;
+  // Sweep re-judges what runs here under the snapshot in force. It returns how many streams were cut, and sets *closing
+  // when the connection itself goes.
   int Sweep(bool* closing);
   // Close ends it now; exchanges that run are cut.
   void Close();
 
   // What exchanges ask.
   Worker* worker() const { return worker_; }
-  Edge& edge() const { return *edge_; }
+  Edge& edge() const { return *listener_->edge; }
   http::ServerCodec& codec() { return *codec_; }
   const PeerRef& peer() const { return peer_; }
   PeerVerdicts& verdicts() { return verdicts_; }
@@ -85,6 +88,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
 
  private:
   friend class Worker;
+  friend class gatehouse::server::Sweep;
   enum class State : uint8_t { kHandshaking, kServing, kDraining, kLingering, kClosed };
 
   // http::CodecHandler
@@ -116,7 +120,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   std::unique_ptr<Exchange> Take(http::StreamId id);
 
   Worker* const worker_;
-  std::shared_ptr<Edge> edge_;       // configuration of the listener, replaced by the worker when that changes
+  const std::shared_ptr<const EdgeInForce> listener_;  // what the listener says now
   const std::shared_ptr<Edge> born_;  // the edge it was accepted on: TLS context and limits
   loop::Fd fd_;
   const loop::Address remote_;
@@ -127,7 +131,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   bool resumed_ = false;
   bool eof_ = false;
   bool asked_ = false;   // for a certificate, in its handshake
-  bool orphan_ = false;  // its listener is gone
+  bool accepted_ = false;  // some scheme reachable on its name accepted its certificate when it was last judged
+  bool spared_ = false;    // none does any more, but other streams run
   bool refused_ = false;  // the codec refused something: linger, so that the answer is seen
   bool unread_body_ = false;  // HTTP/1.1: the client may still be sending what was answered already
   bool in_codec_ = false;
@@ -140,6 +145,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   std::unique_ptr<loop::Watch> watch_;
   loop::Deadline deadline_;
   PeerRef peer_;  // null: no certificate
+  uint64_t judged_ = 0;  // config::Name::trust_epoch under which it was last judged
   PeerVerdicts verdicts_;
   std::string address_key_;
   std::unique_ptr<BasicMemory> basic_;

@@ -29,4 +29,10 @@ struct Edge {
                                                       std::shared_ptr<tls::SessionCache> sessions, const Clock& clock);
 };
 
+// EdgeInForce is where a worker's connections find what their listener says now.
+struct EdgeInForce {
+  std::shared_ptr<Edge> edge;
+  bool gone = false;  // the listener is; `edge` is the last there was
+};
+
 }  // namespace gatehouse::server

@@ -32,7 +32,7 @@ bool Exchange::Start(http::RequestHead&& head) {
       [this](absl::string_view name, absl::string_view) { return snapshot_->strip.Removes(name); });
 
   const config::Listener* listener = connection_->edge().listener;
-  if (listener == nullptr || snapshot_->Misdirected(*listener, connection_->server_name(), head.host())) {
+  if (snapshot_->Misdirected(*listener, connection_->server_name(), head.host())) {
     Refuse(421, Reason::kMisdirected);
     return true;
   }

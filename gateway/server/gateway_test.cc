@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <optional>
 #include <thread>
 
@@ -32,11 +33,26 @@ struct Caller {
   EVP_PKEY* key = nullptr;
 };
 
+struct ClientOptions {
+  SSL_SESSION* session = nullptr;  // to be resumed
+  int version = TLS1_3_VERSION;
+  std::string sni = "localhost";
+  // Runs between the client's hello and the rest of its handshake.
+  std::function<void()> meanwhile;
+};
+
 // One TLS connection; blocking; HTTP/1.1.
 class Client {
  public:
-  Client(uint16_t port, const Caller& caller) {
+  Client(uint16_t port, const Caller& caller, const ClientOptions& options = {}) {
     ctx_.reset(SSL_CTX_new(TLS_client_method()));
+    SSL_CTX_set_min_proto_version(ctx_.get(), options.version);
+    SSL_CTX_set_max_proto_version(ctx_.get(), options.version);
+    SSL_CTX_set_session_cache_mode(ctx_.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx_.get(), [](SSL* ssl, SSL_SESSION* session) {
+      static_cast<Client*>(SSL_get_app_data(ssl))->session_.reset(session);
+      return 1;
+    });
     if (caller.certificate != nullptr) {
       SSL_CTX_use_certificate(ctx_.get(), caller.certificate->x509());
       SSL_CTX_use_PrivateKey(ctx_.get(), caller.key);
@@ -49,11 +65,23 @@ class Client {
     timeval timeout{10, 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     ssl_.reset(SSL_new(ctx_.get()));
-    SSL_set_tlsext_host_name(ssl_.get(), "localhost");
-    open_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0 && SSL_set_fd(ssl_.get(), fd_) == 1 &&
-            SSL_connect(ssl_.get()) == 1;
+    SSL_set_app_data(ssl_.get(), this);
+    SSL_set_tlsext_host_name(ssl_.get(), options.sni.c_str());
+    if (options.session != nullptr) SSL_set_session(ssl_.get(), options.session);
+    open_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0 && SSL_set_fd(ssl_.get(), fd_) == 1;
+    if (open_ && options.meanwhile) {
+      // A message at a time: nothing can be read before the server has answered the hello.
+      timeval no_time{0, 1};
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &no_time, sizeof no_time);
+      SSL_connect(ssl_.get());
+      options.meanwhile();
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    }
+    open_ = open_ && SSL_connect(ssl_.get()) == 1;
     TakeOpenSslError();
   }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
   ~Client() {
     ssl_.reset();
     ::close(fd_);
@@ -89,6 +117,19 @@ class Client {
     return absl::SimpleAtoi(answer.substr(9, 3), &status) ? status : Gone();
   }
   const std::string& body() const { return body_; }
+  bool resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
+  // The last session that the server gave; of TLS 1.3 it comes with the first answer.
+  SSL_SESSION* session() const { return session_.get(); }
+  // Whether the server ends the connection within the time.
+  bool EndsWithin(absl::Duration time) {
+    timeval timeout = absl::ToTimeval(time);
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    char byte;
+    int n = SSL_read(ssl_.get(), &byte, 1);
+    bool ended = n <= 0 && SSL_get_error(ssl_.get(), n) != SSL_ERROR_WANT_READ;
+    TakeOpenSslError();
+    return ended;
+  }
 
  private:
   int Gone() {
@@ -97,6 +138,7 @@ class Client {
     return 0;
   }
   UniqueSslCtx ctx_;
+  UniqueSession session_;
   UniqueSsl ssl_;
   int fd_ = -1;
   bool open_ = false;
@@ -277,6 +319,107 @@ TEST_F(GatewayTest, AFailedHandshakeIsAnEventWithWhatIsKnown) {
   EXPECT_EQ(unproven.certificate->subject, "CN=alice");
   EXPECT_EQ(unproven.possession, events::Possession::kUnproven);
   EXPECT_THAT(*unproven.detail, HasSubstr("signature"));
+}
+
+TEST_F(GatewayTest, WhoIsStillTrustedResumesAcrossATrustChangeAndNobodyElseDoes) {
+  for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    ASSERT_TRUE(Install(Config({kept_.certificate, gone_.certificate})).ok());
+    Client kept(Port(), CallerOf(kept_, "CN=alice", 3), {.version = version});
+    Client gone(Port(), CallerOf(gone_, "CN=mallory", 4), {.version = version});
+    ASSERT_EQ(kept.Get("/secure"), 200);
+    ASSERT_EQ(gone.Get("/secure"), 200);
+
+    ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+
+    Client again(Port(), CallerOf(kept_, "CN=alice", 3), {.session = kept.session(), .version = version});
+    EXPECT_EQ(again.Get("/secure"), 200);
+    EXPECT_TRUE(again.resumed());
+    Client refused(Port(), CallerOf(gone_, "CN=mallory", 4), {.session = gone.session(), .version = version});
+    EXPECT_EQ(refused.Get("/secure"), 401);
+    EXPECT_FALSE(refused.resumed());
+  }
+}
+
+TEST_F(GatewayTest, ASessionDoesNotSkipWhatTheHandshakeDemandsNow) {
+  v1::ConfigSet set = Config({kept_.certificate, gone_.certificate});
+  ASSERT_TRUE(Install(set).ok());
+  Client before(Port(), CallerOf(gone_, "CN=mallory", 4));
+  ASSERT_EQ(before.Get("/secure"), 200);
+  // verify_with names a scheme that does not accept what another one, reachable here, still does.
+  auto* store = set.add_trust_stores();
+  store->set_name("few");
+  store->add_anchors()->set_pem(kept_.certificate->ToPem());
+  auto* scheme = set.add_schemes();
+  scheme->set_name("Few");
+  scheme->mutable_client_certificate()->set_trust_store("few");
+  set.mutable_listeners(0)->set_verify_with("Few");
+  ASSERT_TRUE(Install(set).ok());
+  Client mallory(Port(), CallerOf(gone_, "CN=mallory", 4), {.session = before.session()});
+  EXPECT_EQ(mallory.Get("/secure"), 0);
+  // The same when the scheme of verify_with loses an anchor.
+  store->add_anchors()->set_pem(gone_.certificate->ToPem());
+  ASSERT_TRUE(Install(set).ok());
+  Client accepted(Port(), CallerOf(gone_, "CN=mallory", 4));
+  ASSERT_EQ(accepted.Get("/secure"), 200);
+  store->mutable_anchors()->RemoveLast();
+  ASSERT_TRUE(Install(set).ok());
+  Client after(Port(), CallerOf(gone_, "CN=mallory", 4), {.session = accepted.session()});
+  EXPECT_EQ(after.Get("/secure"), 0);
+}
+
+TEST_F(GatewayTest, AHandshakeThatAChangeOvertakesIsHeldToWhatIsAskedNow) {
+  v1::ConfigSet none = Config({kept_.certificate});
+  none.mutable_routes(0)->mutable_require()->add_any_of("Basic");
+  none.mutable_listeners(0)->set_client_certificate(v1::Listener::NONE);
+  v1::ConfigSet allow = none;
+  allow.mutable_listeners(0)->set_client_certificate(v1::Listener::ALLOW);
+  ASSERT_TRUE(Install(none).ok());
+  Client idle(Port(), {});
+  ASSERT_EQ(idle.Get("/secure"), 401);
+  Client late(Port(), CallerOf(kept_, "CN=alice", 3), {.meanwhile = [&] { ASSERT_TRUE(Install(allow).ok()); }});
+  EXPECT_TRUE(idle.EndsWithin(absl::Seconds(5))) << "never asked";
+  EXPECT_TRUE(late.EndsWithin(absl::Seconds(5))) << "never asked either";
+  Client fresh(Port(), CallerOf(kept_, "CN=alice", 3));
+  EXPECT_EQ(fresh.Get("/secure"), 200);
+}
+
+TEST_F(GatewayTest, WhoNeverCameInByItsCertificateIsNotTouchedByAChangeOfTrust) {
+  v1::ConfigSet set = Config({kept_.certificate});
+  auto* user = set.mutable_user_stores(0)->add_users();
+  user->set_name("bob");
+  user->add_password_hashes(
+      *credentials::HashPassword(credentials::HashKind::kBcrypt, "secret", {.bcrypt_cost = 4}));
+  ASSERT_TRUE(Install(set).ok());
+  const std::string bob = "Authorization: Basic Ym9iOnNlY3JldA==\r\n";
+  Client client(Port(), CallerOf(gone_, "CN=stranger", 4));
+  ASSERT_EQ(client.Get("/secure"), 401);
+  ASSERT_EQ(client.Get("/basic", bob), 200);
+  Client witness(Port(), CallerOf(kept_, "CN=alice", 3));
+  ASSERT_EQ(witness.Get("/secure"), 200);
+
+  v1::ConfigSet other = set;
+  other.mutable_trust_stores(0)->mutable_anchors(0)->set_pem(certs::Root("CN=Third", 6).certificate->ToPem());
+  ASSERT_TRUE(Install(other).ok());
+  WaitForEvent([](const events::Event& e) { return e.kind == events::EventKind::kCut && e.connections == 1; });
+  EXPECT_TRUE(witness.EndsWithin(absl::Seconds(5)));
+  EXPECT_EQ(client.Get("/basic", bob), 200);
+}
+
+TEST_F(GatewayTest, ASweepOfManyEndsTheWithdrawnAndNobodyElse) {
+  ASSERT_TRUE(Install(Config({kept_.certificate, gone_.certificate})).ok());
+  std::vector<std::unique_ptr<Client>> kept, gone;
+  for (int i = 0; i < 200; ++i) {
+    kept.push_back(std::make_unique<Client>(Port(), CallerOf(kept_, "CN=alice", 3)));
+    gone.push_back(std::make_unique<Client>(Port(), CallerOf(gone_, absl::StrCat("CN=mallory ", i), 4)));
+    ASSERT_EQ(kept.back()->Get("/secure"), 200);
+    ASSERT_EQ(gone.back()->Get("/secure"), 200);
+  }
+  // Changes that follow each other closely must not keep a sweep from its end.
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  ASSERT_TRUE(Install(Config({kept_.certificate, certs::Root("CN=Third", 6).certificate})).ok());
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  for (auto& client : gone) EXPECT_TRUE(client->EndsWithin(absl::Seconds(5)));
+  for (auto& client : kept) EXPECT_EQ(client->Get("/secure"), 200);
 }
 
 TEST_F(GatewayTest, AVerdictIsNotBelievedBeyondTheCertificate) {

@@ -80,7 +80,6 @@ void Worker::Stop() {
 }
 
 void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::string, loop::ListenSocket> sockets) {
-  uint64_t from = slot_.get() == nullptr ? 0 : slot_.get()->revision;
   std::map<std::string, std::shared_ptr<Edge>> edges;
   for (const std::shared_ptr<Edge>& edge : generation->edges) {
     auto mine = std::make_shared<Edge>(*edge);
@@ -92,7 +91,8 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
 
   for (auto& [name, edge] : edges) {
     Door& door = doors_[name];
-    door.edge = edge;
+    if (door.listener == nullptr) door.listener = std::make_shared<EdgeInForce>();
+    door.listener->edge = edge;
     auto socket = sockets.find(name);
     if (socket == sockets.end() || draining_) continue;
     door.acceptor = std::make_unique<loop::Acceptor>(
@@ -100,31 +100,22 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
         [this, name = name](loop::Fd fd, const loop::Address& peer) { OnAccept(name, std::move(fd), peer); });
   }
   for (auto it = doors_.begin(); it != doors_.end();) {
-    it = edges.contains(it->first) ? std::next(it) : doors_.erase(it);
+    if (edges.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    it->second.listener->gone = true;
+    it = doors_.erase(it);
   }
   std::vector<upstream::UpstreamOptions> upstreams;
   for (const config::Upstream& upstream : slot_.get()->upstreams) upstreams.push_back(OptionsOf(upstream));
   pools_.Apply(std::move(upstreams));
-  for (Connection* c = first_; c != nullptr; c = c->next_) {
-    auto edge = edges.find(c->edge_->listener->name);
-    c->orphan_ = edge == edges.end();
-    if (!c->orphan_) c->edge_ = edge->second;
-  }
   metrics_.snapshot_revision.Set(static_cast<int64_t>(slot_.get()->revision));
   // In force from here on; what ran before is looked at next.
-  if (from != 0) loop_.Post([this, from] { Sweep(from); });
+  sweep_.Begin();
 }
 
-void Worker::Sweep(uint64_t from_revision) {
-  uint32_t connections = 0;
-  uint32_t streams = 0;
-  for (Connection* c = first_; c != nullptr;) {
-    Connection* next = c->next_;
-    bool closing = false;
-    streams += static_cast<uint32_t>(c->Sweep(&closing));
-    connections += closing;
-    c = next;
-  }
+void Worker::RecordCut(uint32_t connections, uint32_t streams, uint64_t from_revision) {
   if (connections == 0 && streams == 0) return;
   metrics_.connections_cut.Add(connections);
   metrics_.streams_cut.Add(streams);
@@ -143,28 +134,8 @@ void Worker::Tick() {
   date_.value = HttpDate(absl::Now());
   metrics_.events_dropped.Set(recorder_.dropped());
   // Verdicts run out of freshness while streams run: a certificate that expired does not stay in.
-  uint32_t streams = 0;
-  if (slot_.get() != nullptr) {
-    for (Connection* c = first_; c != nullptr;) {
-      Connection* next = c->next_;
-      c->Rest();
-      if (!c->exchanges_.empty()) {
-        bool closing = false;
-        streams += static_cast<uint32_t>(c->Sweep(&closing));
-      }
-      c = next;
-    }
-  }
-  if (streams != 0) {
-    metrics_.streams_cut.Add(streams);
-    if (events::Event* event = recorder_.Begin(events::EventKind::kCut)) {
-      event->outcome = events::Outcome::kCut;
-      event->reason = Reason::kTrustWithdrawn;
-      event->streams = streams;
-      event->revision = event->previous_revision = slot_.get()->revision;
-      recorder_.Commit();
-    }
-  }
+  for (Connection* c = first_; c != nullptr; c = c->next_) c->Rest();
+  sweep_.Tick();
   tick_->Start(kTick);
 }
 
@@ -202,8 +173,9 @@ void Worker::NextRequestId(char* out) {
 void Worker::OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer) {
   auto door = doors_.find(listener);
   if (door == doors_.end() || draining_) return;
-  if (*door->second.edge->open >= door->second.edge->listener->limits.max_connections) return;  // ~Fd closes it
-  auto* connection = new Connection(this, door->second.edge, std::move(fd), peer, ++*shared_.next_connection);
+  const Edge& edge = *door->second.listener->edge;
+  if (*edge.open >= edge.listener->limits.max_connections) return;  // ~Fd closes it
+  auto* connection = new Connection(this, door->second.listener, std::move(fd), peer, ++*shared_.next_connection);
   connection->next_ = first_;
   if (first_ != nullptr) first_->prev_ = connection;
   first_ = connection;
@@ -212,6 +184,7 @@ void Worker::OnAccept(const std::string& listener, loop::Fd fd, const loop::Addr
 }
 
 void Worker::Retire(Connection* connection) {
+  sweep_.Forget(connection);
   if (connection->prev_ != nullptr) connection->prev_->next_ = connection->next_;
   if (connection->next_ != nullptr) connection->next_->prev_ = connection->prev_;
   if (first_ == connection) first_ = connection->next_;
@@ -220,34 +193,48 @@ void Worker::Retire(Connection* connection) {
   loop_.DeferDelete(std::unique_ptr<Connection>(connection));
 }
 
-bool Worker::AnySchemeAccepts(const Peer& peer, const Edge& edge, absl::string_view server_name) {
-  for (uint32_t index : edge.listener->NameFor(server_name).certificate_schemes) {
-    const config::Scheme& scheme = edge.snapshot->scheme(index);
-    if (judge_.Of(peer, scheme)->outcome == certs::Outcome::kValid) return true;
+bool Worker::AnySchemeAccepts(const Peer& peer, const Edge& edge, const config::Name& name) {
+  for (uint32_t index : name.certificate_schemes) {
+    if (judge_.Of(peer, edge.snapshot->scheme(index))->outcome == certs::Outcome::kValid) return true;
   }
   return false;
 }
 
-bool Worker::StillWelcome(const Connection& connection) {
-  if (connection.orphan_) return false;
-  const config::Name& name = connection.edge_->listener->NameFor(connection.server_name());
-  if (connection.peer_ == nullptr) {
-    // Never asked, and would be now; or REQUIRE, and none was sent.
-    bool asked = connection.asked_;
-    return name.client_certificate == config::ClientCertificate::kNone ||
-           (asked && name.client_certificate == config::ClientCertificate::kAllow);
+bool Worker::Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name) {
+  const config::Listener& listener = *edge.listener;
+  // A resumption presents nothing, so that OnPresented is not asked.
+  if (listener.verify_with != config::kNoScheme &&
+      judge_.Of(peer, edge.snapshot->scheme(listener.verify_with))->outcome != certs::Outcome::kValid) {
+    return false;
   }
-  return AnySchemeAccepts(*connection.peer_, *connection.edge_, connection.server_name()) ||
-         !connection.exchanges_.empty();
+  return AnySchemeAccepts(peer, edge, listener.NameFor(server_name));
+}
+
+bool Worker::Welcome(Connection* connection) {
+  if (connection->listener_->gone) return false;
+  const Edge& edge = connection->edge();
+  const config::Name& name = edge.listener->NameFor(connection->server_name());
+  connection->judged_ = name.trust_epoch;
+  if (connection->peer_ == nullptr) {
+    // Never asked, and would be now; or REQUIRE, and none was sent.
+    return name.client_certificate == config::ClientCertificate::kNone ||
+           (connection->asked_ && name.client_certificate == config::ClientCertificate::kAllow);
+  }
+  const bool accepts = AnySchemeAccepts(*connection->peer_, edge, name);
+  // A certificate that never was accepted did not let anybody in: who speaks here does so by other means.
+  const bool withdrawn = connection->accepted_ && !accepts;
+  connection->spared_ = withdrawn && !connection->exchanges_.empty();
+  connection->accepted_ = accepts || connection->spared_;
+  return !withdrawn || connection->spared_;
 }
 
 tls::Presented Worker::OnPresented(tls::TlsSession& session, absl::Span<X509* const> chain) {
   auto* connection = static_cast<Connection*>(session.owner());
-  const config::Listener& listener = *connection->edge_->listener;
+  const config::Listener& listener = *connection->edge().listener;
   if (listener.verify_with == config::kNoScheme || chain.empty()) return tls::Presented::kGoOn;
   // Possession is not proven yet: the verdict is told, and remembered nowhere.
   PeerRef peer = judge_.Recognise(chain, /*remember=*/false);
-  JudgementRef judgement = judge_.Of(*peer, connection->edge_->snapshot->scheme(listener.verify_with), false);
+  JudgementRef judgement = judge_.Of(*peer, connection->edge().snapshot->scheme(listener.verify_with), false);
   if (judgement->outcome == certs::Outcome::kValid) return tls::Presented::kGoOn;
   handshake_of_ = connection;
   handshake_reason_ = judgement->reason;
@@ -273,7 +260,7 @@ std::optional<tls::SessionBinding> Worker::MayStore(tls::TlsSession& session) {
     if (session.name()->client_certificate != tls::ClientCertificate::kNone) return std::nullopt;
     return tls::SessionBinding{};
   }
-  if (!AnySchemeAccepts(*peer, *connection->edge_, session.sni())) return std::nullopt;
+  if (!Resumable(*peer, connection->edge(), session.sni())) return std::nullopt;
   return tls::SessionBinding{peer, 0};
 }
 
@@ -281,9 +268,9 @@ bool Worker::MayResume(tls::TlsSession& session, const tls::SessionRecord& recor
   auto* connection = static_cast<Connection*>(session.owner());
   auto peer = std::static_pointer_cast<const Peer>(record.binding.user);
   if (peer == nullptr) {
-    return connection->edge_->listener->NameFor(session.sni()).client_certificate == config::ClientCertificate::kNone;
+    return connection->edge().listener->NameFor(session.sni()).client_certificate == config::ClientCertificate::kNone;
   }
-  return AnySchemeAccepts(*peer, *connection->edge_, session.sni());
+  return Resumable(*peer, connection->edge(), session.sni());
 }
 
 std::optional<Reason> Worker::TakeHandshakeReason(const Connection* connection) {
@@ -298,7 +285,7 @@ void Worker::RecordHandshakeFailure(const Connection& connection, Reason reason,
   connection.Describe(event);
   event->outcome = events::Outcome::kRefused;
   event->reason = reason;
-  event->revision = connection.edge_->snapshot->revision;
+  event->revision = connection.edge().snapshot->revision;
   if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
   recorder_.Commit();
 }
@@ -316,7 +303,7 @@ http::Answer Worker::RefuseProtocolError(const Connection& connection, const htt
   event->outcome = events::Outcome::kRefused;
   event->reason = reason;
   event->status = static_cast<uint16_t>(error.status);
-  event->revision = connection.edge_->snapshot->revision;
+  event->revision = connection.edge().snapshot->revision;
   event->http_version = connection.codec_ != nullptr && connection.codec_->version() == 20 ? 2 : 1;
   event->detail = std::make_shared<const std::string>(error.text);
   event->request_id = request_id;

@@ -27,6 +27,7 @@
 #include "gateway/metrics/registry.h"
 #include "gateway/server/edge.h"
 #include "gateway/server/peer.h"
+#include "gateway/server/sweep.h"
 #include "gateway/tls/tls_session.h"
 #include "gateway/upstream/pools.h"
 
@@ -101,16 +102,20 @@ class Worker final : public tls::TlsHooks {
 
   // Connection's end: deleted at the end of the turn.
   void Retire(Connection* connection);
-  // Whether the connection, as it was made, could be made under the snapshot in force.
-  bool StillWelcome(const Connection& connection);
+  // Whether the connection may stay under the snapshot in force: its listener is there, its handshake asked for what is
+  // asked for now, and a certificate that was accepted still is, or streams run. Notes the judgement in the connection.
+  bool Welcome(Connection* connection);
+  // Nothing cut is no event. `from_revision`: the last under which it was admitted.
+  void RecordCut(uint32_t connections, uint32_t streams, uint64_t from_revision);
   std::optional<Reason> TakeHandshakeReason(const Connection* connection);
   void RecordHandshakeFailure(const Connection& connection, Reason reason, absl::string_view detail);
   // For what no exchange answers for: the event, and the answer's words.
   http::Answer RefuseProtocolError(const Connection& connection, const http::ProtocolError& error);
 
  private:
+  friend class Sweep;
   struct Door {  // one listener of this worker
-    std::shared_ptr<Edge> edge;
+    std::shared_ptr<EdgeInForce> listener;
     std::unique_ptr<loop::Acceptor> acceptor;
   };
 
@@ -121,8 +126,9 @@ class Worker final : public tls::TlsHooks {
 
   void OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer);
   // Whether any client certificate scheme that is reachable through this name accepts the peer.
-  bool AnySchemeAccepts(const Peer& peer, const Edge& edge, absl::string_view server_name);
-  void Sweep(uint64_t from_revision);
+  bool AnySchemeAccepts(const Peer& peer, const Edge& edge, const config::Name& name);
+  // The same for a session: what the handshake itself demands (`verify_with`) must hold, too.
+  bool Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name);
   void Tick();
 
   const uint16_t index_;
@@ -143,6 +149,7 @@ class Worker final : public tls::TlsHooks {
   std::map<std::string, Door> doors_;  // by listener
   Connection* first_ = nullptr;
   size_t connection_count_ = 0;
+  Sweep sweep_{this};
   bool draining_ = false;
   uint64_t next_request_ = 0;
   const Connection* handshake_of_ = nullptr;  // whose certificates a hook refused, and why

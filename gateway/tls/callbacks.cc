@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 
 namespace gatehouse::tls {
 namespace {
@@ -61,8 +62,11 @@ int SessionCallbacks::ClientHello(SSL* ssl, int* alert, void*) {
     return SSL_CLIENT_HELLO_ERROR;
   }
   SSL_set_verify(ssl, VerifyMode(name->client_certificate), nullptr);
-  if (SSL_set_session_id_context(ssl, name->session_context.data(),
-                                 static_cast<unsigned>(name->session_context.size())) != 1 ||
+  // RFC 6066 3: a session is not resumed under another server name, though one configuration may serve many.
+  s->session_context_ = name->session_context;
+  if (s->sni_ != nullptr) s->session_context_ = Sha256(absl::StrCat(AsView(name->session_context), *s->sni_));
+  if (SSL_set_session_id_context(ssl, s->session_context_.data(),
+                                 static_cast<unsigned>(s->session_context_.size())) != 1 ||
       SSL_set_min_proto_version(ssl, name->min_version) != 1 ||
       SSL_set_max_proto_version(ssl, name->max_version) != 1) {
     *alert = SSL_AD_INTERNAL_ERROR;
@@ -146,7 +150,7 @@ int SessionCallbacks::NewSession(SSL* ssl, SSL_SESSION* session) {
   record.version = version;
   record.created = s->context_->Now();
   record.lifetime = s->context_->session_lifetime();
-  record.context = s->name_->session_context;
+  record.context = s->session_context_;
   record.had_certificate = s->presented_any_;
   record.binding = *std::move(binding);
   // A chain of resumptions ends when the first handshake's lifetime does: possession must be proven again.
@@ -174,7 +178,7 @@ SSL_SESSION* SessionCallbacks::GetSession(SSL* ssl, const unsigned char* id, int
     s->candidate_ = std::make_unique<SessionRecord>(*std::move(record));
   }
   const SessionRecord& r = *s->candidate_;
-  if (r.context != s->name_->session_context || r.version != SSL_version(ssl) ||
+  if (r.context != s->session_context_ || r.version != SSL_version(ssl) ||
       (s->name_->client_certificate != ClientCertificate::kNone && !r.had_certificate) ||
       !s->hooks_->MayResume(*s, r)) {
     s->candidate_.reset();

@@ -41,7 +41,8 @@ struct NameConfig {
   ClientCertificate client_certificate = ClientCertificate::kNone;
   // DER of the distinguished names sent in CertificateRequest; empty = no hint.
   std::vector<std::string> ca_hints;
-  // Digest of everything a resumption must not cross: listener, name, client-certificate configuration, trust.
+  // Digest of everything a resumption must not cross: listener, names, client-certificate configuration. The server name
+  // that the client asked for is added in each handshake.
   Sha256Digest session_context{};
   int min_version = TLS1_2_VERSION;
   int max_version = TLS1_3_VERSION;

@@ -38,7 +38,7 @@ struct SessionRecord {
   uint16_t version = 0;  // TLS1_2_VERSION or TLS1_3_VERSION
   absl::Time created;
   absl::Duration lifetime;
-  Sha256Digest context{};  // NameConfig::session_context under which it was made
+  Sha256Digest context{};  // NameConfig::session_context and server name under which it was made
   bool had_certificate = false;
   SessionBinding binding;
 

@@ -319,7 +319,7 @@ void TlsSession::DropCertificates() {
   SSL* ssl = ssl_.get();
   if (bare == nullptr || SSL_get_ssl_method(ssl) != SSL_CTX_get_ssl_method(bare)) return;
   UniqueSession empty(SSL_SESSION_new());
-  const Sha256Digest& context = name_->session_context;
+  const Sha256Digest& context = session_context_;
   if (empty == nullptr || SSL_SESSION_set_protocol_version(empty.get(), TLS1_3_VERSION) != 1 ||
       SSL_SESSION_set_cipher(empty.get(), SSL_SESSION_get0_cipher(SSL_get_session(ssl))) != 1 ||
       SSL_SESSION_set1_id_context(empty.get(), context.data(), static_cast<unsigned>(context.size())) != 1) {

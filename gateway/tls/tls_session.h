@@ -170,6 +170,7 @@ class TlsSession {
   UniqueSsl ssl_;
   const ServerContext::Name* name_ = nullptr;
   std::shared_ptr<const std::string> sni_;
+  Sha256Digest session_context_{};  // of the name, and of the server name asked for
   std::string output_;  // what did not fit the socket, or memory mode
   size_t output_sent_ = 0;
   std::string input_;  // memory mode
