@@ -53,19 +53,20 @@ absl::StatusOr<api::ControlServerOptions> ServerOptions(const Options& options) 
 // In order of dependence: what is below uses what is above, and is destroyed before it.
 struct ControlPlane::Parts {
   Parts(api::ControlServerOptions server_options_, api::ControlServer::Access access_,
-        std::unique_ptr<store::Store> store_, const Clock& clock)
+        std::unique_ptr<store::Store> store_, absl::Duration ticket_period, const Clock& clock)
       : server_options(std::move(server_options_)),
         access(std::move(access_)),
         store(std::move(store_)),
         hub(clock),
         distributor(store->incarnation(), clock, alarms, [this](v1::Event event) { Tell(std::move(event)); }),
         desk(alarms),
+        ticket_keys(ticket_period, clock, alarms),
         compiler(distributor, store->incarnation(), clock),
         changes(*store, [this](const v1::ConfigSet& set, uint64_t revision) { return compiler.Check(set, revision); },
                 compiler, clock),
         executor(kWriters, kMaxQueuedCalls),
         config(changes, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
-        snapshots(distributor, desk, access.guard),
+        snapshots(distributor, desk, ticket_keys, access.guard),
         events(hub, access.guard),
         certificates(desk, access.guard),
         status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, access.guard) {}
@@ -82,6 +83,7 @@ struct ControlPlane::Parts {
   hub::Hub hub;
   publish::Distributor distributor;
   publish::ExplainDesk desk;
+  publish::TicketKeyRing ticket_keys;
   Compiler compiler;
   api::Changes changes;
   Executor executor;
@@ -103,7 +105,8 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Options& 
   sqlite.path = absl::StrCat(options.state_dir, "/gatehouse.db");
   GH_ASSIGN_OR_RETURN(std::unique_ptr<store::Store> store, store::SqliteStore::Open(std::move(sqlite)));
   std::unique_ptr<ControlPlane> plane(new ControlPlane());
-  plane->parts_ = std::make_unique<Parts>(std::move(server), std::move(access), std::move(store), clock);
+  plane->parts_ = std::make_unique<Parts>(std::move(server), std::move(access), std::move(store),
+                                          options.session_ticket_period, clock);
   GH_RETURN_IF_ERROR(plane->parts_->changes.Start());
   return plane;
 }
@@ -137,6 +140,7 @@ std::vector<std::string> ControlPlane::addresses() const {
 }
 publish::Distributor& ControlPlane::distributor() { return parts_->distributor; }
 publish::ExplainDesk& ControlPlane::desk() { return parts_->desk; }
+publish::TicketKeyRing& ControlPlane::ticket_keys() { return parts_->ticket_keys; }
 hub::Hub& ControlPlane::hub() { return parts_->hub; }
 Compiler& ControlPlane::compiler() { return parts_->compiler; }
 

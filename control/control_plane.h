@@ -18,6 +18,7 @@
 #include "control/options.h"
 #include "control/publish/distributor.h"
 #include "control/publish/explain_desk.h"
+#include "control/publish/ticket_key_ring.h"
 #include "gateway/base/clock.h"
 
 namespace gatehouse {
@@ -44,6 +45,7 @@ class ControlPlane {
   std::vector<std::string> addresses() const;
   publish::Distributor& distributor();
   publish::ExplainDesk& desk();
+  publish::TicketKeyRing& ticket_keys();
   hub::Hub& hub();
   Compiler& compiler();
 

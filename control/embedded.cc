@@ -5,6 +5,7 @@
 
 #include "gateway/events/wire.h"
 #include "gateway/server/explain.h"
+#include "gateway/server/ticket_keys.h"
 
 namespace gatehouse {
 namespace {
@@ -48,11 +49,16 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
       });
   if (!line.ok()) return line.status();
   embedded->line_ = *std::move(line);
+  embedded->key_line_ = plane.ticket_keys().Add([self](const v1::TicketKeys& message) {
+    absl::StatusOr<std::vector<tls::TicketKey>> keys = server::TicketKeysOf(message);
+    if (keys.ok()) self->gateway_->SetTicketKeys(*keys);
+  });
   return embedded;
 }
 
 EmbeddedGateway::~EmbeddedGateway() {
-  line_ = nullptr;  // first: what it calls uses the gateway
+  key_line_ = nullptr;  // first: what they call uses the gateway
+  line_ = nullptr;
 }
 
 void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& published,

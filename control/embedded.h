@@ -47,6 +47,7 @@ class EmbeddedGateway {
   // Shared with installations that end late.
   std::shared_ptr<server::Renewal> renewal_;
   std::unique_ptr<publish::LocalGateway> line_;
+  std::unique_ptr<publish::TicketKeyRing::Line> key_line_;
 };
 
 }  // namespace gatehouse

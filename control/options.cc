@@ -64,6 +64,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   bool no_gateway = false;
   bool no_socket = false;
   double drain_seconds = absl::ToDoubleSeconds(o.drain);
+  int64_t ticket_seconds = absl::ToInt64Seconds(o.session_ticket_period);
 
   CLI::App app("Gatehouse: control plane, with a gateway embedded in the same process.", "gatehouse");
   app.set_version_flag("--version", "gatehouse " GATEHOUSE_VERSION);
@@ -89,6 +90,10 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
       ->capture_default_str();
   app.add_option("--metrics-address", o.metrics_address,
                  "Serves /metrics, /healthz and /readyz there, HOST:PORT; plain HTTP for everybody who reaches it");
+  app.add_option("--session-ticket-period", ticket_seconds,
+                 "Seconds after which session tickets get a new key; the one before is accepted for as long again")
+      ->check(CLI::Range(1, 7 * 24 * 3600))
+      ->capture_default_str();
   app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
@@ -108,6 +113,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   }
   o.gateway = !no_gateway;
   o.drain = absl::Seconds(drain_seconds);
+  o.session_ticket_period = absl::Seconds(ticket_seconds);
   o.state_dir = Absolute(o.state_dir);
   if (no_socket && !o.socket.empty()) {
     return absl::InvalidArgumentError("--socket and --no-socket exclude each other");

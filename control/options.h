@@ -31,6 +31,8 @@ struct Options {
   absl::Duration drain = absl::Seconds(30);
 
   std::string metrics_address;  // of the monitor, host:port; empty: none
+  absl::Duration session_ticket_period = absl::Hours(1);  // of a key; the one before is accepted for one more
+
   std::string log_level = "info";
   int ready_fd = -1;  // gets "ready\n" and is closed; -1: none
 };

@@ -11,8 +11,10 @@ namespace {
 class SubscribeReactor final : public grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse> {
  public:
   explicit SubscribeReactor(const absl::Status& refused) { Finish(ToGrpc(refused)); }
-  SubscribeReactor(publish::Distributor& distributor, publish::ExplainDesk& desk, std::string peer)
-      : stream_(std::make_unique<publish::GatewayStream>(distributor, desk, std::move(peer), [this] { Pump(); })) {
+  SubscribeReactor(publish::Distributor& distributor, publish::ExplainDesk& desk, publish::TicketKeyRing& ticket_keys,
+                   std::string peer)
+      : stream_(std::make_unique<publish::GatewayStream>(distributor, desk, ticket_keys, std::move(peer),
+                                                         [this] { Pump(); })) {
     StartSendInitialMetadata();
     StartRead(&request_);
   }
@@ -73,7 +75,7 @@ grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse>* SnapshotSe
     grpc::CallbackServerContext* context) {
   absl::StatusOr<std::string> caller = guard_(*context, "/gatehouse.v1.SnapshotService/Subscribe");
   if (!caller.ok()) return new SubscribeReactor(caller.status());
-  return new SubscribeReactor(distributor_, desk_, context->peer());
+  return new SubscribeReactor(distributor_, desk_, ticket_keys_, context->peer());
 }
 
 }  // namespace gatehouse::api

@@ -1,6 +1,6 @@
 // SnapshotService over gRPC: one reactor a gateway around publish::GatewayStream.
 //
-// Ownership:  distributor and desk outlive the service, and the service outlives its server.
+// Ownership:  distributor, desk and ring outlive the service, and the service outlives its server.
 // Threading:  thread-safe.
 #pragma once
 
@@ -12,8 +12,9 @@ namespace gatehouse::api {
 
 class SnapshotService final : public v1::SnapshotService::CallbackService {
  public:
-  SnapshotService(publish::Distributor& distributor, publish::ExplainDesk& desk, Guard guard)
-      : distributor_(distributor), desk_(desk), guard_(std::move(guard)) {}
+  SnapshotService(publish::Distributor& distributor, publish::ExplainDesk& desk, publish::TicketKeyRing& ticket_keys,
+                  Guard guard)
+      : distributor_(distributor), desk_(desk), ticket_keys_(ticket_keys), guard_(std::move(guard)) {}
 
   grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse>* Subscribe(
       grpc::CallbackServerContext* context) override;
@@ -21,6 +22,7 @@ class SnapshotService final : public v1::SnapshotService::CallbackService {
  private:
   publish::Distributor& distributor_;
   publish::ExplainDesk& desk_;
+  publish::TicketKeyRing& ticket_keys_;
   const Guard guard_;
 };
 

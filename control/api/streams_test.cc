@@ -65,13 +65,14 @@ class StreamsTest : public ::testing::Test {
   hub::Hub hub_{clock_};
   publish::Distributor distributor_{"store-1", clock_, alarms_, [](const v1::Event&) {}};
   publish::ExplainDesk desk_{alarms_};
+  publish::TicketKeyRing ring_{absl::Hours(1), clock_, alarms_};
   std::atomic<bool> open_ = true;
   Guard guard_ = [this](const grpc::CallbackServerContext&, absl::string_view method) -> absl::StatusOr<std::string> {
     if (open_) return "uid:1";
     return absl::PermissionDeniedError(method);
   };
   EventService events_{hub_, guard_};
-  SnapshotService snapshots_{distributor_, desk_, guard_};
+  SnapshotService snapshots_{distributor_, desk_, ring_, guard_};
   CertificateService certificates_{desk_, guard_};
   StatusService status_{{"1.2.3", "store-1", absl::FromUnixSeconds(5)}, distributor_, hub_, guard_};
   std::string socket_;
@@ -207,6 +208,8 @@ TEST_F(StreamsTest, AGatewaySubscribesAcknowledgesAndIsSeenInTheStatus) {
   stream->Write(request);
   v1::SubscribeResponse response;
   ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.ticket_keys().keys_size(), 1);
+  ASSERT_TRUE(stream->Read(&response));
   EXPECT_EQ(response.chunk().revision(), 4u);
   auto promise = std::make_shared<std::promise<v1::ForceStatus>>();
   distributor_.WaitInForce(4, absl::Seconds(20), [promise](v1::ForceStatus status) { promise->set_value(status); });
@@ -248,6 +251,7 @@ TEST_F(StreamsTest, TheOlderStreamOfAGatewayIsAborted) {
   v1::SubscribeResponse response;
   old->Write(hello);
   ASSERT_TRUE(old->Read(&response));
+  ASSERT_TRUE(old->Read(&response));
   auto context = Context();
   auto fresh = stub->Subscribe(context.get());
   fresh->Write(hello);
@@ -265,6 +269,8 @@ TEST_F(StreamsTest, ExplainGoesThroughTheGatewaysStream) {
   distributor_.Publish(1, std::make_shared<v1::ConfigSet>());
   stream->Write(request);
   v1::SubscribeResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.ticket_keys().keys_size(), 1);
   ASSERT_TRUE(stream->Read(&response));
   std::thread gateway([&] {
     v1::SubscribeResponse order;

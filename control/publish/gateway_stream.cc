@@ -35,6 +35,13 @@ class GatewayStream::Lane final : public Endpoint {
     }
     Wake();
   }
+  void Give(v1::TicketKeys keys) {
+    {
+      MutexLock lock(&mutex_);
+      keys_ = std::move(keys);
+    }
+    Wake();
+  }
   void Detach() {
     MutexLock lock(&wake_mutex_);
     wake_ = nullptr;
@@ -47,6 +54,11 @@ class GatewayStream::Lane final : public Endpoint {
     {
       MutexLock lock(&mutex_);
       if (closed_.has_value()) return false;
+      if (keys_.has_value()) {
+        *out->mutable_ticket_keys() = *std::move(keys_);
+        keys_.reset();
+        return true;
+      }
       if (!orders_.empty()) {
         *out->mutable_explain() = std::move(orders_.front());
         orders_.pop_front();
@@ -90,6 +102,7 @@ class GatewayStream::Lane final : public Endpoint {
   mutable Mutex mutex_;
   Update update_ ABSL_GUARDED_BY(mutex_);
   size_t sent_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::optional<v1::TicketKeys> keys_ ABSL_GUARDED_BY(mutex_);
   std::deque<v1::ExplainOrder> orders_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
 
@@ -98,9 +111,9 @@ class GatewayStream::Lane final : public Endpoint {
   std::function<void()> wake_ ABSL_GUARDED_BY(wake_mutex_);
 };
 
-GatewayStream::GatewayStream(Distributor& distributor, ExplainDesk& desk, std::string peer,
-                             std::function<void()> wake)
-    : distributor_(distributor), desk_(desk), peer_(std::move(peer)), lane_(std::make_shared<Lane>(std::move(wake))) {}
+GatewayStream::GatewayStream(Distributor& distributor, ExplainDesk& desk, TicketKeyRing& ticket_keys,
+                             std::string peer, std::function<void()> wake)
+    : distributor_(distributor), desk_(desk), ticket_keys_(ticket_keys), peer_(std::move(peer)), lane_(std::make_shared<Lane>(std::move(wake))) {}
 
 GatewayStream::~GatewayStream() { lane_->Detach(); }
 
@@ -115,6 +128,7 @@ absl::Status GatewayStream::Receive(v1::SubscribeRequest request) {
     if (!session.ok()) return session.status();
     session_ = *std::move(session);
     line_ = desk_.Add(hello.gateway(), [lane = lane_](v1::ExplainOrder order) { lane->Give(std::move(order)); });
+    key_line_ = ticket_keys_.Add([lane = lane_](v1::TicketKeys keys) { lane->Give(std::move(keys)); });
     return absl::OkStatus();
   }
   switch (request.kind_case()) {

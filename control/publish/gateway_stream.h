@@ -2,10 +2,10 @@
 //
 //   kAwaitingHello --Hello--> kServing --error, replaced--> kClosed
 //
-// Out go, in this order of preference: orders to explain, then the pieces of the update under way. Nothing queues up:
-// there is one update at a time, and orders are bounded by the desk.
+// Out go, in this order of preference: the keys of session tickets, orders to explain, then the pieces of the update under
+// way. Nothing queues up: only the newest keys and one update at a time, and orders are bounded by the desk.
 //
-// Ownership:  distributor and desk outlive the stream. After the destructor `wake` is not called any more.
+// Ownership:  distributor, desk and ring outlive the stream. After the destructor `wake` is not called any more.
 // Threading:  Receive and Next each by one thread at a time; `wake` comes from any thread, also inside Receive, never
 //             inside Next; it must be quick, may call Next, and must not destroy the stream.
 // Errors:     Receive: INVALID_ARGUMENT (protocol); the stream is to be ended with it.
@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "control/publish/distributor.h"
 #include "control/publish/explain_desk.h"
+#include "control/publish/ticket_key_ring.h"
 #include "gatehouse/v1/snapshot_service.pb.h"
 
 namespace gatehouse::publish {
@@ -28,7 +29,8 @@ class GatewayStream {
   // Octets of a set in one chunk.
   static constexpr size_t kChunkBytes = 1024 * 1024;
 
-  GatewayStream(Distributor& distributor, ExplainDesk& desk, std::string peer, std::function<void()> wake);
+  GatewayStream(Distributor& distributor, ExplainDesk& desk, TicketKeyRing& ticket_keys, std::string peer,
+                std::function<void()> wake);
   ~GatewayStream();
   GatewayStream(const GatewayStream&) = delete;
   GatewayStream& operator=(const GatewayStream&) = delete;
@@ -44,10 +46,12 @@ class GatewayStream {
 
   Distributor& distributor_;
   ExplainDesk& desk_;
+  TicketKeyRing& ticket_keys_;
   const std::string peer_;
   const std::shared_ptr<Lane> lane_;
   std::unique_ptr<Session> session_;  // null: kAwaitingHello
   std::unique_ptr<ExplainDesk::Line> line_;
+  std::unique_ptr<TicketKeyRing::Line> key_line_;
 };
 
 }  // namespace gatehouse::publish

@@ -15,11 +15,12 @@ class GatewayStreamTest : public ::testing::Test {
   using Stream = std::unique_ptr<GatewayStream>;
 
   Stream Open() {
-    return std::make_unique<GatewayStream>(distributor_, desk_, "ipv4:192.0.2.1:1", [this] { ++wakes_; });
+    return std::make_unique<GatewayStream>(distributor_, desk_, ring_, "ipv4:192.0.2.1:1", [this] { ++wakes_; });
   }
   Stream Greeted(const std::string& name = "g") {
     Stream stream = Open();
     EXPECT_TRUE(stream->Receive(Hello(name)).ok());
+    EXPECT_EQ(Next(stream).ticket_keys().keys_size(), 1);
     return stream;
   }
   static v1::SubscribeRequest Hello(const std::string& name) {
@@ -63,6 +64,7 @@ class GatewayStreamTest : public ::testing::Test {
   Alarms alarms_;
   Distributor distributor_{"store-1", clock_, alarms_, [](const v1::Event&) {}};
   ExplainDesk desk_{alarms_};
+  TicketKeyRing ring_{absl::Hours(1), clock_, alarms_};
   std::atomic<int> wakes_ = 0;
   v1::ConfigSet set_;
 };

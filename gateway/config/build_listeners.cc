@@ -284,6 +284,7 @@ void ReadListener(Draft& draft, const v1::Listener& v, Listener* listener) {
     draft.Violate(path + ".client_certificate", "unknown value ", static_cast<int>(v.client_certificate()));
   }
   listener->min_tls_1_3 = v.min_tls_version() == v1::Listener::TLS_1_3;
+  listener->session_tickets = v.session_tickets();
   if (!v.verify_with().empty()) {
     const uint32_t* scheme = draft.scheme_names.Find(v.verify_with());
     if (scheme == nullptr) {

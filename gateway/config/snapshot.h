@@ -71,6 +71,7 @@ struct Listener {
   std::string address;  // `ip:port` or `[v6]:port`, as configured
   std::vector<Name> names;  // never empty; the first is for clients without SNI and for unknown names
   bool min_tls_1_3 = false;
+  bool session_tickets = false;
   Limits limits;
   uint32_t verify_with = kNoScheme;
 

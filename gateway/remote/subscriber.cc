@@ -11,6 +11,7 @@
 #include "gateway/config/build_set.h"
 #include "gateway/remote/backoff.h"
 #include "gateway/server/explain.h"
+#include "gateway/server/ticket_keys.h"
 
 namespace gatehouse::remote {
 namespace {
@@ -156,6 +157,7 @@ bool Subscriber::Receive(const v1::SubscribeResponse& response, Stream* stream) 
     case v1::SubscribeResponse::kChunk: return ReceiveChunk(response.chunk(), stream);
     case v1::SubscribeResponse::kDelta: return ReceiveDelta(response.delta(), stream);
     case v1::SubscribeResponse::kExplain: Answer(response.explain(), stream); return true;
+    case v1::SubscribeResponse::kTicketKeys: TakeTicketKeys(response.ticket_keys()); return true;
     case v1::SubscribeResponse::KIND_NOT_SET: return true;
   }
   return true;
@@ -251,6 +253,15 @@ std::vector<v1::Violation> Subscriber::Install(uint64_t revision, const std::str
   if (status.ok()) renewal_.Follow(*built.snapshot, set);
   if (!status.ok()) violations.push_back(ToProto(server::ViolationOf(status)));
   return violations;
+}
+
+void Subscriber::TakeTicketKeys(const v1::TicketKeys& message) {
+  absl::StatusOr<std::vector<tls::TicketKey>> keys = server::TicketKeysOf(message);
+  if (keys.ok()) {
+    gateway_->SetTicketKeys(*keys);
+  } else {
+    spdlog::error("ticket keys are refused: {}", std::string(keys.status().message()));
+  }
 }
 
 void Subscriber::Answer(const v1::ExplainOrder& order, Stream* stream) {

@@ -65,6 +65,7 @@ class Subscriber {
   bool ReceiveDelta(const v1::Delta& delta, Stream* stream);
   void Take(uint64_t revision, const std::string& incarnation, v1::ConfigSet set, Stream* stream);
   void Answer(const v1::ExplainOrder& order, Stream* stream);
+  void TakeTicketKeys(const v1::TicketKeys& message);
   void InStep();
   // What is wrong; empty when it is in force.
   std::vector<v1::Violation> Install(uint64_t revision, const std::string& incarnation, const v1::ConfigSet& set);

@@ -19,7 +19,9 @@ tls::ClientCertificate ModeOf(config::ClientCertificate mode) {
 // Whether contexts made for `a` do for `b`: same names, credentials, modes and hints. The credentials are shared objects
 // when unchanged, so identity is enough.
 bool SameTls(const config::Listener& a, const config::Listener& b) {
-  if (a.min_tls_1_3 != b.min_tls_1_3 || a.names.size() != b.names.size()) return false;
+  if (a.min_tls_1_3 != b.min_tls_1_3 || a.session_tickets != b.session_tickets || a.names.size() != b.names.size()) {
+    return false;
+  }
   for (size_t i = 0; i < a.names.size(); ++i) {
     const config::Name& x = a.names[i];
     const config::Name& y = b.names[i];
@@ -49,7 +51,9 @@ http::Limits LimitsOf(const config::Limits& from) {
 
 absl::StatusOr<std::shared_ptr<Edge>> Edge::Create(std::shared_ptr<const config::Snapshot> snapshot,
                                                    const config::Listener& listener, const Edge* previous,
-                                                   std::shared_ptr<tls::SessionCache> sessions, const Clock& clock) {
+                                                   std::shared_ptr<tls::SessionCache> sessions,
+                                                   std::shared_ptr<const tls::TicketKeys> ticket_keys,
+                                                   const Clock& clock) {
   auto edge = std::make_shared<Edge>();
   edge->snapshot = std::move(snapshot);
   edge->listener = &listener;
@@ -61,6 +65,7 @@ absl::StatusOr<std::shared_ptr<Edge>> Edge::Create(std::shared_ptr<const config:
   }
   tls::ServerContextOptions options;
   options.session_cache = std::move(sessions);
+  if (listener.session_tickets) options.ticket_keys = std::move(ticket_keys);
   options.clock = &clock;
   for (const config::Name& name : listener.names) {
     tls::NameConfig& to = options.names.emplace_back();

@@ -26,7 +26,9 @@ struct Edge {
   // Takes over the TLS contexts of `previous` (may be null) when nothing of them changed.
   static absl::StatusOr<std::shared_ptr<Edge>> Create(std::shared_ptr<const config::Snapshot> snapshot,
                                                       const config::Listener& listener, const Edge* previous,
-                                                      std::shared_ptr<tls::SessionCache> sessions, const Clock& clock);
+                                                      std::shared_ptr<tls::SessionCache> sessions,
+                                                      std::shared_ptr<const tls::TicketKeys> ticket_keys,
+                                                      const Clock& clock);
 };
 
 // EdgeInForce is where a worker's connections find what their listener says now.

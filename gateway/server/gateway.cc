@@ -107,6 +107,8 @@ class RunningGateway final : public Gateway {
     ready_.SignalOne();
   }
 
+  void SetTicketKeys(const std::vector<tls::TicketKey>& keys) override { ticket_keys_->Set(keys); }
+
   std::shared_ptr<const config::Snapshot> current() const override {
     MutexLock lock(&mutex_);
     return generation_ == nullptr ? nullptr : generation_->snapshot;
@@ -245,7 +247,7 @@ class RunningGateway final : public Gateway {
           if (edge->listener->name == listener.name) previous = edge.get();
         }
       }
-      absl::StatusOr<std::shared_ptr<Edge>> edge = Edge::Create(snapshot, listener, previous, sessions_, clock_);
+      absl::StatusOr<std::shared_ptr<Edge>> edge = Edge::Create(snapshot, listener, previous, sessions_, ticket_keys_, clock_);
       if (!edge.ok()) return edge.status();
       generation->edges.push_back(*std::move(edge));
       auto old = bound.find(listener.name);
@@ -348,6 +350,7 @@ class RunningGateway final : public Gateway {
   credentials::Throttle throttle_;
   credentials::LibraryPasswordVerifier verifier_;
   const std::shared_ptr<tls::SessionCache> sessions_;
+  const std::shared_ptr<tls::TicketKeys> ticket_keys_ = std::make_shared<tls::TicketKeys>();
   std::unique_ptr<Executor> executor_;
   std::atomic<uint64_t> next_connection_{0};
   std::vector<std::unique_ptr<Worker>> workers_;

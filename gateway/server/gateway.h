@@ -20,6 +20,7 @@
 #include "gateway/config/build.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/events/event.h"
+#include "gateway/tls/ticket_keys.h"
 
 namespace gatehouse::server {
 
@@ -57,6 +58,9 @@ class Gateway {
   // under it (no request received afterwards is decided under an older one), or the reason why it was refused.
   virtual void Install(std::shared_ptr<const config::Snapshot> snapshot,
                        absl::AnyInvocable<void(absl::Status)> done) = 0;
+
+  // SetTicketKeys replaces the keys of session tickets, for listeners that use them. From any thread.
+  virtual void SetTicketKeys(const std::vector<tls::TicketKey>& keys) = 0;
 
   // The snapshot in force; null before the first Install.
   virtual std::shared_ptr<const config::Snapshot> current() const = 0;

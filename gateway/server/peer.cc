@@ -87,6 +87,32 @@ PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
   return peers_.Put(list, std::move(peer));
 }
 
+PeerRef Judge::Recognise(absl::Span<const std::string> presented) {
+  std::string all;
+  for (const std::string& der : presented) {
+    const Sha256Digest digest = Sha256(der);
+    all.append(AsView(digest).data(), digest.size());
+  }
+  // Who is known is not parsed again.
+  if (presented.size() > 1) {
+    if (PeerRef* known = peers_.Find(Sha256(all))) return *known;
+  } else if (PeerRef* known = peers_.Find(Sha256(presented.front()))) {
+    return *known;
+  }
+  std::vector<UniqueX509> owners;
+  std::vector<X509*> list;
+  for (const std::string& der : presented) {
+    const auto* p = reinterpret_cast<const unsigned char*>(der.data());
+    owners.emplace_back(d2i_X509(nullptr, &p, static_cast<long>(der.size())));
+    if (owners.back() == nullptr) {
+      TakeOpenSslError();
+      return nullptr;
+    }
+    list.push_back(owners.back().get());
+  }
+  return Recognise(absl::MakeConstSpan(list));
+}
+
 JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool remember) {
   absl::Time now = clock_.Now();
   certs::VerdictRef known = verdicts_.FindValid(peer.leaf, scheme.epoch);

@@ -66,6 +66,8 @@ class Judge {
   // Recognise reads a presented list, leaf first. REQUIRES: not empty.
   // `remember` false: possession is not proven, nothing is kept.
   PeerRef Recognise(absl::Span<X509* const> presented, bool remember = true);
+  // The same from DER, once possession was proven; null when one of it cannot be read.
+  PeerRef Recognise(absl::Span<const std::string> presented);
   // Of returns what `scheme` (a client certificate scheme) says about `peer` now; the newest revision's epochs only.
   // `remember` false leaves no trace: possession is not proven.
   JudgementRef Of(const Peer& peer, const config::Scheme& scheme, bool remember = true);

@@ -37,6 +37,7 @@ class FakeGateway final : public Gateway {
     events_.push_back(std::move(event));
     changed_.SignalAll();
   }
+  void SetTicketKeys(const std::vector<tls::TicketKey>&) override {}
   std::vector<BoundListener> listeners() const override { return {}; }
   bool Drain(absl::Duration) override { return true; }
   std::string NotReady() const override { return ""; }

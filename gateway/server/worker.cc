@@ -133,8 +133,8 @@ void Worker::RecordCut(uint32_t connections, uint32_t streams, uint64_t from_rev
 void Worker::Tick() {
   date_.value = HttpDate(absl::Now());
   metrics_.events_dropped.Set(recorder_.dropped());
-  // Verdicts run out of freshness while streams run: a certificate that expired does not stay in.
   for (Connection* c = first_; c != nullptr; c = c->next_) c->Rest();
+  // Verdicts run out of freshness while streams run: a certificate that expired does not stay in.
   sweep_.Tick();
   tick_->Start(kTick);
 }
@@ -262,6 +262,10 @@ std::optional<tls::SessionBinding> Worker::MayStore(tls::TlsSession& session) {
   }
   if (!Resumable(*peer, connection->edge(), session.sni())) return std::nullopt;
   return tls::SessionBinding{peer, 0};
+}
+
+std::shared_ptr<const void> Worker::Revive(tls::TlsSession&, std::vector<std::string> presented) {
+  return judge_.Recognise(absl::MakeConstSpan(presented));
 }
 
 bool Worker::MayResume(tls::TlsSession& session, const tls::SessionRecord& record) {

@@ -122,6 +122,7 @@ class Worker final : public tls::TlsHooks {
   // tls::TlsHooks
   tls::Presented OnPresented(tls::TlsSession& session, absl::Span<X509* const> chain) override;
   std::optional<tls::SessionBinding> MayStore(tls::TlsSession& session) override;
+  std::shared_ptr<const void> Revive(tls::TlsSession& session, std::vector<std::string> presented) override;
   bool MayResume(tls::TlsSession& session, const tls::SessionRecord& record) override;
 
   void OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer);

@@ -72,6 +72,7 @@ int SessionCallbacks::ClientHello(SSL* ssl, int* alert, void*) {
     *alert = SSL_AD_INTERNAL_ERROR;
     return SSL_CLIENT_HELLO_ERROR;
   }
+  UseTickets(ssl, s);
   return SSL_CLIENT_HELLO_SUCCESS;
 }
 
@@ -120,22 +121,34 @@ int SessionCallbacks::Verify(X509_STORE_CTX* store, void*) {
   return 0;
 }
 
-int SessionCallbacks::NewSession(SSL* ssl, SSL_SESSION* session) {
-  TlsSession* s = Of(ssl);
-  SessionCache* cache = s->context_->session_cache();
-  if (cache == nullptr || s->hooks_ == nullptr || s->name_ == nullptr) return 0;
-  // Possession is proven here: TLS calls this after the client's Finished.
-  bool resumed = SSL_session_reused(ssl) == 1;
+std::optional<SessionBinding> SessionCallbacks::MayKeep(TlsSession* s, bool resumed) {
+  if (s->hooks_ == nullptr || s->name_ == nullptr) return std::nullopt;
   if (resumed && s->candidate_ != nullptr) {
     s->attached_ = s->candidate_->binding;
     s->presented_any_ = s->candidate_->had_certificate;
   }
   // A session without certificate, where one could be sent, would resume without asking again.
-  if (s->name_->client_certificate != ClientCertificate::kNone && !s->presented_any_) return 0;
-  uint16_t version = static_cast<uint16_t>(SSL_version(ssl));
+  if (s->name_->client_certificate != ClientCertificate::kNone && !s->presented_any_) return std::nullopt;
   // RFC 7627 5.3. Offered is negotiated: OpenSSL's server always takes it (SSL_get_extms_support is mute in a handshake).
-  if (version != TLS1_3_VERSION && !s->offers_ems_) return 0;
-  std::optional<SessionBinding> binding = s->hooks_->MayStore(*s);
+  if (SSL_version(s->ssl()) != TLS1_3_VERSION && !s->offers_ems_) return std::nullopt;
+  return s->hooks_->MayStore(*s);
+}
+
+bool SessionCallbacks::MayUse(TlsSession* s, const SessionRecord& r) {
+  return s->name_ != nullptr && r.context == s->session_context_ && r.version == SSL_version(s->ssl()) &&
+         (s->name_->client_certificate == ClientCertificate::kNone || r.had_certificate) &&
+         s->hooks_->MayResume(*s, r);
+}
+
+int SessionCallbacks::NewSession(SSL* ssl, SSL_SESSION* session) {
+  TlsSession* s = Of(ssl);
+  SessionCache* cache = s->context_->session_cache();
+  if (cache == nullptr) return 0;
+  // TLS 1.3 tells of sessions that are in tickets, too.
+  if (SSL_version(ssl) == TLS1_3_VERSION && (SSL_get_options(ssl) & SSL_OP_NO_TICKET) == 0) return 0;
+  // Possession is proven here: TLS calls this after the client's Finished.
+  bool resumed = SSL_session_reused(ssl) == 1;
+  std::optional<SessionBinding> binding = MayKeep(s, resumed);
   if (!binding.has_value()) return 0;
 
   SessionRecord record;
@@ -147,7 +160,7 @@ int SessionCallbacks::NewSession(SSL* ssl, SSL_SESSION* session) {
   record.master_key_length = static_cast<uint8_t>(
       SSL_SESSION_get_master_key(session, record.master_key.data(), record.master_key.size()));
   record.cipher = SSL_CIPHER_get_protocol_id(SSL_SESSION_get0_cipher(session));
-  record.version = version;
+  record.version = static_cast<uint16_t>(SSL_version(ssl));
   record.created = s->context_->Now();
   record.lifetime = s->context_->session_lifetime();
   record.context = s->session_context_;
@@ -177,14 +190,11 @@ SSL_SESSION* SessionCallbacks::GetSession(SSL* ssl, const unsigned char* id, int
     if (!record.has_value()) return nullptr;
     s->candidate_ = std::make_unique<SessionRecord>(*std::move(record));
   }
-  const SessionRecord& r = *s->candidate_;
-  if (r.context != s->session_context_ || r.version != SSL_version(ssl) ||
-      (s->name_->client_certificate != ClientCertificate::kNone && !r.had_certificate) ||
-      !s->hooks_->MayResume(*s, r)) {
+  if (!MayUse(s, *s->candidate_)) {
     s->candidate_.reset();
     return nullptr;
   }
-  UniqueSession session = Rebuild(ssl, r);
+  UniqueSession session = Rebuild(ssl, *s->candidate_);
   if (session == nullptr) s->candidate_.reset();
   return session.release();
 }

@@ -17,7 +17,20 @@ struct SessionCallbacks {
   static SSL_SESSION* GetSession(SSL* ssl, const unsigned char* id, int length, int* copy);
   static void Info(const SSL* ssl, int where, int value);
 
+  // Tickets (tickets.cc).
+  static int TicketKeyOf(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
+                         int seal);
+  static int SealTicket(SSL* ssl, void*);
+  static SSL_TICKET_RETURN OpenTicket(SSL* ssl, SSL_SESSION* session, const unsigned char* name, size_t name_size,
+                                      SSL_TICKET_STATUS status, void*);
+
  private:
+  // Whether this handshake gives tickets or sessions in memory.
+  static void UseTickets(SSL* ssl, TlsSession* session);
+  // The binding of a session that may be resumed later; possession is proven. Both kinds of session ask it.
+  static std::optional<SessionBinding> MayKeep(TlsSession* session, bool resumed);
+  // Whether this session may be resumed in this handshake.
+  static bool MayUse(TlsSession* session, const SessionRecord& record);
   static UniqueSession Rebuild(SSL* ssl, const SessionRecord& record);
 };
 

@@ -54,6 +54,7 @@ absl::StatusOr<std::shared_ptr<const ServerContext>> ServerContext::Create(const
 absl::Status ServerContext::Build(const ServerContextOptions& options) {
   if (options.names.empty()) return absl::InvalidArgumentError("a listener needs at least one server certificate");
   session_cache_ = options.session_cache;
+  ticket_keys_ = options.ticket_keys;
   session_lifetime_ = options.session_lifetime;
   clock_ = options.clock != nullptr ? options.clock : &System();
   refuse_unknown_names_ = options.refuse_unknown_names;
@@ -107,6 +108,11 @@ absl::Status ServerContext::BuildName(const NameConfig& config, size_t index, co
     SSL_CTX_sess_set_get_cb(ctx, SessionCallbacks::GetSession);
     SSL_CTX_set_num_tickets(ctx, static_cast<size_t>(std::max(options.tickets, 0)));
     SSL_CTX_set_timeout(ctx, static_cast<long>(absl::ToInt64Seconds(options.session_lifetime)));
+  }
+  // A ticket outlives no session of ours, and is opened only where it was sealed for.
+  if (ticket_keys_ != nullptr) {
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, SessionCallbacks::TicketKeyOf);
+    SSL_CTX_set_session_ticket_cb(ctx, SessionCallbacks::SealTicket, SessionCallbacks::OpenTicket, nullptr);
   }
   SSL_CTX_set_client_hello_cb(ctx, SessionCallbacks::ClientHello, nullptr);
   SSL_CTX_set_alpn_select_cb(ctx, SessionCallbacks::Alpn, nullptr);

@@ -7,7 +7,7 @@
 // Errors:     Create is kInvalidArgument naming the server name and the cause; nothing is half-built.
 //
 // Always: TLS 1.2 and 1.3; ECDHE with AEAD only (so no suite of RFC 9113 appendix A can meet h2); no renegotiation, no
-// compression, no early data, no stateless tickets; TLS 1.2 sessions only with the extended master secret.
+// compression, no early data, stateless tickets only when asked for; TLS 1.2 sessions only with the extended master secret.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -23,6 +23,7 @@
 #include "gateway/base/digest.h"
 #include "gateway/base/openssl.h"
 #include "gateway/tls/session_cache.h"
+#include "gateway/tls/ticket_keys.h"
 
 namespace gatehouse::tls {
 
@@ -56,6 +57,8 @@ struct ServerContextOptions {
   std::shared_ptr<SessionCache> session_cache;  // null = no resumption
   absl::Duration session_lifetime = absl::Hours(1);
   int tickets = 1;  // TLS 1.3 sessions handed out per handshake
+  // Sessions travel in tickets sealed with these, while there is a key; null = sessions stay in session_cache.
+  std::shared_ptr<const TicketKeys> ticket_keys;
   const Clock* clock = nullptr;  // null = system clock
 };
 
@@ -77,6 +80,7 @@ class ServerContext : public std::enable_shared_from_this<ServerContext> {
   const Name* Find(absl::string_view sni) const;
   const Name& default_name() const { return *names_.front(); }
   SessionCache* session_cache() const { return session_cache_.get(); }
+  const TicketKeys* ticket_keys() const { return ticket_keys_.get(); }
   absl::Time Now() const { return clock_->Now(); }
   absl::Duration session_lifetime() const { return session_lifetime_; }
   bool http2() const { return http2_; }
@@ -91,6 +95,7 @@ class ServerContext : public std::enable_shared_from_this<ServerContext> {
   absl::flat_hash_map<std::string, const Name*> exact_;     // "example.com"
   absl::flat_hash_map<std::string, const Name*> wildcard_;  // ".example.com"
   std::shared_ptr<SessionCache> session_cache_;
+  std::shared_ptr<const TicketKeys> ticket_keys_;
   absl::Duration session_lifetime_;
   const Clock* clock_ = nullptr;
   bool refuse_unknown_names_ = false;

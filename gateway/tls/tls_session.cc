@@ -241,6 +241,8 @@ IoStatus TlsSession::Handshake() {
     presented_any_ = candidate_->had_certificate;
   }
   candidate_.reset();
+  ticket_chain_.reset();
+  sealing_key_.reset();
   return IoStatus::kOk;
 }
 

@@ -40,6 +40,9 @@ class TlsHooks {
   // Possession is proven. nullopt: the session cannot be resumed. Not asked where a certificate could be sent and none was.
   // On a resumed connection attached() holds what was bound before; return it again to let the client go on resuming.
   virtual std::optional<SessionBinding> MayStore(TlsSession&) { return std::nullopt; }
+  // What MayStore would have bound to a session that another process made, from the list that was presented to it, DER,
+  // leaf first. The ticket is authentic, so possession was proven then. Null: a full handshake.
+  virtual std::shared_ptr<const void> Revive(TlsSession&, std::vector<std::string>) { return nullptr; }
   // A client wants to resume. False: a clean full handshake.
   virtual bool MayResume(TlsSession&, const SessionRecord&) { return false; }
 };
@@ -175,7 +178,9 @@ class TlsSession {
   size_t output_sent_ = 0;
   std::string input_;  // memory mode
   size_t input_read_ = 0;
-  std::unique_ptr<SessionRecord> candidate_;  // taken from the cache in this handshake
+  std::unique_ptr<SessionRecord> candidate_;  // taken from the cache or a ticket in this handshake
+  std::unique_ptr<std::string> ticket_chain_;  // intermediates in the ticket that the candidate is from
+  TicketKeyRef sealing_key_;                   // of this handshake's tickets; null: none are given
   SessionBinding attached_;
   TlsError error_;
   void* owner_ = nullptr;
