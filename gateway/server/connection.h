@@ -131,7 +131,6 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   bool resumed_ = false;
   bool eof_ = false;
   bool asked_ = false;   // for a certificate, in its handshake
-  bool accepted_ = false;  // some scheme reachable on its name accepted its certificate when it was last judged
   bool spared_ = false;    // none does any more, but other streams run
   bool refused_ = false;  // the codec refused something: linger, so that the answer is seen
   bool unread_body_ = false;  // HTTP/1.1: the client may still be sending what was answered already
@@ -145,7 +144,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   std::unique_ptr<loop::Watch> watch_;
   loop::Deadline deadline_;
   PeerRef peer_;  // null: no certificate
-  uint64_t judged_ = 0;  // config::Name::trust_epoch under which it was last judged
+  uint64_t judged_ = 0;    // config::Name::trust_epoch under which it was last judged
+  uint64_t accepted_ = 0;  // epoch of the scheme, reachable on its name, that accepted its certificate then; 0: none did
   PeerVerdicts verdicts_;
   std::string address_key_;
   std::unique_ptr<BasicMemory> basic_;

@@ -1,5 +1,6 @@
 #include "gateway/server/edge.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,21 +17,19 @@ tls::ClientCertificate ModeOf(config::ClientCertificate mode) {
   return tls::ClientCertificate::kRequire;
 }
 
-// Whether contexts made for `a` do for `b`: same names, credentials, modes and hints. The credentials are shared objects
+// Whether a context made for `a` does for `b`: same names, credentials, modes and hints. The credentials are shared objects
 // when unchanged, so identity is enough.
+bool SameName(const config::Name& a, const config::Name& b) {
+  return a.names == b.names && a.credentials == b.credentials && a.client_certificate == b.client_certificate &&
+         a.ca_hints == b.ca_hints && a.session_context == b.session_context;
+}
+
+bool SameOptions(const config::Listener& a, const config::Listener& b) {
+  return a.min_tls_1_3 == b.min_tls_1_3 && a.session_tickets == b.session_tickets;
+}
+
 bool SameTls(const config::Listener& a, const config::Listener& b) {
-  if (a.min_tls_1_3 != b.min_tls_1_3 || a.session_tickets != b.session_tickets || a.names.size() != b.names.size()) {
-    return false;
-  }
-  for (size_t i = 0; i < a.names.size(); ++i) {
-    const config::Name& x = a.names[i];
-    const config::Name& y = b.names[i];
-    if (x.names != y.names || x.credentials != y.credentials || x.client_certificate != y.client_certificate ||
-        x.ca_hints != y.ca_hints || x.session_context != y.session_context) {
-      return false;
-    }
-  }
-  return true;
+  return SameOptions(a, b) && std::equal(a.names.begin(), a.names.end(), b.names.begin(), b.names.end(), SameName);
 }
 
 http::Limits LimitsOf(const config::Limits& from) {
@@ -67,8 +66,13 @@ absl::StatusOr<std::shared_ptr<Edge>> Edge::Create(std::shared_ptr<const config:
   options.session_cache = std::move(sessions);
   if (listener.session_tickets) options.ticket_keys = std::move(ticket_keys);
   options.clock = &clock;
-  for (const config::Name& name : listener.names) {
+  const config::Listener* before =
+      previous != nullptr && SameOptions(*previous->listener, listener) ? previous->listener : nullptr;
+  if (before != nullptr) options.previous = previous->tls.get();
+  for (size_t i = 0; i < listener.names.size(); ++i) {
+    const config::Name& name = listener.names[i];
     tls::NameConfig& to = options.names.emplace_back();
+    to.unchanged = before != nullptr && i < before->names.size() && SameName(before->names[i], name);
     to.names = name.names;
     for (const certs::ServerCredentialRef& credential : name.credentials) {
       tls::KeyPair& pair = to.key_pairs.emplace_back();

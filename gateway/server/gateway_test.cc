@@ -519,6 +519,98 @@ TEST_F(GatewayTest, UnderLoadWithChangesNobodyTrustedIsRefused) {
   EXPECT_GT(answered, 20);
 }
 
+TEST_F(GatewayTest, UnderLoadChangesOfEveryKindGiveNobodyAWrongAnswer) {
+  // Everything that is switched, in one configuration.
+  struct Switches {
+    bool anchor, pin, self_signed_allowed, carol_enabled, carol_first_password;
+  };
+  const certs::CertificateRef pinned = certs::SelfSigned("CN=pinned", 8);
+  const auto hash = [](const char* password) {
+    return *credentials::HashPassword(credentials::HashKind::kBcrypt, password, {.bcrypt_cost = 4});
+  };
+  const std::string first = hash("one"), second = hash("two"), bobs = hash("secret");
+  const auto config = [&](const Switches& on) {
+    v1::ConfigSet set = Config({kept_.certificate});
+    v1::TrustStore& store = *set.mutable_trust_stores(0);
+    if (on.anchor) store.add_anchors()->set_pem(gone_.certificate->ToPem());
+    if (on.pin) store.add_pins()->set_pem(pinned->ToPem());
+    if (!on.self_signed_allowed) {
+      set.mutable_schemes(0)->mutable_client_certificate()->set_allowed_certificate_types(
+          v1::ClientCertificateScheme::CHAINED);
+    }
+    v1::User& bob = *set.mutable_user_stores(0)->add_users();
+    bob.set_name("bob");
+    bob.add_password_hashes(bobs);
+    v1::User& carol = *set.mutable_user_stores(0)->add_users();
+    carol.set_name("carol");
+    carol.set_disabled(!on.carol_enabled);
+    carol.add_password_hashes(on.carol_first_password ? first : second);
+    return set;
+  };
+  const std::string bob = "Authorization: Basic Ym9iOnNlY3JldA==\r\n", carol = "Authorization: Basic Y2Fyb2w6b25l\r\n";
+  ASSERT_TRUE(Install(config({true, true, true, true, true})).ok());
+  const uint16_t port = Port();
+
+  // Trusted throughout, and distrusted throughout, counted where they sit.
+  std::atomic<bool> stop{false};
+  std::atomic<int> trusted{0}, trusted_wrong{0}, distrusted{0}, distrusted_let_in{0};
+  std::vector<std::thread> threads;
+  const auto load = [&](Caller caller, std::string path, std::string fields, bool may) {
+    threads.emplace_back([=, &stop, &trusted, &trusted_wrong, &distrusted, &distrusted_let_in] {
+      while (!stop) {
+        Client client(port, caller);
+        for (int k = 0; k < 20 && !stop; ++k) {
+          const int status = client.Get(path, fields);
+          ++(may ? trusted : distrusted);
+          if (may && status != 200) ++trusted_wrong;
+          if (!may && status == 200) ++distrusted_let_in;
+        }
+      }
+    });
+  };
+  const certs::Authority never = certs::Root("CN=Never", 7);
+  load(CallerOf(kept_, "CN=alice", 3), "/secure", "", true);
+  load({}, "/basic", bob, true);
+  load(CallerOf(never, "CN=mallory", 4), "/secure", "", false);
+  load({}, "/basic", "Authorization: Basic bm9ib2R5OnNlY3JldA==\r\n", false);
+
+  // Those whose trust is switched must see each switch with their next request, on a new connection and on a live one.
+  const Caller of_gone = CallerOf(gone_, "CN=switched", 5), of_pin{pinned, certs::KeyAt(8)};
+  auto live_gone = std::make_unique<Client>(port, of_gone);
+  auto live_pin = std::make_unique<Client>(port, of_pin);
+  Client live_carol(port, {});
+  for (int i = 0; i < 24; ++i) {
+    const Switches on{i % 2 == 0, i % 3 != 0, i % 4 != 3, i % 5 != 4, i % 6 < 3};
+    ASSERT_TRUE(Install(config(on)).ok());
+    const int gone_is = on.anchor ? 200 : 401;
+    const int pin_is = on.pin && on.self_signed_allowed ? 200 : 401;
+    const int carol_is = on.carol_enabled && on.carol_first_password ? 200 : 401;
+    EXPECT_EQ(Client(port, of_gone).Get("/secure"), gone_is) << i;
+    EXPECT_EQ(Client(port, of_pin).Get("/secure"), pin_is) << i;
+    for (auto& [live, caller, is] : {std::tuple(&live_gone, &of_gone, gone_is), std::tuple(&live_pin, &of_pin, pin_is)}) {
+      const int status = (*live)->Get("/secure");
+      if (status == 0) {  // ended by the sweep, which is right only if it is withdrawn, or was by the change before
+        *live = std::make_unique<Client>(port, *caller);
+        EXPECT_EQ((*live)->Get("/secure"), is) << i;
+      } else {
+        EXPECT_EQ(status, is) << i;
+      }
+    }
+    if (carol_is == 200) {
+      EXPECT_EQ(live_carol.Get("/basic", carol), 200) << i;
+    } else {
+      EXPECT_THAT(live_carol.Get("/basic", carol), ::testing::AnyOf(401, 429)) << i;
+    }
+    clock_.Advance(absl::Minutes(20));  // failures of hers are forgotten, so that no throttle speaks for the store
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(trusted_wrong, 0) << "of " << trusted;
+  EXPECT_EQ(distrusted_let_in, 0) << "of " << distrusted;
+  EXPECT_GT(trusted, 100);
+  EXPECT_GT(distrusted, 20);
+}
+
 TEST_F(GatewayTest, DrainLetsAnIdleConnectionGoAndRefusesNewOnes) {
   ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
   uint16_t port = Port();

@@ -71,7 +71,11 @@ class Judge {
   // Of returns what `scheme` (a client certificate scheme) says about `peer` now; the newest revision's epochs only.
   // `remember` false leaves no trace: possession is not proven.
   JudgementRef Of(const Peer& peer, const config::Scheme& scheme, bool remember = true);
-  // The same with a connection's own memory in front.
+  // Whether `scheme` is known to accept `peer`: from memory alone.
+  bool KnowsValid(const Peer& peer, const config::Scheme& scheme) {
+    return verdicts_.FindValid(peer.leaf, scheme.epoch) != nullptr;
+  }
+  // The same as Of with a connection's own memory in front.
   const JudgementRef& Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory);
 
  private:

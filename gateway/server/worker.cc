@@ -193,11 +193,23 @@ void Worker::Retire(Connection* connection) {
   loop_.DeferDelete(std::unique_ptr<Connection>(connection));
 }
 
-bool Worker::AnySchemeAccepts(const Peer& peer, const Edge& edge, const config::Name& name) {
+uint64_t Worker::AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint) {
+  const config::Snapshot& snapshot = *edge.snapshot;
+  const auto accepts = [&](const config::Scheme& scheme) {
+    return judge_.Of(peer, scheme)->outcome == certs::Outcome::kValid;
+  };
+  // Of a hundred schemes one accepts: the rest need not be asked when it is known which.
   for (uint32_t index : name.certificate_schemes) {
-    if (judge_.Of(peer, edge.snapshot->scheme(index))->outcome == certs::Outcome::kValid) return true;
+    const config::Scheme& scheme = snapshot.scheme(index);
+    if (scheme.epoch == hint && accepts(scheme)) return hint;
   }
-  return false;
+  for (uint32_t index : name.certificate_schemes) {
+    if (judge_.KnowsValid(peer, snapshot.scheme(index))) return snapshot.scheme(index).epoch;
+  }
+  for (uint32_t index : name.certificate_schemes) {
+    if (accepts(snapshot.scheme(index))) return snapshot.scheme(index).epoch;
+  }
+  return 0;
 }
 
 bool Worker::Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name) {
@@ -207,7 +219,7 @@ bool Worker::Resumable(const Peer& peer, const Edge& edge, absl::string_view ser
       judge_.Of(peer, edge.snapshot->scheme(listener.verify_with))->outcome != certs::Outcome::kValid) {
     return false;
   }
-  return AnySchemeAccepts(peer, edge, listener.NameFor(server_name));
+  return AcceptingScheme(peer, edge, listener.NameFor(server_name)) != 0;
 }
 
 bool Worker::Welcome(Connection* connection) {
@@ -220,11 +232,11 @@ bool Worker::Welcome(Connection* connection) {
     return name.client_certificate == config::ClientCertificate::kNone ||
            (connection->asked_ && name.client_certificate == config::ClientCertificate::kAllow);
   }
-  const bool accepts = AnySchemeAccepts(*connection->peer_, edge, name);
+  const uint64_t accepts = AcceptingScheme(*connection->peer_, edge, name, connection->accepted_);
   // A certificate that never was accepted did not let anybody in: who speaks here does so by other means.
-  const bool withdrawn = connection->accepted_ && !accepts;
+  const bool withdrawn = connection->accepted_ != 0 && accepts == 0;
   connection->spared_ = withdrawn && !connection->exchanges_.empty();
-  connection->accepted_ = accepts || connection->spared_;
+  if (!connection->spared_) connection->accepted_ = accepts;
   return !withdrawn || connection->spared_;
 }
 

@@ -126,8 +126,9 @@ class Worker final : public tls::TlsHooks {
   bool MayResume(tls::TlsSession& session, const tls::SessionRecord& record) override;
 
   void OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer);
-  // Whether any client certificate scheme that is reachable through this name accepts the peer.
-  bool AnySchemeAccepts(const Peer& peer, const Edge& edge, const config::Name& name);
+  // The epoch of a client certificate scheme that is reachable through this name and accepts the peer; 0: none does.
+  // `hint`: the epoch of one that did before, asked first.
+  uint64_t AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint = 0);
   // The same for a session: what the handshake itself demands (`verify_with`) must hold, too.
   bool Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name);
   void Tick();

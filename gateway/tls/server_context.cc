@@ -66,6 +66,10 @@ absl::Status ServerContext::Build(const ServerContextOptions& options) {
 }
 
 absl::Status ServerContext::BuildName(const NameConfig& config, size_t index, const ServerContextOptions& options) {
+  if (config.unchanged && options.previous != nullptr && index < options.previous->names_.size()) {
+    names_.push_back(options.previous->names_[index]);
+    return AddNames(config);
+  }
   std::string label = config.names.empty() ? "(default)" : config.names.front();
   if (config.names.empty() && index != 0) return Bad(label, "only the first configuration may have no name");
   if (config.key_pairs.empty()) return Bad(label, "no server certificate");
@@ -73,7 +77,7 @@ absl::Status ServerContext::BuildName(const NameConfig& config, size_t index, co
       config.min_version > config.max_version) {
     return Bad(label, "TLS versions must be 1.2 to 1.3, the lower one first");
   }
-  auto name = std::make_unique<Name>();
+  auto name = std::make_shared<Name>();
   name->index = index;
   name->client_certificate = config.client_certificate;
   name->session_context = config.session_context;
@@ -134,6 +138,12 @@ absl::Status ServerContext::BuildName(const NameConfig& config, size_t index, co
     }
     SSL_CTX_set_client_CA_list(ctx, list);
   }
+  names_.push_back(std::move(name));
+  return AddNames(config);
+}
+
+// For the configuration that was added last.
+absl::Status ServerContext::AddNames(const NameConfig& config) {
   for (const std::string& raw : config.names) {
     std::string n = absl::AsciiStrToLower(raw);
     bool wild = absl::StartsWith(n, "*.");
@@ -141,9 +151,8 @@ absl::Status ServerContext::BuildName(const NameConfig& config, size_t index, co
     if (key.empty() || key == "." || key.find('*') != std::string::npos || absl::EndsWith(key, ".")) {
       return Bad(raw, "not a host name or *.suffix");
     }
-    if (!(wild ? wildcard_ : exact_).emplace(key, name.get()).second) return Bad(raw, "configured twice");
+    if (!(wild ? wildcard_ : exact_).emplace(key, names_.back().get()).second) return Bad(raw, "configured twice");
   }
-  names_.push_back(std::move(name));
   return absl::OkStatus();
 }
 

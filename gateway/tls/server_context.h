@@ -47,7 +47,11 @@ struct NameConfig {
   Sha256Digest session_context{};
   int min_version = TLS1_2_VERSION;
   int max_version = TLS1_3_VERSION;
+  // Nothing of it differs from the one at the same place in ServerContextOptions::previous, whose TLS context is taken over.
+  bool unchanged = false;
 };
+
+class ServerContext;
 
 struct ServerContextOptions {
   // The first one is the default: for clients without SNI and, unless refused, for unknown names.
@@ -60,6 +64,8 @@ struct ServerContextOptions {
   // Sessions travel in tickets sealed with these, while there is a key; null = sessions stay in session_cache.
   std::shared_ptr<const TicketKeys> ticket_keys;
   const Clock* clock = nullptr;  // null = system clock
+  // Made with the same options save for the names; null = none.
+  const ServerContext* previous = nullptr;
 };
 
 class ServerContext : public std::enable_shared_from_this<ServerContext> {
@@ -90,8 +96,9 @@ class ServerContext : public std::enable_shared_from_this<ServerContext> {
   ServerContext() = default;
   absl::Status Build(const ServerContextOptions& options);
   absl::Status BuildName(const NameConfig& config, size_t index, const ServerContextOptions& options);
+  absl::Status AddNames(const NameConfig& config);
 
-  std::vector<std::unique_ptr<Name>> names_;
+  std::vector<std::shared_ptr<const Name>> names_;  // shared with the context that came before
   absl::flat_hash_map<std::string, const Name*> exact_;     // "example.com"
   absl::flat_hash_map<std::string, const Name*> wildcard_;  // ".example.com"
   std::shared_ptr<SessionCache> session_cache_;

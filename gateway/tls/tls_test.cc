@@ -237,6 +237,22 @@ TEST_F(TlsFixture, UnknownNamesGetTheDefaultUnlessRefused) {
   EXPECT_TRUE(Connect({.sni = ""})->ok);
 }
 
+TEST_F(TlsFixture, WhatDidNotChangeOfANameKeepsItsContext) {
+  ServerContextOptions o;
+  o.names = {Name("a.test", ClientCertificate::kNone), Name("b.test", ClientCertificate::kAllow)};
+  Use(o);
+  auto before = context_;
+  o.previous = before.get();
+  o.names[0].unchanged = true;
+  o.names[1].client_certificate = ClientCertificate::kRequire;
+  Use(o);
+  EXPECT_EQ(context_->Find("a.test"), before->Find("a.test"));
+  EXPECT_NE(context_->Find("b.test"), before->Find("b.test"));
+  before = nullptr;
+  EXPECT_TRUE(Connect({.sni = "a.test"})->ok);
+  EXPECT_EQ(Connect({.sni = "b.test"})->server->error().kind, TlsError::Kind::kNoCertificate);
+}
+
 TEST_F(TlsFixture, OldVersionsAndGarbageAreRefusedWithAReason) {
   auto old = Connect({.version = TLS1_1_VERSION});
   EXPECT_FALSE(old->ok);
