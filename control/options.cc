@@ -85,6 +85,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
       ->capture_default_str();
   app.add_flag("--quick-spki-decoder", o.quick_spki_decoder,
                "Read RSA and EC public keys of certificates by OpenSSL's older, direct decoder: handshakes cost less");
+  app.add_option("--revocation-cache", o.revocation_cache,
+                 "Directory of the gateway's fetched CRLs and OCSP answers (default: STATE-DIR/revocation)");
   app.add_option("--drain", drain_seconds, "Seconds that running requests get after SIGTERM")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
@@ -115,6 +117,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   o.drain = absl::Seconds(drain_seconds);
   o.session_ticket_period = absl::Seconds(ticket_seconds);
   o.state_dir = Absolute(o.state_dir);
+  o.revocation_cache = o.revocation_cache.empty() ? o.state_dir + "/revocation" : Absolute(o.revocation_cache);
   if (no_socket && !o.socket.empty()) {
     return absl::InvalidArgumentError("--socket and --no-socket exclude each other");
   }

@@ -28,6 +28,7 @@ struct Options {
   std::string gateway_name = "embedded";
   int workers = 0;  // 0: one a core
   bool quick_spki_decoder = false;  // gateway/certs/quick_spki.h
+  std::string revocation_cache;  // directory of fetched CRLs and OCSP answers; absolute
   absl::Duration drain = absl::Seconds(30);
 
   std::string metrics_address;  // of the monitor, host:port; empty: none

@@ -26,6 +26,8 @@ TEST(Options, DefaultsFollowWhoStartsIt) {
 TEST(Options, TheSocketFollowsTheStateDirectory) {
   EXPECT_EQ(ParseOptions({"--state-dir", "/s/./t/"}, kUser)->socket, "/s/t/run/control.sock");
   EXPECT_EQ(ParseOptions({"--state-dir", "/s", "--socket", "/r/c.sock"}, kUser)->socket, "/r/c.sock");
+  EXPECT_EQ(ParseOptions({"--state-dir", "/s"}, kUser)->revocation_cache, "/s/revocation");
+  EXPECT_EQ(ParseOptions({"--state-dir", "/s", "--revocation-cache", "/c/"}, kUser)->revocation_cache, "/c");
   EXPECT_THAT(ErrorOf({"--socket", "/" + std::string(120, 'x')}), HasSubstr("longer than the system allows"));
 }
 

@@ -24,6 +24,16 @@ class LruCache {
     order_.splice(order_.begin(), order_, it->second);
     return &it->second->second;
   }
+  // Peek finds without marking the entry as used.
+  V* Peek(const K& key) {
+    auto it = index_.find(key);
+    return it == index_.end() ? nullptr : &it->second->second;
+  }
+  // Calls `f(key, value)` for each entry, the most recently used first.
+  template <typename F>
+  void ForEach(F f) const {
+    for (const Entry& entry : order_) f(entry.first, entry.second);
+  }
   V& Put(const K& key, V value) {
     if (V* old = Find(key)) return *old = std::move(value);
     if (order_.size() >= capacity_) {

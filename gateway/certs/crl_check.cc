@@ -78,15 +78,17 @@ std::string Describe(const HeldCrl& held) {
 }  // namespace
 
 absl::Time BelievedUntil(absl::Time made, std::optional<absl::Time> next_update,
-                         const RevocationOptions& options) {
-  const absl::Time promised =
-      next_update ? *next_update + options.skew : made + kBeliefWithoutNextUpdate;
-  return std::min(promised, made + options.max_age);
+                         std::optional<absl::Time> received, const RevocationOptions& options) {
+  const absl::Time promised = next_update ? *next_update + options.skew
+                                          : received.value_or(made) + kBeliefWithoutNextUpdate;
+  return received ? std::min(promised, *received + options.max_age) : promised;
 }
 
-bool CrlCheck::IsCurrent(const Crl& list) const {
+bool CrlCheck::IsCurrent(const HeldCrl& held) const {
+  const Crl& list = *held.list;
   return list.this_update() <= now_ + options_.revocation.skew &&
-         now_ <= BelievedUntil(list.this_update(), list.next_update(), options_.revocation);
+         now_ <= BelievedUntil(list.this_update(), list.next_update(), held.received,
+                               options_.revocation);
 }
 
 std::vector<HeldCrl> CrlCheck::ListsFor(const CertificateRef& subject,
@@ -169,7 +171,7 @@ CrlFinding CrlCheck::Check(const CertificateRef& subject, const CertificateRef& 
     std::optional<CrlEntry> entry = list.Find(name, serial);
     for (const Candidate& delta : deltas) {
       if (!Applies(*delta.held.list, list) || !VerifyWith(*delta.held.list, *signer).ok()) continue;
-      const bool current = IsCurrent(*delta.held.list);
+      const bool current = IsCurrent(delta.held);
       std::optional<CrlEntry> change = delta.held.list->Find(name, serial);
       if (change && change->reason != RevocationReason::kRemoveFromCrl) {
         return revoked(delta, *change);
@@ -181,7 +183,7 @@ CrlFinding CrlCheck::Check(const CertificateRef& subject, const CertificateRef& 
     }
     if (entry) return revoked(candidate, *entry);
     const Crl& latest = *newest->held.list;
-    if (!IsCurrent(latest)) {
+    if (!IsCurrent(newest->held)) {
       finding.note = absl::StrCat(Describe(newest->held), " of ",
                                   absl::FormatTime(latest.this_update(), absl::UTCTimeZone()),
                                   latest.this_update() > now_ ? " is from the future"
@@ -193,7 +195,8 @@ CrlFinding CrlCheck::Check(const CertificateRef& subject, const CertificateRef& 
     finding.this_update = std::min(finding.this_update, latest.this_update());
     finding.believed_until = std::min(
         finding.believed_until,
-        BelievedUntil(latest.this_update(), latest.next_update(), options_.revocation));
+        BelievedUntil(latest.this_update(), latest.next_update(), newest->held.received,
+                      options_.revocation));
     absl::StrAppend(&finding.source, finding.source.empty() ? "" : " and ",
                     Describe(newest->held));
   }

@@ -29,9 +29,10 @@ inline constexpr int kMaxListSignatures = 32;
 // How long an answer is believed that promises no successor.
 inline constexpr absl::Duration kBeliefWithoutNextUpdate = absl::Minutes(5);
 
-// Until when an answer of `made` is believed, given what it promises and what the options allow.
+// Until when an answer of `made` is believed, given what it promises, when it was fetched (absent: it was not, see
+// HeldCrl) and what the options allow.
 absl::Time BelievedUntil(absl::Time made, std::optional<absl::Time> next_update,
-                         const RevocationOptions& options);
+                         std::optional<absl::Time> received, const RevocationOptions& options);
 
 struct CrlFinding {
   enum class Status : uint8_t { kUnknown, kGood, kRevoked };
@@ -68,7 +69,7 @@ class CrlCheck {
                           std::string* note);
   bool HasPathToAnchor(const CertificateRef& signer, int depth, std::string* note);
   absl::Status VerifyWith(const Crl& list, const Certificate& signer);
-  bool IsCurrent(const Crl& list) const;
+  bool IsCurrent(const HeldCrl& held) const;
 
   const Path& path_;
   const SchemeOptions& options_;

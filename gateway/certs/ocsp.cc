@@ -94,6 +94,7 @@ class Response {
     answer->this_update = chosen_->this_update;
     answer->next_update = chosen_->next_update;
     answer->produced_at = produced_at_;
+    answer->received = check_.now;
     answer->revoked = chosen_->revoked;
     answer->reason = chosen_->reason;
     answer->responder = delegate_ != nullptr ? delegate_->subject() : issuer_.subject();

@@ -31,6 +31,7 @@ struct OcspAnswer {
   absl::Time this_update;
   std::optional<absl::Time> next_update;
   absl::Time produced_at;
+  absl::Time received;  // when it came: `max_age` counts from then
   absl::Time revoked;  // kRevoked
   RevocationReason reason = RevocationReason::kUnspecified;
   std::string responder;  // RFC 4514 name of the certificate that signed

@@ -30,6 +30,14 @@ class Content {
     for (const std::string& text : texts) Add(absl::string_view(text));
     return *this;
   }
+  Content& Add(const std::vector<AddressRange>& ranges) {
+    Add(static_cast<int64_t>(ranges.size()));
+    for (const AddressRange& range : ranges) {
+      Add(absl::string_view(reinterpret_cast<const char*>(range.address.data()), range.size));
+      Add(int64_t{range.prefix});
+    }
+    return *this;
+  }
   Content& Add(const TextMatcher& matcher) {
     return Add(static_cast<int64_t>(matcher.kind())).Add(absl::string_view(matcher.text()));
   }
@@ -140,6 +148,10 @@ uint64_t ContentEpoch(const SchemeOptions& options) {
       .Add(options.revocation.timeout)
       .Add(absl::string_view(options.revocation.ocsp_url))
       .Add(int64_t{options.revocation.ocsp_nonce})
+      .Add(static_cast<int64_t>(options.revocation.max_crl_bytes))
+      .Add(int64_t{options.revocation.max_redirects})
+      .Add(options.revocation.allowed_ranges)
+      .Add(options.revocation.denied_ranges)
       .Add(static_cast<int64_t>(options.self_signed_trust))
       .Add(options.verdict_ttl)
       .Add(int64_t{options.strength.min_rsa_bits})
@@ -157,11 +169,7 @@ uint64_t ContentEpoch(const SchemeOptions& options) {
     content.Add(absl::string_view(matcher.oid)).Add(matcher.value);
   }
   content.Add(require.san_dns).Add(require.san_email).Add(require.san_uri).Add(require.san_upn);
-  content.Add(static_cast<int64_t>(require.san_ip.size()));
-  for (const AddressRange& range : require.san_ip) {
-    content.Add(absl::string_view(reinterpret_cast<const char*>(range.address.data()), range.size))
-        .Add(int64_t{range.prefix});
-  }
+  content.Add(require.san_ip);
   content.Add(static_cast<int64_t>(require.issuer.size()));
   for (const TextMatcher& matcher : require.issuer) content.Add(matcher);
   content.Add(int64_t{require.min_key_bits});

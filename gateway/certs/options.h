@@ -40,6 +40,10 @@ struct RevocationOptions {
   absl::Duration timeout = absl::Seconds(5);   // how long a request waits for answers before `on_unknown` decides
   std::string ocsp_url;                        // asked instead of what certificates name; empty: their AIA
   bool ocsp_nonce = true;
+  // What fetches may do; for whoever fetches.
+  size_t max_crl_bytes = size_t{20} << 20;
+  int max_redirects = 3;
+  std::vector<AddressRange> allowed_ranges, denied_ranges;  // beyond the built-in rules
 };
 
 // TextMatcher compares a whole text in exactly one way.

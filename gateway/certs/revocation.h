@@ -11,10 +11,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "gateway/certs/certificate.h"
 #include "gateway/certs/crl.h"
 #include "gateway/certs/ocsp.h"
@@ -34,10 +36,11 @@ struct Inquiry {
   std::string Key() const;
 };
 
-// A list and where it came from, for Explain: a URL, a file; empty: not known.
 struct HeldCrl {
   CrlRef list;
-  std::string from;
+  std::string from;  // for Explain: a URL, a file; empty: not known
+  // When it was fetched: `max_age` counts from then. Absent: configuration says it, and only its own times limit it.
+  std::optional<absl::Time> received = std::nullopt;
 };
 
 class RevocationSource {

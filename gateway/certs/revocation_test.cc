@@ -133,19 +133,33 @@ TEST_F(RevocationTest, ChecksNothingWhenToldSoOrPinned) {
   EXPECT_EQ(Say({alice_}), "VALID");
 }
 
-TEST_F(RevocationTest, BelievesAListUntilItsNextUpdateAndNoLongerThanMaxAge) {
+TEST_F(RevocationTest, BelievesAConfiguredListUntilItsNextUpdate) {
   Push(List(), root_);
-  EXPECT_EQ(Ask({alice_}).fresh_until, kTestNow + absl::Minutes(50));  // max_age is an hour
-  options_.revocation.max_age = absl::Hours(24);
+  options_.revocation.max_age = absl::Minutes(5);  // says how soon to fetch again: here nothing is fetched
   EXPECT_EQ(Ask({alice_}).fresh_until, kTestNow + absl::Minutes(55));  // nextUpdate and skew
   now_ = kTestNow + absl::Minutes(55);
   EXPECT_EQ(Say({alice_}), "VALID");
   now_ += absl::Seconds(1);
   EXPECT_EQ(Say({alice_}), "REVOCATION_UNKNOWN");
   EXPECT_THAT(Detail({alice_}), HasSubstr("too old"));
-  options_.revocation.max_age = absl::Minutes(5);
-  now_ = kTestNow;
+}
+
+TEST_F(RevocationTest, BelievesAFetchedListNoLongerThanMaxAgeSinceItCame) {
+  options_.revocation.mode = RevocationMode::kOffline;
+  options_.revocation.max_age = absl::Minutes(20);
+  MintCrlRequest weekly = List();
+  weekly.this_update = kTestNow - absl::Hours(100);  // before anybody fetched it
+  weekly.next_update = kTestNow + absl::Hours(68);
+  source_.Hold(MakeCrl(weekly, root_), "http://crl.test/a.crl", kTestNow - absl::Minutes(5));
+  EXPECT_EQ(Ask({alice_}).fresh_until, kTestNow + absl::Minutes(15));
+  now_ = kTestNow + absl::Minutes(15) + absl::Seconds(1);
   EXPECT_EQ(Say({alice_}), "REVOCATION_UNKNOWN");
+}
+
+TEST_F(RevocationTest, AFetchedListThatIsOlderThanMaxAgeStillRevokes) {
+  MintCrlRequest list = List({Revoked(alice_)});
+  source_.Hold(MakeCrl(list, root_), "http://crl.test/a.crl", kTestNow - absl::Hours(10));
+  EXPECT_EQ(Say({alice_}), "REVOKED");
 }
 
 TEST_F(RevocationTest, BelievesAListThatPromisesNoSuccessorForFiveMinutes) {
@@ -453,7 +467,7 @@ TEST_F(RevocationTest, BelievesAnOcspAnswer) {
   Answer(AnswerOf(alice_, root_.certificate), root_);
   const Verdict v = Ask({alice_});
   EXPECT_EQ(v.outcome, Outcome::kValid);
-  EXPECT_EQ(v.fresh_until, kTestNow + absl::Minutes(57));
+  EXPECT_EQ(v.fresh_until, kTestNow + absl::Hours(1));  // max_age since it came, not since it was produced
   Answer(AnswerOf(alice_, root_.certificate, OcspStatus::kRevoked), root_);
   EXPECT_EQ(Say({alice_}), "REVOKED");
   now_ += absl::Hours(2);

@@ -103,8 +103,9 @@ inline Authority Responder(const Authority& parent, bool nocheck = true, size_t 
 
 class FakeSource final : public RevocationSource {
  public:
-  void Hold(CrlRef list, std::string from = "http://crl.test/a.crl") {
-    lists_.push_back({std::move(list), std::move(from)});
+  void Hold(CrlRef list, std::string from = "http://crl.test/a.crl",
+            std::optional<absl::Time> received = std::nullopt) {
+    lists_.push_back({std::move(list), std::move(from), received});
   }
   void Hold(const CertificateRef& subject, OcspAnswerRef answer) {
     answers_[subject->sha256()] = std::move(answer);

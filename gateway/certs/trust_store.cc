@@ -165,17 +165,20 @@ TrustStoreRef TrustStore::Create(const TrustStoreInput& input, std::vector<Field
   for (const CertificateRef& c : store->intermediates_) {
     store->intermediates_by_name_[NameHash(X509_get_subject_name(c->x509()))].push_back(c);
   }
-  std::vector<Sha256Digest> crl_digests;
+  std::vector<Sha256Digest> crl_digests, path_digests;
   for (const CrlRef& crl : store->crls_) {
     crl_digests.push_back(crl->sha256());
     store->crls_by_issuer_[crl->issuer_hash()].push_back(crl);
   }
+  store->crl_paths_ = input.crl_paths;
+  for (const std::string& path : store->crl_paths_) path_digests.push_back(Sha256(path));
   std::string content = "trust-store-1;";
   AddSection('a', DigestsOf(store->anchors_), &content);
   AddSection('i', DigestsOf(store->intermediates_), &content);
   AddSection('c', {store->certificate_pins_.begin(), store->certificate_pins_.end()}, &content);
   AddSection('k', {store->spki_pins_.begin(), store->spki_pins_.end()}, &content);
   AddSection('r', std::move(crl_digests), &content);
+  AddSection('f', std::move(path_digests), &content);
   store->version_ = Epoch(Sha256(content));
   return store;
 }

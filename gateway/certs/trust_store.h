@@ -53,6 +53,7 @@ struct TrustStoreInput {
   std::vector<std::string> crls_pem;  // each entry may be a bundle
   std::vector<CrlRef> crls;           // further ones, read already
   TrustStoreRef previous;  // may be null; entries of crls_pem that it was made of too are shared, not read again
+  std::vector<std::string> crl_paths;  // not looked at here
   bool system_roots = false;
 };
 
@@ -70,6 +71,8 @@ class TrustStore {
   const std::vector<CertificateRef>& intermediates() const { return intermediates_; }
   const std::vector<Pin>& pins() const { return pins_; }
   const std::vector<CrlRef>& crls() const { return crls_; }
+  // Files and directories of the gateway's machine that hold further lists.
+  const std::vector<std::string>& crl_paths() const { return crl_paths_; }
 
   bool IsPinned(const Certificate& certificate) const;
   // By the certificate's whole content.
@@ -97,6 +100,7 @@ class TrustStore {
   std::vector<CrlRef> crls_;
   absl::flat_hash_map<Sha256Digest, std::vector<CrlRef>, DigestHash> crls_by_text_;  // key: of the entry of crls_pem
   absl::flat_hash_map<uint64_t, std::vector<CrlRef>> crls_by_issuer_;
+  std::vector<std::string> crl_paths_;
   absl::flat_hash_set<Sha256Digest, DigestHash> anchor_digests_, certificate_pins_, spki_pins_;
   ByName anchors_by_name_, intermediates_by_name_;  // key: NameHash of the subject
 };

@@ -1,7 +1,13 @@
 // Schemes.
+#include <algorithm>
+
 #include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/fields.h"
+#include "gateway/certs/crl.h"
 #include "gateway/config/build_draft.h"
 
 namespace gatehouse::config {
@@ -98,14 +104,69 @@ void CheckEnums(Draft& draft, const std::string& path, const V1Scheme& scheme) {
   IsKnown(draft, path + ".revocation.scope", revocation.scope(), v1::Revocation::Scope_IsValid(revocation.scope()));
   IsKnown(draft, path + ".revocation.on_unknown", revocation.on_unknown(),
           v1::Revocation::OnUnknown_IsValid(revocation.on_unknown()));
-  if (!IsKnown(draft, path + ".revocation.mode", revocation.mode(), v1::Revocation::Mode_IsValid(revocation.mode()))) {
-    return;
+  IsKnown(draft, path + ".revocation.mode", revocation.mode(), v1::Revocation::Mode_IsValid(revocation.mode()));
+}
+
+// What somebody may have us fetch by HTTP.
+bool IsWebAddress(absl::string_view url) {
+  constexpr size_t kMaxUrl = 2048;
+  if (url.size() > kMaxUrl || !absl::c_all_of(url, [](unsigned char c) { return absl::ascii_isgraph(c); })) return false;
+  if (!absl::ConsumePrefix(&url, "http://") && !absl::ConsumePrefix(&url, "https://")) return false;
+  const absl::string_view authority = url.substr(0, url.find_first_of("/?#"));
+  return !authority.empty() && authority[0] != ':' && !absl::StrContains(authority, '@');
+}
+
+void ReadRanges(Draft& draft, const std::string& path, const google::protobuf::RepeatedPtrField<std::string>& texts,
+                std::vector<AddressRange>* out) {
+  constexpr int kMaxRanges = 64;
+  if (texts.size() > kMaxRanges) draft.Violate(path, texts.size(), " ranges, at most ", kMaxRanges);
+  for (int i = 0; i < texts.size(); ++i) {
+    absl::StatusOr<AddressRange> range = ParseAddressRange(texts[i]);
+    if (range.ok()) {
+      out->push_back(*range);
+    } else {
+      draft.Violate(absl::StrCat(path, "[", i, "]"), range.status().message());
+    }
   }
-  if (revocation.mode() == v1::Revocation::ONLINE || revocation.mode() == v1::Revocation::OFFLINE) {
-    draft.Violate(path + ".revocation.mode", v1::Revocation::Mode_Name(revocation.mode()),
-                  " is not in this version, and will not be pretended: write NO_CHECK, or remove the issuing "
-                  "certificate authority from the trust store to withdraw trust");
+}
+
+certs::RevocationOptions ReadRevocation(Draft& draft, const std::string& path, const v1::Revocation& v) {
+  certs::RevocationOptions out;
+  switch (v.mode()) {
+    case v1::Revocation::ONLINE: out.mode = certs::RevocationMode::kOnline; break;
+    case v1::Revocation::OFFLINE: out.mode = certs::RevocationMode::kOffline; break;
+    default: break;
   }
+  switch (v.scope()) {
+    case v1::Revocation::END_CERTIFICATE_ONLY: out.scope = certs::RevocationScope::kEndCertificateOnly; break;
+    case v1::Revocation::ENTIRE_CHAIN: out.scope = certs::RevocationScope::kEntireChain; break;
+    default: break;
+  }
+  if (v.on_unknown() == v1::Revocation::ALLOW) out.on_unknown = certs::OnUnknown::kAllow;
+  out.max_age = ReadDuration(draft, v.has_max_age(), v.max_age(), path + ".max_age",
+                             {out.max_age, absl::Seconds(1), absl::Hours(24)});
+  out.skew = ReadDuration(draft, v.has_skew(), v.skew(), path + ".skew",
+                          {out.skew, absl::ZeroDuration(), absl::Hours(1), /*zero_is_default=*/false});
+  out.timeout = ReadDuration(draft, v.has_timeout(), v.timeout(), path + ".timeout",
+                             {out.timeout, absl::Milliseconds(100), absl::Minutes(1)});
+  out.ocsp_url = v.ocsp_url();
+  if (!out.ocsp_url.empty() && !IsWebAddress(out.ocsp_url)) {
+    draft.Violate(path + ".ocsp_url", "\"", EscapeText(out.ocsp_url.substr(0, 120)),
+                  "\" is no http or https URL without user information");
+  }
+  out.ocsp_nonce = !v.has_ocsp_nonce() || v.ocsp_nonce();
+  out.max_crl_bytes = static_cast<size_t>(ReadNumber(draft, v.fetch().max_crl_bytes(), path + ".fetch.max_crl_bytes",
+                                                     out.max_crl_bytes, 1, certs::kMaxCrlSize));
+  if (v.fetch().has_max_redirects()) {
+    constexpr uint32_t kMaxRedirects = 10;
+    out.max_redirects = static_cast<int>(std::min(v.fetch().max_redirects(), kMaxRedirects));
+    if (v.fetch().max_redirects() > kMaxRedirects) {
+      draft.Violate(path + ".fetch.max_redirects", v.fetch().max_redirects(), " is out of range: 0 to ", kMaxRedirects);
+    }
+  }
+  ReadRanges(draft, path + ".fetch.allowed_ranges", v.fetch().allowed_ranges(), &out.allowed_ranges);
+  ReadRanges(draft, path + ".fetch.denied_ranges", v.fetch().denied_ranges(), &out.denied_ranges);
+  return out;
 }
 
 // The trust store of a scheme; null when there is none, or after a violation.
@@ -135,6 +196,7 @@ certs::TrustStoreRef TrustOf(Draft& draft, const std::string& path, const v1::Sc
   if (named != nullptr) {
     input.pins = named->pins();
     input.crls = named->crls();
+    input.crl_paths = named->crl_paths();
     for (const certs::CertificateRef& c : named->anchors()) input.anchors_pem.push_back(c->ToPem());
     for (const certs::CertificateRef& c : named->intermediates()) input.intermediates_pem.push_back(c->ToPem());
   }
@@ -164,6 +226,16 @@ void WarnOf(Draft& draft, const std::string& path, const certs::SchemeOptions& o
   }
   if (options.revocation.mode == certs::RevocationMode::kNoCheck) {
     draft.Warn(path + ".revocation.mode", "NO_CHECK: a revoked certificate is accepted until it expires");
+  }
+  if (options.revocation.mode != certs::RevocationMode::kNoCheck &&
+      options.revocation.on_unknown == certs::OnUnknown::kAllow) {
+    draft.Warn(path + ".revocation.on_unknown",
+               "is ALLOW: whoever keeps the gateway from its sources lets revoked certificates in");
+  }
+  if (options.revocation.mode == certs::RevocationMode::kOffline && options.trust_store != nullptr &&
+      options.trust_store->crls().empty() && options.trust_store->crl_paths().empty()) {
+    draft.Warn(path + ".revocation.mode",
+               "OFFLINE, but the trust store has neither crls nor crl_paths: only what an ONLINE scheme has fetched is known");
   }
   if (!options.validate_certificate_use) {
     draft.Warn(path + ".validate_certificate_use", "is off: certificates made for other uses are accepted");
@@ -214,17 +286,7 @@ CertificateSchemeRef BuildCertificateScheme(Draft& draft, const v1::Scheme& sche
   options->validate_validity_period = !v.has_validate_validity_period() || v.validate_validity_period();
   options->clock_skew = ReadDuration(draft, v.has_clock_skew(), v.clock_skew(), path + ".clock_skew",
                                      {absl::ZeroDuration(), absl::ZeroDuration(), absl::Hours(1)});
-  switch (v.revocation().scope()) {
-    case v1::Revocation::END_CERTIFICATE_ONLY:
-      options->revocation.scope = certs::RevocationScope::kEndCertificateOnly;
-      break;
-    case v1::Revocation::ENTIRE_CHAIN: options->revocation.scope = certs::RevocationScope::kEntireChain; break;
-    default: break;
-  }
-  if (v.revocation().on_unknown() == v1::Revocation::ALLOW) options->revocation.on_unknown = certs::OnUnknown::kAllow;
-  options->revocation.max_age = ReadDuration(draft, v.revocation().has_max_age(), v.revocation().max_age(),
-                                             path + ".revocation.max_age",
-                                             {absl::Hours(1), absl::Seconds(1), absl::Hours(24)});
+  options->revocation = ReadRevocation(draft, path + ".revocation", v.revocation());
   if (v.self_signed_trust() == V1Scheme::ANY) {
     options->self_signed_trust = certs::SelfSignedTrust::kAny;
     if (v.accept_any_self_signed() != "development") {

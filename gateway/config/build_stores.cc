@@ -3,6 +3,8 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/strip.h"
+#include <algorithm>
+
 #include "gateway/base/escape.h"
 #include "gateway/config/build_draft.h"
 #include "gateway/identity/claims.h"
@@ -57,6 +59,25 @@ void ReadPins(Draft& draft, const std::string& path, const v1::TrustStore& store
   }
 }
 
+// Paths of the gateway's machine: what they lead to is found out there.
+void ReadPaths(Draft& draft, const std::string& path, const google::protobuf::RepeatedPtrField<std::string>& texts,
+               std::vector<std::string>* out) {
+  constexpr int kMaxPaths = 64;
+  constexpr size_t kMaxPath = 4096;
+  if (texts.size() > kMaxPaths) draft.Violate(path, texts.size(), " paths, at most ", kMaxPaths);
+  for (int i = 0; i < texts.size(); ++i) {
+    const std::string& text = texts[i];
+    const std::string here = absl::StrCat(path, "[", i, "]");
+    if (text.empty() || text[0] != '/' || text.size() > kMaxPath || text.find('\0') != std::string::npos) {
+      draft.Violate(here, "must be an absolute path of at most ", kMaxPath, " bytes");
+    } else if (std::find(out->begin(), out->end(), text) != out->end()) {
+      draft.Violate(here, "\"", EscapeText(text), "\" is there twice");
+    } else {
+      out->push_back(text);
+    }
+  }
+}
+
 std::string InDays(absl::Duration d) { return absl::StrCat(absl::ToInt64Hours(d) / 24, " d"); }
 
 void WarnOfExpiry(Draft& draft, const std::string& path, const certs::Certificate& certificate) {
@@ -82,6 +103,7 @@ certs::TrustStoreRef BuildTrustStore(Draft& draft, const v1::TrustStore& store,
   ReadPems(draft, path + ".intermediates", store.intermediates(), &input.intermediates_pem);
   ReadPems(draft, path + ".crls", store.crls(), &input.crls_pem);
   ReadPins(draft, path, store, &input.pins);
+  ReadPaths(draft, path + ".crl_paths", store.crl_paths(), &input.crl_paths);
   if (draft.violations.size() != before) return nullptr;
   std::vector<certs::FieldError> errors;
   certs::TrustStoreRef built = certs::TrustStore::Create(input, &errors);

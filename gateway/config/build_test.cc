@@ -107,8 +107,18 @@ INSTANTIATE_TEST_SUITE_P(Schemes, BadInputTest, ::testing::ValuesIn(std::vector<
     {R"(schemes { name: "S" })", R"(schemes["S"])", "needs one of client_certificate and basic"},
     {R"(schemes { name: "S" client_certificate {} })", R"(schemes["S"].client_certificate.trust_store)", "is required"},
     {R"(schemes { name: "S" client_certificate { trust_store: "partner" } })", R"(schemes["S"].client_certificate.trust_store)", R"(did you mean "partners"?)"},
-    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { mode: ONLINE } } })", R"(schemes["S"].client_certificate.revocation.mode)", "ONLINE is not in this version"},
-    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { mode: OFFLINE } } })", R"(schemes["S"].client_certificate.revocation.mode)", "OFFLINE is not in this version"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { mode: 9 } } })", R"(schemes["S"].client_certificate.revocation.mode)", "unknown value 9"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { timeout { nanos: 1 } } } })", R"(schemes["S"].client_certificate.revocation.timeout)", "out of range: 100ms to 1m"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { skew { seconds: 3601 } } } })", R"(schemes["S"].client_certificate.revocation.skew)", "out of range: 0 to 1h"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { max_age { seconds: 86401 } } } })", R"(schemes["S"].client_certificate.revocation.max_age)", "out of range: 1s to 24h"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { ocsp_url: "ldap://ocsp.test/" } } })", R"(schemes["S"].client_certificate.revocation.ocsp_url)", "no http or https URL"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { ocsp_url: "http://user:word@ocsp.test/" } } })", R"(schemes["S"].client_certificate.revocation.ocsp_url)", "no http or https URL"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { ocsp_url: "http:///path" } } })", R"(schemes["S"].client_certificate.revocation.ocsp_url)", "no http or https URL"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { ocsp_url: "http://ocsp.test/a b" } } })", R"(schemes["S"].client_certificate.revocation.ocsp_url)", "no http or https URL"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { fetch { max_crl_bytes: 134217729 } } } })", R"(schemes["S"].client_certificate.revocation.fetch.max_crl_bytes)", "out of range"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { fetch { max_redirects: 11 } } } })", R"(schemes["S"].client_certificate.revocation.fetch.max_redirects)", "0 to 10"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { fetch { allowed_ranges: "10.0.0.1/8" } } } })", R"(schemes["S"].client_certificate.revocation.fetch.allowed_ranges[0])", "below its prefix"},
+    {R"(schemes { name: "S" client_certificate { trust_store: "partners" revocation { fetch { denied_ranges: "ocsp.test" } } } })", R"(schemes["S"].client_certificate.revocation.fetch.denied_ranges[0])", "not an IP address"},
     {R"(schemes { name: "S" client_certificate { trust_store: "partners" self_signed_trust: ANY } })", R"(schemes["S"].client_certificate.accept_any_self_signed)", "development"},
     {R"(schemes { name: "S" client_certificate { trust_store: "partners" accept_any_self_signed: "development" } })", R"(schemes["S"].client_certificate.accept_any_self_signed)", "only for"},
     {R"(schemes { name: "S" client_certificate { trust_store: "partners" clock_skew { seconds: 3601 } } })", R"(schemes["S"].client_certificate.clock_skew)", "out of range: 0 to 1h"},
@@ -223,6 +233,66 @@ TEST_F(BuildTest, WarnsOfWhatIsAllowedButUnwise) {
                   StartsWith(R"(schemes["Loose"].client_certificate.validate_certificate_use: is off)"),
                   StartsWith(R"(schemes["Loose"].client_certificate.validate_validity_period: is off)"),
                   R"(routes["open"]: anonymous, and encloses "/app/admin" of routes/admin, which is protected)"));
+}
+
+TEST_F(BuildTest, RevocationIsReadWithItsDefaults) {
+  const auto options = [this](const std::string& revocation) {
+    return BuildGood(Base() + R"(schemes { name: "R" client_certificate { trust_store: "partners" revocation { )" +
+                     revocation + " } } }")
+        ->FindScheme("R")
+        ->certificate();
+  };
+  const auto online = options("mode: ONLINE");
+  EXPECT_EQ(online->revocation.mode, certs::RevocationMode::kOnline);
+  EXPECT_EQ(online->revocation.on_unknown, certs::OnUnknown::kRefuse);
+  EXPECT_EQ(online->revocation.timeout, absl::Seconds(5));
+  EXPECT_EQ(online->revocation.skew, absl::Minutes(5));
+  EXPECT_EQ(online->revocation.max_redirects, 3);
+  EXPECT_EQ(online->revocation.max_crl_bytes, 20u << 20);
+  EXPECT_TRUE(online->revocation.ocsp_nonce);
+  const auto offline = options(R"(mode: OFFLINE scope: ENTIRE_CHAIN on_unknown: ALLOW skew {} timeout { seconds: 2 }
+      ocsp_url: "http://ocsp.test:8080/x" ocsp_nonce: false
+      fetch { max_crl_bytes: 7 max_redirects: 0 allowed_ranges: "127.0.0.0/8" denied_ranges: "10.0.0.0/8" })");
+  EXPECT_EQ(offline->revocation.mode, certs::RevocationMode::kOffline);
+  EXPECT_EQ(offline->revocation.scope, certs::RevocationScope::kEntireChain);
+  EXPECT_EQ(offline->revocation.on_unknown, certs::OnUnknown::kAllow);
+  EXPECT_EQ(offline->revocation.skew, absl::ZeroDuration());
+  EXPECT_EQ(offline->revocation.timeout, absl::Seconds(2));
+  EXPECT_EQ(offline->revocation.ocsp_url, "http://ocsp.test:8080/x");
+  EXPECT_FALSE(offline->revocation.ocsp_nonce);
+  EXPECT_EQ(offline->revocation.max_crl_bytes, 7u);
+  EXPECT_EQ(offline->revocation.max_redirects, 0);
+  EXPECT_EQ(offline->revocation.allowed_ranges.size(), 1u);
+  EXPECT_EQ(offline->revocation.denied_ranges.size(), 1u);
+  EXPECT_NE(offline->epoch, online->epoch);
+  EXPECT_NE(options("mode: ONLINE fetch { denied_ranges: \"10.0.0.0/8\" }")->epoch, online->epoch)
+      << "every option is in the epoch";
+}
+
+TEST_F(BuildTest, WatchedListsAreThePathsOfTheTrustStore) {
+  const std::shared_ptr<const Snapshot> snapshot = BuildGood(Base() + R"(
+      trust_stores { name: "w" anchors { pem: "@ca@" } crl_paths: "/etc/crls" crl_paths: "/run/a.crl" }
+      schemes { name: "W" client_certificate { trust_store: "w" revocation { mode: OFFLINE } } })");
+  EXPECT_THAT(snapshot->FindScheme("W")->certificate()->trust_store->crl_paths(),
+              ElementsAre("/etc/crls", "/run/a.crl"));
+  const BuildResult bad = BuildText(Base() + R"(
+      trust_stores { name: "w" anchors { pem: "@ca@" } crl_paths: "relative" crl_paths: "/a" crl_paths: "/a" })");
+  EXPECT_THAT(Lines(bad.violations),
+              UnorderedElementsAre(StartsWith(R"(trustStores["w"].crl_paths[0]: must be an absolute path)"),
+                                   StartsWith(R"(trustStores["w"].crl_paths[2]: "/a" is there twice)")));
+}
+
+TEST_F(BuildTest, WarnsOfRevocationThatLetsIn) {
+  const BuildResult result = BuildText(Base() + R"(
+      schemes { name: "Soft" client_certificate { trust_store: "partners" allowed_certificate_types: CHAINED
+                revocation { mode: ONLINE on_unknown: ALLOW } } }
+      schemes { name: "Blind" client_certificate { trust_store: "partners" allowed_certificate_types: CHAINED
+                revocation { mode: OFFLINE } } })");
+  ASSERT_TRUE(result.ok()) << ::testing::PrintToString(Lines(result.violations));
+  EXPECT_THAT(Lines(result.warnings),
+              AllOf(Contains(StartsWith(R"(schemes["Soft"].client_certificate.revocation.on_unknown: is ALLOW)")),
+                    Contains(StartsWith(R"(schemes["Blind"].client_certificate.revocation.mode: OFFLINE, but)")),
+                    Not(Contains(StartsWith(R"(schemes["Soft"].client_certificate.revocation.mode)")))));
 }
 
 TEST_F(BuildTest, WarnsThatANewSchemeOpensAnySchemeRoutes) {

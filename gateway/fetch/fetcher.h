@@ -27,6 +27,7 @@ struct FetchRequest {
   int max_redirects = 3;         // each to http or https; a POST stays one
   absl::Duration connect_timeout = absl::Seconds(3);
   absl::Duration timeout = absl::Seconds(10);  // of the whole, redirects included
+  absl::Duration stall = absl::Seconds(10);    // slower than 512 octets a second for so long is given up
   AddressRulesRef rules;  // null: the built-in ones. Asked about every address that is connected to
 };
 

@@ -14,7 +14,6 @@ namespace {
 
 constexpr size_t kMaxHeaderBytes = 64 * 1024;  // of all answers on the way
 constexpr long kLowSpeed = 512;                // octets a second
-constexpr int64_t kMaxLowSpeedSeconds = 10;
 // Beyond the document: heads, and the bodies of redirects, which nobody reads.
 constexpr size_t kMaxOverhead = 256 * 1024;
 
@@ -115,7 +114,7 @@ CURL* Transfer::Prepare(absl::Time now) {
   set(CURLOPT_TIMEOUT_MS, static_cast<long>(left));
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::min(left, connect)));
   set(CURLOPT_LOW_SPEED_LIMIT, kLowSpeed);
-  set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(std::clamp<int64_t>(left / 2000, 1, kMaxLowSpeedSeconds)));
+  set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(std::max<int64_t>(1, absl::ToInt64Seconds(request_.stall))));
 
   set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(request_.max_bytes));
   set(CURLOPT_WRITEFUNCTION, &Transfer::OnBody);

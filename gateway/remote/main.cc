@@ -31,6 +31,7 @@ struct Options {
   std::string name;
   std::string state_dir = "/var/lib/gatehouse-gateway";
   std::string key_file;
+  std::string revocation_cache;
   client::TlsFiles tls;
   bool insecure_loopback = false;
   int workers = 0;
@@ -91,6 +92,9 @@ int Run(const Options& options) {
   gateway_options.name = options.name;
   gateway_options.version = GATEHOUSE_VERSION;
   gateway_options.workers = options.workers;
+  // The state directory is there: the saved configuration was looked for in it.
+  gateway_options.revocation_cache =
+      options.revocation_cache.empty() ? options.state_dir + "/revocation" : options.revocation_cache;
   gateway_options.clock = &clock;
   gateway_options.events = [&uplink](events::Batch batch) { uplink->Add(batch); };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
@@ -169,6 +173,8 @@ int main(int argc, char** argv) {
   app.add_option("--name", options.name, "Unique name of this gateway")->capture_default_str();
   app.add_option("--state-dir", options.state_dir, "Directory of the saved configuration")->capture_default_str();
   app.add_option("--snapshot-key-file", options.key_file, "32 octets that seal it (default: STATE-DIR/snapshot.key)");
+  app.add_option("--revocation-cache", options.revocation_cache,
+                 "Directory of fetched CRLs and OCSP answers (default: STATE-DIR/revocation)");
   app.add_option("--ca", options.tls.ca, "Authorities of a host:port control plane, PEM");
   app.add_option("--cert", options.tls.certificate, "Our certificate for it, PEM");
   app.add_option("--key", options.tls.key, "Our key for it, PEM");

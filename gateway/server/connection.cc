@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "gateway/server/exchange.h"
@@ -303,8 +304,26 @@ void Connection::Drain(bool final_phase) {
 
 bool Connection::NeedsSweep(bool streams_only) const {
   if (state_ != State::kServing && state_ != State::kDraining) return false;
-  if (streams_only) return !exchanges_.empty() || spared_;
-  return listener_->gone || judged_ != listener_->edge->listener->NameFor(server_name()).trust_epoch;
+  if (streams_only) return !exchanges_.empty() || spared_ || !waits_.empty();
+  return listener_->gone || judged_news_ != worker_->judge().news() || judged_ != listener_->edge->listener->NameFor(server_name()).trust_epoch;
+}
+
+Connection::Standing Connection::StandingWith(const config::Scheme& scheme, JudgementRef* out) {
+  if (peer_ == nullptr) return Standing::kRefused;
+  JudgementRef judgement = worker_->judge().Of(*peer_, scheme, &verdicts_);
+  auto wait = std::find_if(waits_.begin(), waits_.end(), [&](const auto& w) { return w.first == scheme.epoch; });
+  if (judgement->outcome == certs::Outcome::kIndeterminate) {
+    if (wait == waits_.end()) {
+      // The next sweep, within a second, is soon enough to look again.
+      wait = waits_.insert(wait, {scheme.epoch, std::make_unique<RevocationWait>(&worker_->loop(), worker_->desk(), [] {})});
+    }
+    if (wait->second->Continue(*judgement, *scheme.certificate())) return Standing::kWaiting;
+    judgement = worker_->judge().WithoutAsking(*peer_, scheme);
+  }
+  if (wait != waits_.end()) waits_.erase(wait);
+  const bool accepted = judgement->outcome == certs::Outcome::kValid;
+  if (out != nullptr) *out = std::move(judgement);
+  return accepted ? Standing::kAccepted : Standing::kRefused;
 }
 
 int Connection::Sweep(bool* closing) {

@@ -19,6 +19,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "gateway/credentials/checker.h"
@@ -29,6 +31,7 @@
 #include "gateway/loop/loop.h"
 #include "gateway/server/edge.h"
 #include "gateway/server/peer.h"
+#include "gateway/server/revocation_wait.h"
 #include "gateway/tls/tls_session.h"
 
 namespace gatehouse::server {
@@ -72,6 +75,13 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   http::ServerCodec& codec() { return *codec_; }
   const PeerRef& peer() const { return peer_; }
   PeerVerdicts& verdicts() { return verdicts_; }
+  // Whether `scheme`, which let the peer in, still does. A verdict that ran out while its answers must be fetched anew is
+  // given time for that (kWaiting): nobody is cut for a responder that is a second late.
+  enum class Standing : uint8_t { kAccepted, kWaiting, kRefused };
+  // `judgement`, unless null, gets the one that says so.
+  Standing StandingWith(const config::Scheme& scheme, JudgementRef* judgement = nullptr);
+  // A scheme accepted the certificate for a request.
+  void NoteAccepted(uint64_t epoch) { accepted_ = epoch; }
   const events::PeerAddress& address() const { return address_; }
   const std::string& address_key();
   std::string host() const { return remote_.host(); }
@@ -146,7 +156,10 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   PeerRef peer_;  // null: no certificate
   uint64_t judged_ = 0;    // config::Name::trust_epoch under which it was last judged
   uint64_t accepted_ = 0;  // epoch of the scheme, reachable on its name, that accepted its certificate then; 0: none did
+  uint64_t judged_news_ = 0;  // Judge::news() then
   PeerVerdicts verdicts_;
+  // By scheme epoch; empty but while a verdict ran out.
+  std::vector<std::pair<uint64_t, std::unique_ptr<RevocationWait>>> waits_;
   std::string address_key_;
   std::unique_ptr<BasicMemory> basic_;
   absl::flat_hash_map<http::StreamId, std::unique_ptr<Exchange>> exchanges_;

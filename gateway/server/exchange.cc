@@ -1,5 +1,6 @@
 #include "gateway/server/exchange.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -59,6 +60,9 @@ bool Exchange::Start(http::RequestHead&& head) {
 
 void Exchange::Decide() {
   authn::Decision decision = authn::Decide(route_->requirement, *this);
+  if (decision.kind != authn::Decision::Kind::kPending) {
+    for (auto& [scheme, wait] : waits_) wait->Cancel();
+  }
   switch (decision.kind) {
     case authn::Decision::Kind::kPending:
       return;
@@ -79,12 +83,45 @@ authn::SchemeResult Exchange::Check(uint32_t index) {
 authn::SchemeResult Exchange::CheckCertificate(const config::Scheme& scheme) {
   const PeerRef& peer = connection_->peer();
   if (peer == nullptr) return authn::SchemeResult::NoResult(Reason::kNoCertificate);
-  const JudgementRef& judgement = connection_->worker()->judge().Of(*peer, scheme, &connection_->verdicts());
+  Worker& worker = *connection_->worker();
+  JudgementRef judgement = worker.judge().Of(*peer, scheme, &connection_->verdicts());
+  if (judgement->outcome == certs::Outcome::kIndeterminate) {
+    auto wait = std::find_if(waits_.begin(), waits_.end(), [&](const auto& w) { return w.first == scheme.index; });
+    if (wait == waits_.end()) {
+      wait = waits_.insert(wait, {scheme.index, std::make_unique<RevocationWait>(&worker.loop(), worker.desk(),
+                                                                                [this] { Redecide(); })});
+    }
+    if (wait->second->Continue(*judgement, *scheme.certificate())) return authn::SchemeResult::Pending();
+    judgement = worker.judge().WithoutAsking(*peer, scheme);
+  }
   if (judgement->outcome == certs::Outcome::kValid) {
+    connection_->NoteAccepted(scheme.epoch);
     summary_ = judgement->summary;
     return authn::SchemeResult::Success(judgement->identity);
   }
   return authn::SchemeResult::Failure(judgement->reason);
+}
+
+authn::SchemeResult Exchange::RecheckCertificate(const config::Scheme& scheme) {
+  JudgementRef judgement;
+  switch (connection_->StandingWith(scheme, &judgement)) {
+    case Connection::Standing::kAccepted: return authn::SchemeResult::Success(judgement->identity);
+    case Connection::Standing::kRefused: return authn::SchemeResult::Failure(Reason::kTrustWithdrawn);
+    case Connection::Standing::kWaiting: break;
+  }
+  for (const identity::PartRef& part : identity_->parts()) {
+    if (part->scheme == scheme.name) {
+      return authn::SchemeResult::Success(std::make_shared<const identity::Identity>(std::vector{part}));
+    }
+  }
+  return authn::SchemeResult::Failure(Reason::kRevocationUnknown);
+}
+
+void Exchange::Redecide() {
+  if (state_ != State::kDeciding) return;
+  Decide();
+  if (state_ == State::kDone) connection_->Finished(stream_);
+  connection_->Wake();
 }
 
 authn::SchemeResult Exchange::CheckBasic(uint32_t index, const config::Scheme& scheme) {
@@ -102,9 +139,7 @@ authn::SchemeResult Exchange::CheckBasic(uint32_t index, const config::Scheme& s
         [this, check](const credentials::CheckResult& result) {
           check->result = result;
           check->done = true;
-          Decide();
-          if (state_ == State::kDone) connection_->Finished(stream_);
-          connection_->Wake();
+          Redecide();
         });
     if (auto* ticket = std::get_if<credentials::Checker::Ticket>(&answer)) {
       check->ticket = std::move(*ticket);
@@ -408,7 +443,7 @@ bool Exchange::Readmit(const config::Snapshot& snapshot) {
     Source(const config::Snapshot& s, Exchange& e) : snapshot(s), exchange(e) {}
     authn::SchemeResult Check(uint32_t index) override {
       const config::Scheme& scheme = snapshot.scheme(index);
-      if (scheme.is_certificate()) return exchange.CheckCertificate(scheme);
+      if (scheme.is_certificate()) return exchange.RecheckCertificate(scheme);
       if (exchange.user_ == nullptr || exchange.user_scheme_ != scheme.name) {
         return authn::SchemeResult::NoResult(Reason::kNoCredentials);
       }

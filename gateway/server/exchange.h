@@ -2,7 +2,7 @@
 // event. It decides under the snapshot that was in force when the request arrived.
 //
 //   kDeciding --Allow, direct--> kDone            kDeciding --refused--> kDone
-//        |  ^ password hash pending, asked again
+//        |  ^ password hash or revocation pending, asked again
 //        `--Allow, upstream--> kProxying --complete, error, client gone--> kDone
 //
 // kDeciding  a scheme's answer is awaited; request body is held back by flow control
@@ -16,6 +16,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gateway/authn/decision.h"
@@ -25,6 +26,7 @@
 #include "gateway/http/codec.h"
 #include "gateway/identity/identity.h"
 #include "gateway/loop/instant.h"
+#include "gateway/server/revocation_wait.h"
 #include "gateway/upstream/request.h"
 #include "gateway/upstream/upstream.h"
 
@@ -63,6 +65,10 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   // authn::SchemeSource
   authn::SchemeResult Check(uint32_t index) override;
   authn::SchemeResult CheckCertificate(const config::Scheme& scheme);
+  // Who is let in stays so while answers are fetched anew.
+  authn::SchemeResult RecheckCertificate(const config::Scheme& scheme);
+  // Something that was pending is known.
+  void Redecide();
   authn::SchemeResult CheckBasic(uint32_t index, const config::Scheme& scheme);
 
   // upstream::ResponseHandler
@@ -113,6 +119,8 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
     credentials::Checker::Ticket ticket;
   };
   std::vector<std::unique_ptr<BasicCheck>> checks_;
+  // Certificates: one a scheme whose verdict waits for answers.
+  std::vector<std::pair<uint32_t, std::unique_ptr<RevocationWait>>> waits_;
   bool too_large_ = false;
   credentials::UserRef user_;  // who was admitted by Basic, for Readmit
   std::string user_scheme_;

@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -19,6 +20,7 @@
 #include "gateway/base/mutex.h"
 #include "gateway/base/status.h"
 #include "gateway/events/collector.h"
+#include "gateway/fetch/curl_fetcher.h"
 #include "gateway/server/answers.h"
 #include "gateway/server/worker.h"
 
@@ -53,9 +55,35 @@ class Countdown {
   size_t left_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Where the desk's callbacks go: nowhere until there are workers to hear them.
+class DeskLine {
+ public:
+  using OnNews = std::function<void(const RevocationNews&)>;
+  using OnNotice = std::function<void(const std::string&, bool)>;
+  void Connect(OnNews on_news, OnNotice on_notice) {
+    MutexLock lock(&mutex_);
+    on_news_ = std::move(on_news);
+    on_notice_ = std::move(on_notice);
+  }
+  void News(const RevocationNews& news) {
+    MutexLock lock(&mutex_);
+    if (on_news_) on_news_(news);
+  }
+  void Notice(const std::string& text, bool failed) {
+    MutexLock lock(&mutex_);
+    if (on_notice_) on_notice_(text, failed);
+  }
+
+ private:
+  Mutex mutex_;
+  OnNews on_news_ ABSL_GUARDED_BY(mutex_);
+  OnNotice on_notice_ ABSL_GUARDED_BY(mutex_);
+};
+
 class RunningGateway final : public Gateway {
  public:
-  explicit RunningGateway(GatewayOptions options)
+  // The desk calls back once there are workers.
+  RunningGateway(GatewayOptions options, std::unique_ptr<DeskLine> line, std::unique_ptr<RevocationDesk> desk)
       : options_(std::move(options)),
         clock_(options_.clock != nullptr ? *options_.clock : system_clock_),
         run_(HexLower(RandomBytes(6))),
@@ -63,8 +91,11 @@ class RunningGateway final : public Gateway {
         verified_(kVerifiedCapacity),
         throttle_(credentials::ThrottleOptions(), clock_),
         sessions_(std::make_shared<tls::SessionCache>(kSessionCapacity)),
+        line_(std::move(line)),
+        desk_(std::move(desk)),
         executor_(std::make_unique<Executor>(OrCores(options_.hash_threads, 4), kHashQueue)) {
     WorkerShared shared;
+    shared.desk = desk_.get();
     shared.clock = &clock_;
     shared.executor = executor_.get();
     shared.verified = &verified_;
@@ -83,6 +114,11 @@ class RunningGateway final : public Gateway {
     collector_ = std::make_unique<events::Collector>(recorders, clock_, std::move(sink));
     collector_->Start();
     for (auto& worker : workers_) worker->Start();
+    AddRevocationMetrics();
+    line_->Connect([this](const RevocationNews& news) { Spread(news); },
+                   [this](const std::string& text, bool failed) {
+                     Notice(text, failed ? Reason::kRevocationUnknown : Reason::kNone);
+                   });
     Notice("started");
     installer_ = std::thread([this] { InstallLoop(); });
   }
@@ -95,6 +131,7 @@ class RunningGateway final : public Gateway {
     }
     installer_.join();
     for (auto& worker : workers_) worker->Stop();
+    desk_.reset();  // posts to workers until it is gone
     executor_.reset();
     Notice("stopped");
     collector_->Stop();
@@ -151,6 +188,8 @@ class RunningGateway final : public Gateway {
 
   void Report(events::Event event) override { collector_->Add(std::move(event)); }
 
+  RevocationDesk& revocation() override { return *desk_; }
+
   std::string MetricsText() const override { return registry_.Scrape(); }
 
  private:
@@ -183,14 +222,49 @@ class RunningGateway final : public Gateway {
     countdown.Wait();
   }
 
-  void Notice(const char* what) {
+  void Notice(const std::string& what, Reason reason = Reason::kNone) {
     events::Event event;
+    event.reason = reason;
     event.kind = events::EventKind::kGateway;
     event.outcome = events::Outcome::kNotice;
     event.detail = std::make_shared<const std::string>(what);
     std::shared_ptr<const config::Snapshot> snapshot = current();
     event.revision = snapshot == nullptr ? 0 : snapshot->revision;
     collector_->Add(std::move(event));
+  }
+
+  void Spread(const RevocationNews& news) {
+    auto shared = std::make_shared<const RevocationNews>(news);
+    for (auto& worker : workers_) {
+      worker->Post([w = worker.get(), shared] { w->Hear(shared); });
+    }
+  }
+
+  void AddRevocationMetrics() {
+    using metrics::SourceType;
+    using Kind = certs::Inquiry::Kind;
+    for (const Kind kind : {Kind::kOcsp, Kind::kCrl}) {
+      for (size_t i = 0; i < RevocationDesk::kOutcomes; ++i) {
+        const auto outcome = static_cast<RevocationDesk::Outcome>(i);
+        registry_.AddSource(SourceType::kCounter, "gatehouse_revocation_fetches_total",
+                            "Fetches of CRLs and OCSP answers, by what became of them.",
+                            {{"kind", kind == Kind::kOcsp ? "ocsp" : "crl"},
+                             {"outcome", std::string(RevocationDesk::OutcomeName(outcome))}},
+                            [desk = desk_.get(), kind, outcome] { return static_cast<double>(desk->fetches(kind, outcome)); });
+      }
+    }
+    registry_.AddSource(SourceType::kCounter, "gatehouse_revocation_fetch_seconds_total",
+                        "Time that all these fetches took together.", {},
+                        [desk = desk_.get()] { return desk->fetch_seconds(); });
+    const auto gauge = [this](const char* family, const char* help, size_t RevocationDesk::Sizes::*size) {
+      registry_.AddSource(SourceType::kGauge, family, help, {},
+                          [desk = desk_.get(), size] { return static_cast<double>(desk->sizes().*size); });
+    };
+    gauge("gatehouse_revocation_fetches_running", "Fetches that are under way.", &RevocationDesk::Sizes::flights);
+    gauge("gatehouse_revocation_ocsp_answers", "OCSP answers in memory.", &RevocationDesk::Sizes::answers);
+    gauge("gatehouse_revocation_lists", "CRLs in memory, fetched and watched.", &RevocationDesk::Sizes::lists);
+    gauge("gatehouse_revocation_list_bytes", "Memory of fetched CRLs.", &RevocationDesk::Sizes::list_bytes);
+    gauge("gatehouse_revocation_cache_bytes", "Size of the cache on disk.", &RevocationDesk::Sizes::file_bytes);
   }
 
   void InstallLoop() {
@@ -261,6 +335,9 @@ class RunningGateway final : public Gateway {
       }
     }
     GH_RETURN_IF_ERROR(MakeFixed(*snapshot, before.get(), generation.get()));
+    // Before anybody is judged by them: a list that is only on its way would make everybody unknown.
+    const std::vector<std::string> watched = WatchedPaths(*snapshot);
+    desk_->Watch(watched);
     for (const config::Route& route : snapshot->route_list()) {
       generation->route_labels.push_back(registry_.routes().Intern(route.name));
     }
@@ -276,10 +353,23 @@ class RunningGateway final : public Gateway {
       });
     }
     countdown.Wait();
+    desk_->KeepWatching(watched);
     MutexLock lock(&mutex_);
     generation_ = std::move(generation);
     bound_ = std::move(next);
     return absl::OkStatus();
+  }
+
+  // Of the trust stores of schemes that check revocation.
+  static std::vector<std::string> WatchedPaths(const config::Snapshot& snapshot) {
+    std::set<std::string> paths;
+    for (const config::Scheme& scheme : snapshot.schemes) {
+      if (!scheme.is_certificate()) continue;
+      const certs::SchemeOptions& options = *scheme.certificate();
+      if (options.revocation.mode == certs::RevocationMode::kNoCheck || options.trust_store == nullptr) continue;
+      paths.insert(options.trust_store->crl_paths().begin(), options.trust_store->crl_paths().end());
+    }
+    return {paths.begin(), paths.end()};
   }
 
   static absl::Status MakeFixed(const config::Snapshot& snapshot, const Generation* before, Generation* generation) {
@@ -351,6 +441,8 @@ class RunningGateway final : public Gateway {
   credentials::LibraryPasswordVerifier verifier_;
   const std::shared_ptr<tls::SessionCache> sessions_;
   const std::shared_ptr<tls::TicketKeys> ticket_keys_ = std::make_shared<tls::TicketKeys>();
+  const std::unique_ptr<DeskLine> line_;
+  std::unique_ptr<RevocationDesk> desk_;
   std::unique_ptr<Executor> executor_;
   std::atomic<uint64_t> next_connection_{0};
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -382,7 +474,16 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(GatewayOptions options) 
   if (options.workers < 0 || options.workers > 256) {
     return absl::InvalidArgumentError(absl::StrCat("workers: ", options.workers, " is not in 0..256"));
   }
-  return std::make_unique<RunningGateway>(std::move(options));
+  RevocationDesk::Options desk_options;
+  static const SystemClock system_clock;
+  desk_options.clock = options.clock != nullptr ? options.clock : &system_clock;
+  desk_options.directory = options.revocation_cache;
+  desk_options.fetcher = options.fetcher != nullptr ? std::move(options.fetcher) : std::make_unique<fetch::CurlFetcher>();
+  auto line = std::make_unique<DeskLine>();
+  desk_options.on_news = [line = line.get()](const RevocationNews& news) { line->News(news); };
+  desk_options.on_notice = [line = line.get()](const std::string& text, bool failed) { line->Notice(text, failed); };
+  GH_ASSIGN_OR_RETURN(std::unique_ptr<RevocationDesk> desk, RevocationDesk::Open(std::move(desk_options)));
+  return std::make_unique<RunningGateway>(std::move(options), std::move(line), std::move(desk));
 }
 
 }  // namespace gatehouse::server

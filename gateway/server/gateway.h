@@ -20,6 +20,8 @@
 #include "gateway/config/build.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/events/event.h"
+#include "gateway/fetch/fetcher.h"
+#include "gateway/server/revocation_desk.h"
 #include "gateway/tls/ticket_keys.h"
 
 namespace gatehouse::server {
@@ -37,6 +39,10 @@ struct GatewayOptions {
   absl::AnyInvocable<void(events::Batch)> events;
   // Outlives the gateway; null: the system's.
   const Clock* clock = nullptr;
+  // Where fetched CRLs and OCSP answers are kept, a directory of ours; empty: in memory alone.
+  std::string revocation_cache;
+  // Who fetches them; null: libcurl.
+  std::unique_ptr<fetch::Fetcher> fetcher;
 };
 
 // A listener and the address it really has (port 0 resolved).
@@ -75,6 +81,9 @@ class Gateway {
   // Drain stops accepting, tells clients to go (two phases), waits for what runs up to `grace`, then closes the rest.
   // Blocks. Returns false when something had to be cut.
   virtual bool Drain(absl::Duration grace) = 0;
+
+  // What is known about revocation.
+  virtual RevocationDesk& revocation() = 0;
 
   // Metrics in Prometheus' text format. From any thread; felt by no worker.
   virtual std::string MetricsText() const = 0;

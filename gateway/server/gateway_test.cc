@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "gateway/base/mutex.h"
+#include "gateway/certs/ocsp_mint.h"
 #include "gateway/certs/test_pki.h"
 #include "gateway/config/build.h"
 #include "gateway/credentials/password_hash.h"
@@ -145,6 +146,45 @@ class Client {
   std::string body_;
 };
 
+// Whose fetches end when the test says so.
+class HeldFetcher final : public fetch::Fetcher {
+ public:
+  void Fetch(fetch::FetchRequest, absl::AnyInvocable<void(fetch::FetchResult)> done) override {
+    MutexLock lock(&mutex_);
+    ++asked_;
+    pending_.push_back(std::move(done));
+    arrived_.SignalAll();
+  }
+  // Waits for a fetch and answers it.
+  void Answer(std::string body) {
+    absl::AnyInvocable<void(fetch::FetchResult)> done;
+    {
+      MutexLock lock(&mutex_);
+      while (pending_.empty()) {
+        if (!arrived_.WaitFor(&mutex_, absl::Seconds(10))) {
+          ADD_FAILURE() << "nothing was fetched";
+          return;
+        }
+      }
+      done = std::move(pending_.front());
+      pending_.erase(pending_.begin());
+    }
+    fetch::FetchResult result;
+    result.body = std::move(body);
+    done(std::move(result));
+  }
+  int asked() {
+    MutexLock lock(&mutex_);
+    return asked_;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar arrived_;
+  int asked_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<absl::AnyInvocable<void(fetch::FetchResult)>> pending_ ABSL_GUARDED_BY(mutex_);
+};
+
 class GatewayTest : public ::testing::Test {
  protected:
   GatewayTest() {
@@ -156,7 +196,28 @@ class GatewayTest : public ::testing::Test {
       for (const events::Event* event : batch) events_.push_back(*event);
       arrived_.SignalAll();
     };
+    auto fetcher = std::make_unique<HeldFetcher>();
+    fetcher_ = fetcher.get();
+    options.fetcher = std::move(fetcher);
     gateway_ = *Gateway::Start(std::move(options));
+  }
+
+  // With a scheme that asks a responder.
+  v1::ConfigSet Online() {
+    v1::ConfigSet set = Config({kept_.certificate});
+    v1::Revocation* revocation = set.mutable_schemes(0)->mutable_client_certificate()->mutable_revocation();
+    revocation->set_mode(v1::Revocation::ONLINE);
+    revocation->set_ocsp_url("http://ocsp.test/");
+    revocation->set_ocsp_nonce(false);
+    revocation->mutable_max_age()->set_seconds(600);
+    return set;
+  }
+  std::string OcspAnswer(const Caller& caller, certs::OcspStatus status) {
+    certs::MintOcspRequest request;
+    request.issuer = kept_.certificate;
+    request.answers.push_back({caller.certificate, status, clock_.Now(), clock_.Now() + absl::Hours(1), clock_.Now(), {}});
+    request.produced_at = clock_.Now();
+    return *MintOcspAnswer(request, kept_.signer());
   }
 
   v1::ConfigSet Config(const std::vector<certs::CertificateRef>& anchors) {
@@ -249,6 +310,7 @@ class GatewayTest : public ::testing::Test {
   std::vector<events::Event> events_;
   uint64_t revision_ = 0;
   certs::CertificateRef server_;
+  HeldFetcher* fetcher_ = nullptr;
   std::unique_ptr<Gateway> gateway_;
   const certs::Authority kept_ = certs::Root("CN=Kept", 1);
   const certs::Authority gone_ = certs::Root("CN=Gone", 2);
@@ -420,6 +482,82 @@ TEST_F(GatewayTest, ASweepOfManyEndsTheWithdrawnAndNobodyElse) {
   ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
   for (auto& client : gone) EXPECT_TRUE(client->EndsWithin(absl::Seconds(5)));
   for (auto& client : kept) EXPECT_EQ(client->Get("/secure"), 200);
+}
+
+TEST_F(GatewayTest, ARequestWaitsUntilRevocationIsKnownAndOthersDoNot) {
+  ASSERT_TRUE(Install(Online()).ok());
+  const Caller alice = CallerOf(kept_, "CN=alice", 3);
+  Client client(Port(), alice), other(Port(), {});
+  EXPECT_EQ(fetcher_->asked(), 0) << "nothing is asked before a request needs it";
+  int status = 0;
+  std::thread waiting([&] { status = client.Get("/secure"); });
+  EXPECT_EQ(other.Get("/basic"), 401);
+  fetcher_->Answer(OcspAnswer(alice, certs::OcspStatus::kGood));
+  waiting.join();
+  EXPECT_EQ(status, 200);
+  EXPECT_EQ(Client(Port(), alice).Get("/secure"), 200);
+  EXPECT_EQ(fetcher_->asked(), 1);
+
+  const Caller bob = CallerOf(kept_, "CN=bob", 4);
+  std::thread revoked([&] { status = Client(Port(), bob).Get("/secure"); });
+  fetcher_->Answer(OcspAnswer(bob, certs::OcspStatus::kRevoked));
+  revoked.join();
+  EXPECT_EQ(status, 401);
+  WaitForEvent([](const events::Event& e) { return e.reason == Reason::kRevoked; });
+}
+
+TEST_F(GatewayTest, WhenTheTimeIsOverOnUnknownDecides) {
+  v1::ConfigSet set = Online();
+  v1::Revocation* revocation = set.mutable_schemes(0)->mutable_client_certificate()->mutable_revocation();
+  revocation->mutable_timeout()->set_nanos(200'000'000);
+  ASSERT_TRUE(Install(set).ok());
+  const Caller alice = CallerOf(kept_, "CN=alice", 3);
+  EXPECT_EQ(Client(Port(), alice).Get("/secure"), 401);
+  WaitForEvent([](const events::Event& e) { return e.reason == Reason::kRevocationUnknown; });
+  revocation->set_on_unknown(v1::Revocation::ALLOW);
+  ASSERT_TRUE(Install(set).ok());
+  EXPECT_EQ(Client(Port(), alice).Get("/secure"), 200);
+  // A client that goes while it waits leaves nothing behind.
+  const Caller bob = CallerOf(kept_, "CN=bob", 4);
+  { Client gone(Port(), bob); }
+}
+
+TEST_F(GatewayTest, NothingIsFetchedForWhoHasNotProvenPossession) {
+  v1::ConfigSet set = Online();
+  set.mutable_listeners(0)->set_verify_with("Certificate");
+  ASSERT_TRUE(Install(set).ok());
+  const Caller alice = CallerOf(kept_, "CN=alice", 3);
+  UniqueKey impostor = tls::ImpostorKey(certs::KeyAt(3), certs::KeyAt(4));
+  EXPECT_EQ(Client(Port(), {alice.certificate, impostor.get()}).Get("/secure"), 0);
+  EXPECT_EQ(fetcher_->asked(), 0);
+  // Whoever has the key is not turned away for an answer that nobody could fetch yet.
+  int status = 0;
+  std::thread waiting([&] { status = Client(Port(), alice).Get("/secure"); });
+  fetcher_->Answer(OcspAnswer(alice, certs::OcspStatus::kGood));
+  waiting.join();
+  EXPECT_EQ(status, 200);
+}
+
+TEST_F(GatewayTest, WhoTurnsOutRevokedIsCutAndNobodyElse) {
+  ASSERT_TRUE(Install(Online()).ok());
+  const Caller alice = CallerOf(kept_, "CN=alice", 3), bob = CallerOf(kept_, "CN=bob", 4);
+  Client first(Port(), alice), second(Port(), bob);
+  for (auto [client, caller] : {std::pair{&first, alice}, {&second, bob}}) {
+    int status = 0;
+    std::thread waiting([&, c = client] { status = c->Get("/secure"); });
+    fetcher_->Answer(OcspAnswer(caller, certs::OcspStatus::kGood));
+    waiting.join();
+    EXPECT_EQ(status, 200);
+  }
+  // Both are in use, so both are asked about again before the ten minutes are over.
+  clock_.Advance(absl::Minutes(8));
+  const std::string news = OcspAnswer(alice, certs::OcspStatus::kRevoked);
+  fetcher_->Answer(news);
+  fetcher_->Answer(news);  // what is about somebody else is no answer
+  EXPECT_TRUE(first.EndsWithin(absl::Seconds(5)));
+  EXPECT_EQ(second.Get("/secure"), 200);
+  WaitForEvent([](const events::Event& e) { return e.kind == events::EventKind::kCut; });
+  EXPECT_EQ(Client(Port(), alice).Get("/secure"), 401);
 }
 
 TEST_F(GatewayTest, AVerdictIsNotBelievedBeyondTheCertificate) {

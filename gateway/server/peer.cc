@@ -1,5 +1,7 @@
 #include "gateway/server/peer.h"
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -7,6 +9,9 @@
 
 namespace gatehouse::server {
 namespace {
+
+constexpr absl::Duration kUnknownAge = absl::Seconds(1);
+constexpr size_t kMostNews = 256;
 
 std::string DerOf(X509* certificate) {
   int size = i2d_X509(certificate, nullptr);
@@ -29,6 +34,7 @@ const JudgementRef* PeerVerdicts::Find(uint64_t epoch, absl::Time now) const {
 }
 
 const JudgementRef& PeerVerdicts::Remember(JudgementRef judgement) {
+  if (judgement->outcome == certs::Outcome::kIndeterminate) return undecided_ = std::move(judgement);
   // A configuration has few schemes; what is left of older epochs makes room.
   constexpr size_t kMost = 8;
   for (JudgementRef& j : judgements_) {
@@ -46,6 +52,24 @@ certs::CertificateRef Judge::Read(X509* x509, const Sha256Digest& digest, bool i
   if (!certificate.ok()) return nullptr;
   if (issuer && remember) issuers_.Put(digest, *certificate);
   return *std::move(certificate);
+}
+
+void Judge::Hear(std::shared_ptr<const RevocationNews> news) {
+  ++news_;
+  recent_.push_back(std::move(news));
+  if (recent_.size() > kMostNews) recent_.pop_front();
+}
+
+bool Judge::IsCurrent(const Judgement& judgement) const {
+  if (judgement.news != news_) {
+    const uint64_t missed = news_ - judgement.news;
+    judgement.news = news_;
+    judgement.withdrawn = judgement.withdrawn || missed > recent_.size();
+    for (size_t i = recent_.size() - std::min<uint64_t>(missed, recent_.size()); i < recent_.size(); ++i) {
+      judgement.withdrawn = judgement.withdrawn || recent_[i]->Concerns(judgement);
+    }
+  }
+  return !judgement.withdrawn;
 }
 
 PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
@@ -115,22 +139,48 @@ PeerRef Judge::Recognise(absl::Span<const std::string> presented) {
 
 JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool remember) {
   absl::Time now = clock_.Now();
-  certs::VerdictRef known = verdicts_.FindValid(peer.leaf, scheme.epoch);
-  if (known == nullptr) known = verdicts_.FindRefused(peer.list, scheme.epoch);
+  const auto remembered = [this](certs::VerdictRef verdict) -> JudgementRef {
+    auto judgement = std::static_pointer_cast<const Judgement>(std::move(verdict));
+    return judgement != nullptr && IsCurrent(*judgement) ? judgement : nullptr;
+  };
+  JudgementRef known = remembered(verdicts_.FindValid(peer.leaf, scheme.epoch));
+  if (known == nullptr) known = remembered(verdicts_.FindRefused(peer.list, scheme.epoch));
   if (known != nullptr) {
     metrics_->verdict_cache_hits.Add();
-    return std::static_pointer_cast<const Judgement>(known);
+    return known;
   }
   metrics_->verdict_cache_misses.Add();
+  std::shared_ptr<Judgement> judgement = Decide(peer, scheme, true, remember);
+  // What is unknown now may be known in a moment.
+  if (judgement->reason == Reason::kRevocationUnknown) {
+    judgement->fresh_until = std::min(judgement->fresh_until, now + kUnknownAge);
+  }
+  if (remember && judgement->outcome != certs::Outcome::kIndeterminate) {
+    verdicts_.Store(peer.list, scheme.epoch, judgement);
+  }
+  return judgement;
+}
 
+JudgementRef Judge::WithoutAsking(const Peer& peer, const config::Scheme& scheme) {
+  return Decide(peer, scheme, false, true);
+}
+
+std::shared_ptr<Judgement> Judge::Decide(const Peer& peer, const config::Scheme& scheme, bool ask, bool use) {
+  const absl::Time now = clock_.Now();
   auto judgement = std::make_shared<Judgement>();
   judgement->epoch = scheme.epoch;
+  judgement->news = news_;
   if (peer.malformed) {
     judgement->reason = Reason::kMalformedCertificate;
     judgement->fresh_until = absl::InfiniteFuture();
   } else {
     certs::Verdict& verdict = *judgement;
-    verdict = certs::Judge(peer.presented, *scheme.certificate(), now, nullptr);
+    const certs::SchemeOptions& options = *scheme.certificate();
+    std::optional<RevocationDesk::Source> source;
+    if (desk_ != nullptr && options.revocation.mode != certs::RevocationMode::kNoCheck) {
+      source.emplace(desk_, options, ask, use);
+    }
+    verdict = certs::Judge(peer.presented, options, now, source ? &*source : nullptr);
     if (verdict.outcome == certs::Outcome::kValid) {
       identity::Part part;
       part.kind = identity::PartKind::kCertificate;
@@ -148,14 +198,12 @@ JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool reme
       judgement->identity = identity::Identity::Of(std::move(part));
     }
   }
-  if (remember && judgement->outcome != certs::Outcome::kIndeterminate) {
-    verdicts_.Store(peer.list, scheme.epoch, judgement);
-  }
   return judgement;
 }
 
 const JudgementRef& Judge::Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory) {
-  if (const JudgementRef* known = memory->Find(scheme.epoch, clock_.Now())) return *known;
+  const JudgementRef* known = memory->Find(scheme.epoch, clock_.Now());
+  if (known != nullptr && IsCurrent(**known)) return *known;
   return memory->Remember(Of(peer, scheme));
 }
 

@@ -13,6 +13,7 @@
 
 #include <openssl/x509.h>
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -27,6 +28,8 @@
 #include "gateway/events/event.h"
 #include "gateway/identity/identity.h"
 #include "gateway/metrics/worker_metrics.h"
+#include "gateway/server/revocation_desk.h"
+#include "gateway/server/revocation_news.h"
 
 namespace gatehouse::server {
 
@@ -44,6 +47,9 @@ struct Judgement : certs::Verdict {
   uint64_t epoch = 0;
   identity::IdentityRef identity;
   std::shared_ptr<const events::IdentitySummary> summary;
+  // How far it was held against the news of its worker's Judge, and whether any concerned it.
+  mutable uint64_t news = 0;
+  mutable bool withdrawn = false;
 };
 using JudgementRef = std::shared_ptr<const Judgement>;
 
@@ -56,12 +62,14 @@ class PeerVerdicts {
 
  private:
   std::vector<JudgementRef> judgements_;  // few: one a scheme
+  JudgementRef undecided_;                // the last that was: of no use to anybody later
 };
 
 class Judge {
  public:
-  Judge(size_t capacity, const Clock& clock, metrics::WorkerMetrics* metrics)
-      : peers_(capacity), issuers_(kIssuers), verdicts_(capacity, clock), clock_(clock), metrics_(metrics) {}
+  // `desk` outlives this; null: nothing is known of revocation, and nobody can be asked.
+  Judge(size_t capacity, const Clock& clock, metrics::WorkerMetrics* metrics, RevocationDesk* desk = nullptr)
+      : peers_(capacity), issuers_(kIssuers), verdicts_(capacity, clock), clock_(clock), metrics_(metrics), desk_(desk) {}
 
   // Recognise reads a presented list, leaf first. REQUIRES: not empty.
   // `remember` false: possession is not proven, nothing is kept.
@@ -77,16 +85,29 @@ class Judge {
   }
   // The same as Of with a connection's own memory in front.
   const JudgementRef& Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory);
+  // What the scheme says when nobody is asked any more: never indeterminate. Not remembered, an answer may come yet.
+  JudgementRef WithoutAsking(const Peer& peer, const config::Scheme& scheme);
+  // Hear says what became known: verdicts that it concerns are judged anew when they are next asked for. It costs nothing
+  // now, however many there are.
+  void Hear(std::shared_ptr<const RevocationNews> news);
+  // How many were heard.
+  uint64_t news() const { return news_; }
 
  private:
   static constexpr size_t kIssuers = 256;
   certs::CertificateRef Read(X509* certificate, const Sha256Digest& digest, bool issuer, bool remember);
+  // Whether nothing heard since concerns it.
+  bool IsCurrent(const Judgement& judgement) const;
+  std::shared_ptr<Judgement> Decide(const Peer& peer, const config::Scheme& scheme, bool ask, bool use);
 
   LruCache<Sha256Digest, PeerRef, DigestHash> peers_;  // by list
   LruCache<Sha256Digest, certs::CertificateRef, DigestHash> issuers_;  // presented beside leaves, shared by peers
   certs::VerdictCache verdicts_;                       // holds nothing but Judgements
   const Clock& clock_;
   metrics::WorkerMetrics* const metrics_;
+  RevocationDesk* const desk_;
+  uint64_t news_ = 0;
+  std::deque<std::shared_ptr<const RevocationNews>> recent_;  // the last of them
 };
 
 }  // namespace gatehouse::server

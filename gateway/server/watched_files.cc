@@ -97,7 +97,7 @@ void WatchedFiles::Run() {
     std::map<std::string, std::vector<std::string>> look;
     {
       MutexLock lock(&mutex_);
-      wake_.WaitFor(&mutex_, period_);
+      if (!stopping_) wake_.WaitFor(&mutex_, period_);
       if (stopping_) return;
       for (const auto& [id, group] : groups_) look[id] = group.paths;
     }

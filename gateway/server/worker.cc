@@ -46,7 +46,7 @@ Worker::Worker(uint16_t index, const WorkerShared& shared)
       recorder_(index, kRingCapacity, *shared.clock),
       read_buffer_(kReadBuffer),
       pools_(&loop_),
-      judge_(kJudgeCapacity, *shared.clock, &metrics_) {
+      judge_(kJudgeCapacity, *shared.clock, &metrics_, shared.desk) {
   credentials::CheckerOptions options;
   options.executor = shared.executor;
   options.cache = shared.verified;
@@ -113,6 +113,11 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
   metrics_.snapshot_revision.Set(static_cast<int64_t>(slot_.get()->revision));
   // In force from here on; what ran before is looked at next.
   sweep_.Begin();
+}
+
+void Worker::Hear(std::shared_ptr<const RevocationNews> news) {
+  judge_.Hear(std::move(news));
+  if (slot_.get() != nullptr) sweep_.Begin();
 }
 
 void Worker::RecordCut(uint32_t connections, uint32_t streams, uint64_t from_revision) {
@@ -232,7 +237,13 @@ bool Worker::Welcome(Connection* connection) {
     return name.client_certificate == config::ClientCertificate::kNone ||
            (connection->asked_ && name.client_certificate == config::ClientCertificate::kAllow);
   }
-  const uint64_t accepts = AcceptingScheme(*connection->peer_, edge, name, connection->accepted_);
+  connection->judged_news_ = judge_.news();
+  uint64_t accepts = AcceptingScheme(*connection->peer_, edge, name, connection->accepted_);
+  // Whom something let in, and nothing does now, is given the time that answers need.
+  for (size_t i = 0; connection->accepted_ != 0 && accepts == 0 && i < name.certificate_schemes.size(); ++i) {
+    const config::Scheme& scheme = edge.snapshot->scheme(name.certificate_schemes[i]);
+    if (connection->StandingWith(scheme) != Connection::Standing::kRefused) accepts = scheme.epoch;
+  }
   // A certificate that never was accepted did not let anybody in: who speaks here does so by other means.
   const bool withdrawn = connection->accepted_ != 0 && accepts == 0;
   connection->spared_ = withdrawn && !connection->exchanges_.empty();
@@ -247,7 +258,8 @@ tls::Presented Worker::OnPresented(tls::TlsSession& session, absl::Span<X509* co
   // Possession is not proven yet: the verdict is told, and remembered nowhere.
   PeerRef peer = judge_.Recognise(chain, /*remember=*/false);
   JudgementRef judgement = judge_.Of(*peer, connection->edge().snapshot->scheme(listener.verify_with), false);
-  if (judgement->outcome == certs::Outcome::kValid) return tls::Presented::kGoOn;
+  // What must be asked is asked once the handshake is complete; the request waits for it then.
+  if (judgement->outcome != certs::Outcome::kInvalid) return tls::Presented::kGoOn;
   handshake_of_ = connection;
   handshake_reason_ = judgement->reason;
   connection->peer_ = std::move(peer);

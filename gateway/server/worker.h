@@ -43,6 +43,7 @@ struct WorkerShared {
   credentials::Throttle* throttle = nullptr;
   const credentials::PasswordVerifier* verifier = nullptr;
   metrics::Registry* registry = nullptr;
+  RevocationDesk* desk = nullptr;
   std::atomic<uint64_t>* next_connection = nullptr;
   std::string run;  // 12 hex digits, the beginning of request ids
 };
@@ -70,6 +71,9 @@ class Worker final : public tls::TlsHooks {
 
   // On the loop. `sockets` are this worker's, for the listeners whose address is new, by listener name.
   void Adopt(std::shared_ptr<const Generation> generation, std::map<std::string, loop::ListenSocket> sockets);
+  // What became known about revocation: verdicts that it concerns are judged anew at next use, and a sweep looks at those
+  // who ask nothing.
+  void Hear(std::shared_ptr<const RevocationNews> news);
   // First phase: stop accepting, tell clients. Second: refuse what they still open.
   void Drain(bool final_phase);
   // CutAll ends every connection.
@@ -85,6 +89,7 @@ class Worker final : public tls::TlsHooks {
   http::OutBuffer& out() { return out_; }
   absl::Span<char> read_buffer() { return absl::MakeSpan(read_buffer_); }
   Judge& judge() { return judge_; }
+  RevocationDesk* desk() const { return shared_.desk; }
   credentials::Checker& checker() { return *checker_; }
   metrics::WorkerMetrics& metrics() { return metrics_; }
   const Clock& clock() const { return *shared_.clock; }

@@ -142,7 +142,7 @@ class ControlTest(GatehouseTest):
 ---
 {kind: TrustStore, name: broken, anchors: [{pem: nonsense}]}
 ---
-{kind: Scheme, name: online, client_certificate: {trust_store: partners, revocation: {mode: ONLINE}}}
+{kind: Scheme, name: online, client_certificate: {trust_store: partners, revocation: {mode: ONLINE, ocsp_url: "ftp://x"}}}
 ---
 {kind: Listener, name: second, address: "127.0.0.1:%d", server_certificates: [missing]}
 ---
@@ -152,7 +152,7 @@ class ControlTest(GatehouseTest):
         self.assertEqual(done.returncode, 1)
         text = done.stdout + done.stderr
         for expected in ('routes["a"].require.any_of[0]', 'routes["b"]', 'routes["c"].require', 'trustStores["empty"]', 'trustStores["broken"].anchors[0]',
-                         'schemes["online"].client_certificate.revocation.mode', 'listeners["second"].server_certificates[0]',
+                         'schemes["online"].client_certificate.revocation.ocsp_url', 'listeners["second"].server_certificates[0]',
                          'listeners["second"].address', 'upstreams["u"].endpoints[0]'):
             self.assertIn(expected.lower(), text.lower())
         self.assertEqual(self.gatehouse.revision(), before)

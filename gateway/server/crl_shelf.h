@@ -1,0 +1,77 @@
+// CrlShelf holds the revocation lists that were fetched, one a URL, and those that are watched on disk, by file.
+//
+// A fetched list takes the place of the one before only when it is not older. Where the signature could be checked with
+// the issuer's own key, what fails that check never takes the place of what passed it: else whoever sits on the way to a
+// distribution point could put a forged "newest" list there for good. A list signed by another key (indirect, a key of
+// its own for lists) cannot be checked here; then the newest and the latest are both held, and Judge chooses.
+//
+// Ownership:  shares lists.
+// Threading:  thread-compatible.
+// Units:      octets of DER and index; fetched lists beyond the bound go, the least recently used first. Watched ones are
+//             somebody's configuration and stay.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "gateway/certs/revocation.h"
+#include "gateway/server/inquiry_terms.h"
+
+namespace gatehouse::server {
+
+class CrlShelf {
+ public:
+  enum class Put : uint8_t {
+    kSame,      // held already
+    kNew,       // in force from now on
+    kOlder,     // refused: what is held is newer
+    kUnsigned,  // refused: the signature does not verify, that of the list held does
+  };
+
+  explicit CrlShelf(size_t max_bytes) : max_bytes_(max_bytes) {}
+
+  // PutFetched files `list`, which came for `inquiry`. `verified`: its signature, with the inquiry's issuer.
+  // What has to go is moved to `garbage`: a million entries are better freed outside of a lock.
+  Put PutFetched(const certs::Inquiry& inquiry, certs::CrlRef list, bool verified, absl::Time received,
+                 InquiryTermsRef terms, std::vector<certs::CrlRef>* garbage);
+  // PutWatched replaces all that `file` held; an empty list removes it. What was there before is returned.
+  std::vector<certs::CrlRef> PutWatched(const std::string& file, std::vector<certs::CrlRef> lists);
+
+  // Of an issuer; marks what is fetched as used at `now`, unless that is InfinitePast.
+  std::vector<certs::HeldCrl> Of(uint64_t issuer_hash, absl::Time now);
+  // Whether a verified list of this URL is held that nobody needs to ask for again before `max_age` has passed.
+  bool Fresh(const std::string& url, absl::Duration max_age, absl::Time now) const;
+
+  // Those in use whose time is nearly over, to be asked for again.
+  struct Due {
+    certs::Inquiry inquiry;
+    InquiryTermsRef terms;
+  };
+  void AppendDue(absl::Time now, std::vector<Due>* out) const;
+
+  size_t size() const { return fetched_.size() + watched_.size(); }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  struct Fetched {
+    certs::Inquiry inquiry;
+    certs::CrlRef list;    // the newest
+    certs::CrlRef latest;  // null: `list` is
+    bool verified = false;
+    absl::Time received;
+    absl::Time used;      // last
+    bool in_use = false;  // since it came
+    InquiryTermsRef terms;
+  };
+  void MakeRoom(const Fetched* keep, std::vector<certs::CrlRef>* garbage);
+
+  const size_t max_bytes_;
+  size_t bytes_ = 0;  // of fetched lists
+  std::map<std::string, Fetched> fetched_;  // by URL
+  std::map<std::string, std::vector<certs::CrlRef>> watched_;  // by file
+};
+
+}  // namespace gatehouse::server

@@ -1,0 +1,61 @@
+// OcspShelf holds OCSP answers that were verified when they came, one a certificate.
+//
+// Ownership:  shares answers; the least recently used go first.
+// Threading:  thread-compatible.
+// Units:      capacity in entries, some kilobytes each.
+#pragma once
+
+#include <vector>
+
+#include "absl/time/time.h"
+#include "gateway/base/digest.h"
+#include "gateway/base/lru.h"
+#include "gateway/certs/revocation.h"
+#include "gateway/server/inquiry_terms.h"
+
+namespace gatehouse::server {
+
+class OcspShelf {
+ public:
+  enum class Put : uint8_t {
+    kKept,     // nothing that a verdict would change for
+    kRevoked,  // said for the first time
+    kOlder,    // refused: what is held is newer
+  };
+
+  explicit OcspShelf(size_t capacity) : answers_(capacity) {}
+
+  Put PutAnswer(const certs::Inquiry& inquiry, certs::OcspAnswerRef answer, absl::Time received, InquiryTermsRef terms);
+
+  // The answer about a certificate: one that revokes at any age, else only while it is younger than `max_age`. `use`
+  // marks it as in use.
+  certs::OcspAnswerRef Of(const certs::Certificate& subject, const certs::Certificate& issuer, absl::Duration max_age,
+                          absl::Time now, bool use);
+  // Whether nobody needs to ask again before `max_age` has passed.
+  bool Fresh(const certs::Certificate& subject, const certs::Certificate& issuer, absl::Duration max_age,
+             absl::Time now);
+
+  struct Due {
+    certs::Inquiry inquiry;
+    InquiryTermsRef terms;
+  };
+  // Those in use whose time is nearly over, to be asked for again; at most `most`.
+  void AppendDue(absl::Time now, size_t most, std::vector<Due>* out) const;
+  size_t size() const { return answers_.size(); }
+
+ private:
+  struct Held {
+    certs::Inquiry inquiry;
+    certs::OcspAnswerRef answer;
+    absl::Time received;
+    InquiryTermsRef terms;
+    bool used = false;  // since it came
+  };
+  // Of the certificate and of its issuer's key: the answer of one authority says nothing about another's certificate.
+  static Sha256Digest KeyOf(const certs::Certificate& subject, const certs::Certificate& issuer);
+  static absl::Time Until(const Held& held, absl::Duration max_age);
+
+  LruCache<Sha256Digest, Held, DigestHash> answers_;
+};
+
+}  // namespace gatehouse::server
