@@ -38,6 +38,7 @@ class FakeGateway final : public Gateway {
     changed_.SignalAll();
   }
   void SetTicketKeys(const std::vector<tls::TicketKey>&) override {}
+  RevocationDesk& revocation() override { std::abort(); }  // not asked by who only renews
   std::vector<BoundListener> listeners() const override { return {}; }
   bool Drain(absl::Duration) override { return true; }
   std::string NotReady() const override { return ""; }
