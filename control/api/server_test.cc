@@ -67,7 +67,7 @@ class ServerTest : public ::testing::Test {
     const Guard guard = access->guard;
     config_ = std::make_unique<ConfigService>(changes_, executor_, guard, [](const v1::Event&) {});
     events_ = std::make_unique<EventService>(hub_, guard);
-    snapshots_ = std::make_unique<SnapshotService>(distributor_, desk_, guard);
+    snapshots_ = std::make_unique<SnapshotService>(distributor_, desk_, ring_, guard);
     certificates_ = std::make_unique<CertificateService>(desk_, guard);
     status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, guard);
     auto server = ControlServer::Start(
@@ -163,6 +163,7 @@ class ServerTest : public ::testing::Test {
   hub::Hub hub_{clock_};
   publish::Distributor distributor_{"store", clock_, alarms_, [](const v1::Event&) {}};
   publish::ExplainDesk desk_{alarms_};
+  publish::TicketKeyRing ring_{absl::Hours(1), clock_, alarms_};
   PublishTo<publish::Distributor> publisher_{distributor_};
   Changes changes_{store_, [](const v1::ConfigSet&, uint64_t) { return validate::Findings(); }, publisher_, clock_};
   Executor executor_{2, 64};

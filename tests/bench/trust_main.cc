@@ -64,7 +64,7 @@ certs::MintRequest Request(certs::Profile profile, std::string subject) {
   return request;
 }
 
-certs::CertificateRef Mint(const certs::MintRequest& request, EVP_PKEY* key, std::optional<certs::Signer> signer = {}) {
+certs::CertificateRef MintOrDie(const certs::MintRequest& request, EVP_PKEY* key, std::optional<certs::Signer> signer = {}) {
   absl::StatusOr<certs::CertificateRef> certificate = certs::Mint(request, key, signer);
   if (!certificate.ok()) Die(certificate.status().message());
   return *std::move(certificate);
@@ -73,7 +73,7 @@ certs::CertificateRef Mint(const certs::MintRequest& request, EVP_PKEY* key, std
 Authority NewAuthority(const std::string& subject) {
   Authority authority;
   authority.key = *certs::MintKey(certs::KeyType::kP256);
-  authority.certificate = Mint(Request(certs::Profile::kCa, subject), authority.key.get());
+  authority.certificate = MintOrDie(Request(certs::Profile::kCa, subject), authority.key.get());
   return authority;
 }
 
@@ -96,7 +96,7 @@ class GatewayProcess {
     server.sans = {{certs::SanKind::kDns, "localhost"}};
     v1::ServerCertificate& certificate = *set_.add_server_certificates();
     certificate.set_name("server");
-    certificate.set_certificate_chain_pem(Mint(server, key.get())->ToPem());
+    certificate.set_certificate_chain_pem(MintOrDie(server, key.get())->ToPem());
     certificate.set_private_key_pem(std::string(certs::KeyToPem(key.get())->Reveal()));
     v1::Listener& listener = *set_.add_listeners();
     listener.set_name("edge");
@@ -295,7 +295,7 @@ int Run(const Options& options) {
   SSL_CTX_set_session_cache_mode(world.ctx.get(), SSL_SESS_CACHE_OFF);
   world.key = *certs::MintKey(certs::KeyType::kP256);
   const auto leaf_of = [&](const Authority& a, const std::string& name) {
-    return Mint(Request(certs::Profile::kLeaf, absl::StrCat("CN=", name)), world.key.get(),
+    return MintOrDie(Request(certs::Profile::kLeaf, absl::StrCat("CN=", name)), world.key.get(),
                 certs::Signer{a.certificate.get(), a.key.get()});
   };
 
