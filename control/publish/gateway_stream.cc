@@ -42,6 +42,14 @@ class GatewayStream::Lane final : public Endpoint {
     }
     Wake();
   }
+  // Nothing is sent before: who is not admitted gets no key, and who is gets the keys first.
+  void Open() {
+    {
+      MutexLock lock(&mutex_);
+      open_ = true;
+    }
+    Wake();
+  }
   void Detach() {
     MutexLock lock(&wake_mutex_);
     wake_ = nullptr;
@@ -53,7 +61,7 @@ class GatewayStream::Lane final : public Endpoint {
     size_t from = 0;
     {
       MutexLock lock(&mutex_);
-      if (closed_.has_value()) return false;
+      if (!open_ || closed_.has_value()) return false;
       if (keys_.has_value()) {
         *out->mutable_ticket_keys() = *std::move(keys_);
         keys_.reset();
@@ -100,6 +108,7 @@ class GatewayStream::Lane final : public Endpoint {
   }
 
   mutable Mutex mutex_;
+  bool open_ ABSL_GUARDED_BY(mutex_) = false;
   Update update_ ABSL_GUARDED_BY(mutex_);
   size_t sent_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<v1::TicketKeys> keys_ ABSL_GUARDED_BY(mutex_);
@@ -129,6 +138,7 @@ absl::Status GatewayStream::Receive(v1::SubscribeRequest request) {
     session_ = *std::move(session);
     line_ = desk_.Add(hello.gateway(), [lane = lane_](v1::ExplainOrder order) { lane->Give(std::move(order)); });
     key_line_ = ticket_keys_.Add([lane = lane_](v1::TicketKeys keys) { lane->Give(std::move(keys)); });
+    lane_->Open();
     return absl::OkStatus();
   }
   switch (request.kind_case()) {
