@@ -80,6 +80,19 @@ class CliTest : public ::testing::Test {
 
 constexpr char kRoute[] = "kind: Route\nname: a\nmatch: {path: /}\nanonymous: true\nidentity_response: {}\n";
 
+TEST_F(CliTest, AWordThatIsNoCommandIsNamedWithWhatWasMeant) {
+  EXPECT_EQ(Raw({"appl", "-f", "x"}), 2);
+  EXPECT_THAT(err_, HasSubstr("error: no command named \"appl\"; did you mean \"apply\"?"));
+  EXPECT_EQ(Raw({"user", "ad", "staff"}), 2);
+  EXPECT_THAT(err_, HasSubstr("error: no command named \"ad\"; did you mean \"add\"?"));
+  EXPECT_EQ(Raw({}), 2);
+  EXPECT_THAT(err_, HasSubstr("error: A subcommand is required"));
+  EXPECT_EQ(Raw({"apply"}), 2);
+  EXPECT_THAT(err_, HasSubstr("error: --file is required"));
+  EXPECT_EQ(Raw({"--help"}), 0);
+  EXPECT_EQ(err_, "");
+}
+
 TEST_F(CliTest, AppliesWhatItShowedAndSaysWhenItIsInForce) {
   PlanAndForce();
   EXPECT_EQ(Ctl({"apply", "-f", "-", "-m", "note"}, kRoute), kOk) << err_;

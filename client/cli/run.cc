@@ -9,6 +9,8 @@
 
 #include "client/cli/commands.h"
 #include "client/cli/completion.h"
+#include "client/yaml/kinds.h"
+#include "gateway/base/escape.h"
 
 namespace gatehouse::cli {
 namespace {
@@ -239,6 +241,27 @@ void AddGlobal(CLI::App& app, Parsed& p) {
   app.add_option("--color", p.color, "auto, always or never")->check(CLI::IsMember({"auto", "always", "never"}));
 }
 
+// Help and version too are told by CLI11 as errors, with code 0.
+int Tell(const CLI::App& app, const CLI::ParseError& error, const Streams& streams) {
+  const CLI::App* at = &app;  // the command that was understood last
+  while (!at->get_subcommands().empty()) at = at->get_subcommands().back();
+  std::vector<std::string> commands;
+  for (const CLI::App* command : at->get_subcommands([](const CLI::App*) { return true; })) {
+    commands.push_back(command->get_name());
+  }
+  if (error.get_exit_code() != 0 && !commands.empty()) {
+    for (const std::string& word : at->remaining()) {
+      if (word.empty() || word[0] == '-') continue;
+      const std::string meant = client::Closest(word, commands);
+      *streams.err << "error: no command named \"" << EscapeText(word) << "\""
+                   << (meant.empty() ? "" : "; did you mean \"" + meant + "\"?")
+                   << "\nRun with --help for the commands.\n";
+      return kUsage;
+    }
+  }
+  return app.exit(error, *streams.out, *streams.err) == 0 ? kOk : kUsage;
+}
+
 }  // namespace
 
 int Run(const std::vector<std::string>& arguments, const Streams& streams) {
@@ -247,6 +270,9 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   CLI::App app("Command line client of the Gatehouse authentication gateway.", "gatehousectl");
   app.footer(kFooter);
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App* a, const CLI::Error& e) {
+    return "error: " + CLI::FailureMessage::simple(a, e);
+  });
   app.set_help_all_flag("--help-all", "help of every command");
   AddGlobal(app, *parsed);
   AddResources(app, *parsed);
@@ -266,8 +292,7 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   try {
     app.parse(reversed);
   } catch (const CLI::ParseError& e) {
-    // 0 is --help.
-    return app.exit(e, *streams.out, *streams.err) == 0 ? kOk : kUsage;
+    return Tell(app, e, streams);
   }
   const bool plain = std::getenv("NO_COLOR") != nullptr;
   parsed->context.color = parsed->color == "always" || (parsed->color == "auto" && streams.out_is_terminal && !plain);
