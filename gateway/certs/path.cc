@@ -90,27 +90,10 @@ Finding CheckKey(const CertificateRef& certificate, const Strength& strength) {
 }
 
 Finding CheckSignatureAlgorithm(const CertificateRef& certificate, const Strength& strength) {
-  switch (certificate->signature_digest_nid()) {
-    case NID_sha224:
-    case NID_sha256:
-    case NID_sha384:
-    case NID_sha512:
-    case NID_sha512_224:
-    case NID_sha512_256:
-    case NID_sha3_224:
-    case NID_sha3_256:
-    case NID_sha3_384:
-    case NID_sha3_512:
-      return {};
-    case NID_sha1:
-      if (strength.allow_sha1) return {};
-      break;
-    case NID_undef:
-      if (certificate->signature_nid() == NID_ED25519 || certificate->signature_nid() == NID_ED448)
-        return {};
-      break;
-    default:
-      break;
+  const int algorithm = certificate->signature_nid();
+  if (algorithm == NID_ED25519 || algorithm == NID_ED448 ||
+      AcceptsDigest(certificate->signature_digest_nid(), strength)) {
+    return {};
   }
   return Wrong(Reason::kWeakKeyOrSignature, certificate,
                absl::StrCat("signed with ", OBJ_nid2ln(certificate->signature_nid())));
