@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "gateway/certs/crl_mint.h"
 #include "gateway/certs/mint.h"
 #include "gateway/config/build.h"
 #include "gmock/gmock.h"
@@ -48,6 +49,7 @@ class BuildTest : public ::testing::Test {
       };
       using certs::SanKind;
       (*m)["@ca@"] = Pem(ca);
+      (*m)["@crl@"] = certs::CrlToPem(*certs::MintCrl({.this_update = Now(), .next_update = Now() + absl::Hours(1)}, signer));
       (*m)["@other-ca@"] =
           Pem(MintOne({.profile = certs::Profile::kCa, .subject = "CN=Other CA"}, other_key.get()));
       (*m)["@old-ca@"] = Pem(MintOne(

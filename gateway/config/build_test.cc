@@ -282,6 +282,13 @@ TEST_F(BuildTest, WatchedListsAreThePathsOfTheTrustStore) {
                                    StartsWith(R"(trustStores["w"].crl_paths[2]: "/a" is there twice)")));
 }
 
+TEST_F(BuildTest, ListsAreKeptWhereTheSystemsRootsJoinTheStore) {
+  const std::shared_ptr<const Snapshot> snapshot = BuildGood(Base() + R"(
+      trust_stores { name: "w" anchors { pem: "@ca@" } crls { pem: "@crl@" } }
+      schemes { name: "W" client_certificate { trust_store: "w" system_roots: true revocation { mode: OFFLINE } } })");
+  EXPECT_THAT(snapshot->FindScheme("W")->certificate()->trust_store->crls(), SizeIs(1));
+}
+
 TEST_F(BuildTest, WarnsOfRevocationThatLetsIn) {
   const BuildResult result = BuildText(Base() + R"(
       schemes { name: "Soft" client_certificate { trust_store: "partners" allowed_certificate_types: CHAINED
