@@ -168,6 +168,8 @@ class SessionMatrixTest(SessionsFixture):
 
     def test_a_replaced_server_certificate_costs_no_session(self):
         def replace():
+            for path in (self.pki.pem("server"), self.pki.key("server")):
+                pathlib.Path(path).unlink()
             self.pki.server("server", "localhost", *NAMES)
             self.gatehouse.apply(self.config())
         self.matrix(replace)
