@@ -20,6 +20,7 @@ namespace gatehouse::certs {
 namespace {
 
 constexpr int kMaxSelfSignatureBits = 8192;  // a bigger key only costs the verifier
+constexpr size_t kMaxNameSize = 8 * 1024;    // of subject and issuer each, in DER
 constexpr size_t kMaxSerialOctets = 20;      // RFC 5280 section 4.1.2.2
 
 // RFC 5280 section 4.1.2.5: Zulu, with seconds, without fractions.
@@ -113,6 +114,13 @@ class CertificateParser {
 
   static absl::Status Fill(Certificate* c) {
     X509* x = c->x509_.get();
+    // Printed four ways, compared and hashed: a long one would cost more than the rest of the certificate.
+    for (const X509_NAME* name : {X509_get_subject_name(x), X509_get_issuer_name(x)}) {
+      if (NameDer(name).size() > kMaxNameSize) {
+        return absl::InvalidArgumentError(absl::StrCat("name of ", NameDer(name).size(), " octets, at most ",
+                                                       kMaxNameSize, " are read"));
+      }
+    }
     const std::optional<absl::Time> not_before = ReadTime(X509_get0_notBefore(x));
     const std::optional<absl::Time> not_after = ReadTime(X509_get0_notAfter(x));
     if (!not_before || !not_after) {

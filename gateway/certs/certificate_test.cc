@@ -63,6 +63,14 @@ TEST(CertificateTest, RefusesTrailingOctetsAndOversize) {
   EXPECT_EQ((*Certificate::FromDer(c->der()))->sha256(), c->sha256());
 }
 
+TEST(CertificateTest, RefusesNamesThatAreLongerThanAnybodys) {
+  std::string subject = "CN=a";
+  for (int i = 0; i < 9; ++i) subject += ",DC=" + std::string(1000, 'a');
+  absl::StatusOr<CertificateRef> c = Mint(Request(Profile::kSelfSigned, subject), KeyAt(9));
+  EXPECT_THAT(Message(c.status()), HasSubstr("name of"));
+  EXPECT_TRUE(Mint(Request(Profile::kSelfSigned, subject.substr(0, 7000)), KeyAt(9)).ok());
+}
+
 TEST(CertificateTest, KeepsListsApartInThePresentedKey) {
   EXPECT_NE(PresentedKey({"ab", "c"}), PresentedKey({"a", "bc"}));
   EXPECT_NE(PresentedKey({"a"}), PresentedKey({"a", ""}));

@@ -97,7 +97,7 @@ bool ReadSubjectKeyId(absl::string_view value, Extensions* out) {
 
 // AuthorityKeyIdentifier ::= SEQUENCE { [0] keyIdentifier OPTIONAL, [1] issuer and [2] serial OPTIONAL }
 bool ReadAuthorityKeyId(absl::string_view value, Extensions* out) {
-  absl::string_view content, field;
+  absl::string_view content;
   if (!Unwrap(value, &content)) return false;
   DerReader reader(content);
   if (reader.NextIs(der::Context(0)) && !Read(&reader, der::Context(0), &out->authority_key_id)) return false;

@@ -142,8 +142,8 @@ class HostilePki {
 
   Presentation HugeNames() const {
     std::string subject = "CN=alice";
-    for (int i = 0; i < 60; ++i) absl::StrAppend(&subject, ",DC=", std::string(900, 'a'));
-    return {"name of 54 kB", {Leaf(sub_, subject), sub_.certificate}, options_, Reason::kNone};
+    for (int i = 0; i < 60; ++i) absl::StrAppend(&subject, ",DC=", std::string(115, 'a'));
+    return {"name of 8 kB", {Leaf(sub_, subject), sub_.certificate}, options_, Reason::kNone};
   }
 
   Presentation TooManyCertificates() const {

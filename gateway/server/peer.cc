@@ -87,7 +87,9 @@ PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
   auto peer = std::make_shared<Peer>();
   peer->leaf = leaf;
   peer->list = list;
-  for (size_t i = 0; i < presented.size(); ++i) {
+  // One more than is judged, so that the judgement says that there were too many.
+  const size_t read = std::min(presented.size(), certs::kMaxPresented + 1);
+  for (size_t i = 0; i < read; ++i) {
     certs::CertificateRef certificate = Read(presented[i], digests[i], i > 0, remember);
     if (certificate != nullptr) {
       peer->presented.push_back(std::move(certificate));
