@@ -68,7 +68,7 @@ struct ControlPlane::Parts {
         config(changes, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
         snapshots(distributor, desk, ticket_keys, access.guard),
         events(hub, access.guard),
-        certificates(desk, access.guard),
+        certificates(desk, hub, executor, access.guard),
         status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, access.guard) {}
 
   void Tell(v1::Event event) {
@@ -82,7 +82,7 @@ struct ControlPlane::Parts {
   publish::Alarms alarms;
   hub::Hub hub;
   publish::Distributor distributor;
-  publish::ExplainDesk desk;
+  publish::QuestionDesk desk;
   publish::TicketKeyRing ticket_keys;
   Compiler compiler;
   api::Changes changes;
@@ -139,7 +139,7 @@ std::vector<std::string> ControlPlane::addresses() const {
   return parts_->server == nullptr ? std::vector<std::string>() : parts_->server->addresses();
 }
 publish::Distributor& ControlPlane::distributor() { return parts_->distributor; }
-publish::ExplainDesk& ControlPlane::desk() { return parts_->desk; }
+publish::QuestionDesk& ControlPlane::desk() { return parts_->desk; }
 publish::TicketKeyRing& ControlPlane::ticket_keys() { return parts_->ticket_keys; }
 hub::Hub& ControlPlane::hub() { return parts_->hub; }
 Compiler& ControlPlane::compiler() { return parts_->compiler; }

@@ -17,7 +17,7 @@
 #include "control/events/hub.h"
 #include "control/options.h"
 #include "control/publish/distributor.h"
-#include "control/publish/explain_desk.h"
+#include "control/publish/question_desk.h"
 #include "control/publish/ticket_key_ring.h"
 #include "gateway/base/clock.h"
 
@@ -44,7 +44,7 @@ class ControlPlane {
   // Where the control API really listens.
   std::vector<std::string> addresses() const;
   publish::Distributor& distributor();
-  publish::ExplainDesk& desk();
+  publish::QuestionDesk& desk();
   publish::TicketKeyRing& ticket_keys();
   hub::Hub& hub();
   Compiler& compiler();

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "gateway/events/wire.h"
-#include "gateway/server/explain.h"
+#include "gateway/server/questions.h"
 #include "gateway/server/ticket_keys.h"
 
 namespace gatehouse {
@@ -43,10 +43,8 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
       [self](const std::shared_ptr<const publish::Published>& published, publish::LocalGateway::Taken done) {
         self->Take(published, std::move(done));
       },
-      [self, &clock](const v1::ExplainRequest& request) -> absl::StatusOr<v1::ExplainResponse> {
-        config::SnapshotRef snapshot = self->gateway_->current();
-        if (snapshot == nullptr) return absl::UnavailableError("the gateway has no configuration in force");
-        return server::Explain(*snapshot, request, clock.Now());
+      [self, &clock](const v1::Question& question) {
+        return server::Answer(*self->gateway_, question, clock.Now());
       });
   if (!line.ok()) return line.status();
   embedded->line_ = *std::move(line);

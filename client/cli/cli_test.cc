@@ -321,6 +321,7 @@ TEST_F(CliTest, ExplainsWithoutEverSendingAKey) {
   ASSERT_EQ(Raw({"cert", "new", "self-signed", "--subject", "CN=x", "--out", Path("x.pem"), "--key-out",
                  Path("x.key")}), kOk);
   server_.explain_answer.mutable_certificate()->set_subject("CN=x");
+  *server_.explain_answer.add_presented() = server_.explain_answer.certificate();
   v1::SchemeVerdict& verdict = *server_.explain_answer.add_verdicts();
   verdict.set_scheme("Certificate");
   verdict.set_reason(v1::NOT_PINNED);
@@ -331,8 +332,26 @@ TEST_F(CliTest, ExplainsWithoutEverSendingAKey) {
   EXPECT_EQ(server_.explained.at().seconds(), 1798761600);
   server_.explained.Clear();
   Write("both.pem", ReadBack("x.pem") + ReadBack("x.key"));
-  EXPECT_EQ(Ctl({"cert", "explain", "--chain", Path("both.pem")}), kRefused);
+  EXPECT_EQ(Ctl({"cert", "explain", "--chain", Path("both.pem"), "--key", Path("both.pem")}), kRefused);
+  EXPECT_EQ(server_.explained.chain_pem(), ReadBack("x.pem")) << "the certificate and nothing else";
+  EXPECT_THAT(out_, HasSubstr("is the certificate's key"));
+  server_.explained.Clear();
+  EXPECT_EQ(Ctl({"cert", "explain", "--chain", Path("x.key")}), kRefused);
   EXPECT_TRUE(server_.explained.chain_pem().empty());
+}
+
+TEST_F(CliTest, ExplainTakesAnEventARouteOrAListenerInstead) {
+  server_.explain_answer.add_asks()->set_client_certificate(v1::Listener::ALLOW);
+  EXPECT_EQ(Ctl({"cert", "explain", "--from-event", "hub:7", "--offline", "--gateway", "edge-1"}), kOk) << err_;
+  EXPECT_EQ(server_.explained.event(), "hub:7");
+  EXPECT_TRUE(server_.explained.offline());
+  EXPECT_EQ(server_.explained.gateway(), "edge-1");
+  server_.explain_answer.mutable_asks(0)->set_client_certificate(v1::Listener::NONE);
+  EXPECT_EQ(Ctl({"cert", "explain", "--listener", "edge"}), kRefused) << "never asked for";
+  EXPECT_EQ(server_.explained.listener(), "edge");
+  EXPECT_EQ(Ctl({"cert", "explain"}), kUsage);
+  EXPECT_EQ(Ctl({"cert", "explain", "--route", "r", "--listener", "l"}), kUsage);
+  EXPECT_EQ(Ctl({"cert", "explain", "--route", "r", "--key", "k"}), kUsage);
 }
 
 TEST_F(CliTest, TellsTheStatus) {

@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "client/cli/context.h"
+#include "google/protobuf/message.h"
 
 namespace gatehouse::cli {
 
@@ -46,14 +47,31 @@ int Delete(Context& context, const DeleteFlags& flags);
 
 struct TrustStoreFlags {
   std::string name;
-  std::string as;  // anchor, pin
+  std::string as;  // anchor, pin, intermediate; system-roots: on, off
   std::vector<std::string> files;
   std::vector<std::string> sha256;
+  std::string replaced;  // file or SHA-256
+  bool keep_old = false;
+  bool password_stdin = false;  // of a PFX
   std::string comment;
   ChangeFlags change;
 };
 int AddCertificates(Context& context, const TrustStoreFlags& flags);
 int RemoveCertificates(Context& context, const TrustStoreFlags& flags);
+int ReplaceCertificate(Context& context, const TrustStoreFlags& flags);
+int AddCrls(Context& context, const TrustStoreFlags& flags);
+int RemoveCrls(Context& context, const TrustStoreFlags& flags);
+int SetSystemRoots(Context& context, const TrustStoreFlags& flags);
+
+struct ServerCertificateFlags {
+  std::string name;
+  std::string pfx;
+  std::string chain, key;            // PEM files here
+  std::string chain_path, key_path;  // files on the gateways
+  bool password_stdin = false;
+  ChangeFlags change;
+};
+int SetServerCertificate(Context& context, const ServerCertificateFlags& flags);
 
 struct UserFlags {
   std::string store;
@@ -97,11 +115,18 @@ int ShowCertificates(Context& context, const std::vector<std::string>& files);
 
 struct ExplainFlags {
   std::string chain;
-  std::string scheme, route, gateway;
-  std::string at;  // RFC 3339
-  bool json = false;
+  std::string key;  // checked here, never sent
+  bool password_stdin = false;
+  std::string scheme, route, listener, gateway;
+  std::string event;  // cursor or request id
+  std::string at;     // RFC 3339
+  bool offline = false;
+  Output output = Output::kTable;
 };
 int Explain(Context& context, const ExplainFlags& flags);
+
+// PrintJson prints a message as one JSON object with the proto's names.
+int PrintJson(Context& context, const google::protobuf::Message& message);
 
 int ShowHistory(Context& context, int count, bool json);
 int ShowStatus(Context& context, bool json);

@@ -1,8 +1,11 @@
 #include "client/cli/context.h"
 
+#include <google/protobuf/util/json_util.h>
+
 #include <ostream>
 #include <vector>
 
+#include "client/cli/commands.h"
 #include "client/cli/style.h"
 #include "client/lib/status.h"
 #include "gateway/base/escape.h"
@@ -55,6 +58,16 @@ int Fail(Context& context, const absl::Status& status) {
     context.err() << "  " << PathText(violation.path()) << ": " << EscapeText(violation.message()) << "\n";
   }
   return ExitCodeOf(status);
+}
+
+int PrintJson(Context& context, const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
+  if (!status.ok()) return Fail(context, absl::InternalError("the answer has no JSON form"));
+  context.out() << json << "\n";
+  return kOk;
 }
 
 }  // namespace gatehouse::cli

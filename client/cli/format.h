@@ -24,8 +24,14 @@ std::string EventText(const v1::Event& event, const Style& style, absl::TimeZone
 // One JSON object, without line end.
 std::string EventJson(const v1::Event& event);
 
+// Columns of the labels in what follows.
+inline constexpr size_t kExplainIndent = 16;
 std::string ExplainText(const v1::ExplainRequest& request, const v1::ExplainResponse& response, absl::Time now,
                         const Style& style);
+
+// What a trust store holds as gateways have it in force, a row each, with uses; `store` is its configuration.
+std::string TrustText(const v1::TrustStore& store, const v1::ListTrustResponse& listed, absl::Time now,
+                      const Style& style);
 
 // `expires in 90 d`, `expired 2 d ago`.
 std::string ExpiryText(absl::Time not_after, absl::Time now);

@@ -47,6 +47,8 @@ std::string About(const v1::Event& event) {
       return absl::StrCat("configuration of ", EscapeText(event.gateway()));
     case v1::Event::GATEWAY:
       return absl::StrCat("gateway ", EscapeText(event.gateway()));
+    case v1::Event::EXPIRY:
+      return "expiry";
     default:
       return EscapeText(v1::Event::Type_Name(event.type()));
   }
@@ -56,7 +58,8 @@ std::string WhoText(const v1::Event& event) {
   std::string who = event.principal();
   if (who.empty()) who = event.certificate().subject();
   if (who.empty()) return "";
-  bool unproven = event.has_certificate() && !event.possession_proven();
+  const bool caller = event.type() != v1::Event::EXPIRY && event.type() != v1::Event::CONFIG;
+  bool unproven = caller && event.has_certificate() && !event.possession_proven();
   return absl::StrCat(EscapeText(who), unproven ? " (unproven)" : "");
 }
 

@@ -118,6 +118,7 @@ TEST(ChangeTextTest, AlignsAndEscapes) {
 TEST(ExplainTextTest, EscapesAndConcludes) {
   v1::ExplainResponse response;
   response.mutable_certificate()->set_subject("CN=\x1b[31mx");
+  *response.add_presented() = response.certificate();
   v1::SchemeVerdict& verdict = *response.add_verdicts();
   verdict.set_scheme("Certificate");
   verdict.set_reason(v1::EXPIRED);
@@ -129,6 +130,89 @@ TEST(ExplainTextTest, EscapesAndConcludes) {
   std::string text = ExplainText({}, response, absl::UnixEpoch(), Style(false));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
   EXPECT_THAT(text, HasSubstr("verdict: REFUSED, EXPIRED. The route also accepts Basic.\n"));
+}
+
+TEST(ExplainTextTest, ShowsEachCandidatePathWithItsSteps) {
+  v1::ExplainResponse response;
+  response.mutable_certificate()->set_subject("CN=laptop");
+  *response.add_presented() = response.certificate();
+  v1::SchemeVerdict& verdict = *response.add_verdicts();
+  verdict.set_scheme("Certificate");
+  verdict.set_reason(v1::REVOKED);
+  verdict.set_trust_store("partners");
+  const auto step = [&](uint32_t candidate, const char* name, v1::Reason reason, const char* about, const char* detail) {
+    v1::ExplainStep& to = *verdict.add_steps();
+    to.set_candidate(candidate);
+    to.set_step(name);
+    to.set_ok(reason == v1::REASON_UNSPECIFIED);
+    to.set_reason(reason);
+    to.set_certificate(about);
+    to.set_detail(detail);
+  };
+  for (uint32_t i = 0; i < 2; ++i) {
+    v1::CandidatePath& path = *verdict.add_candidates();
+    path.set_candidate(i);
+    for (const char* subject : {"CN=laptop", "CN=Issuing", i == 0 ? "CN=Old Root" : "CN=New Root"}) path.add_subjects(subject);
+  }
+  step(0, "type", v1::REASON_UNSPECIFIED, "CN=laptop", "chained");
+  step(0, "path", v1::REASON_UNSPECIFIED, "CN=laptop", "");
+  step(0, "validity", v1::EXPIRED, "CN=Old Root", "expired at 2026");
+  step(1, "path", v1::REASON_UNSPECIFIED, "CN=laptop", "");
+  step(1, "revocation", v1::REVOKED, "CN=laptop", "OCSP said so");
+  EXPECT_THAT(ExplainText({}, response, absl::UnixEpoch(), Style(false)),
+              HasSubstr("Certificate     REVOKED\n"
+                        "  type          ok                      chained\n"
+                        "  path 1        leaf <- CN=Issuing <- CN=Old Root (anchor of trustStores/partners)\n"
+                        "    path        ok\n"
+                        "    validity    EXPIRED                 CN=Old Root   expired at 2026\n"
+                        "  path 2        leaf <- CN=Issuing <- CN=New Root (anchor of trustStores/partners)\n"
+                        "    path        ok\n"
+                        "    revocation  REVOKED                 OCSP said so\n"));
+}
+
+TEST(ExplainTextTest, WithoutACertificateItTellsHowClientsAreAsked) {
+  v1::ExplainResponse response;
+  v1::AskedName& none = *response.add_asks();
+  none.set_listener("edge");
+  none.set_address("127.0.0.1:8443");
+  none.set_client_certificate(v1::Listener::NONE);
+  EXPECT_THAT(ExplainText({}, response, absl::UnixEpoch(), Style(false)),
+              HasSubstr("verdict: no client is ever asked for its certificate."));
+  v1::AskedName& asked = *response.add_asks();
+  asked = none;
+  asked.set_server_name("shop.example");
+  asked.set_client_certificate(v1::Listener::ALLOW);
+  asked.add_ca_hints("CN=Root\x1b");
+  const std::string text = ExplainText({}, response, absl::UnixEpoch(), Style(false));
+  EXPECT_THAT(text, HasSubstr("asked by        edge 127.0.0.1:8443   any other name   NONE   no client is asked"));
+  EXPECT_THAT(text, HasSubstr("hints: a certificate issued by CN=Root\\x1B"));
+  EXPECT_THAT(text, HasSubstr("openssl s_client -connect 127.0.0.1:8443 -servername shop.example"));
+  EXPECT_THAT(text, HasSubstr("verdict: no certificate to judge; clients are asked for one."));
+}
+
+TEST(TrustTextTest, ShowsUsesExpiryAndComments) {
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+  v1::TrustStore store;
+  store.add_pins()->set_comment("lab\x1b");
+  v1::ListTrustResponse listed;
+  v1::TrustEntry& anchor = *listed.add_entries();
+  anchor.set_role(v1::TrustEntry::ANCHOR);
+  anchor.set_sha256(std::string(64, 'a'));
+  anchor.mutable_certificate()->set_subject("CN=Root");
+  anchor.mutable_certificate()->mutable_not_after()->set_seconds(1'800'000'000 + 86'400 * 12);
+  anchor.set_uses(31);
+  anchor.mutable_last_use()->set_seconds(1'800'000'000 - 7200);
+  v1::TrustEntry& key = *listed.add_entries();
+  key.set_role(v1::TrustEntry::PINNED_KEY);
+  key.set_sha256(std::string(64, 'b'));
+  v1::GatewayUse& lost = *listed.add_gateways();
+  lost.set_gateway("edge-2");
+  lost.set_error("gateway edge-2 did not answer in time");
+  const std::string text = TrustText(store, listed, now, Style(false));
+  EXPECT_THAT(text, HasSubstr("anchor      CN=Root  expires in 12 d  aa:aa:aa:aa:aa:aa:aa:aa:…  31    2 h ago"));
+  EXPECT_THAT(text, HasSubstr("pinned key  “lab\\x1B”"));
+  EXPECT_THAT(text, HasSubstr("never"));
+  EXPECT_THAT(text, HasSubstr("not counted: edge-2: gateway edge-2 did not answer in time"));
 }
 
 TEST(ExpiryTextTest, CountsInTheUnitThatMatters) {

@@ -49,6 +49,28 @@ absl::StatusOr<Secret> ReadPassword(Context& context, bool from_stdin, const std
   return password;
 }
 
+absl::StatusOr<Secret> ReadFilePassword(Context& context, bool from_stdin, const std::string& file) {
+  if (!from_stdin) return context.streams.ask_password(absl::StrCat("password of ", EscapeText(file), ": "));
+  std::string line;
+  std::getline(*context.streams.in, line);
+  if (!line.empty() && line.back() == '\r') line.pop_back();
+  if (line.size() > kMaxPasswordBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("a password has at most ", kMaxPasswordBytes, " bytes"));
+  }
+  return Secret(std::move(line));
+}
+
+absl::StatusOr<certs::Bundle> ReadBundleFile(Context& context, const std::string& file, bool password_stdin) {
+  if (file == "-" && password_stdin) {
+    return absl::InvalidArgumentError("standard input cannot be both the file and its password");
+  }
+  GH_ASSIGN_OR_RETURN(const std::string bytes, ReadInput(context, file));
+  absl::StatusOr<certs::Bundle> bundle =
+      certs::ReadBundle(bytes, [&] { return ReadFilePassword(context, password_stdin, file); });
+  if (bundle.ok()) return bundle;
+  return absl::Status(bundle.status().code(), absl::StrCat(EscapeText(file), ": ", bundle.status().message()));
+}
+
 std::string FolderOf(const std::string& file) {
   size_t slash = file.rfind('/');
   if (slash == std::string::npos) return "";

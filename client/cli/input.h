@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "client/cli/context.h"
+#include "gateway/certs/bundle.h"
 
 namespace gatehouse::cli {
 
@@ -13,6 +14,11 @@ absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file)
 // ReadPassword reads one line of standard input, or asks twice at the terminal. Never from the command line, where
 // `ps` and the shell's history would show it.
 absl::StatusOr<Secret> ReadPassword(Context& context, bool from_stdin, const std::string& prompt);
+// ReadBundleFile reads the certificates of a PEM, DER, PKCS#7 or PFX file. The password of a PFX is asked for once at the
+// terminal, or is the first line of standard input; it may be empty. Private keys are not read.
+absl::StatusOr<certs::Bundle> ReadBundleFile(Context& context, const std::string& file, bool password_stdin);
+// The password of a file that is there.
+absl::StatusOr<Secret> ReadFilePassword(Context& context, bool from_stdin, const std::string& file);
 // Folder of a file name, "" for one without a slash and for "-".
 std::string FolderOf(const std::string& file);
 // RFC 3339.

@@ -105,6 +105,18 @@ int Get(Context& context, const GetFlags& flags) {
   return kOk;
 }
 
+namespace {
+
+// What gateways have in force and how it was used; what is configured, where no gateway tells.
+std::string Trusted(client::Client& client, const v1::Resource& store, const Style& style) {
+  absl::StatusOr<v1::ListTrustResponse> listed = client.ListTrust(store.trust_store().name());
+  if (listed.ok()) return TrustText(store.trust_store(), *listed, absl::Now(), style);
+  return absl::StrCat(CertificateLines(store, absl::Now()),
+                      style.Dim(absl::StrCat("  uses are not known: ", EscapeText(listed.status().message()))), "\n");
+}
+
+}  // namespace
+
 int Describe(Context& context, const GetFlags& flags) {
   if (auto kind = KindFlag(flags.kind); !kind.ok()) {
     Fail(context, kind.status());
@@ -119,8 +131,13 @@ int Describe(Context& context, const GetFlags& flags) {
   for (const v1::Resource& resource : *resources) {
     context.out() << (first ? "" : "\n")
                   << style.Bold(client::IdText(client::KindOf(resource), client::NameOf(resource))) << "   "
-                  << Summary(resource) << "\n"
-                  << Details(resource, absl::Now());
+                  << Summary(resource) << "\n";
+    if (resource.has_trust_store()) {
+      context.out() << Trusted(**client, resource, style);
+    } else {
+      context.out() << CertificateLines(resource, absl::Now());
+    }
+    context.out() << FieldLines(resource);
     first = false;
   }
   return kOk;

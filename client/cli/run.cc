@@ -29,6 +29,7 @@ struct Parsed {
   GetFlags get;
   DeleteFlags remove;
   TrustStoreFlags trust_store;
+  ServerCertificateFlags server_certificate;
   UserFlags user;
   WatchFlags watch;
   MintFlags mint;
@@ -97,34 +98,87 @@ void AddResources(CLI::App& app, Parsed& p) {
 }
 
 void AddTrustStore(CLI::App& app, Parsed& p) {
-  CLI::App* group = app.add_subcommand("trust-store", "add and remove trusted certificates");
+  CLI::App* group = app.add_subcommand("trust-store", "look after what is trusted; `describe trust-store` lists it");
   group->require_subcommand(1);
-  CLI::App* add = group->add_subcommand("add-cert", "trust certificates of PEM files");
-  add->add_option("name", p.trust_store.name, "trust store")->required();
-  add->add_option("file", p.trust_store.files, "PEM files")->required();
-  add->add_option("--as", p.trust_store.as, "anchor: may issue, is never accepted itself; pin: the other way round")
-      ->required()
-      ->check(CLI::IsMember({"anchor", "pin"}));
-  add->add_option("--comment", p.trust_store.comment, "note beside a pin");
-  CLI::App* remove = group->add_subcommand("remove-cert", "trust certificates no longer, as anchor and as pin");
-  remove->add_option("name", p.trust_store.name, "trust store")->required();
-  remove->add_option("file", p.trust_store.files, "PEM files");
-  remove->add_option("--sha256", p.trust_store.sha256, "SHA-256 of a certificate, or of a pinned key, hex");
-  for (CLI::App* command : {add, remove}) {
+  TrustStoreFlags& flags = p.trust_store;
+  CLI::App* add = group->add_subcommand("add-cert", "add certificates of files: PEM, DER, PKCS#7 or PFX");
+  CLI::App* remove = group->add_subcommand("remove-cert", "trust certificates no longer, in whatever role");
+  CLI::App* replace = group->add_subcommand("replace-cert", "put one certificate in the place of another");
+  CLI::App* add_crl = group->add_subcommand("add-crl", "add revocation lists; each takes the place of its predecessor");
+  CLI::App* remove_crl = group->add_subcommand("remove-crl", "remove revocation lists");
+  CLI::App* roots = group->add_subcommand("system-roots", "trust the operating system's authorities too, or not");
+  for (CLI::App* command : {add, remove, replace, add_crl, remove_crl, roots}) {
+    command->add_option("name", flags.name, "trust store")->required();
     AddChangeFlags(*command, p);
     AddMessageFlag(*command, p);
   }
-  OnRun(*add, p, [&p] {
-    p.trust_store.change = p.change;
-    return AddCertificates(p.context, p.trust_store);
-  });
-  OnRun(*remove, p, [&p] {
-    if (p.trust_store.files.empty() && p.trust_store.sha256.empty()) {
-      Fail(p.context, absl::InvalidArgumentError("name what goes: a PEM file or --sha256"));
+  // `--from FILE` says the same as FILE.
+  add->add_option("file,--from", flags.files, "files; keys in them are not read")->required();
+  add->add_option("--as", flags.as,
+                  "anchor: may issue, is never accepted itself; pin: the other way round; intermediate: helps to build paths")
+      ->required()
+      ->check(CLI::IsMember({"anchor", "pin", "intermediate"}));
+  add->add_option("--comment", flags.comment, "note beside a pin");
+  remove->add_option("file", flags.files, "files");
+  remove->add_option("--sha256", flags.sha256, "SHA-256 of a certificate, or of a pinned key, hex");
+  replace->add_option("old", flags.replaced, "file or SHA-256 of the certificate that goes")->required();
+  replace->add_option("new", flags.files, "file of the one that comes")->required()->expected(1);
+  replace->add_flag("--keep-old", flags.keep_old, "trust both for a time, side by side");
+  add_crl->add_option("file", flags.files, "PEM or DER files")->required();
+  remove_crl->add_option("file", flags.files, "PEM or DER files");
+  remove_crl->add_option("--sha256", flags.sha256, "SHA-256 of a list, hex");
+  roots->add_option("state", flags.as, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
+  for (CLI::App* command : {add, remove, replace}) {
+    command->add_flag("--password-stdin", flags.password_stdin, "a PFX's password is standard input's first line");
+  }
+  auto run = [&p](int (*command)(Context&, const TrustStoreFlags&)) {
+    return [&p, command] {
+      p.trust_store.change = p.change;
+      return command(p.context, p.trust_store);
+    };
+  };
+  auto named = [&p, run](int (*command)(Context&, const TrustStoreFlags&)) {
+    return [&p, then = run(command)] {
+      if (!p.trust_store.files.empty() || !p.trust_store.sha256.empty()) return then();
+      Fail(p.context, absl::InvalidArgumentError("name what goes: a file or --sha256"));
+      return static_cast<int>(kUsage);
+    };
+  };
+  OnRun(*add, p, run(AddCertificates));
+  OnRun(*remove, p, named(RemoveCertificates));
+  OnRun(*replace, p, run(ReplaceCertificate));
+  OnRun(*add_crl, p, run(AddCrls));
+  OnRun(*remove_crl, p, named(RemoveCrls));
+  OnRun(*roots, p, run(SetSystemRoots));
+}
+
+void AddServerCertificate(CLI::App& app, Parsed& p) {
+  CLI::App* group = app.add_subcommand("server-certificate", "what listeners present");
+  group->require_subcommand(1);
+  ServerCertificateFlags& flags = p.server_certificate;
+  CLI::App* set = group->add_subcommand("set", "create or replace a server certificate");
+  set->add_option("name", flags.name, "server certificate")->required();
+  CLI::Option* pfx = set->add_option("--pfx", flags.pfx, "PFX file with chain and key, under a password that is asked for");
+  set->add_flag("--password-stdin", flags.password_stdin, "it is standard input's first line")->needs(pfx);
+  CLI::Option* chain = set->add_option("--chain", flags.chain, "PEM file: leaf first, then intermediates");
+  CLI::Option* key = set->add_option("--private-key", flags.key, "PEM file with the unencrypted key");
+  CLI::Option* chain_path = set->add_option("--chain-path", flags.chain_path, "file on the gateways, read and watched there");
+  CLI::Option* key_path = set->add_option("--private-key-path", flags.key_path, "the same for the key");
+  chain->needs(key)->excludes(pfx)->excludes(chain_path);
+  key->needs(chain);
+  chain_path->needs(key_path)->excludes(pfx);
+  key_path->needs(chain_path);
+  AddChangeFlags(*set, p);
+  AddMessageFlag(*set, p);
+  OnRun(*set, p, [&p] {
+    ServerCertificateFlags& f = p.server_certificate;
+    if (f.pfx.empty() && f.chain.empty() && f.chain_path.empty()) {
+      Fail(p.context, absl::InvalidArgumentError("say where it is: --pfx, --chain with --private-key, or --chain-path "
+                                                 "with --private-key-path"));
       return static_cast<int>(kUsage);
     }
-    p.trust_store.change = p.change;
-    return RemoveCertificates(p.context, p.trust_store);
+    f.change = p.change;
+    return SetServerCertificate(p.context, f);
   });
 }
 
@@ -162,7 +216,7 @@ void AddEvents(CLI::App& app, Parsed& p) {
   CLI::App* watch = group->add_subcommand("watch", "print events as they happen; JSON lines in a pipe");
   watch->add_option("--outcome", p.watch.outcomes, "allowed, refused, cut, notice; repeatable");
   watch->add_option("--reason", p.watch.reasons, "e.g. expired, unknown_issuer; repeatable");
-  watch->add_option("--type", p.watch.types, "decision, handshake, trust, config, gateway, audit; repeatable");
+  watch->add_option("--type", p.watch.types, "decision, handshake, trust, config, gateway, audit, expiry; repeatable");
   watch->add_option("--route", p.watch.routes, "route's name; repeatable");
   watch->add_option("--scheme", p.watch.schemes, "scheme's name; repeatable");
   watch->add_option("--gateway", p.watch.gateways, "gateway's name; repeatable");
@@ -204,12 +258,24 @@ void AddCertificates(CLI::App& app, Parsed& p) {
   OnRun(*show, p, [&p] { return ShowCertificates(p.context, p.files); });
 
   CLI::App* explain = group->add_subcommand("explain", "ask a gateway how it would judge a certificate, and why");
-  explain->add_option("--chain", p.explain.chain, "PEM as a client would send it, leaf first; or -")->required();
-  CLI::Option* scheme = explain->add_option("--scheme", p.explain.scheme, "judge by this scheme; default: every one");
-  explain->add_option("--route", p.explain.route, "judge as on this route")->excludes(scheme);
-  explain->add_option("--gateway", p.explain.gateway, "ask this gateway; default: any");
-  explain->add_option("--at", p.explain.at, "judge as if it were then, e.g. 2027-01-31T12:00:00Z");
-  explain->add_flag("--json", p.explain.json, "print the answer as JSON");
+  ExplainFlags& e = p.explain;
+  CLI::Option* chain = explain->add_option(
+      "--chain", e.chain, "what a client would send, leaf first: PEM, DER, PKCS#7, PFX, or -; keys in it are not read");
+  explain->add_option("--key", e.key, "the client's key, PEM: tells here whether it fits, is never sent");
+  explain->add_flag("--password-stdin", e.password_stdin, "a PFX's password is standard input's first line");
+  explain->add_option("--from-event", e.event, "what was refused then: INCARNATION:SEQUENCE or a request id")
+      ->excludes(chain);
+  CLI::Option* scheme = explain->add_option("--scheme", e.scheme, "judge by this scheme; default: every one");
+  CLI::Option* route = explain->add_option("--route", e.route, "judge as on this route")->excludes(scheme);
+  explain->add_option("--listener", e.listener, "judge by what is reachable through this listener")
+      ->excludes(scheme)
+      ->excludes(route);
+  explain->add_option("--gateway", e.gateway, "ask this gateway; default: any");
+  explain->add_option("--at", e.at, "judge as if it were then, e.g. 2027-01-31T12:00:00Z");
+  explain->add_flag("--offline", e.offline, "from the gateway's memory: ask no responder");
+  static const std::map<std::string, Output> kOutputs = {{"text", Output::kTable}, {"json", Output::kJson}};
+  explain->add_option("-o,--output", e.output, "text or json")
+      ->transform(CLI::CheckedTransformer(kOutputs).description(""));
   OnRun(*explain, p, [&p] { return Explain(p.context, p.explain); });
 }
 
@@ -277,6 +343,7 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   AddGlobal(app, *parsed);
   AddResources(app, *parsed);
   AddTrustStore(app, *parsed);
+  AddServerCertificate(app, *parsed);
   AddUsers(app, *parsed);
   AddEvents(app, *parsed);
   AddCertificates(app, *parsed);

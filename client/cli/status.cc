@@ -1,6 +1,4 @@
-// cert explain, history, status: what the control plane says.
-#include <google/protobuf/util/json_util.h>
-
+// history, status: what the control plane says.
 #include <ostream>
 #include <vector>
 
@@ -19,16 +17,6 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::LocalTimeZone());
 }
 
-int PrintJson(Context& context, const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
-  if (!status.ok()) return Fail(context, absl::InternalError("the answer has no JSON form"));
-  context.out() << json << "\n";
-  return kOk;
-}
-
 std::string WhatChanged(const v1::Revision& revision) {
   constexpr int kShown = 4;
   std::string text;
@@ -43,40 +31,6 @@ std::string WhatChanged(const v1::Revision& revision) {
 }
 
 }  // namespace
-
-int Explain(Context& context, const ExplainFlags& flags) {
-  absl::StatusOr<std::string> chain = ReadInput(context, flags.chain);
-  if (!chain.ok()) return Fail(context, chain.status());
-  v1::ExplainRequest request;
-  request.set_chain_pem(*chain);
-  if (chain->find("PRIVATE KEY-----") != std::string::npos) {
-    return Fail(context, absl::InvalidArgumentError(
-                             absl::StrCat(flags.chain, " holds a private key, which is not sent: give certificates only")));
-  }
-  if (!flags.scheme.empty()) request.set_scheme(flags.scheme);
-  if (!flags.route.empty()) request.set_route(flags.route);
-  request.set_gateway(flags.gateway);
-  absl::Time now = absl::Now();
-  if (!flags.at.empty()) {
-    absl::StatusOr<absl::Time> at = ParseTimeFlag("--at", flags.at);
-    if (!at.ok()) {
-      Fail(context, at.status());
-      return kUsage;
-    }
-    request.mutable_at()->set_seconds(absl::ToUnixSeconds(*at));
-    now = *at;
-  }
-  auto client = context.Connect();
-  if (!client.ok()) return Fail(context, client.status());
-  absl::StatusOr<v1::ExplainResponse> response = (*client)->Explain(request);
-  if (!response.ok()) return Fail(context, response.status());
-  if (flags.json) return PrintJson(context, *response);
-  context.out() << ExplainText(request, *response, now, Style(context.color));
-  for (const v1::SchemeVerdict& verdict : response->verdicts()) {
-    if (verdict.accepted()) return kOk;
-  }
-  return kRefused;
-}
 
 int ShowHistory(Context& context, int count, bool json) {
   auto client = context.Connect();

@@ -104,9 +104,8 @@ std::string Summary(const v1::Resource& resource) {
   return "";
 }
 
-std::string Details(const v1::Resource& resource, absl::Time now) {
+std::string CertificateLines(const v1::Resource& resource, absl::Time now) {
   std::string text;
-  v1::Resource rest = resource;
   if (resource.has_trust_store()) {
     for (const v1::Pem& pem : resource.trust_store().anchors()) AppendCertificates("anchor", pem.pem(), now, text);
     for (const v1::Pem& pem : resource.trust_store().intermediates()) {
@@ -122,15 +121,22 @@ std::string Details(const v1::Resource& resource, absl::Time now) {
         absl::StrAppend(&text, "  pin           key ", EscapeText(pin.spki_sha256()), note, "\n");
       }
     }
+  }
+  if (resource.has_server_certificate() && !resource.server_certificate().has_files()) {
+    AppendCertificates("certificate", resource.server_certificate().certificate_chain_pem(), now, text);
+  }
+  return text;
+}
+
+std::string FieldLines(const v1::Resource& resource) {
+  v1::Resource rest = resource;
+  if (rest.has_trust_store()) {
     rest.mutable_trust_store()->clear_anchors();
     rest.mutable_trust_store()->clear_intermediates();
     rest.mutable_trust_store()->clear_pins();
     rest.mutable_trust_store()->clear_crls();
   }
-  if (resource.has_server_certificate() && !resource.server_certificate().has_files()) {
-    AppendCertificates("certificate", resource.server_certificate().certificate_chain_pem(), now, text);
-    rest.mutable_server_certificate()->clear_certificate_chain_pem();
-  }
+  if (rest.has_server_certificate()) rest.mutable_server_certificate()->clear_certificate_chain_pem();
   std::string yaml = client::ToYaml(rest);
   std::string indented;
   for (size_t at = 0; at < yaml.size();) {
@@ -139,7 +145,7 @@ std::string Details(const v1::Resource& resource, absl::Time now) {
     absl::StrAppend(&indented, "  ", yaml.substr(at, end - at), "\n");
     at = end + 1;
   }
-  return text + indented;
+  return indented;
 }
 
 int FinishChange(Context& context, const v1::ChangeResponse& response, const ChangeFlags& flags) {

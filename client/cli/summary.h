@@ -11,8 +11,10 @@ namespace gatehouse::cli {
 
 // `/secure/hello GET  any_of Certificate -> identity`
 std::string Summary(const v1::Resource& resource);
-// Certificates by name, digest and expiry, then every field as YAML with PEM text left out.
-std::string Details(const v1::Resource& resource, absl::Time now);
+// Certificates by name, digest and expiry.
+std::string CertificateLines(const v1::Resource& resource, absl::Time now);
+// Every field as YAML, with PEM text left out.
+std::string FieldLines(const v1::Resource& resource);
 
 // FinishChange prints warnings and the line about the revision, and returns the exit code.
 int FinishChange(Context& context, const v1::ChangeResponse& response, const ChangeFlags& flags);

@@ -228,6 +228,17 @@ absl::StatusOr<v1::ExplainResponse> Client::Explain(const v1::ExplainRequest& re
   return response;
 }
 
+absl::StatusOr<v1::ListTrustResponse> Client::ListTrust(const std::string& trust_store, const std::string& gateway) {
+  auto stub = v1::CertificateService::NewStub(channel_);
+  v1::ListTrustRequest request;
+  request.set_trust_store(trust_store);
+  request.set_gateway(gateway);
+  v1::ListTrustResponse response;
+  GH_RETURN_IF_ERROR(
+      Once(options_.call_timeout, [&](auto& context) { return stub->ListTrust(&context, request, &response); }));
+  return response;
+}
+
 absl::StatusOr<std::unique_ptr<gatehouse::client::Watch>> Client::Watch(WatchOptions options, WatchHandler handler) {
   return gatehouse::client::Watch::Start(channel_, std::move(options), std::move(handler));
 }

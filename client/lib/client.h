@@ -87,6 +87,8 @@ class Client {
   Pages<v1::Revision> History(int page_size = 50);
   absl::StatusOr<v1::Status> GetStatus();
   absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
+  // What a trust store holds as gateways have it in force, with use counts; `gateway` empty: all of them.
+  absl::StatusOr<v1::ListTrustResponse> ListTrust(const std::string& trust_store, const std::string& gateway = "");
 
   // Watch subscribes to events; see watch.h. It returns once the server has subscribed us.
   absl::StatusOr<std::unique_ptr<gatehouse::client::Watch>> Watch(WatchOptions options, WatchHandler handler);

@@ -69,6 +69,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   v1::Status status_answer;
   v1::ExplainResponse explain_answer;
   v1::ExplainRequest explained;
+  v1::ListTrustResponse trust_answer;
 
   grpc::Status Apply(grpc::ServerContext*, grpc::ServerReader<v1::ApplyRequest>* reader,
                      v1::ApplyResponse* response) override {
@@ -153,6 +154,10 @@ class FakeControlPlane final : public v1::ConfigService::Service,
                        v1::ExplainResponse* response) override {
     explained = *request;
     *response = explain_answer;
+    return grpc::Status::OK;
+  }
+  grpc::Status ListTrust(grpc::ServerContext*, const v1::ListTrustRequest*, v1::ListTrustResponse* response) override {
+    *response = trust_answer;
     return grpc::Status::OK;
   }
 

@@ -1,24 +1,33 @@
-// CertificateService over gRPC: passes the question to a gateway through the desk.
+// CertificateService over gRPC: passes questions to gateways through the desk, and puts their answers together.
 //
-// Ownership:  the desk outlives the service, and the service outlives its server.
-// Threading:  thread-safe.
+// Ownership:  desk, hub and executor outlive the service, and the service outlives its server.
+// Threading:  thread-safe. Events are looked for on the executor.
 #pragma once
 
 #include "control/api/guard.h"
-#include "control/publish/explain_desk.h"
+#include "control/events/hub.h"
+#include "control/publish/question_desk.h"
+#include "gateway/base/executor.h"
 #include "gatehouse/v1/certificate_service.grpc.pb.h"
 
 namespace gatehouse::api {
 
 class CertificateService final : public v1::CertificateService::CallbackService {
  public:
-  CertificateService(publish::ExplainDesk& desk, Guard guard) : desk_(desk), guard_(std::move(guard)) {}
+  static constexpr size_t kMaxChainBytes = 1024 * 1024;
+
+  CertificateService(publish::QuestionDesk& desk, hub::Hub& hub, Executor& executor, Guard guard)
+      : desk_(desk), hub_(hub), executor_(executor), guard_(std::move(guard)) {}
 
   grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest* request,
                                     v1::ExplainResponse* response) override;
+  grpc::ServerUnaryReactor* ListTrust(grpc::CallbackServerContext* context, const v1::ListTrustRequest* request,
+                                      v1::ListTrustResponse* response) override;
 
  private:
-  publish::ExplainDesk& desk_;
+  publish::QuestionDesk& desk_;
+  hub::Hub& hub_;
+  Executor& executor_;
   const Guard guard_;
 };
 

@@ -68,7 +68,7 @@ class ServerTest : public ::testing::Test {
     config_ = std::make_unique<ConfigService>(changes_, executor_, guard, [](const v1::Event&) {});
     events_ = std::make_unique<EventService>(hub_, guard);
     snapshots_ = std::make_unique<SnapshotService>(distributor_, desk_, ring_, guard);
-    certificates_ = std::make_unique<CertificateService>(desk_, guard);
+    certificates_ = std::make_unique<CertificateService>(desk_, hub_, executor_, guard);
     status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, guard);
     auto server = ControlServer::Start(
         open, *std::move(access), {config_.get(), events_.get(), snapshots_.get(), certificates_.get(), status_.get()});
@@ -162,7 +162,7 @@ class ServerTest : public ::testing::Test {
   publish::Alarms alarms_;
   hub::Hub hub_{clock_};
   publish::Distributor distributor_{"store", clock_, alarms_, [](const v1::Event&) {}};
-  publish::ExplainDesk desk_{alarms_};
+  publish::QuestionDesk desk_{alarms_};
   publish::TicketKeyRing ring_{absl::Hours(1), clock_, alarms_};
   PublishTo<publish::Distributor> publisher_{distributor_};
   Changes changes_{store_, [](const v1::ConfigSet&, uint64_t) { return validate::Findings(); }, publisher_, clock_};
@@ -180,7 +180,7 @@ constexpr char kHealth[] = "/grpc.health.v1.Health/Check";
 
 TEST_F(ServerTest, EveryMethodOfTheContractHasARole) {
   const std::vector<std::string> methods = Methods();
-  EXPECT_EQ(methods.size(), 14u);
+  EXPECT_EQ(methods.size(), 15u);
   for (const std::string& method : methods) EXPECT_TRUE(RoleOf(method).has_value()) << method;
   EXPECT_FALSE(RoleOf("/gatehouse.v1.ConfigService/Forget").has_value());
 }

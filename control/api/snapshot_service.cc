@@ -11,7 +11,7 @@ namespace {
 class SubscribeReactor final : public grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse> {
  public:
   explicit SubscribeReactor(const absl::Status& refused) { Finish(ToGrpc(refused)); }
-  SubscribeReactor(publish::Distributor& distributor, publish::ExplainDesk& desk, publish::TicketKeyRing& ticket_keys,
+  SubscribeReactor(publish::Distributor& distributor, publish::QuestionDesk& desk, publish::TicketKeyRing& ticket_keys,
                    std::string peer)
       : stream_(std::make_unique<publish::GatewayStream>(distributor, desk, ticket_keys, std::move(peer),
                                                          [this] { Pump(); })) {

@@ -12,7 +12,7 @@ namespace gatehouse::api {
 
 class SnapshotService final : public v1::SnapshotService::CallbackService {
  public:
-  SnapshotService(publish::Distributor& distributor, publish::ExplainDesk& desk, publish::TicketKeyRing& ticket_keys,
+  SnapshotService(publish::Distributor& distributor, publish::QuestionDesk& desk, publish::TicketKeyRing& ticket_keys,
                   Guard guard)
       : distributor_(distributor), desk_(desk), ticket_keys_(ticket_keys), guard_(std::move(guard)) {}
 
@@ -21,7 +21,7 @@ class SnapshotService final : public v1::SnapshotService::CallbackService {
 
  private:
   publish::Distributor& distributor_;
-  publish::ExplainDesk& desk_;
+  publish::QuestionDesk& desk_;
   publish::TicketKeyRing& ticket_keys_;
   const Guard guard_;
 };

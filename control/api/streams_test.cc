@@ -64,7 +64,7 @@ class StreamsTest : public ::testing::Test {
   publish::Alarms alarms_;
   hub::Hub hub_{clock_};
   publish::Distributor distributor_{"store-1", clock_, alarms_, [](const v1::Event&) {}};
-  publish::ExplainDesk desk_{alarms_};
+  publish::QuestionDesk desk_{alarms_};
   publish::TicketKeyRing ring_{absl::Hours(1), clock_, alarms_};
   std::atomic<bool> open_ = true;
   Guard guard_ = [this](const grpc::CallbackServerContext&, absl::string_view method) -> absl::StatusOr<std::string> {
@@ -73,7 +73,8 @@ class StreamsTest : public ::testing::Test {
   };
   EventService events_{hub_, guard_};
   SnapshotService snapshots_{distributor_, desk_, ring_, guard_};
-  CertificateService certificates_{desk_, guard_};
+  Executor executor_{1, 16};
+  CertificateService certificates_{desk_, hub_, executor_, guard_};
   StatusService status_{{"1.2.3", "store-1", absl::FromUnixSeconds(5)}, distributor_, hub_, guard_};
   std::string socket_;
   std::unique_ptr<grpc::Server> server_;
@@ -276,8 +277,8 @@ TEST_F(StreamsTest, ExplainGoesThroughTheGatewaysStream) {
     v1::SubscribeResponse order;
     ASSERT_TRUE(stream->Read(&order));
     v1::SubscribeRequest answer;
-    answer.mutable_explain()->set_id(order.explain().id());
-    answer.mutable_explain()->mutable_response()->mutable_certificate()->set_subject("CN=x");
+    answer.mutable_answer()->set_id(order.question().id());
+    answer.mutable_answer()->mutable_explain()->mutable_certificate()->set_subject("CN=x");
     stream->Write(answer);
   });
   v1::ExplainRequest question;
@@ -300,10 +301,102 @@ TEST_F(StreamsTest, ExplainFailsWhenTheGatewayGoesOrTheCallerDoes) {
   auto call = Context();
   EXPECT_EQ(stub->Explain(call.get(), question, &explained).error_code(), grpc::StatusCode::UNAVAILABLE);
 
-  auto line = desk_.Add("mute", [](const v1::ExplainOrder&) {});
+  auto line = desk_.Add("mute", [](const v1::Question&) {});
   call = std::make_unique<grpc::ClientContext>();
   call->set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
   EXPECT_EQ(stub->Explain(call.get(), question, &explained).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST_F(StreamsTest, AnEventStandsForItsGatewayItsRouteAndItsChain) {
+  v1::Event event;
+  event.set_type(v1::Event::DECISION);
+  event.set_gateway("b");
+  event.set_listener("edge");
+  event.mutable_request()->set_request_id("abc1");
+  event.mutable_request()->set_route("orders");
+  event.mutable_certificate()->set_sha256("1234");
+  hub_.PublishOne(event);
+  event.mutable_request()->set_request_id("abc2");
+  event.clear_certificate();
+  hub_.PublishOne(event);
+  event.mutable_request()->set_request_id("abc3");
+  event.mutable_request()->clear_route();
+  event.clear_listener();
+  hub_.PublishOne(event);
+  auto a = desk_.Add("a", [](const v1::Question&) { FAIL() << "the other one was named"; });
+  std::unique_ptr<publish::QuestionDesk::Line> b;
+  v1::ExplainRequest asked;
+  b = desk_.Add("b", [&](const v1::Question& question) {
+    asked = question.explain();
+    v1::Answer answer;
+    answer.set_id(question.id());
+    answer.mutable_explain()->set_revision(7);
+    b->Answer(answer);
+  });
+  auto stub = v1::CertificateService::NewStub(channel_);
+  const auto ask = [&](const std::string& id, v1::ExplainResponse* explained) {
+    v1::ExplainRequest request;
+    request.set_event(id);
+    request.set_leaf_sha256("of the caller");
+    auto call = Context();
+    return stub->Explain(call.get(), request, explained).error_code();
+  };
+  v1::ExplainResponse explained;
+  EXPECT_EQ(ask("abc1", &explained), grpc::StatusCode::OK);
+  EXPECT_EQ(asked.leaf_sha256(), "1234");
+  EXPECT_EQ(asked.route(), "orders");
+  EXPECT_EQ(explained.event().request().request_id(), "abc1");
+  EXPECT_EQ(explained.gateway(), "b");
+  EXPECT_EQ(ask("abc2", &explained), grpc::StatusCode::OK);
+  EXPECT_EQ(asked.leaf_sha256(), "") << "no certificate: how it is asked for";
+  EXPECT_EQ(ask("abc3", &explained), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(ask("abc4", &explained), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(ask("not hex", &explained), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(StreamsTest, UsesAreSummedOverGatewaysAndWhoDoesNotAnswerIsNamed) {
+  std::map<std::string, std::unique_ptr<publish::QuestionDesk::Line>> lines;
+  const auto connect = [&](const std::string& name, uint64_t uses, int64_t last) {
+    lines[name] = desk_.Add(name, [&, name, uses, last](const v1::Question& question) {
+      v1::Answer answer;
+      answer.set_id(question.id());
+      if (uses == 0) {
+        answer.set_code(static_cast<int>(absl::StatusCode::kNotFound));
+        answer.set_error("trust_store: there is no \"p\"");
+      } else {
+        v1::TrustEntry* entry = answer.mutable_list_trust()->add_entries();
+        entry->set_role(v1::TrustEntry::ANCHOR);
+        entry->set_sha256("aa");
+        entry->set_uses(uses);
+        entry->mutable_last_use()->set_seconds(last);
+        answer.mutable_list_trust()->add_gateways()->mutable_since()->set_seconds(5);
+      }
+      lines[name]->Answer(answer);
+    });
+  };
+  auto stub = v1::CertificateService::NewStub(channel_);
+  v1::ListTrustRequest request;
+  request.set_trust_store("p");
+  v1::ListTrustResponse listed;
+  auto call = Context();
+  EXPECT_EQ(stub->ListTrust(call.get(), request, &listed).error_code(), grpc::StatusCode::UNAVAILABLE);
+  connect("c", 0, 0);
+  call = Context();
+  EXPECT_EQ(stub->ListTrust(call.get(), request, &listed).error_code(), grpc::StatusCode::NOT_FOUND) << "none answers";
+  connect("a", 3, 100);
+  connect("b", 4, 90);
+  call = Context();
+  ASSERT_TRUE(stub->ListTrust(call.get(), request, &listed).ok());
+  ASSERT_EQ(listed.entries_size(), 1);
+  EXPECT_EQ(listed.entries(0).uses(), 7u);
+  EXPECT_EQ(listed.entries(0).last_use().seconds(), 100);
+  std::map<std::string, std::string> errors;
+  for (const v1::GatewayUse& gateway : listed.gateways()) errors[gateway.gateway()] = gateway.error();
+  EXPECT_EQ(errors, (std::map<std::string, std::string>{{"a", ""}, {"b", ""}, {"c", "trust_store: there is no \"p\""}}));
+  request.set_gateway("b");
+  call = Context();
+  ASSERT_TRUE(stub->ListTrust(call.get(), request, &listed).ok());
+  EXPECT_EQ(listed.entries(0).uses(), 4u);
 }
 
 TEST_F(StreamsTest, NoMethodRunsForACallerThatTheGuardRefuses) {
@@ -314,6 +407,9 @@ TEST_F(StreamsTest, NoMethodRunsForACallerThatTheGuardRefuses) {
   auto a = Context(), b = Context(), c = Context(), d = Context(), e = Context();
   denied(v1::StatusService::NewStub(channel_)->GetStatus(a.get(), {}, &status));
   denied(v1::CertificateService::NewStub(channel_)->Explain(b.get(), {}, &explained));
+  v1::ListTrustResponse listed;
+  auto f = Context();
+  denied(v1::CertificateService::NewStub(channel_)->ListTrust(f.get(), {}, &listed));
   denied(v1::EventService::NewStub(channel_)->Watch(c.get(), {})->Finish());
   denied(v1::EventService::NewStub(channel_)->Report(d.get())->Finish());
   denied(v1::SnapshotService::NewStub(channel_)->Subscribe(e.get())->Finish());

@@ -89,6 +89,11 @@ class Hub {
                                                  absl::AnyInvocable<void()> wake);
 
   HubStats stats() const;
+  // Sequence of the oldest event that is kept, or of the next one.
+  uint64_t oldest() const {
+    MutexLock lock(&mutex_);
+    return FirstKept();
+  }
 
  private:
   friend class Watcher;

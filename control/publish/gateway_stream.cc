@@ -28,10 +28,10 @@ class GatewayStream::Lane final : public Endpoint {
     }
     Wake();
   }
-  void Give(v1::ExplainOrder order) {
+  void Give(v1::Question question) {
     {
       MutexLock lock(&mutex_);
-      orders_.push_back(std::move(order));
+      questions_.push_back(std::move(question));
     }
     Wake();
   }
@@ -67,9 +67,9 @@ class GatewayStream::Lane final : public Endpoint {
         keys_.reset();
         return true;
       }
-      if (!orders_.empty()) {
-        *out->mutable_explain() = std::move(orders_.front());
-        orders_.pop_front();
+      if (!questions_.empty()) {
+        *out->mutable_question() = std::move(questions_.front());
+        questions_.pop_front();
         return true;
       }
       if (update_.to == nullptr) return false;
@@ -112,7 +112,7 @@ class GatewayStream::Lane final : public Endpoint {
   Update update_ ABSL_GUARDED_BY(mutex_);
   size_t sent_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<v1::TicketKeys> keys_ ABSL_GUARDED_BY(mutex_);
-  std::deque<v1::ExplainOrder> orders_ ABSL_GUARDED_BY(mutex_);
+  std::deque<v1::Question> questions_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
 
   // Held while waking, so that Detach waits for a wake that runs.
@@ -120,7 +120,7 @@ class GatewayStream::Lane final : public Endpoint {
   std::function<void()> wake_ ABSL_GUARDED_BY(wake_mutex_);
 };
 
-GatewayStream::GatewayStream(Distributor& distributor, ExplainDesk& desk, TicketKeyRing& ticket_keys,
+GatewayStream::GatewayStream(Distributor& distributor, QuestionDesk& desk, TicketKeyRing& ticket_keys,
                              std::string peer, std::function<void()> wake)
     : distributor_(distributor), desk_(desk), ticket_keys_(ticket_keys), peer_(std::move(peer)), lane_(std::make_shared<Lane>(std::move(wake))) {}
 
@@ -136,7 +136,7 @@ absl::Status GatewayStream::Receive(v1::SubscribeRequest request) {
                              lane_);
     if (!session.ok()) return session.status();
     session_ = *std::move(session);
-    line_ = desk_.Add(hello.gateway(), [lane = lane_](v1::ExplainOrder order) { lane->Give(std::move(order)); });
+    line_ = desk_.Add(hello.gateway(), [lane = lane_](v1::Question question) { lane->Give(std::move(question)); });
     key_line_ = ticket_keys_.Add([lane = lane_](v1::TicketKeys keys) { lane->Give(std::move(keys)); });
     lane_->Open();
     return absl::OkStatus();
@@ -148,8 +148,8 @@ absl::Status GatewayStream::Receive(v1::SubscribeRequest request) {
     case v1::SubscribeRequest::kNack:
       session_->Nack(request.nack().revision(), request.nack().violations());
       return absl::OkStatus();
-    case v1::SubscribeRequest::kExplain:
-      line_->Answer(std::move(*request.mutable_explain()));
+    case v1::SubscribeRequest::kAnswer:
+      line_->Answer(std::move(*request.mutable_answer()));
       return absl::OkStatus();
     case v1::SubscribeRequest::kHello:
       return absl::InvalidArgumentError("a second Hello");

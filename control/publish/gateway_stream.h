@@ -2,7 +2,7 @@
 //
 //   kAwaitingHello --Hello--> kServing --error, replaced--> kClosed
 //
-// Out go, in this order of preference: the keys of session tickets, orders to explain, then the pieces of the update under
+// Out go, in this order of preference: the keys of session tickets, questions, then the pieces of the update under
 // way. Nothing queues up: only the newest keys and one update at a time, and orders are bounded by the desk.
 //
 // Ownership:  distributor, desk and ring outlive the stream. After the destructor `wake` is not called any more.
@@ -18,7 +18,7 @@
 
 #include "absl/status/status.h"
 #include "control/publish/distributor.h"
-#include "control/publish/explain_desk.h"
+#include "control/publish/question_desk.h"
 #include "control/publish/ticket_key_ring.h"
 #include "gatehouse/v1/snapshot_service.pb.h"
 
@@ -29,7 +29,7 @@ class GatewayStream {
   // Octets of a set in one chunk.
   static constexpr size_t kChunkBytes = 1024 * 1024;
 
-  GatewayStream(Distributor& distributor, ExplainDesk& desk, TicketKeyRing& ticket_keys, std::string peer,
+  GatewayStream(Distributor& distributor, QuestionDesk& desk, TicketKeyRing& ticket_keys, std::string peer,
                 std::function<void()> wake);
   ~GatewayStream();
   GatewayStream(const GatewayStream&) = delete;
@@ -45,12 +45,12 @@ class GatewayStream {
   class Lane;
 
   Distributor& distributor_;
-  ExplainDesk& desk_;
+  QuestionDesk& desk_;
   TicketKeyRing& ticket_keys_;
   const std::string peer_;
   const std::shared_ptr<Lane> lane_;
   std::unique_ptr<Session> session_;  // null: kAwaitingHello
-  std::unique_ptr<ExplainDesk::Line> line_;
+  std::unique_ptr<QuestionDesk::Line> line_;
   std::unique_ptr<TicketKeyRing::Line> key_line_;
 };
 

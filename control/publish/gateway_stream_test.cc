@@ -51,19 +51,23 @@ class GatewayStreamTest : public ::testing::Test {
   }
   std::future<absl::StatusOr<v1::ExplainResponse>> Explain(const std::string& gateway,
                                                            absl::Duration timeout = absl::Seconds(60)) {
-    v1::ExplainRequest request;
-    request.set_chain_pem("pem");
-    request.set_gateway(gateway);
+    v1::Question question;
+    question.mutable_explain()->set_chain_pem("pem");
     auto promise = std::make_shared<std::promise<absl::StatusOr<v1::ExplainResponse>>>();
     auto future = promise->get_future();
-    desk_.Explain(request, timeout, [promise](auto answer) { promise->set_value(std::move(answer)); });
+    desk_.Ask(gateway, std::move(question), timeout,
+              [promise](const std::string& from, absl::StatusOr<v1::Answer> answer) {
+                if (!answer.ok()) return promise->set_value(answer.status());
+                answer->mutable_explain()->set_gateway(from);
+                promise->set_value(answer->explain());
+              });
     return future;
   }
 
   FakeClock clock_;
   Alarms alarms_;
   Distributor distributor_{"store-1", clock_, alarms_, [](const v1::Event&) {}};
-  ExplainDesk desk_{alarms_};
+  QuestionDesk desk_{alarms_};
   TicketKeyRing ring_{absl::Hours(1), clock_, alarms_};
   std::atomic<int> wakes_ = 0;
   v1::ConfigSet set_;
@@ -133,12 +137,12 @@ TEST_F(GatewayStreamTest, AnOrderGoesToTheNamedGatewayAndItsAnswerComesBack) {
   auto answer = Explain("a");
   EXPECT_TRUE(Silent(b));
   v1::SubscribeResponse order = Next(a);
-  ASSERT_TRUE(order.has_explain());
-  EXPECT_EQ(order.explain().request().chain_pem(), "pem");
+  ASSERT_TRUE(order.question().has_explain());
+  EXPECT_EQ(order.question().explain().chain_pem(), "pem");
 
   v1::SubscribeRequest reply;
-  reply.mutable_explain()->set_id(order.explain().id());
-  reply.mutable_explain()->mutable_response()->set_revision(7);
+  reply.mutable_answer()->set_id(order.question().id());
+  reply.mutable_answer()->mutable_explain()->set_revision(7);
   ASSERT_TRUE(b->Receive(reply).ok()) << "another gateway's answer is ignored";
   EXPECT_EQ(answer.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
   ASSERT_TRUE(a->Receive(reply).ok());
@@ -152,9 +156,9 @@ TEST_F(GatewayStreamTest, AGatewaysRefusalToExplainIsPassedOn) {
   Stream a = Greeted("a");
   auto answer = Explain("");
   v1::SubscribeRequest reply;
-  reply.mutable_explain()->set_id(Next(a).explain().id());
-  reply.mutable_explain()->set_code(5);
-  reply.mutable_explain()->set_error("scheme \"x\" does not exist");
+  reply.mutable_answer()->set_id(Next(a).question().id());
+  reply.mutable_answer()->set_code(5);
+  reply.mutable_answer()->set_error("scheme \"x\" does not exist");
   ASSERT_TRUE(a->Receive(reply).ok());
   EXPECT_EQ(answer.get().status(), absl::NotFoundError("scheme \"x\" does not exist"));
 }
@@ -169,10 +173,14 @@ TEST_F(GatewayStreamTest, AQuestionWithoutAGatewayOrAnAnswerFails) {
   EXPECT_EQ(lost.get().status().code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(GatewayStreamTest, AQuestionWithoutAChainIsRefused) {
-  std::promise<absl::Status> status;
-  desk_.Explain({}, absl::Seconds(1), [&](auto answer) { status.set_value(answer.status()); });
-  EXPECT_EQ(status.get_future().get().code(), absl::StatusCode::kInvalidArgument);
+TEST_F(GatewayStreamTest, TheDeskKnowsWhoIsConnected) {
+  EXPECT_THAT(desk_.Gateways(), ::testing::IsEmpty());
+  Stream a = Greeted("a");
+  Stream again = Greeted("a");
+  Stream b = Greeted("b");
+  EXPECT_THAT(desk_.Gateways(), ::testing::ElementsAre("a", "b"));
+  b.reset();
+  EXPECT_THAT(desk_.Gateways(), ::testing::ElementsAre("a"));
 }
 
 }  // namespace

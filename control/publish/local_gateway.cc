@@ -7,16 +7,16 @@
 namespace gatehouse::publish {
 namespace {
 
-constexpr size_t kMaxQueued = ExplainDesk::kMaxOrders + 2;
+constexpr size_t kMaxQueued = QuestionDesk::kMaxQuestions + 2;
 
 }  // namespace
 
 // Shared with completions that may come when the gateway is gone.
 class LocalGateway::Lane final : public Endpoint, public std::enable_shared_from_this<Lane> {
  public:
-  Lane(Take take, Explain explain)
+  Lane(Take take, Ask ask)
       : take_(std::move(take)),
-        explain_(std::move(explain)),
+        ask_(std::move(ask)),
         updates_(std::make_unique<Executor>(1, 2)),
         questions_(std::make_unique<Executor>(1, kMaxQueued)) {}
 
@@ -27,7 +27,7 @@ class LocalGateway::Lane final : public Endpoint, public std::enable_shared_from
     if (session.ok()) session_ = *std::move(session);
     return session.status();
   }
-  void SetLine(ExplainDesk::Line* line) {
+  void SetLine(QuestionDesk::Line* line) {
     MutexLock lock(&mutex_);
     line_ = line;
   }
@@ -60,19 +60,12 @@ class LocalGateway::Lane final : public Endpoint, public std::enable_shared_from
   }
   void Close(absl::Status) override {}
 
-  void Give(v1::ExplainOrder order) {
+  void Give(v1::Question question) {
     MutexLock work(&work_mutex_);
     if (questions_ == nullptr) return;
-    questions_->Submit([self = shared_from_this(), order = std::move(order)] {
-      v1::ExplainAnswer answer;
-      answer.set_id(order.id());
-      absl::StatusOr<v1::ExplainResponse> response = self->explain_(order.request());
-      if (response.ok()) {
-        *answer.mutable_response() = *std::move(response);
-      } else {
-        answer.set_code(static_cast<int>(response.status().code()));
-        answer.set_error(std::string(response.status().message()));
-      }
+    questions_->Submit([self = shared_from_this(), question = std::move(question)] {
+      v1::Answer answer = self->ask_(question);
+      answer.set_id(question.id());
       MutexLock lock(&self->mutex_);
       if (self->line_ != nullptr) self->line_->Answer(std::move(answer));
     });
@@ -90,21 +83,21 @@ class LocalGateway::Lane final : public Endpoint, public std::enable_shared_from
   }
 
   const Take take_;
-  const Explain explain_;
+  const Ask ask_;
 
   Mutex mutex_;
   std::unique_ptr<Session> session_ ABSL_GUARDED_BY(mutex_);
-  ExplainDesk::Line* line_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  QuestionDesk::Line* line_ ABSL_GUARDED_BY(mutex_) = nullptr;
 
   Mutex work_mutex_;
   std::unique_ptr<Executor> updates_ ABSL_GUARDED_BY(work_mutex_);  // null: left
   std::unique_ptr<Executor> questions_ ABSL_GUARDED_BY(work_mutex_);
 };
 
-absl::StatusOr<std::unique_ptr<LocalGateway>> LocalGateway::Connect(Distributor& distributor, ExplainDesk& desk,
+absl::StatusOr<std::unique_ptr<LocalGateway>> LocalGateway::Connect(Distributor& distributor, QuestionDesk& desk,
                                                                     std::string name, std::string version, Take take,
-                                                                    Explain explain) {
-  auto lane = std::make_shared<Lane>(std::move(take), std::move(explain));
+                                                                    Ask ask) {
+  auto lane = std::make_shared<Lane>(std::move(take), std::move(ask));
   GatewayHello hello;
   hello.name = name;
   hello.version = std::move(version);
@@ -114,7 +107,7 @@ absl::StatusOr<std::unique_ptr<LocalGateway>> LocalGateway::Connect(Distributor&
   if (!joined.ok()) return joined;
   std::unique_ptr<LocalGateway> gateway(new LocalGateway());
   gateway->lane_ = lane;
-  gateway->line_ = desk.Add(std::move(name), [lane](v1::ExplainOrder order) { lane->Give(std::move(order)); });
+  gateway->line_ = desk.Add(std::move(name), [lane](v1::Question question) { lane->Give(std::move(question)); });
   lane->SetLine(gateway->line_.get());
   return gateway;
 }

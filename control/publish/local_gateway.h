@@ -1,7 +1,7 @@
 // LocalGateway is the distributor's line to a gateway in this process: no gRPC, no copy of the configuration. Taking a
-// revision and explaining run on threads of its own, since both may be slow.
+// revision and answering questions run on threads of its own, since both may be slow.
 //
-// Ownership:  distributor and desk outlive it. `take` and `explain` are not started after the destructor; a `done` may
+// Ownership:  distributor and desk outlive it. `take` and `ask` are not started after the destructor; a `done` may
 //             be called later and is ignored then.
 // Threading:  thread-safe.
 // Errors:     Connect as Distributor::Connect.
@@ -15,7 +15,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "control/publish/distributor.h"
-#include "control/publish/explain_desk.h"
+#include "control/publish/question_desk.h"
 #include "gateway/base/executor.h"
 
 namespace gatehouse::publish {
@@ -25,11 +25,11 @@ class LocalGateway {
   // Brings a revision into force, then calls `done` once: with nothing when it is in force, or why it is refused.
   using Taken = absl::AnyInvocable<void(std::vector<v1::Violation>)>;
   using Take = std::function<void(std::shared_ptr<const Published>, Taken done)>;
-  using Explain = std::function<absl::StatusOr<v1::ExplainResponse>(const v1::ExplainRequest&)>;
+  using Ask = std::function<v1::Answer(const v1::Question&)>;
 
-  static absl::StatusOr<std::unique_ptr<LocalGateway>> Connect(Distributor& distributor, ExplainDesk& desk,
+  static absl::StatusOr<std::unique_ptr<LocalGateway>> Connect(Distributor& distributor, QuestionDesk& desk,
                                                                std::string name, std::string version, Take take,
-                                                               Explain explain);
+                                                               Ask ask);
   ~LocalGateway();
 
  private:
@@ -37,7 +37,7 @@ class LocalGateway {
   LocalGateway() = default;
 
   std::shared_ptr<Lane> lane_;
-  std::unique_ptr<ExplainDesk::Line> line_;
+  std::unique_ptr<QuestionDesk::Line> line_;
 };
 
 }  // namespace gatehouse::publish

@@ -15,11 +15,15 @@ class LocalGatewayTest : public ::testing::Test {
   absl::Status Connect(LocalGateway::Take take) {
     auto gateway = LocalGateway::Connect(
         distributor_, desk_, "embedded", "1", std::move(take),
-        [](const v1::ExplainRequest& request) -> absl::StatusOr<v1::ExplainResponse> {
-          if (request.scheme() == "none") return absl::NotFoundError("no such scheme");
-          v1::ExplainResponse response;
-          response.mutable_certificate()->set_subject(request.chain_pem());
-          return response;
+        [](const v1::Question& question) {
+          v1::Answer answer;
+          if (question.explain().scheme() == "none") {
+            answer.set_code(static_cast<int>(absl::StatusCode::kNotFound));
+            answer.set_error("no such scheme");
+          } else {
+            answer.mutable_explain()->mutable_certificate()->set_subject(question.explain().chain_pem());
+          }
+          return answer;
         });
     if (gateway.ok()) gateway_ = *std::move(gateway);
     return gateway.status();
@@ -31,18 +35,22 @@ class LocalGatewayTest : public ::testing::Test {
     return status.get_future().get();
   }
   absl::StatusOr<v1::ExplainResponse> Explain(const std::string& pem, const std::string& scheme = "") {
-    v1::ExplainRequest request;
-    request.set_chain_pem(pem);
-    request.set_scheme(scheme);
+    v1::Question question;
+    question.mutable_explain()->set_chain_pem(pem);
+    question.mutable_explain()->set_scheme(scheme);
     std::promise<absl::StatusOr<v1::ExplainResponse>> answer;
-    desk_.Explain(request, absl::Seconds(60), [&](auto a) { answer.set_value(std::move(a)); });
+    desk_.Ask("", std::move(question), absl::Seconds(60), [&](const std::string& from, absl::StatusOr<v1::Answer> a) {
+      if (!a.ok()) return answer.set_value(a.status());
+      a->mutable_explain()->set_gateway(from);
+      answer.set_value(a->explain());
+    });
     return answer.get_future().get();
   }
 
   FakeClock clock_;
   Alarms alarms_;
   Distributor distributor_{"store-1", clock_, alarms_, [](const v1::Event&) {}};
-  ExplainDesk desk_{alarms_};
+  QuestionDesk desk_{alarms_};
   std::unique_ptr<LocalGateway> gateway_;
 };
 

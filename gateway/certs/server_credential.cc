@@ -9,6 +9,7 @@
 #include "gateway/base/digest.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/status.h"
+#include "gateway/certs/bundle.h"
 #include "gateway/certs/mint.h"
 #include "gateway/certs/pkcs12.h"
 
@@ -92,7 +93,8 @@ absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPf
     if (!next.ok()) return Wrong(name, next.status().message());
     chain.push_back(*std::move(next));
   }
-  return Make(name, std::move(chain), std::move(key));
+  // Programs write the others in any order.
+  return Make(name, LeafFirst(std::move(chain)), std::move(key));
 }
 
 }  // namespace gatehouse::certs

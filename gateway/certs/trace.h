@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gateway/base/reason.h"
+#include "gateway/certs/certificate.h"
 #include "gateway/certs/work.h"
 
 namespace gatehouse::certs {
@@ -22,8 +23,15 @@ struct TraceStep {
   std::string detail;
 };
 
+// TracePath is a path to an anchor that was looked at.
+struct TracePath {
+  uint32_t candidate = 0;
+  std::vector<CertificateRef> certificates;  // leaf first, anchor last
+};
+
 struct Trace {
   std::vector<TraceStep> steps;
+  std::vector<TracePath> paths;
   Work work;  // what the judgement cost
 };
 

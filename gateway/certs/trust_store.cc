@@ -103,7 +103,7 @@ absl::StatusOr<Pin> PinFromPem(absl::string_view pem) {
     return absl::InvalidArgumentError(
         absl::StrCat("holds ", list.size(), " certificates, a pin is one"));
   }
-  return Pin{Pin::Kind::kCertificate, list[0]->sha256()};
+  return Pin{Pin::Kind::kCertificate, list[0]->sha256(), list[0]->subject(), list[0]->not_after()};
 }
 
 absl::StatusOr<Pin> ParsePin(absl::string_view text) {
@@ -210,6 +210,10 @@ void TrustStore::ReadCrls(const TrustStoreInput& input, std::vector<FieldError>*
 bool TrustStore::IsPinned(const Certificate& certificate) const {
   return certificate_pins_.contains(certificate.sha256()) ||
          spki_pins_.contains(certificate.spki_sha256());
+}
+
+const Sha256Digest& TrustStore::PinOf(const Certificate& certificate) const {
+  return certificate_pins_.contains(certificate.sha256()) ? certificate.sha256() : certificate.spki_sha256();
 }
 
 bool TrustStore::IsAnchor(const Certificate& certificate) const {

@@ -16,6 +16,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "gateway/base/digest.h"
 #include "gateway/certs/certificate.h"
@@ -32,7 +33,10 @@ struct Pin {
   enum class Kind : uint8_t { kCertificate, kSpki };
   Kind kind = Kind::kCertificate;
   Sha256Digest digest{};
-  friend bool operator==(const Pin&, const Pin&) = default;
+  // Of a pin that was given as a certificate; no part of its identity.
+  std::string subject;
+  absl::Time not_after = absl::InfiniteFuture();
+  friend bool operator==(const Pin& a, const Pin& b) { return a.kind == b.kind && a.digest == b.digest; }
 };
 
 // 64 hex digits, colons between octets allowed, `sha256:` in front allowed.
@@ -75,6 +79,8 @@ class TrustStore {
   const std::vector<std::string>& crl_paths() const { return crl_paths_; }
 
   bool IsPinned(const Certificate& certificate) const;
+  // Digest of the pin that pins it: of the certificate, or else of its key. REQUIRES: IsPinned.
+  const Sha256Digest& PinOf(const Certificate& certificate) const;
   // By the certificate's whole content.
   bool IsAnchor(const Certificate& certificate) const;
 

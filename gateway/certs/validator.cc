@@ -215,6 +215,7 @@ class Judgement {
     };
     Path accepted;
     const auto visit = [&](const Path& path) {
+      if (trace_ != nullptr) trace_->paths.push_back({candidate_, path});
       if (Candidate(path, &verifier)) accepted = path;
       ++candidate_;
       return !accepted.empty();

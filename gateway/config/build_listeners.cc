@@ -69,19 +69,6 @@ bool Covers(absl::string_view pattern, absl::string_view name) {
   return dot != absl::string_view::npos && dot != 0 && name.substr(dot) == pattern.substr(1);
 }
 
-// Whether a route's host pattern can be asked for through a name of the listener. `exact` finds the exact ones.
-bool MayReach(const Listener& listener, uint32_t name_index, absl::string_view host) {
-  if (host.empty()) return true;
-  if (!absl::StartsWith(host, "*.")) return &listener.NameFor(host) == &listener.names[name_index];
-  if (name_index == 0) return true;  // unknown names under the wildcard
-  const absl::string_view suffix = host.substr(1);
-  return absl::c_any_of(listener.names[name_index].names, [&](const std::string& name) {
-    if (!absl::StartsWith(name, "*.")) return name.size() > suffix.size() && absl::EndsWith(name, suffix);
-    const std::string of_name = name.substr(1);
-    return of_name == suffix || absl::EndsWith(of_name, suffix);
-  });
-}
-
 // Certificates for one server name: exact ones before wildcards, one a key family; the first of the listener when no
 // certificate covers the name.
 std::vector<certs::ServerCredentialRef> CredentialsFor(const std::vector<certs::ServerCredentialRef>& all,
@@ -176,7 +163,7 @@ void CheckNone(Draft& draft, const Listener& listener) {
     for (uint32_t i = 0; i < listener.names.size(); ++i) {
       const Name& name = listener.names[i];
       const bool reached =
-          route.hosts.empty() || absl::c_any_of(route.hosts, [&](const HostPattern& h) { return MayReach(listener, i, h.ToString()); });
+          route.hosts.empty() || absl::c_any_of(route.hosts, [&](const HostPattern& h) { return listener.MayReach(i, h.ToString()); });
       if (name.client_certificate != ClientCertificate::kNone || !reached) continue;
       draft.Violate(PathOf("routes", route.name) + ".require", "needs a client certificate, but listeners/",
                     listener.name, " never asks for one",
@@ -251,7 +238,7 @@ void ReadNames(Draft& draft, const std::string& path, const v1::Listener& v,
   for (const auto& [host, schemes] : reach) {
     if (schemes.empty()) continue;
     for (uint32_t i = 0; i < listener->names.size(); ++i) {
-      if (!MayReach(*listener, i, host)) continue;
+      if (!listener->MayReach(i, host)) continue;
       for (uint32_t scheme : schemes) {
         std::vector<uint32_t>& used = listener->names[i].certificate_schemes;
         if (!absl::c_linear_search(used, scheme)) used.push_back(scheme);

@@ -213,6 +213,7 @@ void BuildTrustStores(Draft& draft) {
         WarnOfExpiry(draft, absl::StrCat(path, ".anchors"), *built->anchors()[i]);
       }
     }
+    draft.snapshot->trust_stores.push_back(built);
     draft.parts->trust_stores[store->name()] = std::move(built);
   }
 }

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 
 namespace gatehouse::config {
 namespace {
@@ -36,6 +38,18 @@ const Name& Listener::NameFor(absl::string_view server_name) const {
 const Listener* Snapshot::FindListener(absl::string_view name) const { return FindByName(listeners, name); }
 const Scheme* Snapshot::FindScheme(absl::string_view name) const { return FindByName(schemes, name); }
 const Upstream* Snapshot::FindUpstream(absl::string_view name) const { return FindByName(upstreams, name); }
+
+bool Listener::MayReach(uint32_t name_index, absl::string_view host) const {
+  if (host.empty()) return true;
+  if (!absl::StartsWith(host, "*.")) return &NameFor(host) == &names[name_index];
+  if (name_index == 0) return true;  // unknown names under the wildcard
+  const absl::string_view suffix = host.substr(1);
+  return absl::c_any_of(names[name_index].names, [&](const std::string& own) {
+    if (!absl::StartsWith(own, "*.")) return own.size() > suffix.size() && absl::EndsWith(own, suffix);
+    const std::string of_name = own.substr(1);
+    return of_name == suffix || absl::EndsWith(of_name, suffix);
+  });
+}
 
 bool Snapshot::HasSchemeEpoch(uint64_t epoch) const {
   return std::any_of(schemes.begin(), schemes.end(), [&](const Scheme& scheme) { return scheme.epoch == epoch; });

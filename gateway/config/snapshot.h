@@ -77,6 +77,8 @@ struct Listener {
 
   // NameFor: exact, then `*.` for one label, then the default. `server_name` in any case; "" = none.
   const Name& NameFor(absl::string_view server_name) const;
+  // Whether a route's host pattern ("" = any) can be asked for through the names at this index.
+  bool MayReach(uint32_t name_index, absl::string_view host) const;
 
   absl::flat_hash_map<std::string, uint32_t> exact_names;     // "example.com" -> index into names
   absl::flat_hash_map<std::string, uint32_t> wildcard_names;  // ".example.com"
@@ -127,6 +129,7 @@ class Snapshot {
   // Those files: what the snapshot was made from, besides the configuration.
   std::vector<std::string> files;
 
+  std::vector<certs::TrustStoreRef> trust_stores;
   std::vector<certs::ServerCredentialRef> server_credentials;
   std::vector<Listener> listeners;
   std::vector<Scheme> schemes;

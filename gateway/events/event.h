@@ -27,6 +27,7 @@ enum class EventKind : uint8_t {
   kCut = 3,        // trust was withdrawn: streams and connections were ended
   kConfig = 4,     // a snapshot is in force, or was refused
   kGateway = 5,    // the gateway started, drains, stopped
+  kExpiry = 6,     // a certificate is about to expire
 };
 
 enum class Outcome : uint8_t {

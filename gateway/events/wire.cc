@@ -50,6 +50,8 @@ v1::Event::Type TypeOf(EventKind kind) {
       return v1::Event::CONFIG;
     case EventKind::kGateway:
       return v1::Event::GATEWAY;
+    case EventKind::kExpiry:
+      return v1::Event::EXPIRY;
   }
   return v1::Event::TYPE_UNSPECIFIED;
 }

@@ -10,7 +10,7 @@
 #include "gateway/config/build.h"
 #include "gateway/config/build_set.h"
 #include "gateway/remote/backoff.h"
-#include "gateway/server/explain.h"
+#include "gateway/server/questions.h"
 #include "gateway/server/ticket_keys.h"
 
 namespace gatehouse::remote {
@@ -156,7 +156,7 @@ bool Subscriber::Receive(const v1::SubscribeResponse& response, Stream* stream) 
   switch (response.kind_case()) {
     case v1::SubscribeResponse::kChunk: return ReceiveChunk(response.chunk(), stream);
     case v1::SubscribeResponse::kDelta: return ReceiveDelta(response.delta(), stream);
-    case v1::SubscribeResponse::kExplain: Answer(response.explain(), stream); return true;
+    case v1::SubscribeResponse::kQuestion: Answer(response.question(), stream); return true;
     case v1::SubscribeResponse::kTicketKeys: TakeTicketKeys(response.ticket_keys()); return true;
     case v1::SubscribeResponse::KIND_NOT_SET: return true;
   }
@@ -264,21 +264,9 @@ void Subscriber::TakeTicketKeys(const v1::TicketKeys& message) {
   }
 }
 
-void Subscriber::Answer(const v1::ExplainOrder& order, Stream* stream) {
+void Subscriber::Answer(const v1::Question& question, Stream* stream) {
   v1::SubscribeRequest request;
-  v1::ExplainAnswer* answer = request.mutable_explain();
-  answer->set_id(order.id());
-  std::shared_ptr<const config::Snapshot> snapshot = gateway_->current();
-  absl::StatusOr<v1::ExplainResponse> explained =
-      snapshot == nullptr ? absl::UnavailableError("the gateway has no configuration in force")
-                          : server::Explain(*snapshot, order.request(), options_.clock->Now());
-  if (explained.ok()) {
-    *answer->mutable_response() = *std::move(explained);
-    answer->mutable_response()->set_gateway(options_.gateway);
-  } else {
-    answer->set_code(static_cast<int>(explained.status().code()));
-    answer->set_error(std::string(explained.status().message()));
-  }
+  *request.mutable_answer() = server::Answer(*gateway_, question, options_.clock->Now());
   stream->Write(request);
 }
 

@@ -64,7 +64,7 @@ class Subscriber {
   bool ReceiveChunk(const v1::SnapshotChunk& chunk, Stream* stream);
   bool ReceiveDelta(const v1::Delta& delta, Stream* stream);
   void Take(uint64_t revision, const std::string& incarnation, v1::ConfigSet set, Stream* stream);
-  void Answer(const v1::ExplainOrder& order, Stream* stream);
+  void Answer(const v1::Question& question, Stream* stream);
   void TakeTicketKeys(const v1::TicketKeys& message);
   void InStep();
   // What is wrong; empty when it is in force.

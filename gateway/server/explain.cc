@@ -13,30 +13,27 @@
 #include "gateway/certs/validator.h"
 #include "gateway/config/suggest.h"
 #include "gateway/identity/claims.h"
+#include "gateway/server/explain_asks.h"
+#include "gateway/server/live_judge.h"
+#include "gateway/server/trust_list.h"
 
 namespace gatehouse::server {
 namespace {
 
 constexpr int kMaxOpens = 100;
+constexpr int kMaxAsks = 100;
 
 // A proto string must be UTF-8; what a certificate holds need not be.
 std::string Utf8(absl::string_view text) { return IsValidUtf8(text) ? std::string(text) : EscapeText(text); }
 
 v1::Reason ToProto(Reason reason) { return static_cast<v1::Reason>(reason); }
 
-void Describe(const certs::Certificate& leaf, v1::CertificateFacts* out) {
-  out->set_subject(Utf8(leaf.subject()));
-  out->set_issuer(Utf8(leaf.issuer()));
-  out->set_sha256(HexLower(AsView(leaf.sha256())));
-  out->set_serial(leaf.serial_hex_dotnet());
-  out->mutable_not_after()->set_seconds(absl::ToUnixSeconds(leaf.not_after()));
-}
-
 // The schemes as a request would find them that presents the chain and no other credentials.
 class Presented final : public authn::SchemeSource {
  public:
-  Presented(const config::Snapshot& snapshot, const std::vector<certs::CertificateRef>& chain, absl::Time at)
-      : snapshot_(snapshot), chain_(chain), at_(at) {}
+  Presented(const config::Snapshot& snapshot, const std::vector<certs::CertificateRef>& chain, absl::Time at,
+            RevocationDesk* revocation)
+      : snapshot_(snapshot), chain_(chain), at_(at), revocation_(revocation) {}
 
   authn::SchemeResult Check(uint32_t index) override {
     auto [it, fresh] = results_.try_emplace(index);
@@ -47,7 +44,7 @@ class Presented final : public authn::SchemeSource {
  private:
   authn::SchemeResult Judge(const config::Scheme& scheme) const {
     if (!scheme.is_certificate()) return authn::SchemeResult::NoResult(Reason::kNoCredentials);
-    certs::Verdict verdict = certs::Judge(chain_, *scheme.certificate(), at_);
+    certs::Verdict verdict = JudgeLive(chain_, *scheme.certificate(), at_, revocation_, /*offline=*/true, nullptr);
     if (verdict.outcome != certs::Outcome::kValid) return authn::SchemeResult::Failure(verdict.reason);
     return authn::SchemeResult::Success(identity::CertificateIdentity(
         std::move(verdict.leaf), std::move(verdict.path), scheme.claims, verdict.pinned, verdict.any_self_signed));
@@ -56,16 +53,25 @@ class Presented final : public authn::SchemeSource {
   const config::Snapshot& snapshot_;
   const std::vector<certs::CertificateRef>& chain_;
   const absl::Time at_;
+  RevocationDesk* const revocation_;
   std::map<uint32_t, authn::SchemeResult> results_;
 };
 
 void ExplainScheme(const config::Scheme& scheme, const std::vector<certs::CertificateRef>& chain, absl::Time at,
-                   v1::SchemeVerdict* out) {
+                   RevocationDesk* revocation, bool offline, v1::SchemeVerdict* out) {
   certs::Trace trace;
-  const certs::Verdict verdict = certs::Judge(chain, *scheme.certificate(), at, nullptr, &trace);
+  const certs::Verdict verdict = JudgeLive(chain, *scheme.certificate(), at, revocation, offline, &trace);
   out->set_scheme(scheme.name);
   out->set_accepted(verdict.outcome == certs::Outcome::kValid);
   out->set_reason(ToProto(verdict.reason));
+  out->set_pinned(verdict.pinned);
+  out->set_any_self_signed(verdict.any_self_signed);
+  if (scheme.certificate()->trust_store != nullptr) out->set_trust_store(scheme.certificate()->trust_store->name());
+  for (const certs::TracePath& path : trace.paths) {
+    v1::CandidatePath* to = out->add_candidates();
+    to->set_candidate(path.candidate);
+    for (const certs::CertificateRef& certificate : path.certificates) to->add_subjects(Utf8(certificate->subject()));
+  }
   for (const certs::TraceStep& step : trace.steps) {
     v1::ExplainStep* to = out->add_steps();
     to->set_candidate(step.candidate);
@@ -122,6 +128,16 @@ absl::StatusOr<std::vector<uint32_t>> Asked(const config::Snapshot& snapshot, co
       }
       return asked;
     }
+    case v1::ExplainRequest::kListener: {
+      const config::Listener* listener = snapshot.FindListener(request.listener());
+      if (listener == nullptr) return NoSuch("listener", request.listener(), snapshot.listeners);
+      for (const config::Name& name : listener->names) {
+        asked.insert(asked.end(), name.certificate_schemes.begin(), name.certificate_schemes.end());
+      }
+      std::sort(asked.begin(), asked.end());
+      asked.erase(std::unique(asked.begin(), asked.end()), asked.end());
+      return asked;
+    }
     case v1::ExplainRequest::BY_NOT_SET:
       break;
   }
@@ -131,21 +147,61 @@ absl::StatusOr<std::vector<uint32_t>> Asked(const config::Snapshot& snapshot, co
   return asked;
 }
 
+// What is judged: what the request brings, or what a client presented and was refused with. Empty: nothing.
+absl::StatusOr<std::vector<certs::CertificateRef>> ChainOf(const v1::ExplainRequest& request,
+                                                           const ExplainSources& sources) {
+  if (!request.leaf_sha256().empty()) {
+    absl::StatusOr<certs::Pin> leaf = certs::ParsePinDigest(certs::Pin::Kind::kCertificate, request.leaf_sha256());
+    if (!leaf.ok()) return absl::InvalidArgumentError(absl::StrCat("leaf_sha256: ", leaf.status().message()));
+    std::vector<certs::CertificateRef> chain;
+    if (sources.refused != nullptr) chain = sources.refused->Find(leaf->digest);
+    if (!chain.empty()) return chain;
+    return absl::NotFoundError(absl::StrCat("the chain of the certificate with SHA-256 ", HexLower(AsView(leaf->digest)),
+                                            " is not known to this gateway (any more): it keeps what it refused lately. "
+                                            "Ask with the chain itself"));
+  }
+  if (request.chain_pem().empty()) return std::vector<certs::CertificateRef>();
+  absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(request.chain_pem());
+  if (!chain.ok()) return absl::InvalidArgumentError(absl::StrCat("chain_pem: ", chain.status().message()));
+  return chain;
+}
+
+void FillAsks(const config::Snapshot& snapshot, const v1::ExplainRequest& request,
+              const std::vector<certs::CertificateRef>& chain, v1::ExplainResponse* response) {
+  if (request.by_case() == v1::ExplainRequest::kListener) {
+    AppendAsks(snapshot, *snapshot.FindListener(request.listener()), {}, chain, kMaxAsks, response->mutable_asks());
+  } else if (request.by_case() == v1::ExplainRequest::kRoute) {
+    const config::Route& route = *snapshot.FindRoute(request.route());
+    for (uint32_t index : route.listeners) {
+      AppendAsks(snapshot, snapshot.listeners[index], route.hosts, chain, kMaxAsks, response->mutable_asks());
+    }
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<v1::ExplainResponse> Explain(const config::Snapshot& snapshot, const v1::ExplainRequest& request,
-                                            absl::Time now) {
-  absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(request.chain_pem());
-  if (!chain.ok()) return absl::InvalidArgumentError(absl::StrCat("chain_pem: ", chain.status().message()));
+                                            absl::Time now, const ExplainSources& sources) {
+  GH_ASSIGN_OR_RETURN(const std::vector<certs::CertificateRef> chain, ChainOf(request, sources));
+  const bool asks = request.by_case() == v1::ExplainRequest::kRoute || request.by_case() == v1::ExplainRequest::kListener;
+  if (chain.empty() && !asks) {
+    return absl::InvalidArgumentError("chain_pem: is required, unless a route or a listener is asked about");
+  }
   const absl::Time at = request.has_at() ? absl::FromUnixSeconds(request.at().seconds()) : now;
 
   v1::ExplainResponse response;
   response.set_revision(snapshot.revision);
-  Describe(*chain->front(), response.mutable_certificate());
   GH_ASSIGN_OR_RETURN(std::vector<uint32_t> asked, Asked(snapshot, request, &response));
-  for (uint32_t index : asked) ExplainScheme(snapshot.scheme(index), *chain, at, response.add_verdicts());
+  FillAsks(snapshot, request, chain, &response);
+  if (chain.empty()) return response;
 
-  Presented presented(snapshot, *chain, at);
+  Describe(*chain.front(), response.mutable_certificate());
+  for (const certs::CertificateRef& certificate : chain) Describe(*certificate, response.add_presented());
+  for (uint32_t index : asked) {
+    ExplainScheme(snapshot.scheme(index), chain, at, sources.revocation, request.offline(), response.add_verdicts());
+  }
+  // What had to be asked was asked above.
+  Presented presented(snapshot, chain, at, sources.revocation);
   for (const config::Route& route : snapshot.route_list()) {
     if (response.opens_size() >= kMaxOpens) break;
     if (route.anonymous()) continue;

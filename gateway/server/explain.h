@@ -1,21 +1,31 @@
 // Explain tells how a certificate would be judged under a snapshot, step by step, by the code that judges requests:
-// certs::Judge for each scheme, authn::Decide for each route.
+// certs::Judge for each scheme, authn::Decide for each route; and how listeners ask clients for theirs.
 //
 // Possession is taken for granted: whoever asks holds no key, only the chain.
 //
-// Threading:  pure; any thread. Some milliseconds for a big route table: not on a worker's loop.
-// Errors:     INVALID_ARGUMENT (chain, a scheme that is no certificate scheme), NOT_FOUND (scheme, route).
+// Threading:  any thread that may wait: unless the request says offline, open questions of revocation are asked, up to the
+//             scheme's timeout. Some milliseconds for a big route table: not on a worker's loop.
+// Errors:     INVALID_ARGUMENT (chain, a scheme that is no certificate scheme), NOT_FOUND (scheme, route, listener, a
+//             presented chain that is no longer remembered).
 #pragma once
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/config/snapshot.h"
+#include "gateway/server/refused_chains.h"
+#include "gateway/server/revocation_desk.h"
 #include "gatehouse/v1/certificate_service.pb.h"
 
 namespace gatehouse::server {
 
-// The request's `at` counts before `now`; its `gateway` is not looked at.
+// What a gateway knows besides its configuration. Each may be null.
+struct ExplainSources {
+  const RefusedChains* refused = nullptr;
+  RevocationDesk* revocation = nullptr;
+};
+
+// The request's `at` counts before `now`; its `gateway` and `event` are not looked at.
 absl::StatusOr<v1::ExplainResponse> Explain(const config::Snapshot& snapshot, const v1::ExplainRequest& request,
-                                            absl::Time now);
+                                            absl::Time now, const ExplainSources& sources = {});
 
 }  // namespace gatehouse::server

@@ -131,5 +131,58 @@ TEST_F(ExplainTest, AMisspeltNameGetsTheNearestOne) {
   EXPECT_EQ(Ask(leaf_, "", "zzzzzz").status().message(), "route: there is no \"zzzzzz\"") << "nothing is near";
 }
 
+TEST_F(ExplainTest, EveryCandidatePathIsShown) {
+  auto answer = Ask(leaf_);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  ASSERT_THAT(answer->verdicts(0).candidates(), SizeIs(1));
+  EXPECT_THAT(answer->verdicts(0).candidates(0).subjects(), ElementsAre("CN=alice", "CN=Root"));
+  EXPECT_EQ(answer->verdicts(0).trust_store(), "partners");
+  EXPECT_THAT(answer->presented(), SizeIs(1));
+}
+
+TEST_F(ExplainTest, WithoutAChainItTellsHowARouteOrAListenerAsks) {
+  v1::ExplainRequest request;
+  request.set_route("cert");
+  auto answer = Explain(*snapshot_, request, now_);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_THAT(answer->verdicts(), IsEmpty());
+  ASSERT_THAT(answer->asks(), SizeIs(2)) << "the name of the certificate, and any other";
+  const v1::AskedName& any = answer->asks(0);
+  EXPECT_EQ(any.listener(), "edge");
+  EXPECT_EQ(any.client_certificate(), v1::Listener::ALLOW);
+  EXPECT_THAT(any.ca_hints(), ElementsAre("CN=Root"));
+  EXPECT_THAT(any.schemes(), ElementsAre("Certificate"));
+  EXPECT_FALSE(any.hinted()) << "there is no chain that could be";
+  EXPECT_EQ(answer->asks(1).server_name(), "localhost");
+
+  request.set_listener("edge");
+  request.set_chain_pem(leaf_->ToPem());
+  answer = Explain(*snapshot_, request, now_);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_TRUE(answer->asks(0).hinted());
+  EXPECT_TRUE(answer->verdicts(0).accepted());
+  request.set_chain_pem(stranger_->ToPem());
+  EXPECT_FALSE(Explain(*snapshot_, request, now_)->asks(0).hinted());
+  request.set_listener("egde");
+  EXPECT_EQ(Explain(*snapshot_, request, now_).status().message(),
+            "listener: there is no \"egde\"; did you mean \"edge\"?");
+}
+
+TEST_F(ExplainTest, WhatWasPresentedAndRefusedIsFoundByItsLeaf) {
+  RefusedChains refused;
+  refused.Remember(stranger_->sha256(), {stranger_}, true);
+  v1::ExplainRequest request;
+  request.set_leaf_sha256(HexLower(AsView(stranger_->sha256())));
+  auto answer = Explain(*snapshot_, request, now_, {&refused});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->certificate().subject(), "CN=mallory");
+  EXPECT_EQ(answer->verdicts(0).reason(), v1::NOT_PINNED);
+  request.set_leaf_sha256(HexLower(AsView(leaf_->sha256())));
+  EXPECT_EQ(Explain(*snapshot_, request, now_, {&refused}).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Explain(*snapshot_, request, now_).status().code(), absl::StatusCode::kNotFound);
+  request.set_leaf_sha256("xyz");
+  EXPECT_EQ(Explain(*snapshot_, request, now_, {&refused}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace gatehouse::server

@@ -22,6 +22,7 @@
 #include "gateway/events/collector.h"
 #include "gateway/fetch/curl_fetcher.h"
 #include "gateway/server/answers.h"
+#include "gateway/server/expiry_warner.h"
 #include "gateway/server/worker.h"
 
 namespace gatehouse::server {
@@ -30,6 +31,7 @@ namespace {
 constexpr size_t kVerifiedCapacity = 100'000;
 constexpr size_t kSessionCapacity = 100'000;
 constexpr size_t kHashQueue = 1024;
+constexpr absl::Duration kExpiryPeriod = absl::Minutes(1);
 
 int OrCores(int wanted, int most) {
   int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -90,6 +92,8 @@ class RunningGateway final : public Gateway {
         registry_(RegistryOptions()),
         verified_(kVerifiedCapacity),
         throttle_(credentials::ThrottleOptions(), clock_),
+        memory_{.refused = RefusedChains(), .uses = {static_cast<size_t>(OrCores(options_.workers, 256)), clock_.Now()}},
+        expiry_([this](events::Event event) { collector_->Add(std::move(event)); }),
         sessions_(std::make_shared<tls::SessionCache>(kSessionCapacity)),
         line_(std::move(line)),
         desk_(std::move(desk)),
@@ -102,6 +106,8 @@ class RunningGateway final : public Gateway {
     shared.throttle = &throttle_;
     shared.verifier = &verifier_;
     shared.registry = &registry_;
+    shared.memory = &memory_;
+    shared.expiry = &expiry_;
     shared.next_connection = &next_connection_;
     shared.run = run_;
     std::vector<events::Recorder*> recorders;
@@ -189,6 +195,7 @@ class RunningGateway final : public Gateway {
   void Report(events::Event event) override { collector_->Add(std::move(event)); }
 
   RevocationDesk& revocation() override { return *desk_; }
+  const Memory& memory() const override { return memory_; }
 
   std::string MetricsText() const override { return registry_.Scrape(); }
 
@@ -272,14 +279,20 @@ class RunningGateway final : public Gateway {
       Order order;
       {
         MutexLock lock(&mutex_);
-        while (queue_.empty() && !stopping_) ready_.Wait(&mutex_);
-        if (queue_.empty()) return;
+        if (queue_.empty() && !stopping_) ready_.WaitFor(&mutex_, kExpiryPeriod);
+        if (queue_.empty() && stopping_) return;
         if (stopping_) {
           for (Order& o : queue_) o.done(absl::CancelledError("the gateway is stopping"));
           return;
         }
-        order = std::move(queue_.front());
-        queue_.pop_front();
+        if (!queue_.empty()) {
+          order = std::move(queue_.front());
+          queue_.pop_front();
+        }
+      }
+      if (order.snapshot == nullptr) {
+        if (std::shared_ptr<const config::Snapshot> snapshot = current()) expiry_.Check(*snapshot, clock_.Now());
+        continue;
       }
       uint64_t revision = order.snapshot->revision;
       absl::Status status = InstallNow(std::move(order.snapshot));
@@ -290,6 +303,7 @@ class RunningGateway final : public Gateway {
       if (!status.ok()) event.detail = std::make_shared<const std::string>(status.message());
       collector_->Add(std::move(event));
       order.done(std::move(status));
+      if (std::shared_ptr<const config::Snapshot> snapshot = current()) expiry_.Check(*snapshot, clock_.Now());
     }
   }
 
@@ -439,6 +453,8 @@ class RunningGateway final : public Gateway {
   credentials::VerifiedCache verified_;
   credentials::Throttle throttle_;
   credentials::LibraryPasswordVerifier verifier_;
+  Memory memory_;
+  ExpiryWarner expiry_;
   const std::shared_ptr<tls::SessionCache> sessions_;
   const std::shared_ptr<tls::TicketKeys> ticket_keys_ = std::make_shared<tls::TicketKeys>();
   const std::unique_ptr<DeskLine> line_;

@@ -21,7 +21,9 @@
 #include "gateway/config/snapshot.h"
 #include "gateway/events/event.h"
 #include "gateway/fetch/fetcher.h"
+#include "gateway/server/refused_chains.h"
 #include "gateway/server/revocation_desk.h"
+#include "gateway/server/trust_uses.h"
 #include "gateway/tls/ticket_keys.h"
 
 namespace gatehouse::server {
@@ -43,6 +45,12 @@ struct GatewayOptions {
   std::string revocation_cache;
   // Who fetches them; null: libcurl.
   std::unique_ptr<fetch::Fetcher> fetcher;
+};
+
+// Memory is what a gateway remembers of what it judged, for those who ask.
+struct Memory {
+  RefusedChains refused;
+  TrustUses uses;
 };
 
 // A listener and the address it really has (port 0 resolved).
@@ -82,6 +90,7 @@ class Gateway {
   // Blocks. Returns false when something had to be cut.
   virtual bool Drain(absl::Duration grace) = 0;
 
+  virtual const Memory& memory() const = 0;
   // What is known about revocation.
   virtual RevocationDesk& revocation() = 0;
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "gateway/certs/names.h"
 #include "gateway/identity/claims.h"
 
 namespace gatehouse::server {
@@ -200,13 +201,41 @@ std::shared_ptr<Judgement> Judge::Decide(const Peer& peer, const config::Scheme&
       judgement->identity = identity::Identity::Of(std::move(part));
     }
   }
+  Witness(peer, scheme, use, now, judgement.get());
   return judgement;
 }
 
 const JudgementRef& Judge::Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory) {
   const JudgementRef* known = memory->Find(scheme.epoch, clock_.Now());
   if (known != nullptr && IsCurrent(**known)) return *known;
-  return memory->Remember(Of(peer, scheme));
+  const JudgementRef& judgement = memory->Remember(Of(peer, scheme));
+  for (TrustUses::Cell* cell : judgement->uses) cell->Add(clock_.Now());
+  return judgement;
+}
+
+void Judge::Witness(const Peer& peer, const config::Scheme& scheme, bool proven, absl::Time now,
+                    Judgement* judgement) const {
+  if (judgement->outcome == certs::Outcome::kInvalid && witnesses_.refused != nullptr) {
+    witnesses_.refused->Remember(peer.leaf, peer.presented, proven);
+  }
+  if (judgement->outcome != certs::Outcome::kValid || !proven) return;
+  if (witnesses_.expiry != nullptr) witnesses_.expiry->Client(*judgement->leaf, scheme.name, now);
+  const certs::TrustStore* store = scheme.certificate()->trust_store.get();
+  if (witnesses_.uses == nullptr || store == nullptr) return;
+  const auto rests = [&](const Sha256Digest& what) {
+    TrustUses::Cell* cell = witnesses_.uses->Find(store->name(), what);
+    std::vector<TrustUses::Cell*>& uses = judgement->uses;
+    if (cell != nullptr && std::find(uses.begin(), uses.end(), cell) == uses.end()) uses.push_back(cell);
+  };
+  for (size_t i = 1; i < judgement->path.size(); ++i) rests(judgement->path[i]->sha256());
+  if (scheme.certificate()->revocation.mode != certs::RevocationMode::kNoCheck) {
+    for (const certs::CertificateRef& certificate : judgement->path) {
+      for (const certs::CrlRef& crl : store->CrlsOf(certs::NameHash(X509_get_issuer_name(certificate->x509())))) {
+        rests(crl->sha256());
+      }
+    }
+  }
+  if (judgement->pinned) rests(store->PinOf(*judgement->leaf));
 }
 
 }  // namespace gatehouse::server

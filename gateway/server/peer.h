@@ -28,8 +28,11 @@
 #include "gateway/events/event.h"
 #include "gateway/identity/identity.h"
 #include "gateway/metrics/worker_metrics.h"
+#include "gateway/server/expiry_warner.h"
+#include "gateway/server/refused_chains.h"
 #include "gateway/server/revocation_desk.h"
 #include "gateway/server/revocation_news.h"
+#include "gateway/server/trust_uses.h"
 
 namespace gatehouse::server {
 
@@ -47,6 +50,7 @@ struct Judgement : certs::Verdict {
   uint64_t epoch = 0;
   identity::IdentityRef identity;
   std::shared_ptr<const events::IdentitySummary> summary;
+  std::vector<TrustUses::Cell*> uses;  // what a valid verdict rests on
   // How far it was held against the news of its worker's Judge, and whether any concerned it.
   mutable uint64_t news = 0;
   mutable bool withdrawn = false;
@@ -65,11 +69,19 @@ class PeerVerdicts {
   JudgementRef undecided_;                // the last that was: of no use to anybody later
 };
 
+// Witnesses are told of verdicts when they are computed. Each may be null.
+struct Witnesses {
+  RefusedChains* refused = nullptr;
+  TrustUses::Table* uses = nullptr;
+  ExpiryWarner* expiry = nullptr;
+};
+
 class Judge {
  public:
   // `desk` outlives this; null: nothing is known of revocation, and nobody can be asked.
-  Judge(size_t capacity, const Clock& clock, metrics::WorkerMetrics* metrics, RevocationDesk* desk = nullptr)
-      : peers_(capacity), issuers_(kIssuers), verdicts_(capacity, clock), clock_(clock), metrics_(metrics), desk_(desk) {}
+  Judge(size_t capacity, const Clock& clock, metrics::WorkerMetrics* metrics, RevocationDesk* desk = nullptr,
+        const Witnesses& witnesses = {})
+      : peers_(capacity), issuers_(kIssuers), verdicts_(capacity, clock), clock_(clock), metrics_(metrics), desk_(desk), witnesses_(witnesses) {}
 
   // Recognise reads a presented list, leaf first. REQUIRES: not empty.
   // `remember` false: possession is not proven, nothing is kept.
@@ -84,6 +96,7 @@ class Judge {
     return verdicts_.FindValid(peer.leaf, scheme.epoch) != nullptr;
   }
   // The same as Of with a connection's own memory in front.
+  // The same with a connection's own memory in front; what is new to that is a use of what the verdict rests on.
   const JudgementRef& Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory);
   // What the scheme says when nobody is asked any more: never indeterminate. Not remembered, an answer may come yet.
   JudgementRef WithoutAsking(const Peer& peer, const config::Scheme& scheme);
@@ -99,6 +112,7 @@ class Judge {
   // Whether nothing heard since concerns it.
   bool IsCurrent(const Judgement& judgement) const;
   std::shared_ptr<Judgement> Decide(const Peer& peer, const config::Scheme& scheme, bool ask, bool use);
+  void Witness(const Peer& peer, const config::Scheme& scheme, bool proven, absl::Time now, Judgement* judgement) const;
 
   LruCache<Sha256Digest, PeerRef, DigestHash> peers_;  // by list
   LruCache<Sha256Digest, certs::CertificateRef, DigestHash> issuers_;  // presented beside leaves, shared by peers
@@ -108,6 +122,7 @@ class Judge {
   RevocationDesk* const desk_;
   uint64_t news_ = 0;
   std::deque<std::shared_ptr<const RevocationNews>> recent_;  // the last of them
+  const Witnesses witnesses_;
 };
 
 }  // namespace gatehouse::server

@@ -43,6 +43,7 @@ class FakeGateway final : public Gateway {
   bool Drain(absl::Duration) override { return true; }
   std::string NotReady() const override { return ""; }
   std::string MetricsText() const override { return ""; }
+  const Memory& memory() const override { return memory_; }
 
   // The details of the first `n` events, once they are there.
   std::vector<std::string> Details(size_t n) {
@@ -59,6 +60,7 @@ class FakeGateway final : public Gateway {
   }
 
  private:
+  Memory memory_{.refused = RefusedChains(), .uses = {1, absl::UnixEpoch()}};
   mutable Mutex mutex_;
   CondVar changed_;
   config::SnapshotRef current_ ABSL_GUARDED_BY(mutex_);

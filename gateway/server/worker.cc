@@ -46,7 +46,8 @@ Worker::Worker(uint16_t index, const WorkerShared& shared)
       recorder_(index, kRingCapacity, *shared.clock),
       read_buffer_(kReadBuffer),
       pools_(&loop_),
-      judge_(kJudgeCapacity, *shared.clock, &metrics_, shared.desk) {
+      judge_(kJudgeCapacity, *shared.clock, &metrics_, shared.desk,
+             {&shared.memory->refused, &shared.memory->uses.worker(index), shared.expiry}) {
   credentials::CheckerOptions options;
   options.executor = shared.executor;
   options.cache = shared.verified;

@@ -26,6 +26,8 @@
 #include "gateway/loop/loop.h"
 #include "gateway/metrics/registry.h"
 #include "gateway/server/edge.h"
+#include "gateway/server/expiry_warner.h"
+#include "gateway/server/gateway.h"
 #include "gateway/server/peer.h"
 #include "gateway/server/sweep.h"
 #include "gateway/tls/tls_session.h"
@@ -44,6 +46,8 @@ struct WorkerShared {
   const credentials::PasswordVerifier* verifier = nullptr;
   metrics::Registry* registry = nullptr;
   RevocationDesk* desk = nullptr;
+  Memory* memory = nullptr;
+  ExpiryWarner* expiry = nullptr;
   std::atomic<uint64_t>* next_connection = nullptr;
   std::string run;  // 12 hex digits, the beginning of request ids
 };

@@ -1,0 +1,238 @@
+#include "gateway/certs/bundle.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs7.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gateway/base/escape.h"
+#include "gateway/base/status.h"
+#include "gateway/certs/pkcs12.h"
+
+namespace gatehouse::certs {
+namespace {
+
+using UniquePkcs7 = std::unique_ptr<PKCS7, OpenSslDeleter<PKCS7_free>>;
+
+void FreeSafes(STACK_OF(PKCS7) * s) { sk_PKCS7_pop_free(s, PKCS7_free); }
+void FreeBags(STACK_OF(PKCS12_SAFEBAG) * s) { sk_PKCS12_SAFEBAG_pop_free(s, PKCS12_SAFEBAG_free); }
+using UniqueSafes = std::unique_ptr<STACK_OF(PKCS7), OpenSslDeleter<FreeSafes>>;
+using UniqueBags = std::unique_ptr<STACK_OF(PKCS12_SAFEBAG), OpenSslDeleter<FreeBags>>;
+
+absl::Status Wrong(absl::string_view what) {
+  ERR_clear_error();
+  return absl::InvalidArgumentError(std::string(what));
+}
+
+absl::Status Add(X509* certificate, Bundle* out) {
+  if (out->certificates.size() == kMaxBundled) return Wrong(absl::StrCat("holds over ", kMaxBundled, " certificates"));
+  absl::StatusOr<CertificateRef> read = Certificate::FromX509(certificate);
+  if (!read.ok()) {
+    return Wrong(absl::StrCat("certificate ", out->certificates.size() + 1, ": ", read.status().message()));
+  }
+  out->certificates.push_back(*std::move(read));
+  return absl::OkStatus();
+}
+
+absl::Status AddPkcs7(absl::string_view der, Bundle* out) {
+  const auto* p = reinterpret_cast<const unsigned char*>(der.data());
+  UniquePkcs7 container(d2i_PKCS7(nullptr, &p, static_cast<long>(der.size())));
+  if (container == nullptr) return Wrong("PKCS#7 cannot be read");
+  if (p != reinterpret_cast<const unsigned char*>(der.data()) + der.size()) return Wrong("octets follow the PKCS#7");
+  if (!PKCS7_type_is_signed(container.get()) || container->d.sign == nullptr) {
+    return Wrong("PKCS#7 of another kind than signed data, which is what certificates travel in");
+  }
+  const STACK_OF(X509)* certificates = container->d.sign->cert;
+  for (int i = 0; i < sk_X509_num(certificates); ++i) GH_RETURN_IF_ERROR(Add(sk_X509_value(certificates, i), out));
+  const STACK_OF(X509_CRL)* crls = container->d.sign->crl;
+  for (int i = 0; i < sk_X509_CRL_num(crls); ++i) {
+    unsigned char* crl = nullptr;
+    const int size = i2d_X509_CRL(sk_X509_CRL_value(crls, i), &crl);
+    if (size <= 0) return Wrong("CRL cannot be encoded");
+    out->crls_der.emplace_back(reinterpret_cast<const char*>(crl), static_cast<size_t>(size));
+    OPENSSL_free(crl);
+  }
+  return absl::OkStatus();
+}
+
+// RFC 7292 section 4.2: bags may hold bags.
+absl::Status AddBags(const STACK_OF(PKCS12_SAFEBAG) * bags, int depth, Bundle* out) {
+  if (depth > 4) return Wrong("PFX: bags within bags within bags");
+  for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); ++i) {
+    const PKCS12_SAFEBAG* bag = sk_PKCS12_SAFEBAG_value(bags, i);
+    switch (PKCS12_SAFEBAG_get_nid(bag)) {
+      case NID_certBag: {
+        UniqueX509 certificate(PKCS12_SAFEBAG_get1_cert(bag));
+        if (certificate == nullptr) return Wrong("PFX: a certificate cannot be read");
+        GH_RETURN_IF_ERROR(Add(certificate.get(), out));
+        break;
+      }
+      case NID_keyBag:
+      case NID_pkcs8ShroudedKeyBag:
+        ++out->private_keys;
+        break;
+      case NID_safeContentsBag:
+        GH_RETURN_IF_ERROR(AddBags(PKCS12_SAFEBAG_get0_safes(bag), depth + 1, out));
+        break;
+      default:  // secrets and CRLs that no known program writes
+        break;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddPfx(const PKCS12& container, const Secret& secret, Bundle* out) {
+  auto* pfx = const_cast<PKCS12*>(&container);  // OpenSSL's functions lack the const
+  const std::string word(secret.Reveal());
+  const char* password = word.c_str();
+  int size = static_cast<int>(word.size());
+  // No password is written in two ways.
+  if (word.empty() && PKCS12_verify_mac(pfx, nullptr, 0) == 1) {
+    password = nullptr;
+    size = 0;
+  } else if (PKCS12_mac_present(pfx) != 1) {
+    return Wrong("PFX: nothing proves that it is whole (it has no MAC, or a signature instead)");
+  } else if (PKCS12_verify_mac(pfx, password, size) != 1) {
+    return Wrong("PFX cannot be opened: the password is wrong or the file is damaged");
+  }
+  UniqueSafes safes(PKCS12_unpack_authsafes(pfx));
+  if (safes == nullptr) return Wrong("PFX: its content cannot be read");
+  for (int i = 0; i < sk_PKCS7_num(safes.get()); ++i) {
+    PKCS7* safe = sk_PKCS7_value(safes.get(), i);
+    UniqueBags bags;
+    switch (OBJ_obj2nid(safe->type)) {
+      case NID_pkcs7_data:
+        bags.reset(PKCS12_unpack_p7data(safe));
+        break;
+      case NID_pkcs7_encrypted:
+        bags.reset(PKCS12_unpack_p7encdata(safe, password, size));
+        if (bags == nullptr) {
+          return Wrong("PFX: its certificates are encrypted in a way that is not supported any more; write it anew with "
+                       "`openssl pkcs12 -legacy`");
+        }
+        break;
+      default:
+        continue;
+    }
+    if (bags == nullptr) return Wrong("PFX: its content cannot be read");
+    GH_RETURN_IF_ERROR(AddBags(bags.get(), 0, out));
+  }
+  return absl::OkStatus();
+}
+
+struct PemBlock {
+  char* name = nullptr;
+  char* header = nullptr;
+  unsigned char* data = nullptr;
+  long size = 0;
+  ~PemBlock() {
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_clear_free(data, static_cast<size_t>(size));
+  }
+};
+
+absl::Status AddPem(absl::string_view text, Bundle* out) {
+  UniqueBio bio = MemoryBio(text);
+  for (int count = 0;; ++count) {
+    PemBlock block;
+    if (PEM_read_bio(bio.get(), &block.name, &block.header, &block.data, &block.size) != 1) {
+      const unsigned long error = ERR_peek_last_error();
+      const bool end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+      if (!end) return OpenSslError("PEM cannot be read");
+      ERR_clear_error();
+      return absl::OkStatus();
+    }
+    const absl::string_view name = block.name;
+    const absl::string_view der(reinterpret_cast<const char*>(block.data), static_cast<size_t>(block.size));
+    if (name == "CERTIFICATE" || name == "X509 CERTIFICATE") {
+      absl::StatusOr<CertificateRef> read = Certificate::FromDer(der);
+      if (!read.ok()) {
+        return Wrong(absl::StrCat("certificate ", out->certificates.size() + 1, ": ", read.status().message()));
+      }
+      if (out->certificates.size() == kMaxBundled) {
+        return Wrong(absl::StrCat("holds over ", kMaxBundled, " certificates"));
+      }
+      out->certificates.push_back(*std::move(read));
+    } else if (name == "X509 CRL") {
+      out->crls_der.emplace_back(der);
+    } else if (name == "PKCS7" || name == "CMS") {
+      GH_RETURN_IF_ERROR(AddPkcs7(der, out));
+    } else if (absl::EndsWith(name, "PRIVATE KEY")) {
+      ++out->private_keys;
+    } else {
+      return Wrong(absl::StrCat("holds a PEM block of kind \"", EscapeText(name), "\", which is no certificate"));
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Bundle> ReadBundle(absl::string_view bytes, absl::FunctionRef<absl::StatusOr<Secret>()> password) {
+  if (bytes.size() > kMaxBundle) return Wrong(absl::StrCat("is over ", kMaxBundle, " octets"));
+  Bundle out;
+  if (absl::StrContains(bytes, "-----BEGIN ")) {
+    GH_RETURN_IF_ERROR(AddPem(bytes, &out));
+  } else if (absl::StatusOr<CertificateRef> single = Certificate::FromDer(bytes); single.ok()) {
+    out.form = Bundle::Form::kDer;
+    out.certificates.push_back(*std::move(single));
+  } else {
+    const auto* p = reinterpret_cast<const unsigned char*>(bytes.data());
+    const auto* end = p + bytes.size();
+    std::unique_ptr<PKCS12, OpenSslDeleter<PKCS12_free>> pfx(
+        d2i_PKCS12(nullptr, &p, static_cast<long>(bytes.size())));
+    ERR_clear_error();
+    if (pfx != nullptr && p == end) {
+      out.form = Bundle::Form::kPfx;
+      GH_ASSIGN_OR_RETURN(const Secret secret, password());
+      GH_RETURN_IF_ERROR(AddPfx(*pfx, secret, &out));
+    } else if (!AddPkcs7(bytes, &out).ok()) {
+      return Wrong("is neither PEM nor DER, PKCS#7 or PFX");
+    } else {
+      out.form = Bundle::Form::kPkcs7;
+    }
+  }
+  ERR_clear_error();
+  if (out.certificates.empty() && out.crls_der.empty()) {
+    return Wrong(out.private_keys > 0 ? "holds a private key and no certificate" : "holds no certificate");
+  }
+  return out;
+}
+
+std::string PemBlock(absl::string_view label, absl::string_view der) {
+  UniqueBio bio(BIO_new(BIO_s_mem()));
+  PEM_write_bio(bio.get(), std::string(label).c_str(), "", reinterpret_cast<const unsigned char*>(der.data()),
+                static_cast<long>(der.size()));
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &text);
+  return std::string(text, static_cast<size_t>(size));
+}
+
+std::vector<CertificateRef> LeafFirst(std::vector<CertificateRef> certificates) {
+  const auto issued = [](const CertificateRef& issuer, const CertificateRef& subject) {
+    const bool yes = issuer != subject && X509_check_issued(issuer->x509(), subject->x509()) == X509_V_OK;
+    ERR_clear_error();
+    return yes;
+  };
+  // A leaf is no authority if there is a choice; a lone authority is its own leaf.
+  const auto leaf = std::find_if(certificates.begin(), certificates.end(), [&](const CertificateRef& c) {
+    return std::none_of(certificates.begin(), certificates.end(),
+                        [&](const CertificateRef& other) { return issued(c, other); });
+  });
+  if (leaf == certificates.end()) return certificates;
+  std::rotate(certificates.begin(), leaf, leaf + 1);
+  for (size_t i = 1; i < certificates.size(); ++i) {
+    const auto at = certificates.begin() + static_cast<std::ptrdiff_t>(i);
+    const auto next = std::find_if(at, certificates.end(),
+                                   [&](const CertificateRef& c) { return issued(c, certificates[i - 1]); });
+    if (next == certificates.end()) break;
+    std::rotate(at, next, next + 1);
+  }
+  return certificates;
+}
+
+}  // namespace gatehouse::certs
