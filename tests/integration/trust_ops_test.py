@@ -248,6 +248,35 @@ class TrustStoreTest(GatehouseTest):
         self.assertEqual(self.store("replace-cert", self.pki.pem("old"), self.pki.pem("new"), check=False).returncode, 3)
         self.assertEqual(self.gatehouse.revision(), before, "nothing was changed")
 
+    def test_lists_are_added_replaced_and_removed_and_explained(self):
+        (self.pki.folder / "index").write_text("")
+        (self.pki.folder / "number").write_text("01\n")
+        (self.pki.folder / "ca.cnf").write_text("[ca]\ndefault_ca=x\n[x]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\n"
+                                                "default_crl_days=30\ncertificate=ca.pem\nprivate_key=ca.key\n")
+        first, second = str(self.pki.folder / "first.crl"), str(self.pki.folder / "second.crl")
+        self.openssl("ca", "-config", "ca.cnf", "-gencrl", "-out", first)
+        self.openssl("ca", "-config", "ca.cnf", "-revoke", "alice.pem", "-crl_reason", "keyCompromise")
+        self.openssl("ca", "-config", "ca.cnf", "-gencrl", "-out", second)
+        self.gatehouse.apply("{kind: Scheme, name: Certificate, client_certificate: {trust_store: partners, "
+                             "revocation: {mode: OFFLINE}}}")
+        self.assertEqual(self.status("/secure", cert="alice"), 401, "nobody knows")
+        self.store("add-crl", first)
+        self.assertEqual(self.status("/secure", cert="alice"), 200)
+        out = self.store("add-crl", second).stdout
+        self.assertIn("- trustStores/partners   CRL CN=ca root   0 entries", out)
+        self.assertIn("+ trustStores/partners   CRL CN=ca root   1 entry", out)
+        self.assertEqual(self.status("/secure", cert="alice"), 401)
+        older = self.store("add-crl", first, check=False)
+        self.assertEqual(older.returncode, 1)
+        self.assertIn("has a newer list of CN=ca root", older.stderr)
+        shown = self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("alice"), check=False)
+        self.assertEqual(shown.returncode, 1)
+        self.assertRegex(shown.stdout, r"revocation +REVOKED +CRL of CN=ca root from the trust store, revoked .* \(keyCompromise\)")
+        self.assertRegex(self.gatehouse.ctl("describe", "trust-store", "partners").stdout, r"CRL +CN=ca root \(1 revoked\) +expires in")
+        self.store("remove-crl", second)
+        self.assertNotIn("crls", self.held())
+        self.assertEqual(self.store("remove-crl", second, check=False).returncode, 3)
+
     def test_writers_at_once_lose_nothing(self):
         names = ["old", "new", "third"]
         threads = [threading.Thread(target=self.store, args=("add-cert", self.pki.pem(n), "--as", "anchor")) for n in names]
