@@ -66,7 +66,8 @@ bool HasModestExponent(EVP_PKEY* key) {
   BIGNUM* exponent = nullptr;
   EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent);
   ERR_clear_error();
-  const bool modest = exponent != nullptr && BN_is_odd(exponent) && BN_num_bits(exponent) <= kMaxExponentBits;
+  const bool modest = exponent != nullptr && BN_is_odd(exponent) && !BN_is_one(exponent) &&
+                      BN_num_bits(exponent) <= kMaxExponentBits;
   BN_free(exponent);
   return modest;
 }
@@ -143,6 +144,9 @@ class CertificateParser {
     FillNames(c);
     FillKeyAndSignature(c);
 
+    if (const long version = X509_get_version(x); version < X509_VERSION_1 || version > X509_VERSION_3) {
+      Note(c, "version is none of 1 to 3");
+    }
     const std::string serial = SerialContent(X509_get0_serialNumber(x));
     c->serial_hex_dotnet_ = HexUpper(serial);
     c->serial_hex_integer_ = HexWithoutLeadingZeros(serial);

@@ -101,7 +101,7 @@ class Certificate {
   KeyFamily key_family() const { return key_family_; }
   // RSA modulus or curve size.
   int key_bits() const { return key_bits_; }
-  // False for an RSA key whose public exponent is even or longer than kMaxExponentBits.
+  // False for an RSA key whose public exponent is even, one or longer than kMaxExponentBits.
   bool modest_exponent() const { return modest_exponent_; }
   // OpenSSL's numbers of the signature algorithm and of its digest (NID_undef for EdDSA).
   int signature_nid() const { return signature_nid_; }

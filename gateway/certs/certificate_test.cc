@@ -55,6 +55,18 @@ TEST(CertificateTest, SaysWhatAPemTextIsInstead) {
           .ok());
 }
 
+TEST(CertificateTest, FindsFaultWithAVersionThatThereIsNot) {
+  const CertificateRef good = SelfSigned("CN=alice");
+  ASSERT_EQ(good->defect(), "");
+  for (const char version : {'\x03', '\x09', '\xff'}) {
+    std::string der = good->der();
+    const size_t at = der.find("\xa0\x03\x02\x01\x02");
+    ASSERT_NE(at, std::string::npos);
+    der[at + 4] = version;
+    EXPECT_EQ((*Certificate::FromDer(der))->defect(), "version is none of 1 to 3");
+  }
+}
+
 TEST(CertificateTest, RefusesTrailingOctetsAndOversize) {
   const CertificateRef c = SelfSigned("CN=a");
   EXPECT_FALSE(Certificate::FromDer(c->der() + "x").ok());

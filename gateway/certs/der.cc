@@ -122,6 +122,15 @@ bool IsDerInteger(absl::string_view content) {
   return !(first == 0 && second < 0x80) && !(first == 0xff && second >= 0x80);
 }
 
+bool IsDerOid(absl::string_view content) {
+  bool begins = true;  // an arc, with this octet
+  for (size_t i = 0; i < content.size(); ++i) {
+    if (begins && Octet(content, i) == 0x80) return false;
+    begins = Octet(content, i) < 0x80;
+  }
+  return !content.empty() && begins;
+}
+
 std::optional<absl::string_view> WholeOctets(absl::string_view bit_string) {
   if (bit_string.empty() || bit_string[0] != 0) return std::nullopt;
   return bit_string.substr(1);

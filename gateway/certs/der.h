@@ -67,6 +67,8 @@ class DerReader {
 std::optional<int64_t> ReadDerTime(uint8_t tag, absl::string_view content);
 // Whether these are the content octets of an INTEGER or ENUMERATED: at least one, and none too many.
 bool IsDerInteger(absl::string_view content);
+// Whether these are the content octets of an OBJECT IDENTIFIER: whole arcs, each in the fewest octets.
+bool IsDerOid(absl::string_view content);
 // The content of a BIT STRING without unused bits.
 std::optional<absl::string_view> WholeOctets(absl::string_view bit_string);
 

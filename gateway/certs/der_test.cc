@@ -77,5 +77,14 @@ TEST(DerReaderTest, KnowsIntegersInTheirFewestOctets) {
   EXPECT_FALSE(IsDerInteger("\xff\x80"));
 }
 
+TEST(DerOidTest, TakesWholeArcsInTheFewestOctets) {
+  EXPECT_TRUE(IsDerOid("\x2a"));
+  EXPECT_TRUE(IsDerOid("\x2a\x86\x48"));
+  EXPECT_TRUE(IsDerOid("\x2a\x81\x80\x01"));  // 0x80 within an arc
+  for (const char* wrong : {"", "\x80", "\x80\x01", "\x2a\x80\x01", "\x2a\x86", "\x2a\x86\x80"}) {
+    EXPECT_FALSE(IsDerOid(wrong)) << wrong;
+  }
+}
+
 }  // namespace
 }  // namespace gatehouse::certs

@@ -26,8 +26,9 @@ constexpr uint8_t kConstructedBit = 0x20;
 // The content of the next value, if it has this tag.
 bool Read(DerReader* reader, uint8_t tag, absl::string_view* content) {
   const std::optional<absl::string_view> found = reader->Next(tag);
-  if (found) *content = *found;
-  return found.has_value();
+  if (!found || (tag == der::kOid && !IsDerOid(*found))) return false;
+  *content = *found;
+  return true;
 }
 
 // A non-negative INTEGER; big ones are as good as kManyCertificates.
@@ -70,6 +71,9 @@ bool ReadKeyUsage(absl::string_view value, Extensions* out) {
   DerReader reader(value);
   absl::string_view bits;
   if (!Read(&reader, der::kBitString, &bits) || !reader.done() || bits.empty() || bits[0] < 0 || bits[0] > 7) return false;
+  // X.690 section 11.2.1: bits that do not count are zero. Read as set, one of them could be keyCertSign.
+  const uint8_t unused = static_cast<uint8_t>((1u << bits[0]) - 1);
+  if ((bits.size() == 1 ? bits[0] : bits.back() & unused) != 0) return false;
   const uint8_t first = bits.size() > 1 ? static_cast<uint8_t>(bits[1]) : 0;
   out->has_key_usage = true;
   out->digital_signature = (first & 0x80) != 0;
@@ -97,14 +101,13 @@ bool ReadSubjectKeyId(absl::string_view value, Extensions* out) {
 
 // AuthorityKeyIdentifier ::= SEQUENCE { [0] keyIdentifier OPTIONAL, [1] issuer and [2] serial OPTIONAL }
 bool ReadAuthorityKeyId(absl::string_view value, Extensions* out) {
-  absl::string_view content;
+  absl::string_view content, ignored;
   if (!Unwrap(value, &content)) return false;
   DerReader reader(content);
   if (reader.NextIs(der::Context(0)) && !Read(&reader, der::Context(0), &out->authority_key_id)) return false;
-  while (!reader.done()) {
-    if (!reader.Next()) return false;
-  }
-  return true;
+  if (reader.NextIs(der::Constructed(1)) && !Read(&reader, der::Constructed(1), &ignored)) return false;
+  if (reader.NextIs(der::Context(2)) && !Read(&reader, der::Context(2), &ignored)) return false;
+  return reader.done();
 }
 
 bool ReadGeneralName(DerReader* reader, GeneralName* out) {

@@ -1,5 +1,6 @@
 #include "gateway/certs/name_constraints.h"
 
+#include <openssl/objects.h>
 #include <openssl/x509.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 namespace gatehouse::certs {
 namespace {
 
+constexpr char kCommonNameOid[] = "2.5.4.3";
 constexpr char kEmailAddressOid[] = "1.2.840.113549.1.9.1";
 constexpr uint32_t kNameCost = 16;  // comparisons that reading a distinguished name is worth
 
@@ -94,6 +96,17 @@ bool AnyWithin(const Name& name, const Subtrees& subtrees, bool excluding, Work*
   return false;
 }
 
+bool HasDnsName(const std::vector<GeneralName>& names) {
+  return std::any_of(names.begin(), names.end(), [](const GeneralName& n) { return n.form == NameForm::kDns; });
+}
+
+bool HasEmailThatIsNoText(const X509_NAME* name) {
+  for (int i = -1; (i = X509_NAME_get_index_by_NID(name, NID_pkcs9_emailAddress, i)) >= 0;) {
+    if (!IsText(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, i)))) return true;
+  }
+  return false;
+}
+
 std::string Forbidden(const Name& name, absl::string_view why) {
   const std::string shown = name.form == NameForm::kIp || name.form == NameForm::kDirectory
                                 ? ""
@@ -125,6 +138,9 @@ class Check {
         return absl::StrCat(FormName(name.form), " is constrained, which cannot be processed");
       case NameForm::kUri:
         if (HostOfUri(name.text).empty()) return Forbidden(name, "is constrained, but has no host name");
+        break;
+      case NameForm::kRfc822:
+        if (!IsEmail(name.text)) return Forbidden(name, "is constrained, but is no address");
         break;
       default:
         break;
@@ -208,7 +224,7 @@ absl::string_view HostOfUri(absl::string_view uri) {
   return digits ? "" : rest;
 }
 
-std::string NameConstraintViolation(const Certificate& issuer, const Certificate& subject, Work* work) {
+std::string NameConstraintViolation(const Certificate& issuer, const Certificate& subject, bool end, Work* work) {
   Check check(issuer, work);
   if (check.Constrains(NameForm::kDirectory)) {
     if (!check.ReadDirectories()) return "a constraint of form directoryName cannot be read";
@@ -225,6 +241,19 @@ std::string NameConstraintViolation(const Certificate& issuer, const Certificate
       if (attribute.oid != kEmailAddressOid) continue;
       std::string wrong = check.Violation({NameForm::kRfc822, attribute.value, {}});
       if (!wrong.empty()) return wrong;
+    }
+    if (HasEmailThatIsNoText(X509_get_subject_name(subject.x509()))) {
+      return "an emailAddress is constrained, but is no text";
+    }
+  }
+  // Not asked by RFC 5280, but who may only issue for some hosts shall not name others by the common name.
+  if (end && check.Constrains(NameForm::kDns) && !HasDnsName(subject.extensions().alternative_names)) {
+    for (const NameAttribute& attribute : subject.subject_attributes()) {
+      if (attribute.oid != kCommonNameOid || !absl::StrContains(attribute.value, '.') || !IsDnsName(attribute.value)) {
+        continue;
+      }
+      std::string wrong = check.Violation({NameForm::kDns, attribute.value, {}});
+      if (!wrong.empty()) return absl::StrCat("common name as ", wrong);
     }
   }
   for (const GeneralName& entry : subject.extensions().alternative_names) {

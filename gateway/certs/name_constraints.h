@@ -14,8 +14,8 @@
 namespace gatehouse::certs {
 
 // Why the constraints of `issuer` forbid a name of `subject`; empty when they allow all. The caller leaves out
-// self-issued certificates that are not the last of their path.
-std::string NameConstraintViolation(const Certificate& issuer, const Certificate& subject, Work* work);
+// self-issued certificates that are not the last of their path. `end`: `subject` is that last one.
+std::string NameConstraintViolation(const Certificate& issuer, const Certificate& subject, bool end, Work* work);
 
 // How one name lies to one subtree. `excluding` takes the wide reading where a name stands for several (`*.a.test`), or
 // where a constraint has two readings: what may be forbidden is.

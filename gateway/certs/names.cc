@@ -198,6 +198,8 @@ std::string NameDotNet(const X509_NAME* name) {
   });
 }
 
+bool IsText(const ASN1_STRING* value) { return Utf8(value).has_value(); }
+
 std::vector<NameAttribute> TextAttributes(const X509_NAME* name) {
   std::vector<NameAttribute> out;
   const int count = X509_NAME_entry_count(name);

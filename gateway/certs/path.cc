@@ -58,7 +58,7 @@ Finding CheckKey(const CertificateRef& certificate, const Strength& strength) {
       }
       if (!certificate->modest_exponent()) {
         return Wrong(Reason::kWeakKeyOrSignature, certificate,
-                     absl::StrCat("RSA key with a public exponent of more than ", kMaxExponentBits, " bits, or an even one"));
+                     absl::StrCat("RSA key with a public exponent of more than ", kMaxExponentBits, " bits, or one that is even or 1"));
       }
       return {};
     case KeyFamily::kEc: {
@@ -132,7 +132,7 @@ Finding PathVerifier::Verify(const Path& path) {
     if (!path[i]->extensions().has_name_constraints) continue;
     for (size_t below = i; below-- > 0;) {
       if (below > 0 && path[below]->self_issued()) continue;  // section 6.1.3 b, c
-      if (Finding f = Names(path[i], path[below]); !f.ok()) return f;
+      if (Finding f = Names(path[i], path[below], below == 0); !f.ok()) return f;
     }
   }
   return CheckPolicies(path, policy_, work_);
@@ -173,10 +173,10 @@ Finding PathVerifier::Signature(const CertificateRef& issuer, const CertificateR
   return found = Wrong(Reason::kBadSignature, subject, absl::StrCat("not signed by \"", issuer->subject(), "\""));
 }
 
-Finding PathVerifier::Names(const CertificateRef& issuer, const CertificateRef& subject) {
+Finding PathVerifier::Names(const CertificateRef& issuer, const CertificateRef& subject, bool end) {
   const auto [it, added] = names_.try_emplace(Pair(issuer.get(), subject.get()));
   if (!added) return it->second;
-  std::string wrong = NameConstraintViolation(*issuer, *subject, work_);
+  std::string wrong = NameConstraintViolation(*issuer, *subject, end, work_);
   if (!wrong.empty()) {
     it->second = Wrong(Reason::kConstraintViolation, subject,
                        absl::StrCat(wrong, " (name constraints of \"", issuer->subject(), "\")"));

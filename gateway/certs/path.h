@@ -57,7 +57,7 @@ class PathVerifier {
   using Pair = std::pair<const Certificate*, const Certificate*>;  // issuer, subject
 
   Finding Signature(const CertificateRef& issuer, const CertificateRef& subject);
-  Finding Names(const CertificateRef& issuer, const CertificateRef& subject);
+  Finding Names(const CertificateRef& issuer, const CertificateRef& subject, bool end);
 
   const Strength& strength_;
   const PolicyOptions& policy_;

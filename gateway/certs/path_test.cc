@@ -190,6 +190,60 @@ TEST_F(PathTest, AppliesTheConstraintsOfAnAnchor) {
   EXPECT_EQ(Why({LeafWith(narrow, {{SanKind::kDns, "b.test"}})}), kNo);
 }
 
+TEST_F(PathTest, HoldsACommonNameThatIsAHostToConstraintsOfHosts) {
+  const Authority ca = SubWith({Worded(NID_name_constraints, "permitted;DNS:a.test", true)});
+  const auto why = [&](std::vector<San> sans, const std::string& subject) {
+    return Why({LeafWith(ca, std::move(sans), subject), ca.certificate});
+  };
+  EXPECT_EQ(why({}, "CN=x.a.test"), Reason::kNone);
+  EXPECT_EQ(why({}, "CN=x.b.test"), Reason::kConstraintViolation);
+  EXPECT_THAT(Detail(), HasSubstr("common name as dNSName \"x.b.test\" is not permitted"));
+  EXPECT_EQ(why({}, "CN=x.a.test,CN=x.b.test"), Reason::kConstraintViolation);
+  EXPECT_EQ(why({{SanKind::kEmail, "x@b.test"}}, "CN=x.b.test"), Reason::kConstraintViolation);
+  EXPECT_EQ(why({{SanKind::kDns, "x.a.test"}}, "CN=x.b.test"), Reason::kNone);  // its names are in the SAN
+  EXPECT_EQ(why({}, "CN=alice"), Reason::kNone);
+  EXPECT_EQ(why({}, "CN=Dr. Alice"), Reason::kNone);
+  const Authority below = SubOf(ca, {}, "CN=b.test", 3);  // no end certificate
+  EXPECT_EQ(Why({Leaf(below, "CN=alice"), below.certificate, ca.certificate}), Reason::kNone);
+}
+
+TEST_F(PathTest, RefusesWhatIsNoAddressWhereAddressesAreConstrained) {
+  const San san{SanKind::kDns, "a.test"};
+  for (const char* address : {"b.test", "x@b.test.", "x@b.test\\ ", "x@y@b.test", "@b.test"}) {
+    const std::string subject = absl::StrCat("emailAddress=", address, ",CN=alice");
+    EXPECT_EQ(Constrained("excluded;email:b.test", san, subject), Reason::kConstraintViolation) << subject;
+    EXPECT_EQ(Constrained("excluded;DNS:b.test", san, subject), Reason::kNone) << subject;
+  }
+}
+
+TEST_F(PathTest, RefusesAKeyUsageWithBitsThatDoNotCount) {
+  // keyCertSign is set, among the two bits that the first octet takes away.
+  for (const std::string& bits : {std::string("\x06\xc4"), std::string("\x03\x84"), std::string(1, '\x01')}) {
+    const Authority ca = SubWith({{"keyUsage", true, Der(0x03, bits)}});
+    EXPECT_EQ(Why({Leaf(ca, "CN=alice"), ca.certificate}), Reason::kMalformedCertificate);
+    EXPECT_EQ(Detail(), "keyUsage cannot be read");
+  }
+  const Authority ca = SubWith({{"keyUsage", true, Der(0x03, "\x02\x84")}});
+  EXPECT_EQ(Why({Leaf(ca, "CN=alice"), ca.certificate}), Reason::kNone);
+}
+
+TEST_F(PathTest, RefusesAnAuthorityKeyIdentifierOfOtherFields) {
+  for (const std::string& fields :
+       {Der(0x04, "key"), Der('\x82', "\x01") + Der('\x80', "key"), std::string("\x80\x05key")}) {
+    const CertificateRef leaf = LeafWith(root_, {}, "CN=alice", {{"authorityKeyIdentifier", false, Der(0x30, fields)}});
+    EXPECT_EQ(Why({leaf}), Reason::kMalformedCertificate);
+    EXPECT_EQ(Detail(), "authorityKeyIdentifier cannot be read");
+  }
+}
+
+TEST_F(PathTest, RefusesPoliciesThatAreNoObjectIdentifiers) {
+  for (const std::string& oid : {std::string("\x2a\x83"), std::string("\x2a\x80\x03"), std::string()}) {
+    const Authority ca = SubWith({{"certificatePolicies", false, Der(0x30, Der(0x30, Der(0x06, oid)))}});
+    EXPECT_EQ(Why({Leaf(ca, "CN=alice"), ca.certificate}), Reason::kMalformedCertificate);
+    EXPECT_EQ(Detail(), "certificatePolicies cannot be read");
+  }
+}
+
 TEST_F(PathTest, ExemptsSelfIssuedAuthoritiesFromNameConstraintsButNoLeaf) {
   const Authority ca = SubWith({Worded(NID_name_constraints, "permitted;DNS:a.test", true)}, "CN=Sub");
   MintRequest rolled = Request(Profile::kIntermediate, "CN=Sub");
@@ -312,6 +366,19 @@ TEST_F(PathTest, TellsAnotherAuthorityOfTheNameFromAForgery) {
   const Authority twin = Root("CN=Root", 7);
   EXPECT_EQ(Why({Leaf(twin, "CN=alice")}), Reason::kUnknownIssuer);
   EXPECT_EQ(Why({LeafWith(twin, {}, "CN=alice", {{"authorityKeyIdentifier", false, ""}})}), Reason::kBadSignature);
+}
+
+TEST_F(PathTest, RefusesAnRsaKeyWhoseExponentIsOne) {
+  // Whatever is "signed" with it verifies: nobody's key, and everybody's.
+  const std::string long_form = "\x82\x01\x01";  // of 257 octets
+  std::string key = "\x02" + long_form + std::string(1, '\0') + std::string(256, '\xff') + "\x02\x01\x01";
+  key = "\x03\x82\x01\x0d" + std::string(1, '\0') + "\x30\x82\x01\x08" + key;
+  key = "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05" + std::string(1, '\0') + key;
+  key = "\x30\x82\x01\x20" + key;
+  const auto* p = reinterpret_cast<const unsigned char*>(key.data());
+  const UniqueKey one(d2i_PUBKEY(nullptr, &p, static_cast<long>(key.size())));
+  ASSERT_NE(one, nullptr);
+  EXPECT_EQ(Why({Make(Request(Profile::kLeaf, "CN=alice"), one.get(), root_.signer())}), Reason::kWeakKeyOrSignature);
 }
 
 TEST_F(PathTest, RefusesAbsurdRsaExponents) {

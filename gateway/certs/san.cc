@@ -17,13 +17,6 @@ bool IsVisibleAscii(absl::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
-bool IsEmail(absl::string_view text) {
-  const size_t at = text.rfind('@');
-  return at != absl::string_view::npos && at > 0 && IsVisibleAscii(text) &&
-         text.substr(0, at).find('@') == absl::string_view::npos &&
-         IsDnsName(text.substr(at + 1)) && text[at + 1] != '*';
-}
-
 // RFC 5280 section 4.2.1.6: absolute, with a scheme.
 bool IsUri(absl::string_view text) {
   const size_t colon = text.find(':');
@@ -98,6 +91,13 @@ std::string ReadOne(const GeneralName& entry, std::vector<San>* sans) {
 absl::string_view SanKindName(SanKind kind) {
   static constexpr const char* kNames[] = {"dns", "email", "uri", "ip", "upn"};
   return kNames[static_cast<int>(kind)];
+}
+
+bool IsEmail(absl::string_view text) {
+  const size_t at = text.rfind('@');
+  return at != absl::string_view::npos && at > 0 && IsVisibleAscii(text) &&
+         text.substr(0, at).find('@') == absl::string_view::npos &&
+         IsDnsName(text.substr(at + 1)) && text[at + 1] != '*';
 }
 
 bool IsDnsName(absl::string_view name) {

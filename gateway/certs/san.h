@@ -18,6 +18,9 @@ std::string ReadSans(const std::vector<GeneralName>& names, std::vector<San>* sa
 // A host name of RFC 1123 form, `_` allowed, a leading `*.` allowed; no trailing dot.
 bool IsDnsName(absl::string_view name);
 
+// local@host: visible ASCII, one @.
+bool IsEmail(absl::string_view text);
+
 inline constexpr char kUpnOid[] = "1.3.6.1.4.1.311.20.2.3";
 
 }  // namespace gatehouse::certs

@@ -93,8 +93,7 @@ class Judge {
   JudgementRef Of(const Peer& peer, const config::Scheme& scheme, bool remember = true);
   // Whether `scheme` is known to accept `peer`: from memory alone.
   bool KnowsValid(const Peer& peer, const config::Scheme& scheme) {
-    const certs::VerdictRef known = verdicts_.FindValid(peer.leaf, scheme.epoch);
-    return known != nullptr && IsCurrent(static_cast<const Judgement&>(*known));
+    return verdicts_.FindValid(peer.leaf, scheme.epoch) != nullptr;
   }
   // The same as Of with a connection's own memory in front.
   // The same with a connection's own memory in front; what is new to that is a use of what the verdict rests on.

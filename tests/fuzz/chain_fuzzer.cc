@@ -68,7 +68,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   // As if it were a path, whoever signed what.
   Work work;
-  for (size_t i = 1; i < std::min<size_t>(list.size(), 10); ++i) NameConstraintViolation(*list[i], *list[i - 1], &work);
+  for (size_t i = 1; i < std::min<size_t>(list.size(), 10); ++i) NameConstraintViolation(*list[i], *list[i - 1], i == 1, &work);
   Work policy_work;
   PolicyOptions policy;
   policy.require_explicit = (data[0] & kExplicit) != 0;
