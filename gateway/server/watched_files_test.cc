@@ -137,5 +137,12 @@ TEST_F(WatchedFilesTest, WhatCannotBeReadNamesPathAndCause) {
   EXPECT_FALSE(ReadFiles(Path("absent"), 10).ok());
 }
 
+TEST_F(WatchedFilesTest, ALongFileTakesNoMoreMemoryThanItsSize) {
+  Write("long", std::string(5'000'000, 'x'));
+  const std::string content = *ReadFile(Path("long"), 6'000'000);
+  EXPECT_EQ(content.size(), 5'000'000u);
+  EXPECT_LT(content.capacity(), 5'100'000u);
+}
+
 }  // namespace
 }  // namespace gatehouse::server
