@@ -6,9 +6,9 @@
 namespace gatehouse::certs {
 
 std::string Inquiry::Key() const {
-  if (kind == Kind::kCrl) return absl::StrCat("crl ", url);
-  return absl::StrCat("ocsp ", HexLower(AsView(issuer->spki_sha256())), " ",
-                      HexLower(AsView(subject->sha256())), " ", url);
+  const std::string key = HexLower(AsView(issuer->spki_sha256()));
+  if (kind == Kind::kCrl) return absl::StrCat("crl ", key, " ", url);
+  return absl::StrCat("ocsp ", key, " ", HexLower(AsView(subject->sha256())), " ", url);
 }
 
 }  // namespace gatehouse::certs

@@ -32,7 +32,7 @@ struct Inquiry {
   CertificateRef issuer;    // of `subject` on the verified path
   bool nonce = true;        // kOcsp: send one
 
-  // kOcsp: url, issuer's key and subject's fingerprint; kCrl: url.
+  // Url and issuer's key, that no other authority spoils the place; kOcsp: subject's fingerprint, too.
   std::string Key() const;
 };
 

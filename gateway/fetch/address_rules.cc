@@ -26,6 +26,9 @@ const std::vector<AddressRange>& BuiltIn() {
              "fec0::/10",           // site-local, deprecated
              "ff00::/8",            // multicast
              "fd00:ec2::254/128",   // metadata by IPv6
+             "fd20:ce::254/128",    //
+             "64:ff9b:1::/48",      // translation with local meaning, RFC 8215: what is behind it cannot be told
+             "2001::/32",           // Teredo: carries an IPv4 address in disguise
          }) {
       out->push_back(*ParseAddressRange(text));
     }
@@ -46,11 +49,12 @@ int Longest(const std::vector<AddressRange>& ranges, absl::Span<const uint8_t> a
 // Where in an IPv6 address an IPv4 address stands; -1: nowhere.
 int EmbeddedAt(absl::Span<const uint8_t> address) {
   static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  static constexpr uint8_t kTranslated[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0};  // RFC 2765
   static constexpr uint8_t kNat64[12] = {0, 0x64, 0xff, 0x9b};
   static constexpr uint8_t kCompatible[12] = {};
   static constexpr uint8_t k6to4[2] = {0x20, 0x02};
   if (std::memcmp(address.data(), kMapped, 12) == 0 || std::memcmp(address.data(), kNat64, 12) == 0 ||
-      std::memcmp(address.data(), kCompatible, 12) == 0) {
+      std::memcmp(address.data(), kTranslated, 12) == 0 || std::memcmp(address.data(), kCompatible, 12) == 0) {
     return 12;
   }
   return std::memcmp(address.data(), k6to4, 2) == 0 ? 2 : -1;

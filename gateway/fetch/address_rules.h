@@ -4,7 +4,7 @@
 // The longest prefix that matches decides; of equal ones a denied range goes before an allowed one, and both before the
 // built-in ones. Built in and denied: this host and network, loopback, link-local (with the metadata services of clouds,
 // also where those lie elsewhere), multicast, reserved and unspecified addresses. Private ranges are allowed. An IPv6
-// address that carries an IPv4 one (mapped, compatible, NAT64, 6to4) is judged by both.
+// address that carries an IPv4 one (mapped, translated, compatible, NAT64, 6to4) is judged by both.
 //
 // Ownership:  immutable, shared as AddressRulesRef.
 // Threading:  immutable; any thread.

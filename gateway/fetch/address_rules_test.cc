@@ -29,14 +29,16 @@ TEST(AddressRulesTest, WithoutConfigurationOnlyWhatIsSomewhereElseIsReached) {
            "::", "::1", "fe80::1", "febf::1", "fec0::1", "ff02::1", "fd00:ec2::254",
            // IPv4 in IPv6: mapped, compatible, NAT64, 6to4
            "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:0.0.0.0", "::127.0.0.1", "::169.254.169.254",
-           "64:ff9b::169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::1", "2002:a9fe:a9fe::",
+           "64:ff9b::169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::1", "2002:a9fe:a9fe::", "::ffff:0:127.0.0.1", "::ffff:0:a9fe:a9fe",
+           // whatever it carries
+           "64:ff9b:1::a9fe:a9fe", "64:ff9b:1:a9fe:a9:fe00::", "2001:0:1:2::8000:ffff", "fd20:ce::254",
        }) {
     EXPECT_FALSE(Permits(rules, denied)) << denied;
   }
   for (const char* permitted : {
            "1.1.1.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "100.100.100.201", "126.255.255.255",
            "128.0.0.1", "169.253.255.255", "169.255.0.0", "223.255.255.255", "2001:db8::1", "fd00::1", "fc00::1",
-           "fd00:ec2::253", "::ffff:10.0.0.1", "64:ff9b::101:101", "2002:a00:1::1",
+           "fd00:ec2::253", "2001:1::1", "64:ff9b:2::1", "::ffff:0:10.0.0.1", "::ffff:10.0.0.1", "64:ff9b::101:101", "2002:a00:1::1",
        }) {
     EXPECT_TRUE(Permits(rules, permitted)) << permitted;
   }

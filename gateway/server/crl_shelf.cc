@@ -8,6 +8,9 @@
 namespace gatehouse::server {
 namespace {
 
+// Of one URL. An authority has few for one place.
+constexpr size_t kMaxSeries = 4;
+
 // DER and index (crl.h).
 size_t Weight(const certs::CrlRef& list) { return list == nullptr ? 0 : list->der().size() + 20 * list->size(); }
 
@@ -20,40 +23,67 @@ bool SameSeries(const certs::Crl& a, const certs::Crl& b) {
 CrlShelf::Put CrlShelf::PutFetched(const certs::Inquiry& inquiry, certs::CrlRef list, bool verified,
                                    absl::Time received, InquiryTermsRef terms,
                                    std::vector<certs::CrlRef>* garbage) {
-  const auto [it, added] = fetched_.try_emplace(inquiry.url);
-  Fetched& held = it->second;
-  if (!added) {
-    if (held.list->sha256() == list->sha256()) {
-      held.received = received;
-      held.in_use = false;
-      held.verified = held.verified || verified;
-      held.terms = std::move(terms);
-      return Put::kSame;
+  Fetched& held = fetched_[inquiry.Key()];
+  const auto same = std::find_if(held.series.begin(), held.series.end(),
+                                 [&](const Series& s) { return SameSeries(*s.list, *list); });
+  Put put = Put::kNew;
+  if (same == held.series.end()) {
+    if (held.series.empty()) {
+      held.used = received;
+    } else if (held.series.front().verified && !verified) {
+      return Put::kUnsigned;
     }
-    if (held.verified && !verified) return Put::kUnsigned;
-    const bool older = SameSeries(*held.list, *list) && !held.list->MayBeReplacedBy(*list);
-    if (older && verified && held.verified) return Put::kOlder;
-    bytes_ -= Weight(held.list) + Weight(held.latest);
-    garbage->push_back(std::move(held.latest));
-    held.latest = nullptr;
-    if (older && !verified) {
-      held.latest = std::move(list);
-    } else {
-      garbage->push_back(std::move(held.list));
-      held.list = std::move(list);
-    }
+    Series* series = PlaceFor(verified, received, &held, garbage);
+    if (series == nullptr) return Put::kCrowded;
+    bytes_ += Weight(list);
+    *series = {std::move(list), nullptr, verified, received};
+  } else if (same->list->sha256() == list->sha256()) {
+    same->received = received;
+    same->verified = same->verified || verified;
+    std::rotate(held.series.begin(), same, same + 1);
+    put = Put::kSame;
   } else {
-    held.list = std::move(list);
-    held.used = received;
+    if (same->verified && !verified) return Put::kUnsigned;
+    const bool older = !same->list->MayBeReplacedBy(*list);
+    if (older && verified && same->verified) return Put::kOlder;
+    bytes_ += Weight(list);
+    if (older && !verified) {
+      Drop({nullptr, std::exchange(same->latest, std::move(list)), false, {}}, garbage);
+    } else {
+      Drop({std::exchange(same->list, std::move(list)), std::exchange(same->latest, nullptr), false, {}}, garbage);
+    }
+    same->verified = verified;
+    same->received = received;
+    std::rotate(held.series.begin(), same, same + 1);
   }
   held.inquiry = inquiry;
-  held.verified = verified;
-  held.received = received;
   held.in_use = false;
   held.terms = std::move(terms);
-  bytes_ += Weight(held.list) + Weight(held.latest);
   MakeRoom(&held, garbage);
-  return Put::kNew;
+  return put;
+}
+
+CrlShelf::Series* CrlShelf::PlaceFor(bool verified, absl::Time received, Fetched* held,
+                                     std::vector<certs::CrlRef>* garbage) {
+  std::vector<Series>& all = held->series;
+  if (!verified || (!all.empty() && !all.front().verified)) {
+    for (Series& series : all) Drop(std::move(series), garbage);
+    all.clear();
+  } else if (all.size() >= kMaxSeries) {
+    const auto over = std::find_if(all.rbegin(), all.rend(), [&](const Series& series) {
+      return series.list->next_update().value_or(absl::InfinitePast()) < received;
+    });
+    if (over == all.rend()) return nullptr;
+    Drop(std::move(*over), garbage);
+    all.erase(std::next(over).base());
+  }
+  return &*all.emplace(all.begin());
+}
+
+void CrlShelf::Drop(Series series, std::vector<certs::CrlRef>* garbage) {
+  bytes_ -= Weight(series.list) + Weight(series.latest);
+  garbage->push_back(std::move(series.list));
+  garbage->push_back(std::move(series.latest));
 }
 
 void CrlShelf::MakeRoom(const Fetched* keep, std::vector<certs::CrlRef>* garbage) {
@@ -62,9 +92,7 @@ void CrlShelf::MakeRoom(const Fetched* keep, std::vector<certs::CrlRef>* garbage
     for (auto it = fetched_.begin(); it != fetched_.end(); ++it) {
       if (&it->second != keep && (oldest == fetched_.end() || it->second.used < oldest->second.used)) oldest = it;
     }
-    bytes_ -= Weight(oldest->second.list) + Weight(oldest->second.latest);
-    garbage->push_back(std::move(oldest->second.list));
-    garbage->push_back(std::move(oldest->second.latest));
+    for (Series& series : oldest->second.series) Drop(std::move(series), garbage);
     fetched_.erase(oldest);
   }
 }
@@ -80,38 +108,45 @@ std::vector<certs::CrlRef> CrlShelf::PutWatched(const std::string& file, std::ve
   return before;
 }
 
-std::vector<certs::HeldCrl> CrlShelf::Of(uint64_t issuer_hash, absl::Time now) {
+std::vector<certs::HeldCrl> CrlShelf::Of(uint64_t issuer_hash, absl::Time now, bool use) {
   std::vector<certs::HeldCrl> out;
   for (const auto& [file, lists] : watched_) {
     for (const certs::CrlRef& list : lists) {
       if (list->issuer_hash() == issuer_hash) out.push_back({list, file, std::nullopt});
     }
   }
-  for (auto& [url, held] : fetched_) {
+  for (auto& [key, held] : fetched_) {
     bool used = false;
-    for (const certs::CrlRef& list : {held.list, held.latest}) {
-      if (list == nullptr || list->issuer_hash() != issuer_hash) continue;
-      out.push_back({list, url, held.received});
-      used = true;
+    for (const Series& series : held.series) {
+      for (const certs::CrlRef& list : {series.list, series.latest}) {
+        if (list == nullptr || list->issuer_hash() != issuer_hash) continue;
+        // It revokes, and vouches for nobody any more.
+        const bool of_the_future = IsOfTheFuture(series.received, now);
+        out.push_back({list, held.inquiry.url, of_the_future ? absl::InfinitePast() : series.received});
+        used = true;
+      }
     }
-    if (!used || now == absl::InfinitePast()) continue;
+    if (!used || !use) continue;
     held.used = now;
     held.in_use = true;
   }
   return out;
 }
 
-bool CrlShelf::Fresh(const std::string& url, absl::Duration max_age, absl::Time now) const {
-  auto it = fetched_.find(url);
-  if (it == fetched_.end() || !it->second.verified) return false;
-  return now < FreshUntil(it->second.received, it->second.list->next_update(), max_age);
+bool CrlShelf::Fresh(const certs::Inquiry& inquiry, absl::Duration max_age, absl::Time now) const {
+  auto it = fetched_.find(inquiry.Key());
+  if (it == fetched_.end()) return false;
+  const Series& last = it->second.series.front();
+  return last.verified && !IsOfTheFuture(last.received, now) &&
+         now < FreshUntil(last.received, last.list->next_update(), max_age);
 }
 
 void CrlShelf::AppendDue(absl::Time now, std::vector<Due>* out) const {
-  for (const auto& [url, held] : fetched_) {
+  for (const auto& [key, held] : fetched_) {
     if (held.terms == nullptr || !held.in_use) continue;
-    const absl::Time until = FreshUntil(held.received, held.list->next_update(), held.terms->max_age);
-    if (now >= RefreshAt(held.received, until)) out->push_back({held.inquiry, held.terms});
+    const Series& last = held.series.front();
+    const absl::Time until = FreshUntil(last.received, last.list->next_update(), held.terms->max_age);
+    if (now >= RefreshAt(last.received, until)) out->push_back({held.inquiry, held.terms});
   }
 }
 

@@ -1,9 +1,13 @@
-// CrlShelf holds the revocation lists that were fetched, one a URL, and those that are watched on disk, by file.
+// CrlShelf holds the revocation lists that were fetched, by URL and issuer's key, and those that are watched on disk, by
+// file.
 //
 // A fetched list takes the place of the one before only when it is not older. Where the signature could be checked with
 // the issuer's own key, what fails that check never takes the place of what passed it: else whoever sits on the way to a
 // distribution point could put a forged "newest" list there for good. A list signed by another key (indirect, a key of
 // its own for lists) cannot be checked here; then the newest and the latest are both held, and Judge chooses.
+//
+// A list of another scope, or a delta, takes no other's place but stands beside it: else whoever sits on the way could
+// have any list of the authority push out the one that revokes, and an older one of that scope in after it.
 //
 // Ownership:  shares lists.
 // Threading:  thread-compatible.
@@ -29,6 +33,7 @@ class CrlShelf {
     kNew,       // in force from now on
     kOlder,     // refused: what is held is newer
     kUnsigned,  // refused: the signature does not verify, that of the list held does
+    kCrowded,   // refused: of another scope than the many that are held, whose time is not over
   };
 
   explicit CrlShelf(size_t max_bytes) : max_bytes_(max_bytes) {}
@@ -40,10 +45,10 @@ class CrlShelf {
   // PutWatched replaces all that `file` held; an empty list removes it. What was there before is returned.
   std::vector<certs::CrlRef> PutWatched(const std::string& file, std::vector<certs::CrlRef> lists);
 
-  // Of an issuer; marks what is fetched as used at `now`, unless that is InfinitePast.
-  std::vector<certs::HeldCrl> Of(uint64_t issuer_hash, absl::Time now);
-  // Whether a verified list of this URL is held that nobody needs to ask for again before `max_age` has passed.
-  bool Fresh(const std::string& url, absl::Duration max_age, absl::Time now) const;
+  // Of an issuer; `use` marks what is fetched as in use.
+  std::vector<certs::HeldCrl> Of(uint64_t issuer_hash, absl::Time now, bool use);
+  // Whether what came last for this inquiry is verified, and nobody needs to ask again before `max_age` has passed.
+  bool Fresh(const certs::Inquiry& inquiry, absl::Duration max_age, absl::Time now) const;
 
   // Those in use whose time is nearly over, to be asked for again.
   struct Due {
@@ -56,21 +61,28 @@ class CrlShelf {
   size_t bytes() const { return bytes_; }
 
  private:
-  struct Fetched {
-    certs::Inquiry inquiry;
+  // Lists that replace each other.
+  struct Series {
     certs::CrlRef list;    // the newest
     certs::CrlRef latest;  // null: `list` is
     bool verified = false;
     absl::Time received;
+  };
+  struct Fetched {
+    certs::Inquiry inquiry;
+    std::vector<Series> series;  // what came last is the first; more than one only where all are verified
     absl::Time used;      // last
     bool in_use = false;  // since it came
     InquiryTermsRef terms;
   };
+  // A new place in front for a list that is like none held; null: there is none.
+  Series* PlaceFor(bool verified, absl::Time received, Fetched* held, std::vector<certs::CrlRef>* garbage);
+  void Drop(Series series, std::vector<certs::CrlRef>* garbage);
   void MakeRoom(const Fetched* keep, std::vector<certs::CrlRef>* garbage);
 
   const size_t max_bytes_;
   size_t bytes_ = 0;  // of fetched lists
-  std::map<std::string, Fetched> fetched_;  // by URL
+  std::map<std::string, Fetched> fetched_;  // by Inquiry::Key
   std::map<std::string, std::vector<certs::CrlRef>> watched_;  // by file
 };
 

@@ -18,6 +18,9 @@ inline absl::Time FreshUntil(absl::Time received, std::optional<absl::Time> next
   return std::min(received + max_age, next_update.value_or(received + kNoNextUpdate));
 }
 
+// What came later than now came before the clock was set back: how old it is cannot be told.
+inline bool IsOfTheFuture(absl::Time received, absl::Time now) { return received > now + absl::Minutes(5); }
+
 // When one in use is asked for ahead of that: after three quarters of the time.
 inline absl::Time RefreshAt(absl::Time received, absl::Time fresh_until) {
   return received + (fresh_until - received) * 0.75;

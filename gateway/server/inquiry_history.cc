@@ -15,9 +15,14 @@ constexpr int kHostFailures = 3;
 
 bool InquiryHistory::Closed(const std::string& key, const std::string& host, absl::Time now) {
   const Failures* inquiry = inquiries_.Find(key);
-  if (inquiry != nullptr && now < inquiry->until) return true;
+  if (inquiry != nullptr && BacksOff(*inquiry, now)) return true;
   const Failures* whole = hosts_.Find(host);
-  return whole != nullptr && whole->count >= kHostFailures && now < whole->until;
+  return whole != nullptr && whole->count >= kHostFailures && BacksOff(*whole, now);
+}
+
+// Longer than the longest is a clock that was set back.
+bool InquiryHistory::BacksOff(const Failures& failures, absl::Time now) {
+  return now < failures.until && failures.until - now <= kLongest;
 }
 
 void InquiryHistory::Count(Failures* failures, absl::Time now) {
@@ -36,7 +41,7 @@ void InquiryHistory::Failed(const std::string& key, const std::string& host, boo
   }
   Failures* whole = hosts_.Find(host);
   // Many that ran at once and failed at once are one failure.
-  if (whole != nullptr && whole->count >= kHostFailures && now < whole->until) return;
+  if (whole != nullptr && whole->count >= kHostFailures && BacksOff(*whole, now)) return;
   Count(whole != nullptr ? whole : &hosts_.Put(host, {}), now);
 }
 

@@ -31,6 +31,7 @@ class InquiryHistory {
     int count = 0;
     absl::Time until = absl::InfinitePast();
   };
+  static bool BacksOff(const Failures& failures, absl::Time now);
   static void Count(Failures* failures, absl::Time now);
 
   LruCache<std::string, Failures> inquiries_;

@@ -6,8 +6,15 @@
 
 namespace gatehouse::server {
 
-std::string TermsId(const certs::RevocationOptions& options) {
+std::string TermsId(const certs::SchemeOptions& scheme) {
+  const certs::RevocationOptions& options = scheme.revocation;
+  const certs::Strength& strength = scheme.strength;
   std::string content;
+  for (const int n : {strength.min_rsa_bits, strength.min_ec_bits, strength.max_rsa_bits, int{strength.allow_sha1},
+                      int{strength.allow_dsa}}) {
+    AppendField(&content, static_cast<uint64_t>(n));
+  }
+  AppendField(&content, static_cast<uint64_t>(absl::ToInt64Nanoseconds(options.skew)));
   AppendField(&content, uint64_t{options.max_crl_bytes});
   AppendField(&content, static_cast<uint64_t>(options.max_redirects));
   for (const auto* ranges : {&options.allowed_ranges, &options.denied_ranges}) {
@@ -30,7 +37,7 @@ InquiryTermsRef TermsOf(const certs::SchemeOptions& options) {
   terms->max_age = revocation.max_age;
   terms->skew = revocation.skew;
   terms->strength = options.strength;
-  terms->id = TermsId(revocation);
+  terms->id = TermsId(options);
   return terms;
 }
 

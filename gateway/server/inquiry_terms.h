@@ -21,13 +21,13 @@ struct InquiryTerms {
   absl::Duration max_age;
   absl::Duration skew;
   certs::Strength strength;
-  // Differs where what may be fetched differs: what failed under one scheme's rules may do under another's.
+  // Differs where what may be fetched or is accepted differs: what failed under one scheme's rules may do under another's.
   std::string id;
 };
 using InquiryTermsRef = std::shared_ptr<const InquiryTerms>;
 
 InquiryTermsRef TermsOf(const certs::SchemeOptions& options);
 // The `id` alone.
-std::string TermsId(const certs::RevocationOptions& options);
+std::string TermsId(const certs::SchemeOptions& options);
 
 }  // namespace gatehouse::server

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "gateway/server/freshness.h"
 
 namespace gatehouse::server {
@@ -11,6 +12,15 @@ namespace {
 
 // A responder that does not know a certificate yet may do so soon.
 constexpr absl::Duration kUnknownAge = absl::Minutes(1);
+
+bool Same(const certs::Strength& a, const certs::Strength& b) {
+  return a.min_rsa_bits == b.min_rsa_bits && a.min_ec_bits == b.min_ec_bits && a.max_rsa_bits == b.max_rsa_bits &&
+         a.allow_sha1 == b.allow_sha1 && a.allow_dsa == b.allow_dsa;
+}
+
+bool Holds(const std::vector<certs::Strength>& all, const certs::Strength& one) {
+  return absl::c_any_of(all, [&](const certs::Strength& s) { return Same(s, one); });
+}
 
 }  // namespace
 
@@ -25,38 +35,74 @@ absl::Time OcspShelf::Until(const Held& held, absl::Duration max_age) {
   return FreshUntil(held.received, held.answer->next_update, max_age);
 }
 
+OcspShelf::Held* OcspShelf::Find(const Sha256Digest& key, bool use) {
+  for (Cache* cache : {&revoked_, &answers_}) {
+    if (Held* held = use ? cache->Find(key) : cache->Peek(key)) return held;
+  }
+  return nullptr;
+}
+
 OcspShelf::Put OcspShelf::PutAnswer(const certs::Inquiry& inquiry, certs::OcspAnswerRef answer, absl::Time received,
-                                    InquiryTermsRef terms) {
+                                    const certs::Strength& strength, InquiryTermsRef terms) {
   const Sha256Digest key = KeyOf(*inquiry.subject, *inquiry.issuer);
-  Held* held = answers_.Find(key);
-  if (held != nullptr && answer->this_update < held->answer->this_update) return Put::kOlder;
-  const bool revoked = answer->status == certs::OcspStatus::kRevoked &&
-                       (held == nullptr || held->answer->status != certs::OcspStatus::kRevoked);
-  answers_.Put(key, {inquiry, std::move(answer), received, std::move(terms), false});
-  return revoked ? Put::kRevoked : Put::kKept;
+  const Held* held = Find(key, true);
+  const bool revoked = answer->status == certs::OcspStatus::kRevoked;
+  bool was_revoked = false;
+  if (held != nullptr) {
+    const certs::OcspAnswer& before = *held->answer;
+    was_revoked = before.status == certs::OcspStatus::kRevoked;
+    // Of equally new ones the worse counts: a responder may round its times to the hour.
+    if (answer->this_update < before.this_update ||
+        (answer->this_update == before.this_update && was_revoked && !revoked)) {
+      return Put::kOlder;
+    }
+  }
+  (revoked ? answers_ : revoked_).Erase(key);
+  (revoked ? revoked_ : answers_).Put(key, {inquiry, std::move(answer), received, std::move(terms), false, {strength}});
+  return revoked && !was_revoked ? Put::kRevoked : Put::kKept;
 }
 
 certs::OcspAnswerRef OcspShelf::Of(const certs::Certificate& subject, const certs::Certificate& issuer,
                                    absl::Duration max_age, absl::Time now, bool use) {
-  const Sha256Digest key = KeyOf(subject, issuer);
-  Held* held = use ? answers_.Find(key) : answers_.Peek(key);
+  Held* held = Find(KeyOf(subject, issuer), use);
   if (held == nullptr) return nullptr;
   held->used = held->used || use;
-  if (held->answer->status != certs::OcspStatus::kRevoked && now >= held->received + max_age) return nullptr;
+  if (held->answer->status != certs::OcspStatus::kRevoked &&
+      (now >= held->received + max_age || IsOfTheFuture(held->received, now))) {
+    return nullptr;
+  }
   return held->answer;
 }
 
-bool OcspShelf::Fresh(const certs::Certificate& subject, const certs::Certificate& issuer, absl::Duration max_age,
-                      absl::Time now) {
-  const Held* held = answers_.Peek(KeyOf(subject, issuer));
-  return held != nullptr && now < Until(*held, max_age);
+bool OcspShelf::IsVerified(const certs::Certificate& subject, const certs::Certificate& issuer,
+                           const certs::OcspAnswer& answer, const certs::Strength& strength) {
+  const Held* held = Find(KeyOf(subject, issuer), false);
+  return held != nullptr && held->answer.get() == &answer && Holds(held->verified, strength);
+}
+
+void OcspShelf::SetVerified(const certs::Certificate& subject, const certs::Certificate& issuer,
+                            const certs::OcspAnswer& answer, const certs::Strength& strength) {
+  constexpr size_t kMost = 8;
+  Held* held = Find(KeyOf(subject, issuer), false);
+  if (held == nullptr || held->answer.get() != &answer || Holds(held->verified, strength)) return;
+  if (held->verified.size() >= kMost) held->verified.erase(held->verified.begin());
+  held->verified.push_back(strength);
+}
+
+bool OcspShelf::Fresh(const certs::Certificate& subject, const certs::Certificate& issuer,
+                      const certs::Strength& strength, absl::Duration max_age, absl::Time now) {
+  const Held* held = Find(KeyOf(subject, issuer), false);
+  return held != nullptr && Holds(held->verified, strength) && !IsOfTheFuture(held->received, now) &&
+         now < Until(*held, max_age);
 }
 
 void OcspShelf::AppendDue(absl::Time now, size_t most, std::vector<Due>* out) const {
-  answers_.ForEach([&](const Sha256Digest&, const Held& held) {
-    if (out->size() >= most || held.terms == nullptr || !held.used) return;
-    if (now >= RefreshAt(held.received, Until(held, held.terms->max_age))) out->push_back({held.inquiry, held.terms});
-  });
+  for (const Cache* cache : {&answers_, &revoked_}) {
+    cache->ForEach([&](const Sha256Digest&, const Held& held) {
+      if (out->size() >= most || held.terms == nullptr || !held.used) return;
+      if (now >= RefreshAt(held.received, Until(held, held.terms->max_age))) out->push_back({held.inquiry, held.terms});
+    });
+  }
 }
 
 }  // namespace gatehouse::server

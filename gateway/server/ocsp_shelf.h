@@ -1,8 +1,9 @@
 // OcspShelf holds OCSP answers that were verified when they came, one a certificate.
 //
-// Ownership:  shares answers; the least recently used go first.
+// Ownership:  shares answers; the least recently used go first, those that revoke in a bound of their own: no number of
+//             good ones makes us forget a revocation.
 // Threading:  thread-compatible.
-// Units:      capacity in entries, some kilobytes each.
+// Units:      capacity of either in entries, some kilobytes each.
 #pragma once
 
 #include <vector>
@@ -23,17 +24,24 @@ class OcspShelf {
     kOlder,    // refused: what is held is newer
   };
 
-  explicit OcspShelf(size_t capacity) : answers_(capacity) {}
+  explicit OcspShelf(size_t capacity) : answers_(capacity), revoked_(capacity) {}
 
-  Put PutAnswer(const certs::Inquiry& inquiry, certs::OcspAnswerRef answer, absl::Time received, InquiryTermsRef terms);
+  // `strength`: what the signature and its key were held against.
+  Put PutAnswer(const certs::Inquiry& inquiry, certs::OcspAnswerRef answer, absl::Time received,
+                const certs::Strength& strength, InquiryTermsRef terms);
 
   // The answer about a certificate: one that revokes at any age, else only while it is younger than `max_age`. `use`
   // marks it as in use.
   certs::OcspAnswerRef Of(const certs::Certificate& subject, const certs::Certificate& issuer, absl::Duration max_age,
                           absl::Time now, bool use);
-  // Whether nobody needs to ask again before `max_age` has passed.
-  bool Fresh(const certs::Certificate& subject, const certs::Certificate& issuer, absl::Duration max_age,
-             absl::Time now);
+  // Whether a held answer was found strong enough; what another scheme believes need not be.
+  bool IsVerified(const certs::Certificate& subject, const certs::Certificate& issuer, const certs::OcspAnswer& answer,
+                  const certs::Strength& strength);
+  void SetVerified(const certs::Certificate& subject, const certs::Certificate& issuer, const certs::OcspAnswer& answer,
+                   const certs::Strength& strength);
+  // Whether nobody of this strength needs to ask again before `max_age` has passed.
+  bool Fresh(const certs::Certificate& subject, const certs::Certificate& issuer, const certs::Strength& strength,
+             absl::Duration max_age, absl::Time now);
 
   struct Due {
     certs::Inquiry inquiry;
@@ -41,7 +49,7 @@ class OcspShelf {
   };
   // Those in use whose time is nearly over, to be asked for again; at most `most`.
   void AppendDue(absl::Time now, size_t most, std::vector<Due>* out) const;
-  size_t size() const { return answers_.size(); }
+  size_t size() const { return answers_.size() + revoked_.size(); }
 
  private:
   struct Held {
@@ -50,12 +58,17 @@ class OcspShelf {
     absl::Time received;
     InquiryTermsRef terms;
     bool used = false;  // since it came
+    std::vector<certs::Strength> verified;  // few
   };
+  using Cache = LruCache<Sha256Digest, Held, DigestHash>;
   // Of the certificate and of its issuer's key: the answer of one authority says nothing about another's certificate.
   static Sha256Digest KeyOf(const certs::Certificate& subject, const certs::Certificate& issuer);
   static absl::Time Until(const Held& held, absl::Duration max_age);
+  // Null: none.
+  Held* Find(const Sha256Digest& key, bool use);
 
-  LruCache<Sha256Digest, Held, DigestHash> answers_;
+  Cache answers_;
+  Cache revoked_;
 };
 
 }  // namespace gatehouse::server

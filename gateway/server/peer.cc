@@ -13,6 +13,8 @@ namespace {
 
 constexpr absl::Duration kUnknownAge = absl::Seconds(1);
 constexpr size_t kMostNews = 256;
+// A clock is corrected by less all the time.
+constexpr absl::Duration kClockStep = absl::Minutes(1);
 
 std::string DerOf(X509* certificate) {
   int size = i2d_X509(certificate, nullptr);
@@ -61,7 +63,13 @@ void Judge::Hear(std::shared_ptr<const RevocationNews> news) {
   if (recent_.size() > kMostNews) recent_.pop_front();
 }
 
-bool Judge::IsCurrent(const Judgement& judgement) const {
+JudgementRef Judge::Current(certs::VerdictRef remembered, absl::Time now) const {
+  auto judgement = std::static_pointer_cast<const Judgement>(std::move(remembered));
+  return judgement != nullptr && IsCurrent(*judgement, now) ? judgement : nullptr;
+}
+
+bool Judge::IsCurrent(const Judgement& judgement, absl::Time now) const {
+  if (now < judgement.made - kClockStep) return false;
   if (judgement.news != news_) {
     const uint64_t missed = news_ - judgement.news;
     judgement.news = news_;
@@ -142,12 +150,8 @@ PeerRef Judge::Recognise(absl::Span<const std::string> presented) {
 
 JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool remember) {
   absl::Time now = clock_.Now();
-  const auto remembered = [this](certs::VerdictRef verdict) -> JudgementRef {
-    auto judgement = std::static_pointer_cast<const Judgement>(std::move(verdict));
-    return judgement != nullptr && IsCurrent(*judgement) ? judgement : nullptr;
-  };
-  JudgementRef known = remembered(verdicts_.FindValid(peer.leaf, scheme.epoch));
-  if (known == nullptr) known = remembered(verdicts_.FindRefused(peer.list, scheme.epoch));
+  JudgementRef known = Current(verdicts_.FindValid(peer.leaf, scheme.epoch), now);
+  if (known == nullptr) known = Current(verdicts_.FindRefused(peer.list, scheme.epoch), now);
   if (known != nullptr) {
     metrics_->verdict_cache_hits.Add();
     return known;
@@ -172,6 +176,7 @@ std::shared_ptr<Judgement> Judge::Decide(const Peer& peer, const config::Scheme&
   const absl::Time now = clock_.Now();
   auto judgement = std::make_shared<Judgement>();
   judgement->epoch = scheme.epoch;
+  judgement->made = now;
   judgement->news = news_;
   if (peer.malformed) {
     judgement->reason = Reason::kMalformedCertificate;
@@ -206,10 +211,11 @@ std::shared_ptr<Judgement> Judge::Decide(const Peer& peer, const config::Scheme&
 }
 
 const JudgementRef& Judge::Of(const Peer& peer, const config::Scheme& scheme, PeerVerdicts* memory) {
-  const JudgementRef* known = memory->Find(scheme.epoch, clock_.Now());
-  if (known != nullptr && IsCurrent(**known)) return *known;
+  const absl::Time now = clock_.Now();
+  const JudgementRef* known = memory->Find(scheme.epoch, now);
+  if (known != nullptr && IsCurrent(**known, now)) return *known;
   const JudgementRef& judgement = memory->Remember(Of(peer, scheme));
-  for (TrustUses::Cell* cell : judgement->uses) cell->Add(clock_.Now());
+  for (TrustUses::Cell* cell : judgement->uses) cell->Add(now);
   return judgement;
 }
 

@@ -50,6 +50,7 @@ struct Judgement : certs::Verdict {
   uint64_t epoch = 0;
   identity::IdentityRef identity;
   std::shared_ptr<const events::IdentitySummary> summary;
+  absl::Time made;
   std::vector<TrustUses::Cell*> uses;  // what a valid verdict rests on
   // How far it was held against the news of its worker's Judge, and whether any concerned it.
   mutable uint64_t news = 0;
@@ -93,7 +94,7 @@ class Judge {
   JudgementRef Of(const Peer& peer, const config::Scheme& scheme, bool remember = true);
   // Whether `scheme` is known to accept `peer`: from memory alone.
   bool KnowsValid(const Peer& peer, const config::Scheme& scheme) {
-    return verdicts_.FindValid(peer.leaf, scheme.epoch) != nullptr;
+    return Current(verdicts_.FindValid(peer.leaf, scheme.epoch), clock_.Now()) != nullptr;
   }
   // The same as Of with a connection's own memory in front.
   // The same with a connection's own memory in front; what is new to that is a use of what the verdict rests on.
@@ -109,8 +110,10 @@ class Judge {
  private:
   static constexpr size_t kIssuers = 256;
   certs::CertificateRef Read(X509* certificate, const Sha256Digest& digest, bool issuer, bool remember);
-  // Whether nothing heard since concerns it.
-  bool IsCurrent(const Judgement& judgement) const;
+  // Whether nothing heard since concerns it, and it was made before `now`: the clock may be set back.
+  bool IsCurrent(const Judgement& judgement, absl::Time now) const;
+  // The judgement that was remembered, if it is current; else null.
+  JudgementRef Current(certs::VerdictRef remembered, absl::Time now) const;
   std::shared_ptr<Judgement> Decide(const Peer& peer, const config::Scheme& scheme, bool ask, bool use);
   void Witness(const Peer& peer, const config::Scheme& scheme, bool proven, absl::Time now, Judgement* judgement) const;
 

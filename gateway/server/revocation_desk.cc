@@ -84,35 +84,53 @@ std::string RevocationDesk::KeyOf(const certs::Inquiry& inquiry, absl::string_vi
 
 std::vector<certs::HeldCrl> RevocationDesk::Source::CrlsOf(uint64_t issuer_hash) const {
   MutexLock lock(&desk_->mutex_);
-  return desk_->crls_.Of(issuer_hash, use_ ? desk_->clock_.Now() : absl::InfinitePast());
+  return desk_->crls_.Of(issuer_hash, desk_->clock_.Now(), use_);
 }
 
 certs::OcspAnswerRef RevocationDesk::Source::OcspOf(const certs::Certificate& subject,
                                                     const certs::Certificate& issuer) const {
+  certs::OcspAnswerRef answer;
+  {
+    MutexLock lock(&desk_->mutex_);
+    answer = desk_->answers_.Of(subject, issuer, options_.revocation.max_age, desk_->clock_.Now(), use_);
+    if (answer == nullptr || desk_->answers_.IsVerified(subject, issuer, *answer, options_.strength)) return answer;
+  }
+  // Another scheme, or the disk, had it verified by other standards. Once for each.
+  certs::OcspCheck check;
+  check.now = answer->received;
+  check.skew = options_.revocation.skew;
+  check.strength = options_.strength;
+  if (!certs::ReadOcspAnswer(answer->der, subject, issuer, check).ok()) return nullptr;
   MutexLock lock(&desk_->mutex_);
-  return desk_->answers_.Of(subject, issuer, options_.revocation.max_age, desk_->clock_.Now(), use_);
+  desk_->answers_.SetVerified(subject, issuer, *answer, options_.strength);
+  return answer;
 }
 
 bool RevocationDesk::Source::MayAsk(const certs::Inquiry& inquiry) const {
   if (!ask_ || options_.revocation.mode != certs::RevocationMode::kOnline) return false;
   const std::string host = fetch::HostOf(inquiry.url);
-  const std::string key = KeyOf(inquiry, TermsId(options_.revocation));
+  const std::string key = KeyOf(inquiry, TermsId(options_));
   MutexLock lock(&desk_->mutex_);
-  return desk_->OpenLocked(inquiry, key, host, options_.revocation, desk_->clock_.Now());
+  return desk_->OpenLocked(inquiry, key, host, options_, desk_->clock_.Now());
 }
 
 bool RevocationDesk::OpenLocked(const certs::Inquiry& inquiry, const std::string& key, const std::string& host,
-                                const certs::RevocationOptions& options, absl::Time now) {
+                                const certs::SchemeOptions& options, absl::Time now) {
   if (host.empty()) return false;
   if (auto flight = flights_.find(key); flight != flights_.end()) {
     // A fetch that takes longer than anybody would wait is not waited for by those who come later.
-    return now < flight->second->begun + options.timeout;
+    return now < flight->second->begun + options.revocation.timeout;
   }
   if (history_.Closed(key, host, now)) return false;
   // What is held and did not decide will not do so when it is asked for once more.
+  return !FreshLocked(inquiry, options.strength, options.revocation.max_age, now);
+}
+
+bool RevocationDesk::FreshLocked(const certs::Inquiry& inquiry, const certs::Strength& strength,
+                                 absl::Duration max_age, absl::Time now) {
   return inquiry.kind == certs::Inquiry::Kind::kOcsp
-             ? !answers_.Fresh(*inquiry.subject, *inquiry.issuer, options.max_age, now)
-             : !crls_.Fresh(inquiry.url, options.max_age, now);
+             ? answers_.Fresh(*inquiry.subject, *inquiry.issuer, strength, max_age, now)
+             : crls_.Fresh(inquiry, max_age, now);
 }
 
 RevocationDesk::Ticket RevocationDesk::Ask(absl::Span<const certs::Inquiry> inquiries,
@@ -135,7 +153,7 @@ RevocationDesk::Ticket RevocationDesk::Ask(absl::Span<const certs::Inquiry> inqu
         for (const certs::Certificate* c : asked) enough = enough || c->sha256() == inquiry.subject->sha256();
         if (enough && !all) continue;
         const std::string key = KeyOf(inquiry, terms->id);
-        if (!OpenLocked(inquiry, key, fetch::HostOf(inquiry.url), options.revocation, now)) continue;
+        if (!OpenLocked(inquiry, key, fetch::HostOf(inquiry.url), options, now)) continue;
         auto found = flights_.find(key);
         Flight* flight =
             found != flights_.end() ? found->second.get() : StartLocked(inquiry, key, terms, now, &started);
@@ -241,6 +259,10 @@ void RevocationDesk::Land(const std::string& key, fetch::FetchResult result) {
       if (landing.outcome != Outcome::kOverloaded) notice = health_.Failed(inquiry.url, landing.cause, now);
     } else {
       history_.Succeeded(key, flight->host);
+      // Held, and over as soon as it came: were it open again at once, what does not decide would be asked for without end.
+      if (!FreshLocked(inquiry, flight->terms->strength, flight->terms->max_age, now)) {
+        history_.Failed(key, flight->host, false, now);
+      }
       notice = health_.Succeeded(inquiry.url, now);
     }
     waiters = std::move(flight->waiters);
@@ -258,7 +280,7 @@ void RevocationDesk::Land(const std::string& key, fetch::FetchResult result) {
   Notice(notice, failed);
   if (files_ == nullptr) return;
   if (landing.save) {
-    absl::Status saved = files_->Save({inquiry, now, std::move(landing.der)});
+    absl::Status saved = files_->Save({inquiry, landing.series, now, std::move(landing.der)});
     if (!saved.ok()) {
       MutexLock lock(&mutex_);
       notice = health_.Failed("cache on disk", saved.message(), now);
@@ -268,18 +290,20 @@ void RevocationDesk::Land(const std::string& key, fetch::FetchResult result) {
     }
     Notice(notice, !saved.ok());
   } else if (landing.renew) {
-    files_->Renew(inquiry, now);
+    files_->Renew(inquiry, landing.series, now);
   }
 }
 
 void RevocationDesk::LoadFiles() {
   const absl::Time now = clock_.Now();
   for (StoredAnswer& stored : files_->Load()) {
-    InquiryTerms terms;  // nobody asked yet: the defaults of a scheme
+    // Nobody asked yet: schemes hold it against their own standards when they do.
+    InquiryTerms terms;
     terms.skew = certs::RevocationOptions().skew;
+    terms.strength = {.min_rsa_bits = 0, .min_ec_bits = 0, .max_rsa_bits = 16 * 1024, .allow_sha1 = true, .allow_dsa = true};
     const absl::Time received = std::min(stored.received, now);
     Landing landing = Examine(stored.inquiry, terms, nullptr, "", std::move(stored.der), received);
-    if (landing.outcome != Outcome::kOk && landing.outcome != Outcome::kStale) files_->Remove(stored.inquiry);
+    if (!landing.save && !landing.renew) files_->Remove(stored);  // it is not held
   }
 }
 

@@ -145,6 +145,7 @@ class RevocationDesk {
     bool save = false;   // new: to be written to disk
     bool renew = false;  // the same as before
     std::string der;
+    std::string series;  // see StoredAnswer
     RevocationNews news;
     std::vector<certs::CrlRef> garbage;
   };
@@ -154,7 +155,10 @@ class RevocationDesk {
   void OnWatched(const std::string& file, std::vector<certs::CrlRef> lists);
   static std::string KeyOf(const certs::Inquiry& inquiry, absl::string_view terms_id);
   bool OpenLocked(const certs::Inquiry& inquiry, const std::string& key, const std::string& host,
-                  const certs::RevocationOptions& options, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                  const certs::SchemeOptions& options, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What is held need not be asked for.
+  bool FreshLocked(const certs::Inquiry& inquiry, const certs::Strength& strength, absl::Duration max_age,
+                   absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Null: too many are under way.
   Flight* StartLocked(const certs::Inquiry& inquiry, const std::string& key, InquiryTermsRef terms, absl::Time now,
                       std::vector<std::string>* started) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -18,6 +18,7 @@
 #include "gateway/certs/names.h"
 #include "gateway/certs/ocsp_mint.h"
 #include "gateway/certs/test_pki.h"
+#include "gateway/certs/test_revocation.h"
 
 namespace gatehouse::server {
 namespace {
@@ -337,6 +338,75 @@ TEST_F(RevocationDeskTest, AReplayedAnswerDoesNotTakeTheNewersPlace) {
   EXPECT_EQ(Count(Inquiry::Kind::kOcsp, Outcome::kOlder), 1);
 }
 
+TEST_F(RevocationDeskTest, OfEquallyNewAnswersTheOneThatRevokesStays) {
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kRevoked, absl::Minutes(1)));
+  const std::string good = OcspAnswer(alice_, certs::OcspStatus::kGood);
+  clock_.Advance(absl::Minutes(2));
+  Learn(Ocsp(alice_), good);
+  EXPECT_EQ(Held(alice_)->status, certs::OcspStatus::kRevoked);
+  EXPECT_EQ(Count(Inquiry::Kind::kOcsp, Outcome::kOlder), 1);
+}
+
+TEST_F(RevocationDeskTest, GoodAnswersDoNotPushOutTheOneThatRevokes) {
+  RevocationDesk::Options options = DeskOptions();
+  options.max_answers = 2;
+  Open(std::move(options));
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kRevoked));
+  for (int i = 0; i < 5; ++i) {
+    const certs::CertificateRef leaf = certs::Leaf(ca_, "CN=x", 9);
+    Learn(Ocsp(leaf), OcspAnswer(leaf, certs::OcspStatus::kGood));
+  }
+  ASSERT_NE(Held(alice_), nullptr);
+  EXPECT_EQ(Held(alice_)->status, certs::OcspStatus::kRevoked);
+}
+
+TEST_F(RevocationDeskTest, WhatOneSchemeFindsStrongEnoughAnotherNeedNot) {
+  // The authority's key has 256 bits; the strict scheme wants more.
+  certs::SchemeOptions strict = options_;
+  strict.strength.min_ec_bits = 384;
+  certs::MintOcspRequest request;
+  request.issuer = ca_.certificate;
+  certs::MintOcspSingle single;
+  single.subject = alice_;
+  single.this_update = clock_.Now();
+  single.next_update = clock_.Now() + absl::Hours(1);
+  request.answers.push_back(single);
+  request.produced_at = clock_.Now();
+  const certs::Authority delegate = certs::Responder(ca_);
+  request.certificates = {delegate.certificate};
+  Learn(Ocsp(alice_), *MintOcspAnswer(request, delegate.signer()));
+  ASSERT_NE(Held(alice_), nullptr);
+  RevocationDesk::Source other(desk_.get(), strict, true, true);
+  EXPECT_EQ(other.OcspOf(*alice_, *ca_.certificate), nullptr);
+  EXPECT_TRUE(other.MayAsk(Ocsp(alice_))) << "it may ask for one of its own";
+  EXPECT_NE(Held(alice_), nullptr);
+
+  // Only what differs is verified again, and a stronger demand that is met is remembered.
+  certs::SchemeOptions same = options_;
+  same.strength.min_rsa_bits = 4096;
+  RevocationDesk::Source third(desk_.get(), same, true, true);
+  EXPECT_TRUE(third.MayAsk(Ocsp(alice_)));
+  EXPECT_NE(third.OcspOf(*alice_, *ca_.certificate), nullptr);
+  EXPECT_FALSE(third.MayAsk(Ocsp(alice_)));
+}
+
+TEST_F(RevocationDeskTest, AClockThatIsSetBackNeitherProlongsBeliefNorSilence) {
+  clock_.Advance(absl::Hours(24));
+  const std::string ahead = List(1, {alice_}, absl::Hours(240));
+  Learn(Crl(alice_), ahead);
+  Learn(Ocsp(bob_), OcspAnswer(bob_, certs::OcspStatus::kGood, absl::Hours(240)));
+  int called = 0;
+  RevocationDesk::Ticket ticket = Ask({Ocsp(alice_)}, &called);
+  fetcher_->Fail(kResponder, fetch::FetchError::kBadAnswer);
+  clock_.Advance(-absl::Hours(24));
+  EXPECT_EQ(Held(bob_), nullptr) << "how old it is cannot be told";
+  EXPECT_TRUE(Source().MayAsk(Ocsp(bob_)));
+  EXPECT_TRUE(Source().MayAsk(Ocsp(alice_))) << "nobody is left alone for a day";
+  ASSERT_EQ(HeldLists().size(), 1u);
+  EXPECT_EQ(HeldLists()[0].received, absl::InfinitePast()) << "it revokes, and vouches for nobody";
+  EXPECT_TRUE(Source().MayAsk(Crl(alice_)));
+}
+
 TEST_F(RevocationDeskTest, MaxAgeEndsBeliefButNotARevocation) {
   options_.revocation.max_age = absl::Minutes(10);
   Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kGood));
@@ -422,6 +492,85 @@ TEST_F(RevocationDeskTest, AForgedNewestListDoesNotStay) {
     listed = listed || (held.list->size() == 1 && held.list->VerifySignature(ca_.certificate->key(), {}).ok());
   }
   EXPECT_TRUE(listed) << "the true list is still there";
+}
+
+TEST_F(RevocationDeskTest, AListOfAnotherScopeTakesNoOthersPlace) {
+  UseDisk();
+  const std::string old = List(1, {}, absl::Hours(24));
+  clock_.Advance(absl::Minutes(10));
+  const std::string revoking = List(2, {alice_}, absl::Hours(24));
+  // All are the authority's own; who sits on the way has them in the wrong place.
+  certs::MintCrlRequest delta;
+  delta.this_update = clock_.Now();
+  delta.next_update = clock_.Now() + absl::Hours(24);
+  delta.number = 3;
+  delta.delta_base = 2;
+  std::vector<std::string> others = {*MintCrl(delta, ca_.signer())};
+  delta.delta_base.reset();
+  for (int i = 0; i < 5; ++i) {
+    delta.scope = certs::MintCrlScope();
+    delta.scope->urls = {"http://crl.test/" + std::to_string(i)};
+    others.push_back(*MintCrl(delta, ca_.signer()));
+  }
+  const auto revokes = [&] {
+    for (const certs::HeldCrl& held : HeldLists()) {
+      if (held.list->size() == 1) return true;
+    }
+    return false;
+  };
+  Learn(Crl(alice_), revoking);
+  for (const std::string& other : others) {
+    clock_.Advance(absl::Hours(2));
+    Learn(Crl(alice_), other);
+    EXPECT_TRUE(revokes());
+  }
+  EXPECT_EQ(HeldLists().size(), 4u) << "bounded";
+  clock_.Advance(absl::Hours(2));
+  Learn(Crl(alice_), old);
+  EXPECT_TRUE(revokes());
+  EXPECT_EQ(Count(Inquiry::Kind::kCrl, Outcome::kOlder), 1);
+  Open();
+  EXPECT_TRUE(revokes()) << "nor on the disk";
+  EXPECT_EQ(HeldLists().size(), 4u);
+
+  // What is over makes room.
+  clock_.Advance(absl::Hours(48));
+  delta.scope = certs::MintCrlScope();
+  delta.scope->urls = {"http://crl.test/later"};
+  delta.this_update = clock_.Now();
+  delta.next_update = clock_.Now() + absl::Hours(24);
+  Learn(Crl(alice_), *MintCrl(delta, ca_.signer()));
+  EXPECT_EQ(Count(Inquiry::Kind::kCrl, Outcome::kOk), 1) << "since it was opened";
+}
+
+TEST_F(RevocationDeskTest, AnotherAuthoritysCertificateCannotSpoilAPlace) {
+  // Of the same name, and its certificates name our authority's distribution point.
+  const certs::Authority rogue = certs::Root("CN=Root", 3);
+  const certs::CertificateRef mallory = certs::Leaf(rogue, "CN=mallory", 9);
+  const Inquiry theirs{Inquiry::Kind::kCrl, kPoint, mallory, rogue.certificate, false};
+  Learn(theirs, List(1, {alice_}));
+  EXPECT_EQ(Count(Inquiry::Kind::kCrl, Outcome::kRefused), 1);
+  EXPECT_FALSE(Source().MayAsk(theirs));
+  EXPECT_TRUE(Source().MayAsk(Crl(alice_)));
+  Learn(Crl(alice_), List(1, {alice_}));
+  clock_.Advance(absl::Hours(2));
+  Learn(theirs, ListBy(rogue, 1000));
+  bool listed = false;
+  for (const certs::HeldCrl& held : HeldLists()) {
+    listed = listed || held.list->VerifySignature(ca_.certificate->key(), {}).ok();
+  }
+  EXPECT_TRUE(listed);
+  EXPECT_TRUE(Source().MayAsk(Crl(alice_))) << "of our list it is time for the next";
+}
+
+TEST_F(RevocationDeskTest, AListThatIsOverAsItComesIsNotAskedForWithoutEnd) {
+  const std::string list = List(1, {}, absl::Minutes(1));
+  clock_.Advance(absl::Minutes(3));  // over, and within the skew
+  Learn(Crl(alice_), list);
+  EXPECT_EQ(Count(Inquiry::Kind::kCrl, Outcome::kOk), 1);
+  EXPECT_FALSE(Source().MayAsk(Crl(alice_)));
+  clock_.Advance(absl::Seconds(3));
+  EXPECT_TRUE(Source().MayAsk(Crl(alice_)));
 }
 
 TEST_F(RevocationDeskTest, AnExpiredListIsHeldForWhomItNamesAndAskedForAgain) {
@@ -527,6 +676,27 @@ TEST_F(RevocationDeskTest, TheDiskSurvivesARestart) {
   EXPECT_EQ(Held(alice_), nullptr) << "its age is counted from when it came, not from the restart";
 }
 
+TEST_F(RevocationDeskTest, ARevocationOutlivesItsAnswersTimeAndARestart) {
+  UseDisk();
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kRevoked, absl::Minutes(1)));
+  Learn(Ocsp(bob_), OcspAnswer(bob_, certs::OcspStatus::kGood, absl::Minutes(1)));
+  clock_.Advance(absl::Hours(24));
+  Open();
+  ASSERT_NE(Held(alice_), nullptr);
+  EXPECT_EQ(Held(alice_)->status, certs::OcspStatus::kRevoked);
+  EXPECT_EQ(Held(bob_), nullptr);
+}
+
+TEST_F(RevocationDeskTest, AListOfAKeyOfItsOwnForListsOutlivesRestarts) {
+  UseDisk();
+  const certs::Authority key_for_lists = certs::Root("CN=Root", 3);
+  Learn(Crl(alice_), ListBy(key_for_lists, 1, {alice_}));
+  for (int i = 0; i < 3; ++i) {
+    Open();
+    EXPECT_EQ(HeldLists().size(), 1u) << i;
+  }
+}
+
 TEST_F(RevocationDeskTest, APoisonedDiskIsNotBelieved) {
   UseDisk();
   Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kRevoked));
@@ -597,6 +767,20 @@ TEST_F(RevocationDeskTest, AWatchedListIsHeldUntilItIsGone) {
   verdict.outcome = certs::Outcome::kValid;
   verdict.path = {bob_, ca_.certificate};
   EXPECT_TRUE(news_.at(1).Concerns(verdict)) << "whoever it vouched for is to be thought over";
+}
+
+TEST_F(RevocationDeskTest, AFileThatIsWatchedByTwoNamesIsHeldUntilNeitherIs) {
+  UseDisk();
+  const std::string folder = directory_ + "/../lists";
+  std::filesystem::create_directory(folder);
+  const std::string file = folder + "/ca.crl";
+  std::ofstream(file, std::ios::binary) << List(1, {alice_});
+  desk_->Watch({folder, file});
+  ASSERT_EQ(HeldLists().size(), 1u);
+  desk_->KeepWatching({folder});
+  EXPECT_EQ(HeldLists().size(), 1u) << "its directory is still watched";
+  desk_->KeepWatching({});
+  EXPECT_THAT(HeldLists(), IsEmpty());
 }
 
 TEST_F(RevocationDeskTest, AWatchedFileThatCannotBeReadIsToldWithItsName) {

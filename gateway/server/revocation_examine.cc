@@ -20,7 +20,7 @@ RevocationDesk::Landing RevocationDesk::ExamineOcsp(const certs::Inquiry& inquir
                                                     const std::string& body, absl::Time received) {
   Landing landing;
   certs::OcspCheck check;
-  check.now = clock_.Now();
+  check.now = received;  // from the disk: a revocation is one after its time, too; for the rest Judge looks at the time
   check.skew = terms.skew;
   check.nonce = nonce;
   check.strength = terms.strength;
@@ -37,7 +37,7 @@ RevocationDesk::Landing RevocationDesk::ExamineOcsp(const certs::Inquiry& inquir
   OcspShelf::Put put;
   {
     MutexLock lock(&mutex_);
-    put = answers_.PutAnswer(inquiry, answer, received, std::move(keep));
+    put = answers_.PutAnswer(inquiry, answer, received, terms.strength, std::move(keep));
   }
   if (put == OcspShelf::Put::kOlder) {
     landing.outcome = Outcome::kOlder;
@@ -79,6 +79,8 @@ RevocationDesk::Landing RevocationDesk::ExamineCrl(const certs::Inquiry& inquiry
     return landing;
   }
   const bool verified = direct && list->VerifySignature(inquiry.issuer->key(), terms.strength).ok();
+  // What nobody is known to have signed is one file, whatever its scope.
+  if (verified) landing.series = absl::StrCat(list->is_delta() ? "delta " : "", list->scope_der());
   CrlShelf::Put put;
   {
     MutexLock lock(&mutex_);
@@ -87,6 +89,9 @@ RevocationDesk::Landing RevocationDesk::ExamineCrl(const certs::Inquiry& inquiry
   switch (put) {
     case CrlShelf::Put::kOlder:
       refuse(Outcome::kOlder, "the list is older than the one that is held");
+      return landing;
+    case CrlShelf::Put::kCrowded:
+      refuse(Outcome::kRefused, "lists of many other scopes are held of this place");
       return landing;
     case CrlShelf::Put::kUnsigned:
       refuse(Outcome::kRefused, "the signature does not verify with the issuer's key");

@@ -22,7 +22,7 @@
 namespace gatehouse::server {
 namespace {
 
-constexpr absl::string_view kMagic = "gatehouse-revocation-1\n";
+constexpr absl::string_view kMagic = "gatehouse-revocation-2\n";
 constexpr absl::string_view kSuffix = ".answer";
 constexpr absl::string_view kUnfinished = ".new";
 constexpr size_t kMaxFiles = 10'000;
@@ -32,14 +32,18 @@ absl::Status FileError(absl::string_view doing, const std::string& path) {
   return absl::UnavailableError(absl::StrCat(doing, " ", path, ": ", std::strerror(errno)));
 }
 
-std::string NameOf(const certs::Inquiry& inquiry) {
-  return absl::StrCat(HexLower(AsView(Sha256(inquiry.Key()))), kSuffix);
+std::string NameOf(const certs::Inquiry& inquiry, absl::string_view series) {
+  std::string both;
+  AppendField(&both, absl::string_view(inquiry.Key()));
+  AppendField(&both, series);
+  return absl::StrCat(HexLower(AsView(Sha256(both))), kSuffix);
 }
 
 std::string Encode(const StoredAnswer& answer) {
   std::string out(kMagic);
   AppendField(&out, static_cast<uint64_t>(answer.inquiry.kind));
   AppendField(&out, absl::string_view(answer.inquiry.url));
+  AppendField(&out, absl::string_view(answer.series));
   AppendField(&out, absl::string_view(answer.inquiry.subject->der()));
   AppendField(&out, absl::string_view(answer.inquiry.issuer->der()));
   AppendField(&out, absl::string_view(answer.der));
@@ -83,6 +87,7 @@ std::optional<StoredAnswer> Decode(absl::string_view bytes) {
   const uint64_t kind = fields.Number();
   StoredAnswer out;
   out.inquiry.url = std::string(fields.Text());
+  out.series = std::string(fields.Text());
   const absl::string_view subject = fields.Text(), issuer = fields.Text();
   out.der = std::string(fields.Text());
   if (!fields.complete() || kind > static_cast<uint64_t>(certs::Inquiry::Kind::kCrl)) return std::nullopt;
@@ -155,7 +160,7 @@ std::vector<StoredAnswer> RevocationFiles::Load() {
     if (absl::EndsWith(name, kSuffix)) {
       if (std::optional<std::string> bytes = ReadWhole(path, &info)) answer = Decode(*bytes);
     }
-    if (!answer || NameOf(answer->inquiry) != name || files_.size() >= kMaxFiles ||
+    if (!answer || NameOf(answer->inquiry, answer->series) != name || files_.size() >= kMaxFiles ||
         bytes_ + static_cast<size_t>(info.st_size) > max_bytes_) {
       ::unlink(path.c_str());
       continue;
@@ -171,7 +176,7 @@ std::vector<StoredAnswer> RevocationFiles::Load() {
 
 absl::Status RevocationFiles::Save(const StoredAnswer& answer) {
   const std::string bytes = Encode(answer);
-  const std::string name = NameOf(answer.inquiry);
+  const std::string name = NameOf(answer.inquiry, answer.series);
   const std::string path = absl::StrCat(directory_, "/", name);
   const std::string temporary = absl::StrCat(path, kUnfinished);
   MutexLock lock(&mutex_);
@@ -207,8 +212,8 @@ absl::Status RevocationFiles::Save(const StoredAnswer& answer) {
   return absl::OkStatus();
 }
 
-void RevocationFiles::Renew(const certs::Inquiry& inquiry, absl::Time received) {
-  const std::string name = NameOf(inquiry);
+void RevocationFiles::Renew(const certs::Inquiry& inquiry, absl::string_view series, absl::Time received) {
+  const std::string name = NameOf(inquiry, series);
   MutexLock lock(&mutex_);
   auto it = files_.find(name);
   if (it == files_.end()) return;
@@ -226,9 +231,9 @@ void RevocationFiles::MakeRoomLocked() {
   }
 }
 
-void RevocationFiles::Remove(const certs::Inquiry& inquiry) {
+void RevocationFiles::Remove(const StoredAnswer& answer) {
   MutexLock lock(&mutex_);
-  RemoveLocked(NameOf(inquiry));
+  RemoveLocked(NameOf(answer.inquiry, answer.series));
 }
 
 void RevocationFiles::RemoveLocked(const std::string& name) {

@@ -26,6 +26,7 @@ namespace gatehouse::server {
 
 struct StoredAnswer {
   certs::Inquiry inquiry;
+  std::string series;  // answers to one inquiry that do not replace each other differ in it
   absl::Time received;
   std::string der;
 };
@@ -38,8 +39,8 @@ class RevocationFiles {
   std::vector<StoredAnswer> Load();
   absl::Status Save(const StoredAnswer& answer);
   // Renew says that the same answer came again.
-  void Renew(const certs::Inquiry& inquiry, absl::Time received);
-  void Remove(const certs::Inquiry& inquiry);
+  void Renew(const certs::Inquiry& inquiry, absl::string_view series, absl::Time received);
+  void Remove(const StoredAnswer& answer);
   size_t bytes() const;
 
  private:

@@ -35,8 +35,13 @@ void WatchedCrls::Keep(const std::vector<std::string>& paths) {
       continue;
     }
     watch_.Watch(it->first, {}, nullptr);
-    for (const auto& [file, lists] : it->second.files) changed_(file, {});
+    const Place gone = std::move(it->second);
     it = places_.erase(it);
+    for (const auto& [file, lists] : gone.files) {
+      // A file may be watched by its own name and by its directory's.
+      const auto other = absl::c_find_if(places_, [&, f = &file](const auto& place) { return place.second.files.contains(*f); });
+      changed_(file, other == places_.end() ? std::vector<certs::CrlRef>() : other->second.files.at(file));
+    }
   }
 }
 

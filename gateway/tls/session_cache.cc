@@ -45,7 +45,8 @@ std::optional<SessionRecord> SessionCache::Take(absl::string_view id, absl::Time
   MutexLock lock(&shard.mutex);
   auto it = shard.records.find(id);
   if (it == shard.records.end()) return std::nullopt;
-  if (now >= it->second.created + it->second.lifetime) {
+  // Of the future: the clock was set back, and how old it is cannot be told.
+  if (now >= it->second.created + it->second.lifetime || now < it->second.created - absl::Minutes(5)) {
     shard.records.erase(it);
     return std::nullopt;
   }

@@ -351,5 +351,20 @@ TEST(SessionCacheTest, IsBoundedAndForgetsTheOldest) {
   EXPECT_EQ(cache.size(), 16u);
 }
 
+TEST(SessionCacheTest, AClockThatIsSetBackDoesNotProlongASession) {
+  SessionCache cache(16);
+  FakeClock clock;
+  SessionRecord r;
+  r.id_length = 32;
+  r.version = TLS1_2_VERSION;
+  r.created = clock.Now();
+  r.lifetime = absl::Hours(1);
+  cache.Put(r);
+  const absl::string_view id(reinterpret_cast<const char*>(r.id.data()), r.id_length);
+  EXPECT_TRUE(cache.Take(id, clock.Now() - absl::Minutes(1)).has_value());
+  EXPECT_FALSE(cache.Take(id, clock.Now() - absl::Hours(24)).has_value());
+  EXPECT_FALSE(cache.Take(id, clock.Now()).has_value()) << "gone for good";
+}
+
 }  // namespace
 }  // namespace gatehouse::tls

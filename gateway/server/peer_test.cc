@@ -1,0 +1,96 @@
+// What a worker remembers of its peers: until news, or a clock that is set back, make it doubtful.
+#include "gateway/server/peer.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "gateway/certs/test_pki.h"
+#include "gateway/certs/test_revocation.h"
+#include "gateway/metrics/registry.h"
+
+namespace gatehouse::server {
+namespace {
+
+class NoFetcher final : public fetch::Fetcher {
+ public:
+  void Fetch(fetch::FetchRequest, absl::AnyInvocable<void(fetch::FetchResult)>) override {}
+};
+
+class JudgeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    RevocationDesk::Options options;
+    options.clock = &clock_;
+    options.fetcher = std::make_unique<NoFetcher>();
+    options.threads = 0;
+    options.period = absl::ZeroDuration();
+    options.on_news = [this](const RevocationNews& news) {
+      if (judge_ != nullptr) judge_->Hear(std::make_shared<const RevocationNews>(news));
+    };
+    auto desk = RevocationDesk::Open(std::move(options));
+    ASSERT_TRUE(desk.ok()) << desk.status();
+    desk_ = *std::move(desk);
+    judge_ = std::make_unique<Judge>(16, clock_, &registry_.worker(0), desk_.get());
+
+    auto scheme = std::make_shared<certs::SchemeOptions>();
+    scheme->trust_store = certs::Store({ca_.certificate});
+    scheme->revocation.mode = certs::RevocationMode::kOffline;
+    scheme->revocation.on_unknown = certs::OnUnknown::kAllow;
+    scheme_.name = "Certificate";
+    scheme_.epoch = 7;
+    scheme_.kind = config::CertificateSchemeRef(std::move(scheme));
+    X509* presented[] = {alice_->x509()};
+    alice_peer_ = judge_->Recognise(presented);
+  }
+  void TearDown() override {
+    desk_.reset();
+    if (!directory_.empty()) std::filesystem::remove_all(directory_);
+  }
+  // A list that names alice appears on the disk.
+  void Revoke() {
+    char pattern[] = "/tmp/gatehouse-judge-XXXXXX";
+    directory_ = ::mkdtemp(pattern);
+    const std::string file = directory_ + "/ca.crl";
+    std::ofstream(file, std::ios::binary) << certs::Der(certs::List({certs::Revoked(alice_)}), ca_);
+    desk_->Watch({file});
+  }
+
+  FakeClock clock_{certs::kTestNow};
+  metrics::Registry registry_{metrics::RegistryOptions()};
+  const certs::Authority ca_ = certs::Root("CN=Root", 0);
+  const certs::CertificateRef alice_ = certs::Leaf(ca_, "CN=alice");
+  config::Scheme scheme_;
+  std::unique_ptr<RevocationDesk> desk_;
+  std::unique_ptr<Judge> judge_;
+  PeerRef alice_peer_;
+  std::string directory_;
+};
+
+TEST_F(JudgeTest, WhoIsRevokedIsNotKnownAsValidAnyMore) {
+  EXPECT_FALSE(judge_->KnowsValid(*alice_peer_, scheme_));
+  EXPECT_EQ(judge_->Of(*alice_peer_, scheme_)->outcome, certs::Outcome::kValid);
+  EXPECT_TRUE(judge_->KnowsValid(*alice_peer_, scheme_));
+  Revoke();
+  // Its session is not to be resumed, nor its connection kept, for as long as the old verdict would have been fresh.
+  EXPECT_FALSE(judge_->KnowsValid(*alice_peer_, scheme_));
+  EXPECT_EQ(judge_->Of(*alice_peer_, scheme_)->reason, Reason::kRevoked);
+  EXPECT_FALSE(judge_->KnowsValid(*alice_peer_, scheme_)) << "nor after it was judged anew";
+}
+
+TEST_F(JudgeTest, AClockThatIsSetBackDoesNotProlongAVerdict) {
+  PeerVerdicts memory;
+  const JudgementRef first = judge_->Of(*alice_peer_, scheme_, &memory);
+  clock_.Advance(-absl::Seconds(2));
+  EXPECT_EQ(judge_->Of(*alice_peer_, scheme_, &memory), first) << "clocks are corrected all the time";
+  clock_.Advance(-absl::Hours(1));
+  EXPECT_FALSE(judge_->KnowsValid(*alice_peer_, scheme_));
+  const JudgementRef second = judge_->Of(*alice_peer_, scheme_, &memory);
+  EXPECT_NE(second, first);
+  EXPECT_LT(second->fresh_until, first->fresh_until);
+}
+
+}  // namespace
+}  // namespace gatehouse::server
