@@ -210,6 +210,8 @@ class GatewayTest : public ::testing::Test {
     revocation->set_ocsp_url("http://ocsp.test/");
     revocation->set_ocsp_nonce(false);
     revocation->mutable_max_age()->set_seconds(600);
+    // Remembered verdicts must not outlive what becomes known.
+    set.mutable_schemes(0)->mutable_client_certificate()->mutable_verdict_ttl()->set_seconds(3600);
     return set;
   }
   std::string OcspAnswer(const Caller& caller, certs::OcspStatus status) {

@@ -233,12 +233,12 @@ bool Worker::Welcome(Connection* connection) {
   const Edge& edge = connection->edge();
   const config::Name& name = edge.listener->NameFor(connection->server_name());
   connection->judged_ = name.trust_epoch;
+  connection->judged_news_ = judge_.news();
   if (connection->peer_ == nullptr) {
     // Never asked, and would be now; or REQUIRE, and none was sent.
     return name.client_certificate == config::ClientCertificate::kNone ||
            (connection->asked_ && name.client_certificate == config::ClientCertificate::kAllow);
   }
-  connection->judged_news_ = judge_.news();
   uint64_t accepts = AcceptingScheme(*connection->peer_, edge, name, connection->accepted_);
   // Whom something let in, and nothing does now, is given the time that answers need.
   for (size_t i = 0; connection->accepted_ != 0 && accepts == 0 && i < name.certificate_schemes.size(); ++i) {

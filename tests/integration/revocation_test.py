@@ -70,7 +70,9 @@ class RevocationTest(GatehouseTest):
             cls.listed.leaf(name, urls)
         cls.authority.leaf("unknown", [aia], known=False)
         for mode in cls.faults.crl_faults:
-            cls.authority.leaf(f"crl-{mode}", [f"crlDistributionPoints=URI:{cls.faults.url('crl', mode)}"])
+            # A host that does not answer is left alone for a while, whatever else it serves.
+            server = cls.hanging if mode in ("hang", "crawl") else cls.faults
+            cls.authority.leaf(f"crl-{mode}", [f"crlDistributionPoints=URI:{server.url('crl', mode)}"])
         cls.authority.revoke("revoked")
         cls.listed.revoke("revoked-by-list")
         cls.faults.leaves = ["good", "revoked", "other", "late", "plain", "unknown"]
