@@ -52,13 +52,13 @@ Loop::~Loop() {
 }
 
 void Loop::Run() {
+  bool stopped;
   {
     MutexLock lock(&mutex_);
-    if (stop_) {
-      stop_ = false;
-      return;
-    }
+    stopped = stop_;
   }
+  // Stopped before it began: what was posted before that still runs.
+  if (stopped) return Drain();
   ev_run(ev_, 0);
 }
 

@@ -29,6 +29,15 @@ TEST(LoopTest, PostedFunctionsRunInOrderOnTheLoopAndBeforeStop) {
   EXPECT_THAT(seen, ElementsAre(0, 1, 2));
 }
 
+TEST(LoopTest, StoppedBeforeItRunsItStillRunsWhatWasPosted) {
+  Loop loop;
+  bool ran = false;
+  loop.Post([&] { ran = true; });
+  loop.Stop();
+  loop.Run();
+  EXPECT_TRUE(ran);
+}
+
 TEST(LoopTest, PostNeverRunsInsideTheCall) {
   Loop loop;
   bool ran = false;
