@@ -161,7 +161,7 @@ std::string ExpiryText(absl::Time not_after, absl::Time now) {
   if (seconds >= 86400) {
     std::string days = absl::StrCat(seconds / 86400);
     // 1,820 d
-    for (size_t at = days.size(); at > 3; at -= 3) days.insert(at - 3, ",");
+    for (size_t at = days.size(); at > 3; at -= 3) days.insert(at - 3, 1, ',');
     amount = absl::StrCat(days, " d");
   } else if (seconds >= 3600) {
     amount = absl::StrCat(seconds / 3600, " h");

@@ -172,20 +172,22 @@ std::optional<CrlEntry> Crl::Find(absl::string_view issuer_name_der,
 
 absl::Status Crl::VerifySignature(const Certificate& signer, const Strength& strength) const {
   GH_RETURN_IF_ERROR(signed_.Accepts(strength));
-  const Sha256Digest& spki = signer.spki_sha256();
-  {
-    const MutexLock lock(&mutex_);
-    for (const TriedKey& tried : tried_) {
-      if (tried.spki != spki) continue;
-      return tried.signed_by ? absl::OkStatus()
-                             : absl::InvalidArgumentError("the signature is not by this key");
-    }
+  if (const std::optional<bool> known = KnownSignedBy(signer)) {
+    return *known ? absl::OkStatus() : absl::InvalidArgumentError("the signature is not by this key");
   }
   absl::Status verified = signed_.IsSignedBy(signer.key());
   const MutexLock lock(&mutex_);
   if (tried_.size() == kMaxTriedKeys) tried_.erase(tried_.begin());
-  tried_.push_back({spki, verified.ok()});
+  tried_.push_back({signer.spki_sha256(), verified.ok()});
   return verified;
+}
+
+std::optional<bool> Crl::KnownSignedBy(const Certificate& signer) const {
+  const MutexLock lock(&mutex_);
+  for (const TriedKey& tried : tried_) {
+    if (tried.spki == signer.spki_sha256()) return tried.signed_by;
+  }
+  return std::nullopt;
 }
 
 bool Crl::MayBeReplacedBy(const Crl& newer) const {
@@ -241,9 +243,9 @@ absl::StatusOr<std::vector<CrlRef>> Crl::ListFromPem(absl::string_view pem) {
   return out;
 }
 
-absl::StatusOr<std::vector<CrlRef>> Crl::ListFromBytes(absl::string_view pem_or_der) {
+absl::StatusOr<std::vector<CrlRef>> Crl::ListFromBytes(std::string pem_or_der) {
   if (pem_or_der.empty() || pem_or_der.front() != 0x30) return ListFromPem(pem_or_der);
-  GH_ASSIGN_OR_RETURN(CrlRef crl, FromDer(std::string(pem_or_der)));
+  GH_ASSIGN_OR_RETURN(CrlRef crl, FromDer(std::move(pem_or_der)));
   return std::vector<CrlRef>{std::move(crl)};
 }
 

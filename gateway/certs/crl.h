@@ -63,8 +63,8 @@ using CrlRef = std::shared_ptr<const Crl>;
 class Crl {
  public:
   static absl::StatusOr<CrlRef> FromDer(std::string der);
-  // One CRL, DER or PEM; or every one of a PEM bundle.
-  static absl::StatusOr<std::vector<CrlRef>> ListFromBytes(absl::string_view pem_or_der);
+  // One CRL, DER or PEM; or every one of a PEM bundle. DER becomes the list's own, without a copy.
+  static absl::StatusOr<std::vector<CrlRef>> ListFromBytes(std::string pem_or_der);
   // Every CRL of a PEM text; at least one, else an error that says what the text is instead.
   static absl::StatusOr<std::vector<CrlRef>> ListFromPem(absl::string_view pem);
 
@@ -110,6 +110,8 @@ class Crl {
   }
   // The same with a certificate's key; what came of it is remembered, so that the next judgement pays nothing.
   absl::Status VerifySignature(const Certificate& signer, const Strength& strength) const;
+  // What is remembered of this certificate's key; nullopt: it was not tried, or too long ago.
+  std::optional<bool> KnownSignedBy(const Certificate& signer) const;
 
  private:
   Crl() = default;

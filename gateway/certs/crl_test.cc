@@ -306,6 +306,12 @@ TEST_F(CrlTest, ReadsBundlesAndSaysWhatATextIsInstead) {
               HasSubstr("CRL 2 of the text"));
 }
 
+TEST_F(CrlTest, ALongListIsNotCopiedToBeRead) {
+  std::string der = Der(List(), root_);
+  const char* const octets = der.data();
+  EXPECT_EQ((*Crl::ListFromBytes(std::move(der)))[0]->der().data(), octets);
+}
+
 // Property: on random lists Find says what OpenSSL says.
 TEST_F(CrlTest, AgreesWithOpenSslOnRandomLists) {
   std::mt19937 random(11);

@@ -100,6 +100,11 @@ void CrlShelf::MakeRoom(const Fetched* keep, std::vector<certs::CrlRef>* garbage
 std::vector<certs::CrlRef> CrlShelf::PutWatched(const std::string& file, std::vector<certs::CrlRef> lists) {
   std::vector<certs::CrlRef> before;
   if (auto it = watched_.find(file); it != watched_.end()) before = std::move(it->second);
+  for (certs::CrlRef& list : lists) {
+    for (const certs::CrlRef& old : before) {
+      if (old.get() == list.get()) list = old;
+    }
+  }
   if (lists.empty()) {
     watched_.erase(file);
   } else {

@@ -42,7 +42,8 @@ class CrlShelf {
   // What has to go is moved to `garbage`: a million entries are better freed outside of a lock.
   Put PutFetched(const certs::Inquiry& inquiry, certs::CrlRef list, bool verified, absl::Time received,
                  InquiryTermsRef terms, std::vector<certs::CrlRef>* garbage);
-  // PutWatched replaces all that `file` held; an empty list removes it. What was there before is returned.
+  // PutWatched replaces all that `file` held; an empty list removes it. What was there before is returned; of a list that
+  // stays, the keeper does too: who was told of it with a weak pointer shall find it.
   std::vector<certs::CrlRef> PutWatched(const std::string& file, std::vector<certs::CrlRef> lists);
 
   // Of an issuer; `use` marks what is fetched as in use.

@@ -351,7 +351,7 @@ class RunningGateway final : public Gateway {
     GH_RETURN_IF_ERROR(MakeFixed(*snapshot, before.get(), generation.get()));
     // Before anybody is judged by them: a list that is only on its way would make everybody unknown.
     const std::vector<std::string> watched = WatchedPaths(*snapshot);
-    desk_->Watch(watched);
+    desk_->Watch(watched, WatchedAuthorities(*snapshot));
     for (const config::Route& route : snapshot->route_list()) {
       generation->route_labels.push_back(registry_.routes().Intern(route.name));
     }
@@ -384,6 +384,20 @@ class RunningGateway final : public Gateway {
       paths.insert(options.trust_store->crl_paths().begin(), options.trust_store->crl_paths().end());
     }
     return {paths.begin(), paths.end()};
+  }
+
+  // Who may have signed what is watched.
+  static std::vector<certs::CertificateRef> WatchedAuthorities(const config::Snapshot& snapshot) {
+    std::vector<certs::CertificateRef> authorities;
+    std::set<const certs::TrustStore*> seen;
+    for (const config::Scheme& scheme : snapshot.schemes) {
+      if (!scheme.is_certificate()) continue;
+      const certs::TrustStore* store = scheme.certificate()->trust_store.get();
+      if (store == nullptr || store->crl_paths().empty() || !seen.insert(store).second) continue;
+      authorities.insert(authorities.end(), store->anchors().begin(), store->anchors().end());
+      authorities.insert(authorities.end(), store->intermediates().begin(), store->intermediates().end());
+    }
+    return authorities;
   }
 
   static absl::Status MakeFixed(const config::Snapshot& snapshot, const Generation* before, Generation* generation) {

@@ -309,6 +309,18 @@ void RevocationDesk::LoadFiles() {
 
 void RevocationDesk::OnWatched(const std::string& file, std::vector<certs::CrlRef> lists) {
   RevocationNews news;
+  std::vector<certs::CertificateRef> authorities;
+  {
+    MutexLock lock(&mutex_);
+    authorities = authorities_;
+  }
+  for (certs::CrlRef& list : lists) {
+    for (const certs::CertificateRef& authority : authorities) {
+      if (X509_NAME_cmp(X509_get_subject_name(authority->x509()), list->issuer_name()) != 0) continue;
+      list->VerifySignature(*authority, certs::Strength()).IgnoreError();  // remembered, whatever comes of it
+    }
+    list = retired_->Keep(std::move(list));
+  }
   std::vector<certs::CrlRef> before;
   {
     MutexLock lock(&mutex_);
@@ -316,7 +328,7 @@ void RevocationDesk::OnWatched(const std::string& file, std::vector<certs::CrlRe
   }
   for (const certs::CrlRef& list : lists) {
     bool known = false;
-    for (const certs::CrlRef& old : before) known = known || old->sha256() == list->sha256();
+    for (const certs::CrlRef& old : before) known = known || old.get() == list.get();
     if (!known) news.lists.push_back(list);
   }
   for (const certs::CrlRef& old : before) {
@@ -329,9 +341,20 @@ void RevocationDesk::OnWatched(const std::string& file, std::vector<certs::CrlRe
     if (!stays) news.withdrawn.push_back(old->issuer_hash());
   }
   if (!news.empty() && options_.on_news) options_.on_news(news);
+  before.clear();
+  retired_->Free();
+}
+
+void RevocationDesk::Watch(const std::vector<std::string>& paths, std::vector<certs::CertificateRef> authorities) {
+  {
+    MutexLock lock(&mutex_);
+    authorities_.swap(authorities);
+  }
+  watched_->Add(paths);
 }
 
 void RevocationDesk::Tick() {
+  retired_->Free();
   std::vector<std::string> started;
   {
     MutexLock lock(&mutex_);
@@ -360,6 +383,7 @@ RevocationDesk::Sizes RevocationDesk::sizes() const {
   sizes.flights = flights_.size();
   sizes.answers = answers_.size();
   sizes.lists = crls_.size();
+  sizes.retired = retired_->size();
   sizes.list_bytes = crls_.bytes();
   return sizes;
 }

@@ -34,6 +34,7 @@
 #include "gateway/server/crl_shelf.h"
 #include "gateway/server/inquiry_history.h"
 #include "gateway/server/ocsp_shelf.h"
+#include "gateway/server/retired_crls.h"
 #include "gateway/server/revocation_files.h"
 #include "gateway/server/revocation_news.h"
 #include "gateway/server/source_health.h"
@@ -113,11 +114,12 @@ class RevocationDesk {
   Ticket Ask(absl::Span<const certs::Inquiry> inquiries, const certs::SchemeOptions& options, bool all, Post post,
              absl::AnyInvocable<void()> done);
 
-  // Lists in files and directories: see WatchedCrls.
-  void Watch(const std::vector<std::string>& paths) { watched_->Add(paths); }
+  // Lists in files and directories: see WatchedCrls. Their signatures are verified with the keys of those `authorities`
+  // that bear their issuer's name before they are in force: no judgement has to. Replaces the authorities given before.
+  void Watch(const std::vector<std::string>& paths, std::vector<certs::CertificateRef> authorities);
   void KeepWatching(const std::vector<std::string>& paths) { watched_->Keep(paths); }
 
-  // Tick asks anew for what is in use and will run out.
+  // Tick asks anew for what is in use and will run out, and frees lists that are in use no more.
   void Tick();
 
   // For the metrics.
@@ -127,6 +129,7 @@ class RevocationDesk {
   double fetch_seconds() const { return static_cast<double>(fetch_nanos_) / 1e9; }
   struct Sizes {
     size_t flights = 0, answers = 0, lists = 0, list_bytes = 0, file_bytes = 0;
+    size_t retired = 0;  // lists that are freed at the next tick
   };
   Sizes sizes() const;
 
@@ -179,6 +182,7 @@ class RevocationDesk {
   mutable Mutex mutex_;
   CondVar wake_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  const std::shared_ptr<RetiredCrls> retired_ = std::make_shared<RetiredCrls>();
   CrlShelf crls_ ABSL_GUARDED_BY(mutex_);
   OcspShelf answers_ ABSL_GUARDED_BY(mutex_);
   InquiryHistory history_ ABSL_GUARDED_BY(mutex_);
@@ -187,6 +191,8 @@ class RevocationDesk {
 
   std::array<std::array<std::atomic<int64_t>, kOutcomes>, 2> fetches_{};
   std::atomic<int64_t> fetch_nanos_{0};
+
+  std::vector<certs::CertificateRef> authorities_ ABSL_GUARDED_BY(mutex_);
 
   std::unique_ptr<WatchedCrls> watched_;
   std::unique_ptr<Executor> executor_;

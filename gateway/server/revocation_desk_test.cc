@@ -13,6 +13,7 @@
 #include <map>
 
 #include "absl/strings/match.h"
+#include "absl/time/clock.h"
 #include "gateway/base/fields.h"
 #include "gateway/certs/crl_mint.h"
 #include "gateway/certs/names.h"
@@ -758,7 +759,7 @@ TEST_F(RevocationDeskTest, AWatchedListIsHeldUntilItIsGone) {
   UseDisk();
   const std::string file = directory_ + "/../ca.crl";
   std::ofstream(file, std::ios::binary) << List(1, {alice_});
-  desk_->Watch({file});
+  desk_->Watch({file}, {ca_.certificate});
   ASSERT_EQ(HeldLists().size(), 1u);
   EXPECT_EQ(news_.at(0).lists.size(), 1u);
   desk_->KeepWatching({});
@@ -783,11 +784,77 @@ TEST_F(RevocationDeskTest, AFileThatIsWatchedByTwoNamesIsHeldUntilNeitherIs) {
   EXPECT_THAT(HeldLists(), IsEmpty());
 }
 
+TEST_F(RevocationDeskTest, AListIsFreedByTheDeskWhoeverLetsGoOfItLast) {
+  UseDisk();
+  const std::string file = directory_ + "/../ca.crl";
+  std::ofstream(file, std::ios::binary) << List(1, {alice_});
+  desk_->Watch({file}, {ca_.certificate});
+  int called = 0;
+  const RevocationDesk::Ticket ticket = Ask({Crl(bob_)}, &called);
+  fetcher_->Answer(kPoint, List(1));
+  std::vector<certs::HeldCrl> judging = HeldLists();
+  ASSERT_EQ(judging.size(), 2u);
+  clock_.Advance(absl::Hours(2));
+  desk_->KeepWatching({});
+  const RevocationDesk::Ticket again = Ask({Crl(bob_)}, &called);
+  fetcher_->Answer(kPoint, List(2));
+  desk_->Tick();
+  EXPECT_EQ(desk_->sizes().retired, 0u) << "both are still in use";
+  judging.clear();
+  EXPECT_EQ(desk_->sizes().retired, 2u) << "neither is freed where the judgement ends";
+  desk_->Tick();
+  EXPECT_EQ(desk_->sizes().retired, 0u);
+}
+
+TEST_F(RevocationDeskTest, TheSignatureOfAListIsVerifiedBeforeAnybodyIsJudgedByIt) {
+  UseDisk();
+  const std::string file = directory_ + "/../ca.crl";
+  std::ofstream(file, std::ios::binary) << List(1);
+  desk_->Watch({file}, {other_.certificate, ca_.certificate});
+  const certs::CrlRef watched = HeldLists().at(0).list;
+  EXPECT_EQ(watched->KnownSignedBy(*ca_.certificate), true);
+  EXPECT_EQ(watched->KnownSignedBy(*other_.certificate), std::nullopt) << "of another name";
+  desk_->KeepWatching({});
+
+  int called = 0;
+  const RevocationDesk::Ticket ticket = Ask({Crl(bob_)}, &called);
+  fetcher_->Answer(kPoint, List(2));
+  EXPECT_EQ(HeldLists().at(0).list->KnownSignedBy(*ca_.certificate), true) << "a fetched one likewise";
+}
+
+TEST_F(RevocationDeskTest, NewsOfAListAreNotLostWhenAnotherOfItsFileChanges) {
+  UseDisk();
+  const std::string file = directory_ + "/../bundle.crl";
+  certs::MintCrlRequest others;
+  others.this_update = clock_.Now();
+  const std::string stays = certs::CrlToPem(*MintCrl(others, other_.signer()));
+  std::ofstream(file) << certs::CrlToPem(List(1)) << stays;
+  desk_->Watch({file}, {ca_.certificate});
+  const RevocationNews first = news_.at(0);
+  std::ofstream(file) << certs::CrlToPem(List(200)) << stays;
+  const absl::Time patience = absl::Now() + absl::Seconds(20);
+  while (HeldLists().at(0).list->number() == std::string(1, '\1') && absl::Now() < patience) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  EXPECT_EQ(first.lists.at(0).lock(), nullptr) << "another is in its place";
+  EXPECT_NE(first.lists.at(1).lock(), nullptr) << "a worker may not have come to it yet";
+}
+
+TEST_F(RevocationDeskTest, AListOutlivesTheDeskWhereItIsInUse) {
+  UseDisk();
+  const std::string file = directory_ + "/../ca.crl";
+  std::ofstream(file, std::ios::binary) << List(1, {alice_});
+  desk_->Watch({file}, {ca_.certificate});
+  const std::vector<certs::HeldCrl> judging = HeldLists();
+  desk_.reset();
+  EXPECT_TRUE(judging.at(0).list->Find(judging[0].list->issuer_der(), certs::SerialOf(*alice_)).has_value());
+}
+
 TEST_F(RevocationDeskTest, AWatchedFileThatCannotBeReadIsToldWithItsName) {
   UseDisk();
   const std::string file = directory_ + "/../broken.crl";
   std::ofstream(file) << "no list";
-  desk_->Watch({file, directory_ + "/../absent.crl"});
+  desk_->Watch({file, directory_ + "/../absent.crl"}, {ca_.certificate});
   ASSERT_EQ(notices_.size(), 2u);
   EXPECT_THAT(notices_[0], HasSubstr("broken.crl"));
   EXPECT_THAT(notices_[1], HasSubstr("absent.crl"));

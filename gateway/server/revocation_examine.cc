@@ -57,8 +57,7 @@ RevocationDesk::Landing RevocationDesk::ExamineCrl(const certs::Inquiry& inquiry
     landing.outcome = outcome;
     landing.cause = std::move(cause);
   };
-  absl::StatusOr<std::vector<certs::CrlRef>> lists = certs::Crl::ListFromBytes(body);
-  body = {};
+  absl::StatusOr<std::vector<certs::CrlRef>> lists = certs::Crl::ListFromBytes(std::move(body));
   if (!lists.ok()) {
     refuse(Outcome::kRefused, std::string(lists.status().message()));
     return landing;
@@ -67,7 +66,7 @@ RevocationDesk::Landing RevocationDesk::ExamineCrl(const certs::Inquiry& inquiry
     refuse(Outcome::kRefused, absl::StrCat("holds ", lists->size(), " lists, a distribution point has one"));
     return landing;
   }
-  const certs::CrlRef list = lists->front();
+  const certs::CrlRef list = retired_->Keep(std::move(lists->front()));
   const absl::Time now = clock_.Now();
   if (list->this_update() > now + terms.skew) {
     refuse(Outcome::kRefused, "the list is of the future");
@@ -78,7 +77,7 @@ RevocationDesk::Landing RevocationDesk::ExamineCrl(const certs::Inquiry& inquiry
     refuse(Outcome::kRefused, "the list is another authority's");
     return landing;
   }
-  const bool verified = direct && list->VerifySignature(inquiry.issuer->key(), terms.strength).ok();
+  const bool verified = direct && list->VerifySignature(*inquiry.issuer, terms.strength).ok();
   // What nobody is known to have signed is one file, whatever its scope.
   if (verified) landing.series = absl::StrCat(list->is_delta() ? "delta " : "", list->scope_der());
   CrlShelf::Put put;

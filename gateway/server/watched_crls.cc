@@ -67,14 +67,17 @@ void WatchedCrls::ReloadLocked(const std::string& path, Place* place) {
       held = std::move(old->second);
       before.erase(old);
     }
-    absl::StatusOr<std::vector<certs::CrlRef>> lists = certs::Crl::ListFromBytes(file.content);
-    file.content = {};
+    absl::StatusOr<std::vector<certs::CrlRef>> lists = certs::Crl::ListFromBytes(std::move(file.content));
     absl::Status status = lists.status();
     bool differs = lists.ok() && lists->size() != held.size();
     for (size_t i = 0; lists.ok() && i < lists->size(); ++i) {
       certs::CrlRef& list = (*lists)[i];
       for (const certs::CrlRef& old : held) {
-        if (!SameSeries(*old, *list) || old->sha256() == list->sha256() || old->MayBeReplacedBy(*list)) continue;
+        if (old->sha256() == list->sha256()) {
+          list = old;  // who was told of it may hold on to it
+          break;
+        }
+        if (!SameSeries(*old, *list) || old->MayBeReplacedBy(*list)) continue;
         status = absl::InvalidArgumentError(
             absl::StrCat("list ", i + 1, " is older than the one that is held, which stays in force"));
         list = old;
