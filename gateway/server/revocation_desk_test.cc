@@ -776,7 +776,7 @@ TEST_F(RevocationDeskTest, AFileThatIsWatchedByTwoNamesIsHeldUntilNeitherIs) {
   std::filesystem::create_directory(folder);
   const std::string file = folder + "/ca.crl";
   std::ofstream(file, std::ios::binary) << List(1, {alice_});
-  desk_->Watch({folder, file});
+  desk_->Watch({folder, file}, {ca_.certificate});
   ASSERT_EQ(HeldLists().size(), 1u);
   desk_->KeepWatching({folder});
   EXPECT_EQ(HeldLists().size(), 1u) << "its directory is still watched";
