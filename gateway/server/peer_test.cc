@@ -55,7 +55,7 @@ class JudgeTest : public ::testing::Test {
     directory_ = ::mkdtemp(pattern);
     const std::string file = directory_ + "/ca.crl";
     std::ofstream(file, std::ios::binary) << certs::Der(certs::List({certs::Revoked(alice_)}), ca_);
-    desk_->Watch({file});
+    desk_->Watch({file}, {ca_.certificate});
   }
 
   FakeClock clock_{certs::kTestNow};
