@@ -18,6 +18,7 @@ namespace {
 
 constexpr absl::Duration kConnect = absl::Seconds(3);
 constexpr size_t kMostPieces = size_t{1} << 30;  // octets of one snapshot
+constexpr size_t kMaxQuestions = 256;  // the control plane asks no more at once
 
 v1::Violation ToProto(const config::Violation& v) {
   v1::Violation violation;
@@ -131,6 +132,7 @@ bool Subscriber::Follow(const client::Target& target) {
   }
   whole_ = false;
   pieces_.clear();
+  questions_ = std::make_unique<Executor>(1, kMaxQuestions);
   bool answered = false;
   if (stream->Write(first)) {
     // The control plane has taken our Hello; when we hold its newest revision nothing else follows.
@@ -144,6 +146,7 @@ bool Subscriber::Follow(const client::Target& target) {
     answered = answered || claims;
   }
   context.TryCancel();
+  questions_.reset();  // waits for an answer under way, which holds the stream
   grpc::Status status = stream->Finish();
   MutexLock lock(&mutex_);
   context_ = nullptr;
@@ -156,7 +159,10 @@ bool Subscriber::Receive(const v1::SubscribeResponse& response, Stream* stream) 
   switch (response.kind_case()) {
     case v1::SubscribeResponse::kChunk: return ReceiveChunk(response.chunk(), stream);
     case v1::SubscribeResponse::kDelta: return ReceiveDelta(response.delta(), stream);
-    case v1::SubscribeResponse::kQuestion: Answer(response.question(), stream); return true;
+    case v1::SubscribeResponse::kQuestion:
+      // Apart: an answer may wait for a responder, and a configuration must not wait for it.
+      questions_->Submit([this, question = response.question(), stream] { Answer(question, stream); });
+      return true;
     case v1::SubscribeResponse::kTicketKeys: TakeTicketKeys(response.ticket_keys()); return true;
     case v1::SubscribeResponse::KIND_NOT_SET: return true;
   }
@@ -237,7 +243,7 @@ void Subscriber::Take(uint64_t revision, const std::string& incarnation, v1::Con
       *answer.mutable_nack()->add_violations() = v;
     }
   }
-  stream->Write(answer);
+  Write(answer, stream);
   if (violations.empty()) InStep();
 }
 
@@ -267,6 +273,11 @@ void Subscriber::TakeTicketKeys(const v1::TicketKeys& message) {
 void Subscriber::Answer(const v1::Question& question, Stream* stream) {
   v1::SubscribeRequest request;
   *request.mutable_answer() = server::Answer(*gateway_, question, options_.clock->Now());
+  Write(request, stream);
+}
+
+void Subscriber::Write(const v1::SubscribeRequest& request, Stream* stream) {
+  MutexLock lock(&write_mutex_);
   stream->Write(request);
 }
 

@@ -20,6 +20,7 @@
 
 #include "client/lib/target.h"
 #include "gateway/base/clock.h"
+#include "gateway/base/executor.h"
 #include "gateway/base/mutex.h"
 #include "gateway/remote/snapshot_file.h"
 #include "gateway/server/gateway.h"
@@ -65,6 +66,7 @@ class Subscriber {
   bool ReceiveDelta(const v1::Delta& delta, Stream* stream);
   void Take(uint64_t revision, const std::string& incarnation, v1::ConfigSet set, Stream* stream);
   void Answer(const v1::Question& question, Stream* stream);
+  void Write(const v1::SubscribeRequest& request, Stream* stream);
   void TakeTicketKeys(const v1::TicketKeys& message);
   void InStep();
   // What is wrong; empty when it is in force.
@@ -82,6 +84,9 @@ class Subscriber {
   std::string pieces_;           // of the snapshot under way
   uint64_t pieces_revision_ = 0;
   bool whole_ = false;           // ask for everything: a delta did not fit
+  // Answers what the control plane asks of the stream that is followed.
+  std::unique_ptr<Executor> questions_;
+  Mutex write_mutex_;  // of the stream: updates and answers are written by two threads
   mutable Mutex mutex_;
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -245,6 +245,15 @@ class RemoteGatewayTest(GatehouseTest):
 
     options = ("--no-gateway",)
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.pki.ca("ca")
+        cls.pki.ca("second")
+        cls.pki.leaf("alice", "ca")
+        cls.pki.leaf("bob", "second")
+        cls.pki.server()
+
     def start_gateway(self, *options):
         self.out = self.folder / f"gateway-{time.monotonic_ns()}.out"
         self.log = self.folder / "gateway.log"
@@ -258,12 +267,32 @@ class RemoteGatewayTest(GatehouseTest):
     def far(self):
         return next(g for g in json.loads(self.gatehouse.ctl("status", "--json").stdout)["gateways"] if g["name"] == "far")
 
+    def test_a_question_that_waits_for_a_responder_holds_up_no_change(self):
+        with socket.socket() as responder:  # takes connections, never answers
+            responder.bind(("127.0.0.1", 0))
+            responder.listen()
+            responder.settimeout(10)
+            self.gatehouse.apply(BASE.format(pki=self.pki.folder, port=self.port) + f"""
+---
+{{kind: Scheme, name: slow, client_certificate: {{trust_store: partners, revocation: {{mode: ONLINE, timeout: 20s,
+  ocsp_url: "http://127.0.0.1:{responder.getsockname()[1]}/", fetch: {{allowed_ranges: ["127.0.0.1"]}}}}}}}}
+""")
+            self.start_gateway()
+            asking = subprocess.Popen(
+                [BIN / "gatehousectl", "--server", self.gatehouse.control, "cert", "explain", "--chain",
+                 self.pki.pem("alice"), "--scheme", "slow", "--gateway", "far"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                held, _ = responder.accept()  # the gateway asks
+                self.addCleanup(held.close)
+                self.gatehouse.ctl("trust-store", "add-cert", "partners", "--as", "anchor", self.pki.pem("second"))
+                self.assertEqual(int(self.far()["acknowledged_revision"]), self.gatehouse.revision())
+                self.assertIsNone(asking.poll(), "it was answered before the change")
+            finally:
+                asking.kill()
+                asking.wait()
+
     def test_a_gateway_apart_follows_goes_on_alone_and_comes_back(self):
-        self.pki.ca("ca")
-        self.pki.ca("second")
-        self.pki.leaf("alice", "ca")
-        self.pki.leaf("bob", "second")
-        self.pki.server()
         secure = """
 ---
 {kind: Route, name: secure, match: {path: /secure}, require: {any_of: [Certificate]}, identity_response: {}}
@@ -291,7 +320,7 @@ class RemoteGatewayTest(GatehouseTest):
             self.assertEqual(self.status("/secure", "alice"), 200)
         self.gatehouse.ctl("delete", "listener", "busy")
 
-        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("alice"), "--gateway", "far", "--json").stdout)
+        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("alice"), "--gateway", "far", "-o", "json").stdout)
         self.assertTrue(explained["verdicts"][0]["accepted"])
 
         # the control plane goes: the gateway goes on, and starts again from disk

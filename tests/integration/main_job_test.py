@@ -235,10 +235,10 @@ class MainJobTest(GatehouseTest):
             self.assertNotIn(PASSWORD, watch.path.read_text())
 
     def test_explain_says_what_a_request_would_get(self):
-        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("alice"), "--route", "hello", "--json").stdout)
+        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("alice"), "--route", "hello", "-o", "json").stdout)
         self.assertTrue(explained["verdicts"][0]["accepted"])
         self.assertIn("hello", explained["opens"])
-        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("mallory"), "--scheme", "Certificate", "--json",
+        explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("mallory"), "--scheme", "Certificate", "-o", "json",
                                                   check=False).stdout)
         self.assertEqual(explained["verdicts"][0]["reason"], "UNKNOWN_ISSUER")
 
