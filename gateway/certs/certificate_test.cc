@@ -55,6 +55,14 @@ TEST(CertificateTest, SaysWhatAPemTextIsInstead) {
           .ok());
 }
 
+TEST(CertificateTest, FindsFaultWithAnAttributeThatIsNoText) {
+  std::string der = SelfSigned("CN=alice")->der();
+  for (size_t at = 0; (at = der.find("\x0c\x05" "alice", at)) != std::string::npos; ++at) der[at] = '\x30';
+  const absl::StatusOr<CertificateRef> octets = Certificate::FromDer(der);
+  ASSERT_TRUE(octets.ok()) << octets.status();
+  EXPECT_EQ((*octets)->defect(), "subject: attribute 2.5.4.3 is no text");
+}
+
 TEST(CertificateTest, FindsFaultWithAVersionThatThereIsNot) {
   const CertificateRef good = SelfSigned("CN=alice");
   ASSERT_EQ(good->defect(), "");

@@ -1,6 +1,5 @@
 #include "gateway/certs/name_constraints.h"
 
-#include <openssl/objects.h>
 #include <openssl/x509.h>
 
 #include <algorithm>
@@ -98,13 +97,6 @@ bool AnyWithin(const Name& name, const Subtrees& subtrees, bool excluding, Work*
 
 bool HasDnsName(const std::vector<GeneralName>& names) {
   return std::any_of(names.begin(), names.end(), [](const GeneralName& n) { return n.form == NameForm::kDns; });
-}
-
-bool HasEmailThatIsNoText(const X509_NAME* name) {
-  for (int i = -1; (i = X509_NAME_get_index_by_NID(name, NID_pkcs9_emailAddress, i)) >= 0;) {
-    if (!IsText(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, i)))) return true;
-  }
-  return false;
 }
 
 std::string Forbidden(const Name& name, absl::string_view why) {
@@ -241,9 +233,6 @@ std::string NameConstraintViolation(const Certificate& issuer, const Certificate
       if (attribute.oid != kEmailAddressOid) continue;
       std::string wrong = check.Violation({NameForm::kRfc822, attribute.value, {}});
       if (!wrong.empty()) return wrong;
-    }
-    if (HasEmailThatIsNoText(X509_get_subject_name(subject.x509()))) {
-      return "an emailAddress is constrained, but is no text";
     }
   }
   // Not asked by RFC 5280, but who may only issue for some hosts shall not name others by the common name.

@@ -198,8 +198,6 @@ std::string NameDotNet(const X509_NAME* name) {
   });
 }
 
-bool IsText(const ASN1_STRING* value) { return Utf8(value).has_value(); }
-
 std::vector<NameAttribute> TextAttributes(const X509_NAME* name) {
   std::vector<NameAttribute> out;
   const int count = X509_NAME_entry_count(name);
@@ -224,7 +222,11 @@ std::string NameDefect(const X509_NAME* name) {
       return absl::StrCat("attribute ", oid, " twice in one relative distinguished name");
     }
     seen.push_back(std::move(here));
-    if (!IsTextType(ASN1_STRING_type(value))) continue;
+    if (!IsTextType(ASN1_STRING_type(value))) {
+      // Left out where attributes are compared, it would let another one pass for it.
+      if (FindShortName(X509_NAME_ENTRY_get_object(entry)) != nullptr) return absl::StrCat("attribute ", oid, " is no text");
+      continue;
+    }
     std::optional<std::string> text = Utf8(value);
     if (!text) return absl::StrCat("attribute ", oid, " is not text in its own encoding");
     if (HasControl(*text)) return absl::StrCat("attribute ", oid, " holds a control character");

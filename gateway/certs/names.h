@@ -25,8 +25,6 @@ using UniqueName = std::unique_ptr<X509_NAME, OpenSslDeleter<X509_NAME_free>>;
 std::string NameRfc4514(const X509_NAME* name);
 // `CN=alice, O=Example`: .NET's order, attribute names and quoting.
 std::string NameDotNet(const X509_NAME* name);
-// Of a type of text, in its own encoding.
-bool IsText(const ASN1_STRING* value);
 // Attributes whose value is text, in the order of the encoding.
 std::vector<NameAttribute> TextAttributes(const X509_NAME* name);
 // Why a name could be misread (control characters, text that is not text, an attribute twice in one RDN); empty when it
