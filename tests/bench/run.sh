@@ -9,7 +9,7 @@ if [[ " $* " != *" --help "* && " $* " != *" -h "* ]]; then
   if [ -z "${GATEHOUSE_BENCH_BIN:-}" ]; then
     deploy/install-deps.sh --bench >&2
     mkdir -p build
-    { cmake --preset release && cmake --build --preset release \
+    { cmake --preset release -DGATEHOUSE_TESTS=ON && cmake --build --preset release \
         --target gatehouse gatehousectl bench_load bench_upstream bench_pki; } >build/bench.build.log 2>&1 ||
       { tail -n 60 build/bench.build.log >&2; echo "run.sh: the build failed; see build/bench.build.log" >&2; exit 1; }
   fi
