@@ -114,6 +114,19 @@ class OpensslResponder:
     """`openssl ocsp` as a server of its own."""
 
     def __init__(self, authority):
+        # It takes a number, so that the port found free may be somebody's by then: tried again with another.
+        said = b""
+        for _ in range(5):
+            if self._listens(authority):
+                break
+            said = self.said
+            self.process.wait()
+            self.process.stderr.close()
+        else:
+            raise AssertionError(f"openssl ocsp does not listen: {said.decode(errors='replace')}")
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def _listens(self, authority):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
@@ -123,12 +136,12 @@ class OpensslResponder:
              authority.pki.key(authority.name), "-ndays", "1"],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         # Not tried out by a connection: one that asks nothing holds it up.
+        self.said = b""
         for line in self.process.stderr:
+            self.said += line
             if b"waiting for OCSP client connections" in line:
-                break
-        else:
-            raise AssertionError("openssl ocsp does not listen")
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+                return True
+        return False
 
     def close(self):
         self.process.kill()
