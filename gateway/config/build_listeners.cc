@@ -125,6 +125,7 @@ void DigestName(const Draft& draft, const Listener& listener, Name* name) {
   name->configuration = Sha256(content);
 
   std::string trust = context;
+  if (judged) AppendField(&trust, draft.snapshot->schemes[listener.verify_with].epoch);
   for (uint32_t index : name->certificate_schemes) AppendField(&trust, draft.snapshot->schemes[index].epoch);
   name->trust_epoch = Epoch(Sha256(trust));
 

@@ -326,6 +326,12 @@ Connection::Standing Connection::StandingWith(const config::Scheme& scheme, Judg
   return accepted ? Standing::kAccepted : Standing::kRefused;
 }
 
+bool Connection::PassesListener() {
+  const uint32_t gate = edge().listener->verify_with;
+  return gate == config::kNoScheme || peer_ == nullptr ||
+         StandingWith(edge().snapshot->scheme(gate)) != Standing::kRefused;
+}
+
 int Connection::Sweep(bool* closing) {
   *closing = false;
   if (state_ != State::kServing && state_ != State::kDraining) return 0;

@@ -80,6 +80,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   enum class Standing : uint8_t { kAccepted, kWaiting, kRefused };
   // `judgement`, unless null, gets the one that says so.
   Standing StandingWith(const config::Scheme& scheme, JudgementRef* judgement = nullptr);
+  // Whether what the listener demands in the handshake (`verify_with`) still holds, or may yet: see kWaiting.
+  bool PassesListener();
   // A scheme accepted the certificate for a request.
   void NoteAccepted(uint64_t epoch) { accepted_ = epoch; }
   const events::PeerAddress& address() const { return address_; }

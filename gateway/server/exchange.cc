@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "gateway/authn/challenge.h"
 #include "gateway/identity/claims.h"
 #include "gateway/server/answers.h"
 #include "gateway/server/connection.h"
@@ -32,25 +33,11 @@ bool Exchange::Start(http::RequestHead&& head) {
   head.fields().RemoveIf(
       [this](absl::string_view name, absl::string_view) { return snapshot_->strip.Removes(name); });
 
-  const config::Listener* listener = connection_->edge().listener;
-  if (snapshot_->Misdirected(*listener, connection_->server_name(), head.host())) {
+  if (connection_->edge().snapshot != snapshot_) {  // the listener was removed, and its connections end
     Refuse(421, Reason::kMisdirected);
     return true;
   }
-  if (head.fields().Count("authorization") > 1) {
-    Refuse(400, Reason::kMalformedRequest);
-    return true;
-  }
-  config::RouteMatch match = snapshot_->routes.Match(*listener, head.host(), head.path(), head.method());
-  route_ = match.route;
-  if (match.method_miss) {
-    Refuse(405, Reason::kMethodNotAllowed, nullptr, match.allow);
-    return true;
-  }
-  if (route_ == nullptr) {
-    Refuse(404, Reason::kNoRoute);
-    return true;
-  }
+  listener_ = connection_->edge().listener;
   Decide();
   if (state_ == State::kDone) return true;
   taken_ = std::move(head);
@@ -58,7 +45,42 @@ bool Exchange::Start(http::RequestHead&& head) {
   return false;
 }
 
+bool Exchange::PassesListener() {
+  if (listener_->verify_with == config::kNoScheme || connection_->peer() == nullptr) return true;
+  // The handshake went by what was in memory; a verdict that needs asking, or changed since, is found here. Whatever the
+  // route: it is not looked up before.
+  authn::SchemeResult result = CheckCertificate(snapshot_->scheme(listener_->verify_with));
+  switch (result.kind) {
+    case authn::SchemeResult::Kind::kSuccess: return true;
+    case authn::SchemeResult::Kind::kPending: return false;
+    case authn::SchemeResult::Kind::kNoResult:
+    case authn::SchemeResult::Kind::kFailure: break;
+  }
+  failed_scheme_ = listener_->verify_with;
+  Refuse(401, result.reason);
+  return false;
+}
+
+bool Exchange::FindRoute() {
+  if (snapshot_->Misdirected(*listener_, connection_->server_name(), head().host())) {
+    Refuse(421, Reason::kMisdirected);
+  } else if (head().fields().Count("authorization") > 1) {
+    Refuse(400, Reason::kMalformedRequest);
+  } else {
+    config::RouteMatch match = snapshot_->routes.Match(*listener_, head().host(), head().path(), head().method());
+    route_ = match.route;
+    if (match.method_miss) {
+      Refuse(405, Reason::kMethodNotAllowed, nullptr, match.allow);
+      return false;
+    }
+    if (route_ != nullptr) return true;
+    Refuse(404, Reason::kNoRoute);
+  }
+  return false;
+}
+
 void Exchange::Decide() {
+  if (!PassesListener() || (route_ == nullptr && !FindRoute())) return;
   authn::Decision decision = authn::Decide(route_->requirement, *this);
   if (decision.kind != authn::Decision::Kind::kPending) {
     for (auto& [scheme, wait] : waits_) wait->Cancel();
@@ -408,7 +430,14 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
   problem.request_id = RequestId();
   problem.allow = allow;
   problem.grpc = IsGrpc(head());
-  if (route_ != nullptr) problem.challenges = &route_->challenges;
+  std::vector<std::string> of_listener;  // which `verify_with` alone refuses before there is a route
+  if (route_ != nullptr) {
+    problem.challenges = &route_->challenges;
+  } else if (status == 401) {
+    of_listener.push_back(
+        authn::Challenge(identity::PartKind::kCertificate, snapshot_->scheme(listener_->verify_with).name));
+    problem.challenges = &of_listener;
+  }
   if (decision != nullptr) {
     problem.retry_after = decision->retry_after;
     failed_scheme_ = decision->scheme;
@@ -435,6 +464,7 @@ void Exchange::Done() {
 }
 
 bool Exchange::Readmit(const config::Snapshot& snapshot) {
+  if (!connection_->PassesListener()) return false;
   const config::Route* route = snapshot.FindRoute(route_->name);
   // Re-asks the schemes that admitted it: certificates anew, passwords by what the user store says of the user now.
   struct Source final : authn::SchemeSource {

@@ -80,6 +80,10 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   void OnWritable() override;
 
   const http::RequestHead& head() const { return *head_; }
+  // Whether the listener's `verify_with` lets this connection carry requests. False: refused, or pending.
+  bool PassesListener();
+  // Finds the route. False: answered, there is none.
+  bool FindRoute();
   void Decide();
   void Act(const authn::Decision& decision);
   void SendFixed();
@@ -104,7 +108,8 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   bool response_ended_ = false;  // the upstream's response is complete, its last bytes wait for the client
   bool finished_ = false;        // the connection was told
   std::shared_ptr<const config::Snapshot> snapshot_;
-  const config::Route* route_ = nullptr;
+  const config::Listener* listener_ = nullptr;  // of snapshot_
+  const config::Route* route_ = nullptr;        // null until the listener is passed
   const http::RequestHead* head_ = nullptr;  // the codec's until taken
   http::RequestHead taken_;
   identity::IdentityRef identity_;  // once allowed

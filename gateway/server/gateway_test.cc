@@ -540,6 +540,86 @@ TEST_F(GatewayTest, NothingIsFetchedForWhoHasNotProvenPossession) {
   EXPECT_EQ(status, 200);
 }
 
+// A route that anybody may ask, on a listener whose handshakes are judged.
+v1::ConfigSet Judged(v1::ConfigSet set) {
+  auto* open = set.add_routes();
+  open->set_name("open");
+  open->mutable_match()->set_path("/open");
+  open->set_anonymous(true);
+  open->mutable_fixed_response()->set_body("ok");
+  set.mutable_listeners(0)->set_verify_with("Certificate");
+  return set;
+}
+
+TEST_F(GatewayTest, WhereTheHandshakeJudgesAnAnonymousRequestWaitsForTheVerdictToo) {
+  ASSERT_TRUE(Install(Judged(Online())).ok());
+  const Caller alice = CallerOf(kept_, "CN=alice", 3), bob = CallerOf(kept_, "CN=bob", 4);
+  Client good(Port(), alice), revoked(Port(), bob);
+  ASSERT_TRUE(good.open() && revoked.open()) << "nobody can be asked before possession is proven";
+  int status = 0;
+  std::thread waiting([&] { status = good.Get("/open"); });
+  fetcher_->Answer(OcspAnswer(alice, certs::OcspStatus::kGood));
+  waiting.join();
+  EXPECT_EQ(status, 200);
+  EXPECT_EQ(good.Get("/nowhere"), 404);
+
+  std::thread refused([&] { status = revoked.Get("/open"); });
+  fetcher_->Answer(OcspAnswer(bob, certs::OcspStatus::kRevoked));
+  refused.join();
+  EXPECT_EQ(status, 401);
+  EXPECT_EQ(revoked.Get("/nowhere"), 401) << "which routes there are is nothing for it to know";
+  EXPECT_EQ(revoked.Get("/basic"), 401);
+  events::Event event = WaitForEvent([](const events::Event& e) { return e.reason == Reason::kRevoked; });
+  EXPECT_EQ(event.kind, events::EventKind::kDecision);
+  EXPECT_EQ(event.certificate->subject, "CN=bob");
+  EXPECT_EQ(*event.scheme, "Certificate");
+  EXPECT_EQ(event.identity, nullptr);
+  // It is known now: the next handshake fails.
+  EXPECT_FALSE(Client(Port(), bob).Get("/open"));
+  EXPECT_EQ(Client(Port(), {}).Get("/open"), 200) << "who presents nothing has nothing that could be refused";
+}
+
+TEST_F(GatewayTest, WhereTheHandshakeJudgesOnUnknownDecidesForAnonymousRequestsToo) {
+  v1::ConfigSet set = Judged(Online());
+  v1::Revocation* revocation = set.mutable_schemes(0)->mutable_client_certificate()->mutable_revocation();
+  revocation->mutable_timeout()->set_nanos(200'000'000);
+  ASSERT_TRUE(Install(set).ok());
+  const Caller alice = CallerOf(kept_, "CN=alice", 3);
+  Client client(Port(), alice);
+  EXPECT_EQ(client.Get("/open"), 401);
+  WaitForEvent([](const events::Event& e) { return e.reason == Reason::kRevocationUnknown; });
+  revocation->set_on_unknown(v1::Revocation::ALLOW);
+  ASSERT_TRUE(Install(set).ok());
+  EXPECT_EQ(Client(Port(), alice).Get("/open"), 200);
+  // Without anybody who could be asked it is the handshake that refuses.
+  revocation->set_on_unknown(v1::Revocation::REFUSE);
+  revocation->set_mode(v1::Revocation::OFFLINE);
+  revocation->clear_ocsp_url();
+  ASSERT_TRUE(Install(set).ok());
+  EXPECT_EQ(Client(Port(), CallerOf(kept_, "CN=carol", 5)).Get("/open"), 0);
+}
+
+TEST_F(GatewayTest, WhereTheHandshakeJudgesAChangeOfTrustReachesAnonymousRequests) {
+  // Another scheme goes on accepting the certificate: it is not the one that this listener is judged by.
+  v1::ConfigSet set = Judged(Config({kept_.certificate, gone_.certificate}));
+  auto* store = set.add_trust_stores();
+  store->set_name("all");
+  for (const auto& anchor : {kept_.certificate, gone_.certificate}) store->add_anchors()->set_pem(anchor->ToPem());
+  auto* scheme = set.add_schemes();
+  scheme->set_name("All");
+  scheme->mutable_client_certificate()->set_trust_store("all");
+  set.mutable_routes(0)->mutable_require()->add_any_of("All");
+  ASSERT_TRUE(Install(set).ok());
+  Client kept(Port(), CallerOf(kept_, "CN=alice", 3)), gone(Port(), CallerOf(gone_, "CN=mallory", 4));
+  ASSERT_EQ(kept.Get("/open"), 200);
+  ASSERT_EQ(gone.Get("/open"), 200);
+  set.mutable_trust_stores(0)->mutable_anchors()->RemoveLast();
+  ASSERT_TRUE(Install(set).ok());
+  EXPECT_THAT(gone.Get("/open"), ::testing::AnyOf(0, 401));
+  EXPECT_TRUE(gone.EndsWithin(absl::Seconds(5)));
+  EXPECT_EQ(kept.Get("/open"), 200);
+}
+
 TEST_F(GatewayTest, WhoTurnsOutRevokedIsCutAndNobodyElse) {
   ASSERT_TRUE(Install(Online()).ok());
   const Caller alice = CallerOf(kept_, "CN=alice", 3), bob = CallerOf(kept_, "CN=bob", 4);

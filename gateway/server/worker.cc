@@ -199,33 +199,34 @@ void Worker::Retire(Connection* connection) {
   loop_.DeferDelete(std::unique_ptr<Connection>(connection));
 }
 
+absl::Span<const uint32_t> Worker::Admitting(const Edge& edge, const config::Name& name) {
+  const config::Listener& listener = *edge.listener;
+  if (listener.verify_with != config::kNoScheme) return absl::MakeConstSpan(&listener.verify_with, 1);
+  return name.certificate_schemes;
+}
+
 uint64_t Worker::AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint) {
   const config::Snapshot& snapshot = *edge.snapshot;
+  const absl::Span<const uint32_t> schemes = Admitting(edge, name);
   const auto accepts = [&](const config::Scheme& scheme) {
     return judge_.Of(peer, scheme)->outcome == certs::Outcome::kValid;
   };
   // Of a hundred schemes one accepts: the rest need not be asked when it is known which.
-  for (uint32_t index : name.certificate_schemes) {
+  for (uint32_t index : schemes) {
     const config::Scheme& scheme = snapshot.scheme(index);
     if (scheme.epoch == hint && accepts(scheme)) return hint;
   }
-  for (uint32_t index : name.certificate_schemes) {
+  for (uint32_t index : schemes) {
     if (judge_.KnowsValid(peer, snapshot.scheme(index))) return snapshot.scheme(index).epoch;
   }
-  for (uint32_t index : name.certificate_schemes) {
+  for (uint32_t index : schemes) {
     if (accepts(snapshot.scheme(index))) return snapshot.scheme(index).epoch;
   }
   return 0;
 }
 
 bool Worker::Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name) {
-  const config::Listener& listener = *edge.listener;
-  // A resumption presents nothing, so that OnPresented is not asked.
-  if (listener.verify_with != config::kNoScheme &&
-      judge_.Of(peer, edge.snapshot->scheme(listener.verify_with))->outcome != certs::Outcome::kValid) {
-    return false;
-  }
-  return AcceptingScheme(peer, edge, listener.NameFor(server_name)) != 0;
+  return AcceptingScheme(peer, edge, edge.listener->NameFor(server_name)) != 0;
 }
 
 bool Worker::Welcome(Connection* connection) {
@@ -241,9 +242,13 @@ bool Worker::Welcome(Connection* connection) {
   }
   uint64_t accepts = AcceptingScheme(*connection->peer_, edge, name, connection->accepted_);
   // Whom something let in, and nothing does now, is given the time that answers need.
-  for (size_t i = 0; connection->accepted_ != 0 && accepts == 0 && i < name.certificate_schemes.size(); ++i) {
-    const config::Scheme& scheme = edge.snapshot->scheme(name.certificate_schemes[i]);
-    if (connection->StandingWith(scheme) != Connection::Standing::kRefused) accepts = scheme.epoch;
+  if (connection->accepted_ != 0 && accepts == 0) {
+    for (uint32_t index : Admitting(edge, name)) {
+      const config::Scheme& scheme = edge.snapshot->scheme(index);
+      if (connection->StandingWith(scheme) == Connection::Standing::kRefused) continue;
+      accepts = scheme.epoch;
+      break;
+    }
   }
   // A certificate that never was accepted did not let anybody in: who speaks here does so by other means.
   const bool withdrawn = connection->accepted_ != 0 && accepts == 0;
@@ -259,7 +264,8 @@ tls::Presented Worker::OnPresented(tls::TlsSession& session, absl::Span<X509* co
   // Possession is not proven yet: the verdict is told, and remembered nowhere.
   PeerRef peer = judge_.Recognise(chain, /*remember=*/false);
   JudgementRef judgement = judge_.Of(*peer, connection->edge().snapshot->scheme(listener.verify_with), false);
-  // What must be asked is asked once the handshake is complete; the request waits for it then.
+  // What must be asked is asked once possession is proven: else no client would ever be known. No request is looked at
+  // before (Exchange::PassesListener).
   if (judgement->outcome != certs::Outcome::kInvalid) return tls::Presented::kGoOn;
   handshake_of_ = connection;
   handshake_reason_ = judgement->reason;

@@ -135,10 +135,11 @@ class Worker final : public tls::TlsHooks {
   bool MayResume(tls::TlsSession& session, const tls::SessionRecord& record) override;
 
   void OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer);
-  // The epoch of a client certificate scheme that is reachable through this name and accepts the peer; 0: none does.
-  // `hint`: the epoch of one that did before, asked first.
+  // The client certificate schemes of which one must accept a connection's certificate: those reachable through this
+  // name; with `verify_with` that one.
+  static absl::Span<const uint32_t> Admitting(const Edge& edge, const config::Name& name);
+  // The epoch of one of them that accepts the peer; 0: none does. `hint`: the epoch of one that did before, asked first.
   uint64_t AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint = 0);
-  // The same for a session: what the handshake itself demands (`verify_with`) must hold, too.
   bool Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name);
   void Tick();
 
