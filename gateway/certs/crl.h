@@ -49,6 +49,11 @@ absl::string_view RevocationReasonName(RevocationReason reason);
 // The reason with this number; nullopt: there is none.
 std::optional<RevocationReason> RevocationReasonOf(int number);
 
+// Whether nothing that an authority says later takes it back: only a hold ends (RFC 5280 section 5.3.1).
+inline bool IsForGood(RevocationReason reason) {
+  return reason != RevocationReason::kCertificateHold && reason != RevocationReason::kRemoveFromCrl;
+}
+
 // Content octets of a certificate's serial number, as Find takes them.
 std::string SerialOf(const Certificate& certificate);
 
@@ -92,6 +97,8 @@ class Crl {
   absl::string_view scope_der() const { return scope_der_; }
   const CrlScope& scope() const { return scope_; }
   bool indirect() const { return scope_.indirect; }
+  // Where deltas that bring it up to date are found (freshestCRL): http and https URLs.
+  const std::vector<std::string>& freshest_urls() const { return freshest_urls_; }
   // keyIdentifier of the authorityKeyIdentifier; empty: none.
   absl::string_view authority_key_id() const { return authority_key_id_; }
   size_t size() const { return entry_count_; }
@@ -148,6 +155,7 @@ class Crl {
   std::string number_;
   std::optional<std::string> delta_base_;
   CrlScope scope_;
+  std::vector<std::string> freshest_urls_;
   SignedMessage signed_;  // views into der_
   size_t entry_count_ = 0;
   std::vector<Slot> table_;

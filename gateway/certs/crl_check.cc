@@ -57,16 +57,18 @@ ReasonMask Covered(const Crl& list, const DistributionPoint& point, const Certif
   return scope.reasons & point.reasons;
 }
 
+// Of cRLNumbers.
+bool Less(const std::string& a, const std::string& b) {
+  return a.size() != b.size() ? a.size() < b.size() : a < b;
+}
+
 // RFC 5280 section 5.2.4: whether a delta brings a complete list up to date.
 bool Applies(const Crl& delta, const Crl& base) {
-  const auto less = [](const std::string& a, const std::string& b) {
-    return a.size() != b.size() ? a.size() < b.size() : a < b;
-  };
   return SameName(delta.issuer_name(), base.issuer_name()) &&
          delta.scope_der() == base.scope_der() &&
          delta.authority_key_id() == base.authority_key_id() && !base.number().empty() &&
-         !delta.number().empty() && !less(base.number(), *delta.delta_base()) &&
-         less(base.number(), delta.number());
+         !delta.number().empty() && !Less(base.number(), *delta.delta_base()) &&
+         Less(base.number(), delta.number());
 }
 
 std::string Describe(const HeldCrl& held) {
@@ -115,7 +117,8 @@ std::vector<HeldCrl> CrlCheck::ListsFor(const CertificateRef& subject,
   }
   // The newest first: what it covers, an older one does not.
   std::stable_sort(lists.begin(), lists.end(), [](const HeldCrl& a, const HeldCrl& b) {
-    return a.list->this_update() > b.list->this_update();
+    if (a.list->this_update() != b.list->this_update()) return a.list->this_update() > b.list->this_update();
+    return Less(b.list->number(), a.list->number());
   });
   return lists;
 }
@@ -146,6 +149,7 @@ CrlFinding CrlCheck::Check(const CertificateRef& subject, const CertificateRef& 
   };
 
   ReasonMask covered = 0;
+  finding.by_delta = true;
   struct Signed {
     const Crl* list;
     Sha256Digest key;
@@ -166,6 +170,8 @@ CrlFinding CrlCheck::Check(const CertificateRef& subject, const CertificateRef& 
       continue;
     }
     signed_lists.push_back({&list, key});
+    finding.freshest_urls.insert(finding.freshest_urls.end(), list.freshest_urls().begin(),
+                                 list.freshest_urls().end());
 
     const Candidate* newest = &candidate;  // the list, or the delta that brings it up to date
     std::optional<CrlEntry> entry = list.Find(name, serial);
@@ -177,10 +183,12 @@ CrlFinding CrlCheck::Check(const CertificateRef& subject, const CertificateRef& 
         return revoked(delta, *change);
       }
       if (!current) continue;
-      if (change) entry.reset();
+      // RFC 5280 section 5.3.1: what is removed was on hold. Any other revocation stands (decision 32).
+      if (change && entry && !IsForGood(entry->reason)) entry.reset();
       newest = &delta;
       break;
     }
+    finding.by_delta = finding.by_delta && newest != &candidate;
     if (entry) return revoked(candidate, *entry);
     const Crl& latest = *newest->held.list;
     if (!IsCurrent(newest->held)) {

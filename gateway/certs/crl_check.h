@@ -41,6 +41,9 @@ struct CrlFinding {
   absl::Time this_update = absl::InfiniteFuture();    // of the oldest list that was needed
   absl::Time believed_until = absl::InfiniteFuture();
   std::string source;  // which lists decided
+  // Where deltas of the complete lists that counted are found, as these say.
+  std::vector<std::string> freshest_urls;
+  bool by_delta = false;  // every complete list that counted was brought up to date by a current delta
   std::string note;    // kUnknown: why the lists at hand did not decide; empty: there are none
 };
 

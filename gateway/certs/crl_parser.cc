@@ -170,8 +170,11 @@ class CrlParser {
         if (!id) return Malformed("authorityKeyIdentifier");
         crl_.authority_key_id_ = *id;
       }
+    } else if (extension.oid == kFreshestCrl) {
+      if (extension.value.size() > kMaxScopeSize) return Malformed("freshestCRL");
+      GH_ASSIGN_OR_RETURN(crl_.freshest_urls_, ReadFreshestUrls(extension.value));
     } else if (extension.critical && extension.oid != kIssuerAltName &&
-               extension.oid != kFreshestCrl && extension.oid != kAuthorityInfoAccess) {
+               extension.oid != kAuthorityInfoAccess) {
       // RFC 5280 section 5.2: such a list must not be used.
       return absl::InvalidArgumentError(
           "CRL has a critical extension that is not known, and cannot be used");

@@ -52,12 +52,10 @@ const X509_NAME* OnlyDirectoryName(const GENERAL_NAMES* names) {
   return name->type == GEN_DIRNAME ? name->d.directoryName : nullptr;
 }
 
-}  // namespace
-
-std::vector<DistributionPoint> DistributionPointsOf(const Certificate& certificate) {
+std::vector<DistributionPoint> PointsOf(const Certificate& certificate, int extension) {
   std::vector<DistributionPoint> out;
   UniquePoints points(static_cast<CRL_DIST_POINTS*>(
-      X509_get_ext_d2i(certificate.x509(), NID_crl_distribution_points, nullptr, nullptr)));
+      X509_get_ext_d2i(certificate.x509(), extension, nullptr, nullptr)));
   ERR_clear_error();
   for (int i = 0; i < sk_DIST_POINT_num(points.get()) && out.size() < kMaxPoints; ++i) {
     DIST_POINT* point = sk_DIST_POINT_value(points.get(), i);
@@ -78,6 +76,32 @@ std::vector<DistributionPoint> DistributionPointsOf(const Certificate& certifica
     out.push_back(std::move(read));
   }
   return out;
+}
+
+}  // namespace
+
+std::vector<DistributionPoint> DistributionPointsOf(const Certificate& certificate) {
+  return PointsOf(certificate, NID_crl_distribution_points);
+}
+
+std::vector<DistributionPoint> FreshestPointsOf(const Certificate& certificate) {
+  return PointsOf(certificate, NID_freshest_crl);
+}
+
+absl::StatusOr<std::vector<std::string>> ReadFreshestUrls(absl::string_view der) {
+  const auto* p = reinterpret_cast<const unsigned char*>(der.data());
+  UniquePoints points(d2i_CRL_DIST_POINTS(nullptr, &p, static_cast<long>(der.size())));
+  ERR_clear_error();
+  if (points == nullptr || reinterpret_cast<const char*>(p) != der.data() + der.size()) {
+    return absl::InvalidArgumentError("freshestCRL cannot be read");
+  }
+  std::vector<std::string> urls;
+  for (int i = 0; i < sk_DIST_POINT_num(points.get()); ++i) {
+    const DIST_POINT_NAME* name = sk_DIST_POINT_value(points.get(), i)->distpoint;
+    if (name == nullptr || name->type != 0) continue;
+    for (std::string& url : WebAddresses(name->name.fullname)) urls.push_back(std::move(url));
+  }
+  return urls;
 }
 
 absl::StatusOr<CrlScope> ReadCrlScope(absl::string_view der, const X509_NAME* issuer) {

@@ -43,6 +43,10 @@ struct CrlScope {
 
 // Those of the cRLDistributionPoints extension; empty when it is absent or cannot be read.
 std::vector<DistributionPoint> DistributionPointsOf(const Certificate& certificate);
+// Those of freshestCRL, where deltas are found (RFC 5280 section 4.2.1.15); the same.
+std::vector<DistributionPoint> FreshestPointsOf(const Certificate& certificate);
+// The http and https URLs of a list's own freshestCRL (RFC 5280 section 5.2.6).
+absl::StatusOr<std::vector<std::string>> ReadFreshestUrls(absl::string_view der);
 // Reads an issuingDistributionPoint of a list that `issuer` issued.
 absl::StatusOr<CrlScope> ReadCrlScope(absl::string_view der, const X509_NAME* issuer);
 

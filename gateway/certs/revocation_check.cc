@@ -46,9 +46,9 @@ std::vector<std::string> OcspUrls(const Certificate& certificate) {
   return urls;
 }
 
-std::vector<std::string> CrlUrls(const Certificate& certificate) {
+std::vector<std::string> UrlsOf(const std::vector<DistributionPoint>& points) {
   std::vector<std::string> urls;
-  for (const DistributionPoint& point : DistributionPointsOf(certificate)) {
+  for (const DistributionPoint& point : points) {
     for (std::string& url : WebAddresses(point.names.get())) AddUrl(std::move(url), &urls);
   }
   return urls;
@@ -74,10 +74,15 @@ struct Statement {
   absl::Time this_update;
   absl::Time believed_until = absl::InfiniteFuture();
   std::string source;
+
+  bool for_good() const { return revoked && IsForGood(entry.reason); }
 };
 
 struct Status {
   std::optional<Statement> statement;
+  // A list made the statement, and deltas of it are found there.
+  std::vector<std::string> delta_urls;
+  bool by_delta = false;      // one has brought it up to date
   bool ocsp_unknown = false;  // a responder, asked lately, does not know the certificate
   std::string why;            // no statement: why not
 };
@@ -133,6 +138,7 @@ class Check {
     } else {
       status.why = "the issuer of this anchor is not known";
     }
+    if (status.statement && !status.statement->for_good() && AwaitsDelta(subject, issuer, &status)) return true;
     if (status.statement && status.statement->revoked) {
       return Refuse(Reason::kRevoked, subject, Text(*status.statement));
     }
@@ -184,12 +190,35 @@ class Check {
     }
     Statement said{lists.status == CrlFinding::Status::kRevoked, lists.entry, lists.this_update,
                    lists.believed_until, lists.source};
-    // The newest counts; of equally new ones the worse.
-    if (!status.statement || said.this_update > status.statement->this_update ||
-        (said.this_update == status.statement->this_update && said.revoked)) {
+    if (!status.statement || Counts(said, *status.statement)) {
       status.statement = std::move(said);
+      status.by_delta = lists.by_delta;
+      for (std::string& url : UrlsOf(FreshestPointsOf(*subject))) AddUrl(std::move(url), &status.delta_urls);
+      for (const std::string& url : lists.freshest_urls) AddUrl(url, &status.delta_urls);
     }
     return status;
+  }
+
+  // Whether `a` counts and not `b`: a revocation that is no hold, whatever is said later (decision 32); else what is
+  // newer, and of equally new ones the worse.
+  static bool Counts(const Statement& a, const Statement& b) {
+    if (a.for_good() != b.for_good()) return a.for_good();
+    return a.this_update > b.this_update || (a.this_update == b.this_update && a.revoked);
+  }
+
+  // What a complete list says stands only once the deltas that it or the certificate names were asked for: it may be days
+  // old. Where they cannot be had it is what the authority says, and is believed for minutes, until they are asked for again.
+  bool AwaitsDelta(const CertificateRef& subject, const CertificateRef& issuer, Status* status) {
+    if (options_.mode != RevocationMode::kOnline || status->by_delta || status->delta_urls.empty()) return false;
+    if (const size_t open = Inquire(Inquiry::Kind::kCrl, status->delta_urls, subject, issuer); open > 0) {
+      result_.decision = Decision::kUndecided;
+      result_.findings.push_back({Reason::kRevocationUnknown, subject,
+                                  absl::StrCat(Text(*status->statement), ", ", open, " to be asked for a delta")});
+      return true;
+    }
+    status->statement->believed_until =
+        std::min(status->statement->believed_until, now_ + kBeliefWithoutNextUpdate);
+    return false;
   }
 
   void ReadAnswer(const OcspAnswer& answer, const CertificateRef& issuer, Status* status) {
@@ -233,20 +262,24 @@ class Check {
 
   // Adds the open inquiries about a certificate: its responders, and its lists once no responder is left to be asked.
   size_t Inquire(const CertificateRef& subject, const CertificateRef& issuer, bool responder_told) {
+    size_t open = 0;
+    if (!responder_told) {
+      open = Inquire(Inquiry::Kind::kOcsp,
+                     options_.ocsp_url.empty() ? OcspUrls(*subject)
+                                               : std::vector<std::string>{options_.ocsp_url},
+                     subject, issuer);
+    }
+    if (open == 0) open = Inquire(Inquiry::Kind::kCrl, UrlsOf(DistributionPointsOf(*subject)), subject, issuer);
+    return open;
+  }
+  size_t Inquire(Inquiry::Kind kind, std::vector<std::string> urls, const CertificateRef& subject,
+                 const CertificateRef& issuer) {
     if (source_ == nullptr) return 0;
     const size_t before = result_.inquiries.size();
-    const auto add = [&](Inquiry::Kind kind, std::vector<std::string> urls) {
-      for (std::string& url : urls) {
-        Inquiry inquiry{kind, std::move(url), subject, issuer, options_.ocsp_nonce};
-        if (source_->MayAsk(inquiry)) result_.inquiries.push_back(std::move(inquiry));
-      }
-    };
-    if (!responder_told) {
-      add(Inquiry::Kind::kOcsp, options_.ocsp_url.empty()
-                                    ? OcspUrls(*subject)
-                                    : std::vector<std::string>{options_.ocsp_url});
+    for (std::string& url : urls) {
+      Inquiry inquiry{kind, std::move(url), subject, issuer, options_.ocsp_nonce};
+      if (source_->MayAsk(inquiry)) result_.inquiries.push_back(std::move(inquiry));
     }
-    if (result_.inquiries.size() == before) add(Inquiry::Kind::kCrl, CrlUrls(*subject));
     return result_.inquiries.size() - before;
   }
 

@@ -16,6 +16,7 @@ struct RandomList {
   std::string pem;
   bool genuine = false;
   bool current = false;
+  bool hold = false;  // names it as on hold
   bool names_leaf = false;
 };
 
@@ -34,7 +35,11 @@ TEST(RevocationPropertyTest, AgreesWithTheModelInAnyOrderAndPlace) {
       r.names_leaf = chance(3);
       // Later ones are newer, and say so by their number too.
       MintCrlRequest request = List({Revoked(other)}, i + 1);
-      if (r.names_leaf) request.entries.push_back(Revoked(leaf));
+      r.hold = chance(2);
+      if (r.names_leaf) {
+        request.entries.push_back(
+            Revoked(leaf, r.hold ? std::optional(RevocationReason::kCertificateHold) : std::nullopt));
+      }
       request.this_update = kTestNow - absl::Minutes(static_cast<int64_t>(100 - 10 * i));
       request.next_update = r.current ? kTestNow + absl::Hours(1) : kTestNow - absl::Minutes(6);
       const std::string der = Der(request, r.genuine ? root : impostor);
@@ -46,23 +51,28 @@ TEST(RevocationPropertyTest, AgreesWithTheModelInAnyOrderAndPlace) {
     asked.produced_at = kTestNow - absl::Minutes(3);
     asked.answers[0].this_update =
         kTestNow - absl::Minutes(static_cast<int64_t>(105 - 10 * (random() % 5)));
-    const bool answered = chance(2);
+    const bool answered = chance(2), answer_holds = chance(2);
+    if (answer_holds) asked.answers[0].reason = RevocationReason::kCertificateHold;
 
-    // The model: the newest genuine list and the answer, of which the newer one counts if it says something.
+    // The model: the newest genuine list and the answer, of which the newer one counts if it says something; unless the
+    // other revokes for good.
     std::optional<absl::Time> when;
+    bool for_good = false;
     Reason expected = Reason::kRevocationUnknown;
     for (const RandomList& r : lists) {
       if (!r.genuine) continue;
       when.reset();
+      for_good = r.names_leaf && !r.hold;
       expected = Reason::kRevocationUnknown;
       if (!r.names_leaf && !r.current) continue;
       when = r.list->this_update();
       expected = r.names_leaf ? Reason::kRevoked : Reason::kNone;
     }
+    const bool answer_revokes = answered && asked.answers[0].status == OcspStatus::kRevoked;
     if (answered && (!when || asked.answers[0].this_update > *when)) {
-      expected =
-          asked.answers[0].status == OcspStatus::kGood ? Reason::kNone : Reason::kRevoked;
+      expected = answer_revokes ? Reason::kRevoked : Reason::kNone;
     }
+    if (for_good || (answer_revokes && !answer_holds)) expected = Reason::kRevoked;
 
     for (int order = 0; order < 3; ++order) {
       std::shuffle(lists.begin(), lists.end(), random);

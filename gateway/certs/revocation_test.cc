@@ -487,6 +487,85 @@ TEST_F(RevocationTest, TheNewestOfListAndAnswerCounts) {
   EXPECT_EQ(Say({alice_}), "REVOKED");
 }
 
+TEST_F(RevocationTest, ARevocationThatIsNoHoldIsTakenBackByNobody) {
+  using R = RevocationReason;
+  for (const std::optional<R> reason : {std::optional<R>(), std::optional(R::kUnspecified), std::optional(R::kSuperseded)}) {
+    PushNothing();
+    Push(List({Revoked(alice_, reason)}), root_);
+    Answer(AnswerOf(alice_, root_.certificate), root_);
+    EXPECT_EQ(Say({alice_}), "REVOKED") << "a list revokes, a newer answer says good";
+    Push(Delta(10, 11, {Revoked(alice_, R::kRemoveFromCrl)}), root_);
+    EXPECT_EQ(Say({alice_}), "REVOKED") << "what a delta removes was on hold";
+  }
+  PushNothing();
+  MintOcspRequest revoked = AnswerOf(alice_, root_.certificate, OcspStatus::kRevoked);
+  revoked.answers[0].this_update = kTestNow - absl::Hours(2);
+  Answer(revoked, root_);
+  Push(List(), root_);
+  EXPECT_EQ(Say({alice_}), "REVOKED") << "a responder revokes, a newer list does not name it";
+  revoked.answers[0].reason = R::kCertificateHold;
+  Answer(revoked, root_);
+  EXPECT_EQ(Say({alice_}), "VALID") << "a hold ends";
+  Push(List({Revoked(alice_, R::kKeyCompromise)}, 11), root_);
+  revoked.answers[0].this_update = kTestNow;
+  Answer(revoked, root_);
+  EXPECT_THAT(Detail({alice_}), HasSubstr("keyCompromise")) << "of two revocations the one for good is told";
+}
+
+TEST_F(RevocationTest, AsksForTheDeltaBeforeItBelievesACompleteList) {
+  using R = RevocationReason;
+  const CertificateRef named = LeafWith(root_, {ExtensionOf("freshestCRL", "URI:http://crl.test/delta.crl")}, "CN=named");
+  const CertificateRef held = LeafWith(root_, {ExtensionOf("freshestCRL", "URI:http://crl.test/delta.crl")}, "CN=held");
+  MintCrlRequest base = List({Revoked(held, R::kCertificateHold)}, 10);
+  Push(base, root_);
+  EXPECT_EQ(Say({named}), "VALID") << "offline nothing is fetched";
+  options_.revocation.mode = RevocationMode::kOnline;
+  EXPECT_EQ(Say({alice_}), "VALID") << "nobody names a delta of it";
+  EXPECT_EQ(Say({named}), "ask crl http://crl.test/delta.crl");
+  EXPECT_EQ(Say({held}), "ask crl http://crl.test/delta.crl");
+
+  const CrlRef delta = MakeCrl(Delta(10, 11, {Revoked(held, R::kRemoveFromCrl)}), root_);
+  source_.Hold(delta, "http://crl.test/delta.crl", now_);
+  EXPECT_EQ(Say({named}), "VALID") << "a delta that is current is not asked for again";
+  EXPECT_EQ(Say({held}), "VALID");
+  EXPECT_THAT(Detail({named}), HasSubstr("good: delta CRL of CN=Root,O=Example from http://crl.test/delta.crl"));
+  source_.Hold(MakeCrl(Delta(10, 12, {Revoked(named)}), root_), "http://crl.test/delta.crl", now_);
+  EXPECT_EQ(Say({named}), "REVOKED");
+}
+
+TEST_F(RevocationTest, AsksForTheDeltaThatTheListItselfNames) {
+  MintCrlRequest base = List({}, 10);
+  base.extensions = {ExtensionOf("freshestCRL", "URI:http://crl.test/of-list.crl,URI:ldap://crl.test/x")};
+  Push(base, root_);
+  EXPECT_EQ(Say({alice_}), "VALID");
+  options_.revocation.mode = RevocationMode::kOnline;
+  EXPECT_EQ(Say({alice_}), "ask crl http://crl.test/of-list.crl");
+  // An answer that is newer than the list needs no delta.
+  Answer(AnswerOf(alice_, root_.certificate), root_);
+  EXPECT_EQ(Say({alice_}), "VALID");
+  // Whom the list revokes for good no delta gives back.
+  PushNothing();
+  base.entries = {Revoked(alice_)};
+  Push(base, root_);
+  EXPECT_EQ(Say({alice_}), "REVOKED");
+}
+
+TEST_F(RevocationTest, ADeltaThatCannotBeHadIsAskedForAgainInMinutes) {
+  const CertificateRef named = LeafWith(
+      root_, {ExtensionOf("freshestCRL", "URI:http://crl.test/delta.crl"),
+              ExtensionOf("crlDistributionPoints", "URI:http://crl.test/ca.crl")}, "CN=named");
+  options_.revocation.mode = RevocationMode::kOnline;
+  EXPECT_EQ(Say({named}), "ask crl http://crl.test/ca.crl") << "a delta alone vouches for nobody";
+  Push(List(), root_);
+  source_.Close("http://crl.test/delta.crl");
+  const Verdict v = Ask({named});
+  EXPECT_EQ(v.outcome, Outcome::kValid);
+  EXPECT_EQ(v.fresh_until, now_ + absl::Minutes(5));
+  // One of another base is no help either.
+  source_.Hold(MakeCrl(Delta(11, 12, {}), root_), "http://crl.test/delta.crl", now_);
+  EXPECT_EQ(Ask({named}).fresh_until, now_ + absl::Minutes(5));
+}
+
 TEST_F(RevocationTest, AResponderThatDoesNotKnowTheCertificateRefusesUnlessAListKnows) {
   options_.revocation.on_unknown = OnUnknown::kAllow;
   EXPECT_EQ(Say({alice_}), "VALID");

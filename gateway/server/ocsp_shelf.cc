@@ -56,6 +56,10 @@ OcspShelf::Put OcspShelf::PutAnswer(const certs::Inquiry& inquiry, certs::OcspAn
         (answer->this_update == before.this_update && was_revoked && !revoked)) {
       return Put::kOlder;
     }
+    // If it was found strong enough by the standards of who asked now: else a weak forgery would stay.
+    if (was_revoked && !revoked && certs::IsForGood(before.reason) && Holds(held->verified, strength)) {
+      return Put::kForGood;
+    }
   }
   (revoked ? answers_ : revoked_).Erase(key);
   (revoked ? revoked_ : answers_).Put(key, {inquiry, std::move(answer), received, std::move(terms), false, {strength}});

@@ -22,6 +22,7 @@ class OcspShelf {
     kKept,     // nothing that a verdict would change for
     kRevoked,  // said for the first time
     kOlder,    // refused: what is held is newer
+    kForGood,  // refused: it takes back what is held, a revocation that is no hold
   };
 
   explicit OcspShelf(size_t capacity) : answers_(capacity), revoked_(capacity) {}

@@ -125,6 +125,7 @@ class RevocationDeskTest : public ::testing::Test {
     single.this_update = clock_.Now();
     single.next_update = clock_.Now() + validity;
     single.revoked = clock_.Now() - absl::Hours(1);
+    single.reason = revoked_for_;
     request.answers.push_back(single);
     request.produced_at = clock_.Now();
     return *MintOcspAnswer(request, signer.signer());
@@ -173,6 +174,7 @@ class RevocationDeskTest : public ::testing::Test {
   const certs::CertificateRef alice_ = certs::Leaf(ca_, "CN=alice", 9);
   const certs::CertificateRef bob_ = certs::Leaf(ca_, "CN=bob", 8);
   certs::SchemeOptions options_;
+  certs::RevocationReason revoked_for_ = certs::RevocationReason::kUnspecified;
   std::string directory_;
   FakeFetcher* fetcher_ = nullptr;
   std::unique_ptr<RevocationDesk> desk_;
@@ -346,6 +348,29 @@ TEST_F(RevocationDeskTest, OfEquallyNewAnswersTheOneThatRevokesStays) {
   Learn(Ocsp(alice_), good);
   EXPECT_EQ(Held(alice_)->status, certs::OcspStatus::kRevoked);
   EXPECT_EQ(Count(Inquiry::Kind::kOcsp, Outcome::kOlder), 1);
+}
+
+TEST_F(RevocationDeskTest, ANewerGoodAnswerEndsAHoldAndNoOtherRevocation) {
+  revoked_for_ = certs::RevocationReason::kCertificateHold;
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kRevoked, absl::Minutes(1)));
+  clock_.Advance(absl::Minutes(10));
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kGood));
+  EXPECT_EQ(Held(alice_)->status, certs::OcspStatus::kGood);
+  revoked_for_ = certs::RevocationReason::kUnspecified;
+  Learn(Ocsp(bob_), OcspAnswer(bob_, certs::OcspStatus::kRevoked, absl::Minutes(1)));
+  clock_.Advance(absl::Minutes(10));
+  Learn(Ocsp(bob_), OcspAnswer(bob_, certs::OcspStatus::kGood));
+  EXPECT_EQ(Held(bob_)->status, certs::OcspStatus::kRevoked);
+  EXPECT_EQ(Count(Inquiry::Kind::kOcsp, Outcome::kRefused), 1);
+  EXPECT_THAT(notices_.back(), HasSubstr("only a hold can be taken back"));
+}
+
+TEST_F(RevocationDeskTest, ARevocationThatIsTooWeakForAStricterSchemeDoesNotKeepItFromTheTruth) {
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kRevoked, absl::Minutes(1)));
+  clock_.Advance(absl::Minutes(10));
+  options_.strength.min_ec_bits = 255;  // another standard, which the answer was not held against
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kGood));
+  EXPECT_EQ(Held(alice_)->status, certs::OcspStatus::kGood);
 }
 
 TEST_F(RevocationDeskTest, GoodAnswersDoNotPushOutTheOneThatRevokes) {

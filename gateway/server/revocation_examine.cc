@@ -44,6 +44,11 @@ RevocationDesk::Landing RevocationDesk::ExamineOcsp(const certs::Inquiry& inquir
     landing.cause = "the answer is older than the one that is held";
     return landing;
   }
+  if (put == OcspShelf::Put::kForGood) {
+    landing.outcome = Outcome::kRefused;
+    landing.cause = "the certificate was revoked before, and only a hold can be taken back";
+    return landing;
+  }
   if (put == OcspShelf::Put::kRevoked) landing.news.revoked.push_back(inquiry.subject->sha256());
   landing.save = true;
   landing.der = body;

@@ -46,6 +46,7 @@ class Authority:
         self.folder = pathlib.Path(pki.folder) / f"{name}-authority"
         self.folder.mkdir(exist_ok=True)
         self.entries = {}
+        self.revoked = []
         self.config = self.folder / "ca.cnf"
         self.config.write_text(CA_CONFIG.format(folder=self.folder))
         (self.folder / "crlnumber").write_text("1000\n")
@@ -81,6 +82,7 @@ class Authority:
         self._write()
 
     def revoke(self, name):
+        self.revoked.append(self.load(name).serial_number)
         self.know(name, revoked=True)
 
     def _write(self):
@@ -283,6 +285,17 @@ class FaultServer:
             return run("openssl", "crl", "-outform", "DER", input=self.rogue.crl().encode())
         signer = self.rogue if mode == "wrong-signer" else self.authority
         now = datetime.datetime.utcnow()
+        if mode in ("base", "delta"):  # of one authority: a list of nobody, and what was revoked since
+            builder = x509.CertificateRevocationListBuilder().issuer_name(self.authority.certificate.subject).last_update(
+                now - datetime.timedelta(minutes=1)).next_update(now + datetime.timedelta(days=1)).add_extension(
+                x509.CRLNumber(10 if mode == "base" else int(now.timestamp())), False).add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.authority.key.public_key()), False)
+            if mode == "delta":
+                builder = builder.add_extension(x509.DeltaCRLIndicator(10), True)
+                for serial in self.authority.revoked:
+                    builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(
+                        serial).revocation_date(now - datetime.timedelta(minutes=1)).build())
+            return builder.sign(signer.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
         end = now + datetime.timedelta(days=-2 if mode == "stale" else 7)
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.authority.certificate.subject).last_update(
             now - datetime.timedelta(days=9)).next_update(end).add_extension(x509.CRLNumber(1), False)

@@ -15,7 +15,7 @@ from harness import EventWatch, GatehouseTest, RawClient, client_context, free_p
 HEAD = """
 kind: TrustStore
 name: ca
-anchors: [{{file: {pki}/ca.pem}}, {{file: {pki}/listed.pem}}]
+anchors: [{{file: {pki}/ca.pem}}, {{file: {pki}/listed.pem}}, {{file: {pki}/deltas.pem}}]
 ---
 kind: ServerCertificate
 name: server
@@ -55,6 +55,9 @@ class RevocationTest(GatehouseTest):
         # A list that is held speaks for all that its authority issued: lists have one of their own.
         cls.pki.ca("listed")
         cls.listed = Authority(cls.pki, "listed")
+        cls.pki.ca("deltas")
+        cls.deltas = Authority(cls.pki, "deltas")
+        cls.delta_lists = FaultServer(cls.deltas, cls.rogue, "other")
         cls.lists = FaultServer(cls.listed, cls.rogue, "other")
         cls.faults = FaultServer(cls.authority, cls.rogue, "other")
         cls.hanging = FaultServer(cls.authority, cls.rogue, "other")  # a host of its own: hosts that hang are left alone
@@ -85,6 +88,7 @@ class RevocationTest(GatehouseTest):
         cls.faults.close()
         cls.hanging.close()
         cls.lists.close()
+        cls.delta_lists.close()
         super().tearDownClass()
 
     @classmethod
@@ -138,6 +142,29 @@ crl_paths: ["{cls.crls}"]
         self.assertEqual(self.status("/online", "by-list"), 200)
         self.assertEqual(self.reason("/online", "revoked-by-list"), (401, "REVOKED"))
         self.assertEqual(self.status("/online", "both"), 200, "the list, when the responder fails")
+
+    def test_the_delta_that_the_certificate_names_is_fetched_with_the_list(self):
+        def leaf(name, delta):
+            self.deltas.leaf(name, [f"crlDistributionPoints=URI:{self.delta_lists.url('crl', 'base')}",
+                                    f"freshestCRL=URI:{self.delta_lists.url('crl', delta)}"])
+
+        leaf("kept", "delta")
+        leaf("gone", "delta")
+        leaf("without", "500")
+        self.deltas.revoke("gone")
+        self.assertEqual(self.reason("/online", "kept"), (200, ""))
+        self.assertEqual((self.delta_lists.count("crl", "base"), self.delta_lists.count("crl", "delta")), (1, 1))
+        self.assertEqual(self.reason("/online", "gone"), (401, "REVOKED"), "the list itself knows nothing of it")
+        # Where the delta fails the list stands: it is what the authority says, and current.
+        self.assertEqual(self.reason("/online", "without"), (200, ""))
+        self.assertEqual((self.delta_lists.count("crl", "base"), self.delta_lists.count("crl", "delta")), (1, 1))
+        # A stream that runs is cut by what a later delta says.
+        stream = self.client("kept")
+        stream.send(b"GET /app/short/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for("the stream runs", lambda: b"tick" in stream.buffer or stream._fill())
+        self.deltas.revoke("kept")
+        self.assertTrue(stream.closed(10))
+        self.assertEqual(self.reason("/short", "kept"), (401, "REVOKED"))
 
     def test_a_certificate_without_any_source_is_unknown_unless_a_list_is_held(self):
         self.assertEqual(self.reason("/online", "plain"), (401, "REVOCATION_UNKNOWN"))
