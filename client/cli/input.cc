@@ -10,7 +10,7 @@
 namespace gatehouse::cli {
 namespace {
 
-constexpr size_t kMaxInputBytes = 64u << 20;
+constexpr size_t kMaxInputBytes = 128u << 20;
 constexpr size_t kMaxPasswordBytes = 4096;
 
 }  // namespace

@@ -67,8 +67,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const Target& target,
   GH_ASSIGN_OR_RETURN(std::shared_ptr<grpc::ChannelCredentials> credentials, Credentials(target));
   grpc::ChannelArguments arguments;
   // A chunk of a set, or a large trust store that comes back.
-  arguments.SetMaxReceiveMessageSize(64 << 20);
-  arguments.SetMaxSendMessageSize(64 << 20);
+  arguments.SetMaxReceiveMessageSize(144 << 20);
+  arguments.SetMaxSendMessageSize(144 << 20);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);

@@ -32,8 +32,8 @@ struct ControlServerOptions {
   std::vector<AllowedName> allowed_names;
   // TCP without TLS, for development: loopback addresses only. Empty: none.
   std::string insecure_loopback;
-  // A user store of 100,000 users is one message.
-  int max_receive_bytes = 32 * 1024 * 1024;
+  // A trust store with all the lists that it may hold is one message, and so is a user store of 100,000 users.
+  int max_receive_bytes = 144 * 1024 * 1024;
   // For all calls together.
   size_t max_memory_bytes = size_t{512} * 1024 * 1024;
 };

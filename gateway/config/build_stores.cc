@@ -13,18 +13,19 @@ namespace gatehouse::config {
 namespace {
 
 constexpr absl::Duration kExpiresSoon = absl::Hours(30 * 24);
-constexpr size_t kMaxPem = 8 << 20;
+constexpr size_t kMaxPem = size_t{8} << 20;
+constexpr size_t kMaxCrlPem = size_t{128} << 20;  // more than two lists of a million entries
 constexpr size_t kMaxComment = 256;
 
 void ReadPems(Draft& draft, const std::string& path, const google::protobuf::RepeatedPtrField<v1::Pem>& pems,
-              std::vector<std::string>* out) {
+              size_t limit, std::vector<std::string>* out) {
   size_t total = 0;
   for (int i = 0; i < pems.size(); ++i) {
     if (pems[i].pem().empty()) draft.Violate(absl::StrCat(path, "[", i, "].pem"), "is required");
     total += pems[i].pem().size();
     out->push_back(pems[i].pem());
   }
-  if (total > kMaxPem) draft.Violate(path, total, " bytes together, at most ", kMaxPem);
+  if (total > limit) draft.Violate(path, total, " bytes together, at most ", limit);
 }
 
 void ReadPins(Draft& draft, const std::string& path, const v1::TrustStore& store, std::vector<certs::Pin>* out) {
@@ -99,9 +100,9 @@ certs::TrustStoreRef BuildTrustStore(Draft& draft, const v1::TrustStore& store,
   input.name = store.name();
   input.previous = std::move(previous);
   input.system_roots = store.system_roots();
-  ReadPems(draft, path + ".anchors", store.anchors(), &input.anchors_pem);
-  ReadPems(draft, path + ".intermediates", store.intermediates(), &input.intermediates_pem);
-  ReadPems(draft, path + ".crls", store.crls(), &input.crls_pem);
+  ReadPems(draft, path + ".anchors", store.anchors(), kMaxPem, &input.anchors_pem);
+  ReadPems(draft, path + ".intermediates", store.intermediates(), kMaxPem, &input.intermediates_pem);
+  ReadPems(draft, path + ".crls", store.crls(), kMaxCrlPem, &input.crls_pem);
   ReadPins(draft, path, store, &input.pins);
   ReadPaths(draft, path + ".crl_paths", store.crl_paths(), &input.crl_paths);
   if (draft.violations.size() != before) return nullptr;

@@ -282,6 +282,20 @@ TEST_F(BuildTest, WatchedListsAreThePathsOfTheTrustStore) {
                                    StartsWith(R"(trustStores["w"].crl_paths[2]: "/a" is there twice)")));
 }
 
+TEST_F(BuildTest, ListsMayBeLongAndNotWithoutEnd) {
+  v1::ConfigSet set = Parse(Base() + R"(trust_stores { name: "w" anchors { pem: "@ca@" } crls { pem: "@crl@" } })");
+  const auto refusals = [&] { return Lines(Build(set, {.revision = 7, .incarnation = "i", .now = Now()}).violations); };
+  std::string* pem = set.mutable_trust_stores(1)->mutable_crls(0)->mutable_pem();
+  pem->insert(0, std::string(10 << 20, '\n'));
+  EXPECT_THAT(refusals(), ::testing::IsEmpty());
+  pem->insert(0, std::string(119 << 20, '\n'));
+  EXPECT_THAT(refusals(),
+              ElementsAre(AllOf(StartsWith(R"(trustStores["w"].crls: )"), HasSubstr("bytes together, at most 134217728"))));
+  set.mutable_trust_stores(1)->clear_crls();
+  set.mutable_trust_stores(1)->mutable_anchors(0)->mutable_pem()->insert(0, std::string(9 << 20, '\n'));
+  EXPECT_THAT(refusals(), ElementsAre(StartsWith(R"(trustStores["w"].anchors: )")));
+}
+
 TEST_F(BuildTest, ListsAreKeptWhereTheSystemsRootsJoinTheStore) {
   const std::shared_ptr<const Snapshot> snapshot = BuildGood(Base() + R"(
       trust_stores { name: "w" anchors { pem: "@ca@" } crls { pem: "@crl@" } }
