@@ -129,6 +129,32 @@ crl_paths: ["{cls.crls}"]
         self.assertEqual(self.reason("/real", "revoked"), (401, "REVOKED"))
         self.assertEqual(self.reason("/real", "unknown"), (401, "REVOCATION_UNKNOWN"))
 
+    def test_with_verify_with_an_anonymous_route_waits_for_the_answer_too(self):
+        port = free_port()
+        self.gatehouse.apply(f"""
+kind: Listener
+name: judged
+address: 127.0.0.1:{port}
+server_certificates: [server]
+verify_with: online
+""")
+        for name in ("judged-good", "judged-revoked"):
+            self.authority.leaf(name, [f"authorityInfoAccess=OCSP;URI:{self.faults.url('ocsp', 'good')}"])
+        self.authority.revoke("judged-revoked")
+        self.assertEqual(self.status("/open", port=port), 200)
+        self.assertEqual(self.status("/open", "judged-good", port=port), 200)
+        with EventWatch(self.gatehouse) as watch:
+            stranger = self.client("judged-revoked", port=port)
+            status, headers, _ = stranger.get("/open")
+            self.assertEqual((status, dict(headers)["www-authenticate"]), (401, 'ClientCertificate realm="online"'))
+            self.assertEqual(stranger.get("/open")[0], 401)
+            event = watch.wait(lambda e: e.get("listener") == "judged" and e["type"] == "DECISION" and e["outcome"] == "REFUSED")
+            self.assertEqual((event["reason"], event["schemes"]), ("REVOKED", ["online"]))
+            # It is known now, and the handshake fails with the alert that says so.
+            with self.assertRaisesRegex(OSError, "(?i)revoked"):
+                self.client("judged-revoked", port=port).get("/open")
+            watch.wait(lambda e: e["type"] == "HANDSHAKE" and e["reason"] == "REVOKED")
+
     def test_the_responder_that_the_certificate_names(self):
         self.assertEqual(self.status("/online", "good"), 200)
         self.assertEqual(self.reason("/online", "revoked"), (401, "REVOKED"))
