@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include <algorithm>
 #include <random>
@@ -220,6 +223,24 @@ int IsNext(X509_STORE_CTX* ctx, X509* subject, X509* issuer) {
   return 0;
 }
 
+// OpenSSL 3.0 leaks the policy constraints of a certificate without certificate policies when it checks policies. That is
+// not ours, and nothing of ours but this test calls it: what is allocated meanwhile is not looked for.
+class WithoutLeakCheck {
+ public:
+#ifdef __SANITIZE_ADDRESS__
+  WithoutLeakCheck() { __lsan_disable(); }
+  ~WithoutLeakCheck() { __lsan_enable(); }
+#else
+  WithoutLeakCheck() {}  // not trivial: it is used for its lifetime
+#endif
+  WithoutLeakCheck(const WithoutLeakCheck&) = delete;
+};
+
+int VerifyCert(X509_STORE_CTX* ctx) {
+  WithoutLeakCheck scope;
+  return X509_verify_cert(ctx);
+}
+
 // X509_V_OK, or why OpenSSL refuses the path.
 int OpenSslSays(const Path& path, bool explicit_policy) {
   // Certificates of its own: OpenSSL writes what it found out into them.
@@ -242,7 +263,7 @@ int OpenSslSays(const Path& path, bool explicit_policy) {
   X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_POLICY_CHECK | X509_V_FLAG_PARTIAL_CHAIN |
                                          (explicit_policy ? X509_V_FLAG_EXPLICIT_POLICY : 0));
   X509_VERIFY_PARAM_add0_policy(param, OBJ_nid2obj(NID_any_policy));
-  const int error = X509_verify_cert(ctx.get()) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx.get());
+  const int error = VerifyCert(ctx.get()) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx.get());
   ERR_clear_error();
   sk_X509_free(middle);
   X509_STORE_free(store);

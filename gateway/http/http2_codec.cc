@@ -271,32 +271,47 @@ struct Http2Callbacks {
   }
 };
 
-// nghttp2's memory: its one large buffer comes from the pool, all else from the heap.
+// nghttp2's memory: the session's frame buffer and its table of streams are on pages that can be given back, all else is
+// on the heap.
 struct Http2Memory {
   static Http2Codec* Codec(void* user) { return static_cast<Http2Codec*>(user); }
   static void* Malloc(size_t n, void* user) {
     Http2Codec* c = Codec(user);
     // It is the only one of its size that is made with the session.
-    if (c->session_ == nullptr && c->frame_buffer_ == nullptr && n >= kFramePayload && n <= FrameBuffers::kSize) {
-      c->frame_buffer_ = c->shared_->parts().frame_buffers.Take();
-      return c->frame_buffer_;
+    if (c->session_ == nullptr && !c->has_frame_ && n >= kFramePayload && n <= SessionPages::kFrame && c->pages_.frame != nullptr) {
+      c->has_frame_ = true;
+      return c->pages_.frame;
     }
     return std::malloc(n);
   }
+  static void* Calloc(size_t count, size_t n, void* user) {
+    Http2Codec* c = Codec(user);
+    if (c->session_ == nullptr && !c->has_table_ && count * n == SessionPages::kTable && c->pages_.table != nullptr) {
+      c->has_table_ = true;
+      return std::memset(c->pages_.table, 0, SessionPages::kTable);
+    }
+    return std::calloc(count, n);
+  }
   static void Free(void* p, void* user) {
     Http2Codec* c = Codec(user);
-    if (p == nullptr || p != c->frame_buffer_) return std::free(p);
-    c->shared_->parts().frame_buffers.Return(std::exchange(c->frame_buffer_, nullptr));
+    if (c->has_frame_ && p == c->pages_.frame) {
+      c->has_frame_ = false;
+    } else if (c->has_table_ && p == c->pages_.table) {
+      c->has_table_ = false;
+    } else {
+      std::free(p);
+    }
   }
-  static void* Calloc(size_t count, size_t n, void*) { return std::calloc(count, n); }
   static void* Realloc(void* p, size_t n, void* user) {
     Http2Codec* c = Codec(user);
     if (p == nullptr) return Malloc(n, user);
-    if (p != c->frame_buffer_) return std::realloc(p, n);
-    if (n <= FrameBuffers::kSize) return p;
+    const bool frame = c->has_frame_ && p == c->pages_.frame;
+    if (!frame && !(c->has_table_ && p == c->pages_.table)) return std::realloc(p, n);
+    const size_t had = frame ? SessionPages::kFrame : SessionPages::kTable;
+    if (n <= had) return p;
     void* moved = std::malloc(n);
     if (moved == nullptr) return nullptr;
-    std::memcpy(moved, p, FrameBuffers::kSize);
+    std::memcpy(moved, p, had);
     Free(p, user);
     return moved;
   }
@@ -328,6 +343,7 @@ Http2Codec::Http2Codec(CodecHandler* handler, CodecShared* shared, const CodecOp
       resets_(limits_.reset_burst, limits_.reset_per_second),
       control_(limits_.control_burst, limits_.control_per_second),
       window_updates_(limits_.window_update_burst, limits_.window_update_per_second) {
+  pages_ = shared_->parts().session_pages.Take();
   nghttp2_mem mem = Http2Memory::Of(this);
   int r = nghttp2_session_server_new3(&session_, shared_->parts().callbacks, this, shared_->parts().option, &mem);
   ABSL_RAW_CHECK(r == 0, "out of memory");
@@ -342,6 +358,7 @@ Http2Codec::Http2Codec(CodecHandler* handler, CodecShared* shared, const CodecOp
 
 Http2Codec::~Http2Codec() {
   nghttp2_session_del(session_);
+  shared_->parts().session_pages.Return(pages_);
   while (streams_ != nullptr) {
     Http2Stream* s = streams_;
     streams_ = s->next;
@@ -672,8 +689,8 @@ void Http2Codec::Produce(OutBuffer* out) {
 }
 
 void Http2Codec::Rest() {
-  // Between two frames nothing of the buffer is looked at again.
-  if (frame_buffer_ != nullptr && streams_ == nullptr && !WantsWrite()) FrameBuffers::Rest(frame_buffer_);
+  // Between two frames nothing of the buffer is looked at again. One that nghttp2 made larger is on the heap.
+  if (streams_ == nullptr && !WantsWrite()) SessionPages::Rest(pages_);
 }
 
 bool Http2Codec::done() const {

@@ -97,7 +97,9 @@ class Http2Codec final : public ServerCodec {
   const CodecOptions* const options_;
   const Limits& limits_;
   nghttp2_session* session_ = nullptr;
-  void* frame_buffer_ = nullptr;  // session_'s, out of the worker's pool
+  SessionPages::Pages pages_;  // session_'s, out of the worker's pool
+  bool has_frame_ = false;     // which of them it has in use
+  bool has_table_ = false;
   Http2Stream* streams_ = nullptr;
   size_t active_ = 0;
   size_t building_ = 0;

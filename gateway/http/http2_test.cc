@@ -7,7 +7,7 @@
 #include "absl/strings/match.h"
 #include "gateway/http/codec_factory.h"
 #include "gateway/http/codec_recorder.h"
-#include "gateway/http/frame_buffers.h"
+#include "gateway/http/session_pages.h"
 #include "gateway/http/shared_parts.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -464,32 +464,46 @@ TEST_F(Http2Test, ContinueAndHead) {
   EXPECT_EQ(client_->bodies[3], "");
 }
 
-TEST(FrameBuffersTest, ARestedBufferIsOutOfMemoryAndStillTaken) {
-  FrameBuffers buffers;
-  void* buffer = buffers.Take();
-  ASSERT_NE(buffer, nullptr);
-  const auto resident = [buffer] {
-    unsigned char pages[FrameBuffers::kSize / 4096] = {};
-    EXPECT_EQ(mincore(buffer, FrameBuffers::kSize, pages), 0);
-    return std::count_if(std::begin(pages), std::end(pages), [](unsigned char p) { return (p & 1) != 0; });
+TEST(SessionPagesTest, RestedPagesAreOutOfMemoryAndStillTaken) {
+  SessionPages pool;
+  const SessionPages::Pages pages = pool.Take();
+  ASSERT_NE(pages.frame, nullptr);
+  const auto resident = [&pages] {
+    unsigned char of[(SessionPages::kFrame + SessionPages::kTable) / 4096] = {};
+    EXPECT_EQ(mincore(pages.frame, SessionPages::kFrame + SessionPages::kTable, of), 0);
+    return std::count_if(std::begin(of), std::end(of), [](unsigned char p) { return (p & 1) != 0; });
   };
-  std::memset(buffer, 'x', FrameBuffers::kSize);
-  EXPECT_EQ(resident(), 5);
-  FrameBuffers::Rest(buffer);
+  std::memset(pages.frame, 'x', SessionPages::kFrame);
+  std::memset(pages.table, 0, SessionPages::kTable);
+  EXPECT_EQ(resident(), 6);
+  SessionPages::Rest(pages);
   EXPECT_EQ(resident(), 0);
-  EXPECT_EQ(buffers.taken(), 1u);
-  EXPECT_NE(buffers.Take(), buffer);
-  buffers.Return(buffer);
-  EXPECT_EQ(buffers.Take(), buffer);
+  EXPECT_EQ(pool.taken(), 1u);
+  EXPECT_NE(pool.Take().frame, pages.frame);
+  pool.Return(pages);
+  EXPECT_EQ(pool.Take().frame, pages.frame);
 }
 
-TEST_F(Http2Test, EachSessionHasItsFrameBufferFromThePoolAndReturnsIt) {
-  FrameBuffers& buffers = shared_.parts().frame_buffers;
-  EXPECT_EQ(buffers.taken(), 1u);
+TEST(SessionPagesTest, ATableThatHoldsSomethingStays) {
+  SessionPages pool;
+  const SessionPages::Pages pages = pool.Take();
+  ASSERT_NE(pages.frame, nullptr);
+  std::memset(pages.table, 0, SessionPages::kTable);
+  for (size_t at : {size_t{0}, size_t{1}, SessionPages::kTable / 2, SessionPages::kTable - 1}) {
+    static_cast<char*>(pages.table)[at] = 7;
+    SessionPages::Rest(pages);
+    EXPECT_EQ(static_cast<char*>(pages.table)[at], 7) << at;
+    static_cast<char*>(pages.table)[at] = 0;
+  }
+}
+
+TEST_F(Http2Test, EachSessionHasItsPagesFromThePoolAndReturnsThem) {
+  SessionPages& pool = shared_.parts().session_pages;
+  EXPECT_EQ(pool.taken(), 1u);
   auto other = NewHttp2Codec(&seen_, &shared_, &options_);
-  EXPECT_EQ(buffers.taken(), 2u);
+  EXPECT_EQ(pool.taken(), 2u);
   other.reset();
-  EXPECT_EQ(buffers.taken(), 1u);
+  EXPECT_EQ(pool.taken(), 1u);
 }
 
 TEST_F(Http2Test, AConnectionThatRestedGoesOnAsBefore) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "gateway/http/codec_factory.h"
-#include "gateway/http/frame_buffers.h"
+#include "gateway/http/session_pages.h"
 
 namespace gatehouse::http {
 
@@ -16,7 +16,7 @@ struct Http2Stream;
 struct CodecShared::Parts {
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_option* option = nullptr;
-  FrameBuffers frame_buffers;
+  SessionPages session_pages;
   std::vector<std::unique_ptr<Http2Stream>> spare_streams;
   std::vector<std::unique_ptr<RequestHead>> spare_heads;
   RequestHead scratch;  // the head being handed out: its memory is used again

@@ -119,12 +119,17 @@ void Connection::Established() {
     if (state_ != State::kDraining) return;
   }
   if (worker_->draining()) Drain(false);
+  worker_->NoteFresh();
   ReadAll();
+}
+
+void Connection::Slim() {
+  if (state_ == State::kServing && !std::exchange(slim_, true)) tls_->DropCertificates();
 }
 
 void Connection::Rest() {
   if (state_ != State::kServing) return;
-  if (!std::exchange(slim_, true)) tls_->DropCertificates();
+  Slim();
   if (!std::exchange(busy_, false) && !rested_ && codec_ != nullptr && codec_->idle() && tls_->pending_output() == 0) {
     rested_ = true;
     codec_->Rest();

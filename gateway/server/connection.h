@@ -58,8 +58,10 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   void Start();
   // Drain stops new requests: phase 1 tells the client, phase 2 refuses what it still opens.
   void Drain(bool final_phase);
-  // Called once a second: what the handshake left is let go of, and one that has been idle since the call before lets go
-  // of the memory for requests.
+  // Slim lets go of what the handshake left: shortly after it, since a client that asks once and goes is spared the work.
+  void Slim();
+  bool slim() const { return slim_; }
+  // Called once a second: one that has been idle since the call before lets go of the memory for requests.
   void Rest();
   // Whether Sweep has something to look at: streams, or (with `idle`) trust that changed since it was judged.
   bool NeedsSweep(bool streams_only) const;
@@ -149,7 +151,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   bool in_codec_ = false;
   bool busy_ = true;     // something was read since the last Rest
   bool rested_ = false;
-  bool slim_ = false;    // the session's certificates were dropped; a connection that ends at once is spared the work
+  bool slim_ = false;    // the session's certificates were dropped
   bool output_armed_ = false;  // the deadline is the write timeout
   std::unique_ptr<tls::TlsSession> tls_;
   std::unique_ptr<http::ServerCodec> codec_;

@@ -17,6 +17,8 @@ constexpr size_t kRingCapacity = 4096;       // events
 constexpr size_t kReadBuffer = 64 * 1024;
 constexpr size_t kJudgeCapacity = 16 * 1024;  // returning clients
 constexpr absl::Duration kTick = absl::Seconds(1);
+// Long enough for a client that asks once and goes; short enough that a flood of handshakes does not pile up certificates.
+constexpr absl::Duration kFresh = absl::Milliseconds(100);
 
 std::string HttpDate(absl::Time now) {
   return absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", now, absl::UTCTimeZone());
@@ -57,6 +59,7 @@ Worker::Worker(uint16_t index, const WorkerShared& shared)
   options.post = [this](absl::AnyInvocable<void()> f) { loop_.Post(std::move(f)); };
   checker_ = std::make_unique<credentials::Checker>(std::move(options));
   tick_ = std::make_unique<loop::Timer>(&loop_, [this] { Tick(); });
+  fresh_ = std::make_unique<loop::Timer>(&loop_, [this] { SlimFresh(); });
   date_.value = HttpDate(absl::Now());
 }
 
@@ -74,6 +77,7 @@ void Worker::Stop() {
     doors_.clear();
     pools_.Apply({});
     tick_.reset();
+    fresh_.reset();
   });
   // A posted Stop comes after the turn in which what was cut is deleted.
   loop_.Post([this] { loop_.Post([this] { loop_.Stop(); }); });
@@ -143,6 +147,15 @@ void Worker::Tick() {
   // Verdicts run out of freshness while streams run: a certificate that expired does not stay in.
   sweep_.Tick();
   tick_->Start(kTick);
+}
+
+void Worker::NoteFresh() {
+  if (fresh_ != nullptr && !fresh_->active()) fresh_->Start(kFresh);
+}
+
+void Worker::SlimFresh() {
+  // New ones are in front; behind the first that is slim, those that were handshaking are left to Tick.
+  for (Connection* c = first_; c != nullptr && !c->slim(); c = c->next_) c->Slim();
 }
 
 void Worker::Drain(bool final_phase) {

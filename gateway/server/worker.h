@@ -84,6 +84,8 @@ class Worker final : public tls::TlsHooks {
   void CutAll();
   size_t connections() const { return connection_count_; }
   bool draining() const { return draining_; }
+  // A handshake ended well.
+  void NoteFresh();
 
   // What connections and exchanges use.
   loop::Loop& loop() { return loop_; }
@@ -142,6 +144,7 @@ class Worker final : public tls::TlsHooks {
   uint64_t AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint = 0);
   bool Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name);
   void Tick();
+  void SlimFresh();
 
   const uint16_t index_;
   const WorkerShared shared_;
@@ -167,6 +170,7 @@ class Worker final : public tls::TlsHooks {
   const Connection* handshake_of_ = nullptr;  // whose certificates a hook refused, and why
   Reason handshake_reason_ = Reason::kNone;
   std::unique_ptr<loop::Timer> tick_;
+  std::unique_ptr<loop::Timer> fresh_;
   std::thread thread_;
 };
 

@@ -7,7 +7,9 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "gateway/base/mutex.h"
 #include "gateway/tls/callbacks.h"
 
 namespace gatehouse::tls {
@@ -311,6 +313,27 @@ std::vector<X509*> TlsSession::PresentedChain() const {
   return chain;
 }
 
+namespace {
+
+// What an open TLS 1.3 connection needs of its session is the cipher. One session without identifier, so that no context
+// ever keeps or removes it, serves all that rest.
+SSL_SESSION* EmptySession(const SSL_CIPHER* cipher) {
+  static Mutex mutex;
+  static auto* const sessions = new absl::flat_hash_map<const SSL_CIPHER*, SSL_SESSION*>;
+  MutexLock lock(&mutex);
+  auto [it, made] = sessions->try_emplace(cipher, nullptr);
+  if (made) {
+    UniqueSession session(SSL_SESSION_new());
+    if (session != nullptr && SSL_SESSION_set_protocol_version(session.get(), TLS1_3_VERSION) == 1 &&
+        SSL_SESSION_set_cipher(session.get(), cipher) == 1) {
+      it->second = session.release();
+    }
+  }
+  return it->second;
+}
+
+}  // namespace
+
 void TlsSession::DropCertificates() {
   if (state_ != State::kOpen || SSL_version(ssl_.get()) != TLS1_3_VERSION) return;
   // A context of the negotiated method: SSL_set_session resets a live connection whose method differs from its context's.
@@ -320,18 +343,13 @@ void TlsSession::DropCertificates() {
   }(SSL_get_ssl_method(ssl_.get()));
   SSL* ssl = ssl_.get();
   if (bare == nullptr || SSL_get_ssl_method(ssl) != SSL_CTX_get_ssl_method(bare)) return;
-  UniqueSession empty(SSL_SESSION_new());
-  const Sha256Digest& context = session_context_;
-  if (empty == nullptr || SSL_SESSION_set_protocol_version(empty.get(), TLS1_3_VERSION) != 1 ||
-      SSL_SESSION_set_cipher(empty.get(), SSL_SESSION_get0_cipher(SSL_get_session(ssl))) != 1 ||
-      SSL_SESSION_set1_id_context(empty.get(), context.data(), static_cast<unsigned>(context.size())) != 1) {
-    return;
-  }
+  SSL_SESSION* empty = EmptySession(SSL_SESSION_get0_cipher(SSL_get_session(ssl)));
+  if (empty == nullptr) return;
   SSL_set_SSL_CTX(ssl, bare);
   // "Shutdown sent" keeps SSL_set_session from removing the old session as a bad one.
   int shutdown = SSL_get_shutdown(ssl);
   SSL_set_shutdown(ssl, shutdown | SSL_SENT_SHUTDOWN);
-  SSL_set_session(ssl, empty.get());
+  SSL_set_session(ssl, empty);
   SSL_set_shutdown(ssl, shutdown);
   ERR_clear_error();
 }

@@ -211,7 +211,13 @@ TEST_F(TlsFixture, DroppedCertificatesLeaveAWorkingConnection) {
   ASSERT_TRUE(p->ok);
   p->server->DropCertificates();
   EXPECT_THAT(p->server->PresentedChain(), IsEmpty());
+  auto other = Connect({.sni = "c.test", .certificate = true});
+  other->server->DropCertificates();
+  other.reset();
   for (int i = 0; i < 3; ++i) {
+    if (i == 1) {
+      EXPECT_EQ(SSL_key_update(p->client.get(), SSL_KEY_UPDATE_REQUESTED), 1);
+    }
     SSL_write(p->client.get(), "data", 4);
     EXPECT_EQ(ServerReads(p.get()), "data");
     EXPECT_EQ(p->server->Write("back"), IoStatus::kOk);
