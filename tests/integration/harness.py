@@ -76,7 +76,7 @@ class Pki:
 
 
 class Upstream:
-    """An HTTP/1.1 server that tells what it was sent. Paths: /slow/N answers after N seconds, /stream sends for ever."""
+    """An HTTP/1.1 server that tells what it was sent whole. Paths: /slow/N answers after N seconds, /stream for ever."""
 
     def __init__(self):
         self.requests = []
@@ -92,9 +92,16 @@ class Upstream:
             def do_GET(self):
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length) if length else b""
+                if len(body) < length:  # cut off: nothing that an upstream would act on
+                    self.close_connection = True
+                    return
                 if self.headers.get("Transfer-Encoding") == "chunked":
                     while True:
-                        size = int(self.rfile.readline().split(b";")[0], 16)
+                        line = self.rfile.readline()
+                        if not line:
+                            self.close_connection = True
+                            return
+                        size = int(line.split(b";")[0], 16)
                         body += self.rfile.read(size)
                         self.rfile.readline()
                         if size == 0:
