@@ -43,13 +43,13 @@ Decision Refuse(const SchemeResult& result, uint32_t scheme) {
 }
 
 // Authenticated: the policies decide.
-Decision Authorize(const Requirement& requirement, identity::IdentityRef identity,
+Decision Authorize(const Requirement& requirement, const RequestFacts& facts, identity::IdentityRef identity,
                    uint32_t scheme) {
   Decision decision;
   decision.scheme = scheme;
   decision.identity = std::move(identity);
   for (const auto& policy : requirement.policies) {
-    if (policy != nullptr && policy->Evaluate(*decision.identity)) continue;
+    if (policy != nullptr && policy->Holds({*decision.identity, facts.address, facts.now})) continue;
     decision.kind = Decision::Kind::kDeny;
     decision.reason = Reason::kPolicyNotMet;
     decision.status = 403;
@@ -62,14 +62,14 @@ Decision Authorize(const Requirement& requirement, identity::IdentityRef identit
   return decision;
 }
 
-Decision DecideAny(const Requirement& requirement, SchemeSource& schemes) {
+Decision DecideAny(const Requirement& requirement, SchemeSource& schemes, const RequestFacts& facts) {
   // The refusal that is reported: a throttled scheme, else the first that failed, else the first
   // without a result.
   std::optional<std::pair<uint32_t, SchemeResult>> throttled, failed, absent;
   for (uint32_t scheme : requirement.schemes) {
     SchemeResult result = schemes.Check(scheme);
     if (result.kind == Kind::kPending) return Pending(scheme);
-    if (Succeeded(result)) return Authorize(requirement, std::move(result.identity), scheme);
+    if (Succeeded(result)) return Authorize(requirement, facts, std::move(result.identity), scheme);
     auto& slot = IsThrottled(result) ? throttled : result.kind == Kind::kNoResult ? absent : failed;
     if (!slot) slot.emplace(scheme, std::move(result));
   }
@@ -79,7 +79,7 @@ Decision DecideAny(const Requirement& requirement, SchemeSource& schemes) {
   return Refuse(SchemeResult::NoResult(Reason::kNoCredentials), Decision::kNoScheme);
 }
 
-Decision DecideAll(const Requirement& requirement, SchemeSource& schemes) {
+Decision DecideAll(const Requirement& requirement, SchemeSource& schemes, const RequestFacts& facts) {
   std::vector<identity::IdentityRef> identities;
   for (uint32_t scheme : requirement.schemes) {
     SchemeResult result = schemes.Check(scheme);
@@ -90,23 +90,23 @@ Decision DecideAll(const Requirement& requirement, SchemeSource& schemes) {
   if (identities.empty()) {
     return Refuse(SchemeResult::NoResult(Reason::kNoCredentials), Decision::kNoScheme);
   }
-  return Authorize(requirement, identity::Identity::Merge(identities), requirement.schemes.front());
+  return Authorize(requirement, facts, identity::Identity::Merge(identities), requirement.schemes.front());
 }
 
 }  // namespace
 
-Decision Decide(const Requirement& requirement, SchemeSource& schemes) {
+Decision Decide(const Requirement& requirement, SchemeSource& schemes, const RequestFacts& facts) {
   switch (requirement.mode) {
     case Mode::kAnonymous: {
       static const identity::IdentityRef* const nobody =
           new identity::IdentityRef(identity::Identity::Merge({}));
-      return Authorize(requirement, *nobody, Decision::kNoScheme);
+      return Authorize(requirement, facts, *nobody, Decision::kNoScheme);
     }
     case Mode::kAnyOf:
     case Mode::kAnyScheme:
-      return DecideAny(requirement, schemes);
+      return DecideAny(requirement, schemes, facts);
     case Mode::kAllOf:
-      return DecideAll(requirement, schemes);
+      return DecideAll(requirement, schemes, facts);
   }
   return Refuse(SchemeResult::NoResult(Reason::kNoCredentials), Decision::kNoScheme);
 }

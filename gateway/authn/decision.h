@@ -3,7 +3,8 @@
 //
 //   any_of: in the order given, the first success wins; a pending scheme suspends, later ones are
 //   not asked. all_of: in the order given, the first that is not a success decides; the identities
-//   merge. policies: each must hold for the resulting identity, else 403.
+//   merge. policies: each must hold for the resulting identity and the request's facts, else 403; they see the claims and
+//   the certificate of schemes that succeeded and count, and no others.
 //
 // Ownership:  values.
 // Threading:  pure.
@@ -19,6 +20,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "gateway/base/reason.h"
 #include "gateway/identity/identity.h"
 #include "gateway/identity/policy.h"
@@ -66,6 +68,12 @@ class SchemeSource {
   virtual SchemeResult Check(uint32_t index) = 0;
 };
 
+// What policies are asked about besides the identity; what is left out is not known to them.
+struct RequestFacts {
+  absl::Span<const uint8_t> address = {};  // as identity::Facts has it
+  absl::Time now = absl::InfinitePast();
+};
+
 struct Decision {
   enum class Kind : uint8_t {
     kAllow,      // identity; its parts are empty for anonymous
@@ -86,6 +94,6 @@ struct Decision {
       policy;  // the policy that did not hold; has public_message
 };
 
-Decision Decide(const Requirement& requirement, SchemeSource& schemes);
+Decision Decide(const Requirement& requirement, SchemeSource& schemes, const RequestFacts& facts = {});
 
 }  // namespace gatehouse::authn

@@ -32,8 +32,7 @@ IdentityRef Caller(uint32_t scheme) {
 
 // Holds for who was authenticated by scheme `n`.
 std::shared_ptr<const Policy> From(uint32_t n) {
-  Condition condition{
-      ConditionKind::kClaim, {"from", "", "", MatchKind::kExact, absl::StrCat("s", n)}, {}};
+  Condition condition{.claim = {"from", "", "", MatchKind::kExact, absl::StrCat("s", n)}};
   return Policy::Create({absl::StrCat("from", n), condition, absl::StrCat("only ", n)}, nullptr);
 }
 

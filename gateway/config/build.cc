@@ -34,4 +34,21 @@ BuildResult Build(const v1::ConfigSet& set, const BuildOptions& options) {
   return result;
 }
 
+CompiledPolicies CompilePolicies(const v1::ConfigSet& set) {
+  v1::ConfigSet part;
+  *part.mutable_policies() = set.policies();
+  for (const v1::Scheme& scheme : set.schemes()) part.add_schemes()->set_name(scheme.name());
+  Draft draft{.set = part,
+              .options = {},
+              .previous = nullptr,
+              .snapshot = std::make_shared<Snapshot>(),
+              .parts = std::make_shared<Snapshot::Parts>()};
+  IndexSet(draft);
+  BuildPolicies(draft);
+  CompiledPolicies compiled;
+  compiled.violations = std::move(draft.violations);
+  if (compiled.violations.empty()) compiled.policies.insert(draft.parts->policies.begin(), draft.parts->policies.end());
+  return compiled;
+}
+
 }  // namespace gatehouse::config

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "absl/time/time.h"
 #include "gateway/base/secret.h"
 #include "gateway/config/snapshot.h"
+#include "gateway/identity/policy.h"
 #include "gatehouse/v1/config_set.pb.h"
 
 namespace gatehouse::config {
@@ -48,5 +50,13 @@ struct BuildResult {
 };
 
 BuildResult Build(const v1::ConfigSet& set, const BuildOptions& options = {});
+
+// CompiledPolicies is a set's policies alone, by name; none if there are violations.
+struct CompiledPolicies {
+  std::map<std::string, identity::PolicyRef> policies;
+  std::vector<Violation> violations;
+};
+// Of the set's other kinds only the names of schemes are looked at.
+CompiledPolicies CompilePolicies(const v1::ConfigSet& set);
 
 }  // namespace gatehouse::config

@@ -112,6 +112,8 @@ absl::Duration ReadDuration(Draft& draft, bool present, const google::protobuf::
 uint64_t ReadNumber(Draft& draft, uint64_t value, const std::string& path, uint64_t fallback, uint64_t least,
                     uint64_t most);
 
+certs::Requirements ReadRequirements(Draft& draft, const std::string& path, const v1::CertificateMatcher& require);
+
 // The steps, in the order they are taken.
 void IndexSet(Draft& draft);
 void BuildTrustStores(Draft& draft);

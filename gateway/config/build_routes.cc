@@ -100,15 +100,19 @@ void ReadSchemeList(Draft& draft, const std::string& path, const google::protobu
 }
 
 // A clause must not be met by a claim that another scheme of the route issued than the one its author had in mind.
-void CheckClauses(Draft& draft, const std::string& path, const identity::Policy& policy, const Route& route) {
+void CheckClauses(Draft& draft, const std::string& path, const identity::Policy& policy, const Route& route,
+                  absl::flat_hash_set<const identity::Policy*>* checked) {
+  if (!checked->insert(&policy).second) return;
   const std::vector<Scheme>& schemes = draft.snapshot->schemes;
-  for (const identity::ClaimClause& clause : policy.clauses()) {
+  const auto uses = [&](const std::string& scheme) {
+    return absl::c_any_of(route.requirement.schemes, [&](uint32_t i) { return schemes[i].name == scheme; });
+  };
+  for (const identity::ClaimTest& claim : policy.claims()) {
+    const identity::ClaimClause& clause = claim.clause();
     if (!clause.scheme.empty()) {
-      const bool here = absl::c_any_of(route.requirement.schemes,
-                                       [&](uint32_t i) { return schemes[i].name == clause.scheme; });
-      if (!here) {
+      if (!uses(clause.scheme)) {
         draft.Warn(path, "policy \"", policy.name(), "\" asks for a claim of scheme \"", clause.scheme,
-                   "\", which this route does not use: the clause never holds");
+                   "\", which this route does not use: no caller has one");
       }
       continue;
     }
@@ -124,6 +128,16 @@ void CheckClauses(Draft& draft, const std::string& path, const identity::Policy&
                   EscapeText(clause.type), "\" that policy \"", policy.name(),
                   "\" asks for; name the scheme or issuer in the policy's clause");
   }
+  for (const identity::CertificateClause& clause : policy.certificates()) {
+    const bool accepts = clause.scheme.empty() ? absl::c_any_of(route.requirement.schemes,
+                                                                [&](uint32_t i) { return schemes[i].is_certificate(); })
+                                               : uses(clause.scheme);
+    if (!accepts) {
+      draft.Warn(path, "policy \"", policy.name(), "\" asks for a certificate, and no scheme of this route accepts one",
+                 clause.scheme.empty() ? "" : absl::StrCat(" as \"", clause.scheme, "\" does"));
+    }
+  }
+  for (const identity::PolicyRef& reference : policy.references()) CheckClauses(draft, path, *reference, route, checked);
 }
 
 void ReadRequirement(Draft& draft, const std::string& path, const v1::Route& v, Route* route) {
@@ -176,7 +190,8 @@ void ReadRequirement(Draft& draft, const std::string& path, const v1::Route& v, 
     } else if (!seen.insert(name).second) {
       draft.Violate(where, "\"", name, "\" is there twice");
     } else if (auto it = draft.parts->policies.find(name); it != draft.parts->policies.end()) {
-      CheckClauses(draft, where, *it->second, *route);
+      absl::flat_hash_set<const identity::Policy*> checked;
+      CheckClauses(draft, where, *it->second, *route, &checked);
       route->requirement.policies.push_back(it->second);
     }
   }

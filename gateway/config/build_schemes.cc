@@ -46,6 +46,8 @@ void ReadTexts(Draft& draft, const std::string& path, const google::protobuf::Re
   }
 }
 
+}  // namespace
+
 certs::Requirements ReadRequirements(Draft& draft, const std::string& path, const v1::CertificateMatcher& require) {
   certs::Requirements out;
   for (int i = 0; i < require.subject_size(); ++i) {
@@ -84,6 +86,8 @@ certs::Requirements ReadRequirements(Draft& draft, const std::string& path, cons
   }
   return out;
 }
+
+namespace {
 
 // An open enum's value that this version does not know must not be taken for a default.
 template <typename T>

@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(Leaves, BadInputTest, ::testing::ValuesIn(std::vector<B
     {R"(policies { name: "p" })", R"(policies["p"].condition)", "required"},
     {R"(policies { name: "p" condition {} })", R"(policies["p"].condition)", "needs one of"},
     {R"(policies { name: "p" condition { all_of {} } })", R"(policies["p"].condition.all_of)", "not be empty"},
-    {R"(policies { name: "p" condition { claim { type: "g" } } })", R"(policies["p"].condition.claim)", "needs one of"},
+    {R"(policies { name: "p" condition { claim { type: "g" } } })", R"(policies["p"].condition.claim)", "needs exactly one of"},
     {R"(policies { name: "p" condition { claim { type: "g" present: false } } })", R"(policies["p"].condition.claim)", "present: true"},
     {R"(policies { name: "p" condition { any_of { conditions { claim { type: "g" exact: "a" } } conditions { claim { type: "g" regex: "(" } } } } })", R"(policies["p"].condition.any_of[1].claim.regex)", "RE2"},
     {R"(policies { name: "p" condition { claim { type: "g" exact: "a" scheme: "Basicc" } } })", R"(policies["p"].condition.claim.scheme)", R"(did you mean "Basic"?)"},

@@ -71,6 +71,10 @@ struct PeerAddress {
   // "192.0.2.1:443", "[2001:db8::1]:443", "unix", "". v4-mapped IPv6 prints as IPv4.
   std::string ToString() const;
   static constexpr size_t kMaxText = 64;
+  // The octets of an IP address; empty for another family.
+  absl::Span<const uint8_t> ip() const {
+    return absl::MakeConstSpan(octets.data(), family == Family::kIpv4 ? 4 : family == Family::kIpv6 ? 16 : 0);
+  }
   // The same into `out[kMaxText]`; returns the end.
   char* PrintTo(char* out) const;
 };

@@ -15,11 +15,11 @@ using ::testing::IsEmpty;
 
 Condition Clause(std::string type, MatchKind match, std::string value, std::string scheme = "",
                  std::string issuer = "") {
-  return {ConditionKind::kClaim, {type, scheme, issuer, match, value}, {}};
+  return {.claim = {type, scheme, issuer, match, value}};
 }
 Condition Is(std::string type, std::string value) { return Clause(type, MatchKind::kExact, value); }
 Condition Tree(ConditionKind kind, std::vector<Condition> children) {
-  return {kind, {}, std::move(children)};
+  return {.kind = kind, .children = std::move(children)};
 }
 
 IdentityRef Caller(std::vector<Claim> claims) {
@@ -44,7 +44,7 @@ std::shared_ptr<const Policy> Compiled(Condition condition) {
   return policy;
 }
 bool Holds(Condition condition, const IdentityRef& identity = Ann()) {
-  return Compiled(std::move(condition))->Evaluate(*identity);
+  return Compiled(std::move(condition))->Holds({*identity});
 }
 std::vector<std::string> ErrorsOf(Condition condition) {
   std::vector<PolicyError> errors;
@@ -112,7 +112,7 @@ TEST(PolicyTest, ReportsEveryViolationWithItsPath) {
               ElementsAre(HasSubstr("condition.all_of[0].claim.regex: is not valid RE2"),
                           HasSubstr("condition.all_of[1].any_of: must not be empty"),
                           HasSubstr("condition.all_of[2].claim.type: is required"),
-                          HasSubstr("condition.all_of[3].none_of[0].claim: an empty prefix")));
+                          HasSubstr("condition.all_of[3].none_of[0].claim.prefix: an empty prefix")));
 }
 
 TEST(PolicyTest, BoundsDepthAndSize) {
@@ -142,8 +142,8 @@ TEST(PolicyTest, HasAnEpochOfItsContent) {
 
 TEST(PolicyTest, ListsItsClausesForValidation) {
   auto policy = Compiled(Tree(ConditionKind::kAnyOf, {Is("name", "a"), Is("role", "b")}));
-  ASSERT_EQ(policy->clauses().size(), 2u);
-  EXPECT_EQ(policy->clauses()[0].type, kName);
+  ASSERT_EQ(policy->claims().size(), 2u);
+  EXPECT_EQ(policy->claims()[0].clause().type, kName);
 }
 
 }  // namespace

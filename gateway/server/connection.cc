@@ -337,24 +337,31 @@ bool Connection::PassesListener() {
          StandingWith(edge().snapshot->scheme(gate)) != Standing::kRefused;
 }
 
-int Connection::Sweep(bool* closing) {
-  *closing = false;
-  if (state_ != State::kServing && state_ != State::kDraining) return 0;
-  int cut = 0;
-  std::vector<Exchange*> gone;
+Connection::Swept Connection::Sweep() {
+  Swept swept;
+  if (state_ != State::kServing && state_ != State::kDraining) return swept;
+  std::vector<std::pair<Exchange*, Withdrawal>> gone;
   for (auto& [id, exchange] : exchanges_) {
-    if (exchange->running() && !exchange->Readmit(*worker_->snapshot())) gone.push_back(exchange.get());
+    if (!exchange->running()) continue;
+    if (std::optional<Withdrawal> withdrawal = exchange->Readmit(*worker_->snapshot())) {
+      gone.emplace_back(exchange.get(), *std::move(withdrawal));
+    }
   }
-  for (Exchange* exchange : gone) {
-    exchange->Cut();
-    ++cut;
+  for (auto& [exchange, withdrawal] : gone) {
+    exchange->Cut(withdrawal);
+    if (withdrawal.reason == Reason::kPolicyNotMet) {
+      ++swept.ended;
+      swept.detail = std::move(withdrawal.detail);
+    } else {
+      ++swept.withdrawn;
+    }
   }
   if (!worker_->Welcome(this) && state_ == State::kServing) {
-    *closing = true;
+    swept.closing = true;
     Drain(false);
     Drain(true);
   }
-  return cut;
+  return swept;
 }
 
 Exchange* Connection::Find(http::StreamId id) {

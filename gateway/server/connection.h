@@ -65,9 +65,14 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   void Rest();
   // Whether Sweep has something to look at: streams, or (with `idle`) trust that changed since it was judged.
   bool NeedsSweep(bool streams_only) const;
-  // Sweep re-judges what runs here under the snapshot in force. It returns how many streams were cut, and sets *closing
-  // when the connection itself goes.
-  int Sweep(bool* closing);
+  // Sweep re-judges what runs here under the snapshot in force, and cuts what is no longer admitted.
+  struct Swept {
+    uint32_t withdrawn = 0;  // streams that were cut by a change
+    uint32_t ended = 0;      // streams that were cut by a policy that holds no longer
+    std::string detail;      // which, of one of them
+    bool closing = false;    // the connection itself goes
+  };
+  Swept Sweep();
   // Close ends it now; exchanges that run are cut.
   void Close();
 

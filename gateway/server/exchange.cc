@@ -20,6 +20,11 @@ bool IsForwardedField(absl::string_view name) {
          name == "x-forwarded-host" || name == "x-forwarded-port" || name == "x-real-ip";
 }
 
+// Why a policy did not hold, for the event.
+std::string UnmetPolicy(const authn::Decision& decision, const authn::RequestFacts& facts) {
+  return decision.policy->Unmet({*decision.identity, facts.address, facts.now});
+}
+
 }  // namespace
 
 Exchange::Exchange(Connection* connection, http::StreamId stream, loop::Instant now)
@@ -81,7 +86,7 @@ bool Exchange::FindRoute() {
 
 void Exchange::Decide() {
   if (!PassesListener() || (route_ == nullptr && !FindRoute())) return;
-  authn::Decision decision = authn::Decide(route_->requirement, *this);
+  authn::Decision decision = authn::Decide(route_->requirement, *this, FactsFor(route_->requirement));
   if (decision.kind != authn::Decision::Kind::kPending) {
     for (auto& [scheme, wait] : waits_) wait->Cancel();
   }
@@ -95,6 +100,11 @@ void Exchange::Decide() {
     case authn::Decision::Kind::kDeny:
       return Refuse(decision.status, decision.reason, &decision);
   }
+}
+
+authn::RequestFacts Exchange::FactsFor(const authn::Requirement& requirement) const {
+  if (requirement.policies.empty()) return {};
+  return {connection_->address().ip(), connection_->worker()->clock().Now()};
 }
 
 authn::SchemeResult Exchange::Check(uint32_t index) {
@@ -452,8 +462,11 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
   http::ServerCodec& codec = connection_->codec();
   codec.SendHead(stream_, answer.head, answer.body.empty());
   if (!answer.body.empty()) codec.SendBody(stream_, answer.body, true);
-  if (decision != nullptr && decision->policy != nullptr) detail = decision->policy->name();
-  Record(false, problem.status, reason, detail);
+  if (decision == nullptr || decision->policy == nullptr) {
+    Record(false, problem.status, reason, detail);
+  } else {
+    Record(false, problem.status, reason, UnmetPolicy(*decision, FactsFor(route_->requirement)));
+  }
   Done();
 }
 
@@ -463,8 +476,8 @@ void Exchange::Done() {
   state_ = State::kDone;
 }
 
-bool Exchange::Readmit(const config::Snapshot& snapshot) {
-  if (!connection_->PassesListener()) return false;
+std::optional<Withdrawal> Exchange::Readmit(const config::Snapshot& snapshot) {
+  if (!connection_->PassesListener()) return Withdrawal{};
   const config::Route* route = snapshot.FindRoute(route_->name);
   // Re-asks the schemes that admitted it: certificates anew, passwords by what the user store says of the user now.
   struct Source final : authn::SchemeSource {
@@ -486,19 +499,29 @@ bool Exchange::Readmit(const config::Snapshot& snapshot) {
     }
   } source(snapshot, *this);
   if (route != nullptr) {
-    return authn::Decide(route->requirement, source).kind == authn::Decision::Kind::kAllow;
+    const authn::RequestFacts facts = FactsFor(route->requirement);
+    const authn::Decision decision = authn::Decide(route->requirement, source, facts);
+    if (decision.kind == authn::Decision::Kind::kAllow) return std::nullopt;
+    if (decision.policy == nullptr) return Withdrawal{};
+    return Withdrawal{DemandedBefore(*decision.policy) ? Reason::kPolicyNotMet : Reason::kTrustWithdrawn,
+                      UnmetPolicy(decision, facts)};
   }
   // The route is gone; what admitted the stream must not be.
   for (const identity::PartRef& part : identity_->parts()) {
     const config::Scheme* scheme = snapshot.FindScheme(part->scheme);
-    if (scheme == nullptr || source.Check(scheme->index).kind != authn::SchemeResult::Kind::kSuccess) return false;
+    if (scheme == nullptr || source.Check(scheme->index).kind != authn::SchemeResult::Kind::kSuccess) return Withdrawal{};
   }
-  return true;
+  return std::nullopt;
 }
 
-void Exchange::Cut() {
+bool Exchange::DemandedBefore(const identity::Policy& policy) const {
+  const auto& before = route_->requirement.policies;
+  return std::any_of(before.begin(), before.end(), [&](const auto& p) { return p->epoch() == policy.epoch(); });
+}
+
+void Exchange::Cut(const Withdrawal& withdrawal) {
   if (state_ == State::kDone) return;
-  if (!recorded_) Record(false, 0, Reason::kTrustWithdrawn);
+  if (!recorded_) Record(false, 0, withdrawal.reason, withdrawal.detail);
   state_ = State::kDone;
   request_.reset();
   connection_->codec().Reset(stream_, http::ErrorCode::kCancel);

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,13 @@ namespace gatehouse::server {
 class Connection;
 class Worker;
 
+// Why a running exchange's admission is gone.
+struct Withdrawal {
+  // kTrustWithdrawn: trust, a user, a route or a policy changed. kPolicyNotMet: what a policy asks for came to its end.
+  Reason reason = Reason::kTrustWithdrawn;
+  std::string detail = {};  // which policy and clause
+};
+
 class Exchange final : public upstream::ResponseHandler, public authn::SchemeSource {
  public:
   Exchange(Connection* connection, http::StreamId stream, loop::Instant now);
@@ -51,10 +59,10 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   // The client broke a rule in the middle of its request: ends it, and words the answer. REQUIRES: !recorded().
   http::Answer OnProtocolError(const http::ProtocolError& error);
 
-  // Readmit says whether `snapshot`, which came into force, would still admit this running exchange.
-  bool Readmit(const config::Snapshot& snapshot);
+  // Readmit says why `snapshot`, which is in force, would not admit this running exchange now; nullopt: it would.
+  std::optional<Withdrawal> Readmit(const config::Snapshot& snapshot);
   // Cut ends it: its admission is gone.
-  void Cut();
+  void Cut(const Withdrawal& withdrawal);
   bool running() const { return state_ == State::kProxying; }
   bool deciding() const { return state_ == State::kDeciding; }
   bool recorded() const { return recorded_; }
@@ -67,6 +75,10 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   authn::SchemeResult CheckCertificate(const config::Scheme& scheme);
   // Who is let in stays so while answers are fetched anew.
   authn::SchemeResult RecheckCertificate(const config::Scheme& scheme);
+  // What the policies of `requirement` are asked about now.
+  authn::RequestFacts FactsFor(const authn::Requirement& requirement) const;
+  // The very policy was demanded when the request was admitted.
+  bool DemandedBefore(const identity::Policy& policy) const;
   // Something that was pending is known.
   void Redecide();
   authn::SchemeResult CheckBasic(uint32_t index, const config::Scheme& scheme);

@@ -1,5 +1,7 @@
 #include "gateway/server/sweep.h"
 
+#include <utility>
+
 #include "gateway/server/connection.h"
 #include "gateway/server/worker.h"
 
@@ -54,7 +56,8 @@ void Sweep::Turn() {
   if (at_ != nullptr) return worker_->loop_.Post([this] { Turn(); });
   if (state_ == State::kStreams && changed_) return Start(State::kIdle);
   if (connections_ != 0 || streams_ != 0) worker_->RecordCut(connections_, streams_, swept_);
-  connections_ = streams_ = 0;
+  if (ended_ != 0) worker_->RecordEnded(ended_, ended_detail_);
+  connections_ = streams_ = ended_ = 0;
   if (changed_) swept_ = sweeping_;
   state_ = State::kResting;
   changed_ = again_;
@@ -63,9 +66,11 @@ void Sweep::Turn() {
 }
 
 void Sweep::Visit(Connection& connection) {
-  bool closing = false;
-  streams_ += static_cast<uint32_t>(connection.Sweep(&closing));
-  connections_ += closing;
+  Connection::Swept swept = connection.Sweep();
+  streams_ += swept.withdrawn;
+  connections_ += swept.closing;
+  if (swept.ended != 0) ended_detail_ = std::move(swept.detail);
+  ended_ += swept.ended;
 }
 
 }  // namespace gatehouse::server

@@ -11,10 +11,11 @@
 //
 // Ownership:  owned by its worker, whose connections it visits.
 // Threading:  the worker's loop only.
-// Errors:     none. Each finished sweep that cut something is one TRUST event.
+// Errors:     none. Each finished sweep that cut something is one TRUST event; what policies ended by the clock is another.
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace gatehouse::server {
 
@@ -48,6 +49,8 @@ class Sweep {
   uint64_t sweeping_ = 0;  // the revision that was in force when this sweep began
   uint32_t connections_ = 0;  // cut
   uint32_t streams_ = 0;
+  uint32_t ended_ = 0;  // streams that were cut since a policy holds no longer
+  std::string ended_detail_;
 };
 
 }  // namespace gatehouse::server

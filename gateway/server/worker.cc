@@ -127,16 +127,26 @@ void Worker::Hear(std::shared_ptr<const RevocationNews> news) {
 
 void Worker::RecordCut(uint32_t connections, uint32_t streams, uint64_t from_revision) {
   if (connections == 0 && streams == 0) return;
+  RecordCut(Reason::kTrustWithdrawn, connections, streams, from_revision, "");
+}
+
+void Worker::RecordEnded(uint32_t streams, const std::string& detail) {
+  RecordCut(Reason::kPolicyNotMet, 0, streams, slot_.get()->revision, detail);
+}
+
+void Worker::RecordCut(Reason reason, uint32_t connections, uint32_t streams, uint64_t from_revision,
+                       const std::string& detail) {
   metrics_.connections_cut.Add(connections);
   metrics_.streams_cut.Add(streams);
   events::Event* event = recorder_.Begin(events::EventKind::kCut);
   if (event == nullptr) return;
   event->outcome = events::Outcome::kCut;
-  event->reason = Reason::kTrustWithdrawn;
+  event->reason = reason;
   event->connections = connections;
   event->streams = streams;
   event->revision = slot_.get()->revision;
   event->previous_revision = from_revision;
+  if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
   recorder_.Commit();
 }
 

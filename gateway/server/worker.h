@@ -118,6 +118,8 @@ class Worker final : public tls::TlsHooks {
   bool Welcome(Connection* connection);
   // Nothing cut is no event. `from_revision`: the last under which it was admitted.
   void RecordCut(uint32_t connections, uint32_t streams, uint64_t from_revision);
+  // Streams that a policy ended, without any change. `detail`: which clause of which, for one of them.
+  void RecordEnded(uint32_t streams, const std::string& detail);
   std::optional<Reason> TakeHandshakeReason(const Connection* connection);
   void RecordHandshakeFailure(const Connection& connection, Reason reason, absl::string_view detail);
   // For what no exchange answers for: the event, and the answer's words.
@@ -136,6 +138,7 @@ class Worker final : public tls::TlsHooks {
   std::shared_ptr<const void> Revive(tls::TlsSession& session, std::vector<std::string> presented) override;
   bool MayResume(tls::TlsSession& session, const tls::SessionRecord& record) override;
 
+  void RecordCut(Reason reason, uint32_t connections, uint32_t streams, uint64_t from_revision, const std::string& detail);
   void OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer);
   // The client certificate schemes of which one must accept a connection's certificate: those reachable through this
   // name; with `verify_with` that one.
