@@ -12,7 +12,7 @@ build=(build-essential g++ cmake ninja-build ccache mold pkg-config git ca-certi
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libprotoc-dev libabsl-dev
   libssl-dev libnghttp2-dev libev-dev libboost1.81-dev libboost-url1.81-dev libcurl4-openssl-dev libsqlite3-dev libcrypt-dev
   libargon2-dev libre2-dev libyaml-cpp-dev libcli11-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev)
-run=(openssl curl jq procps)
+run=(openssl curl jq procps tzdata)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev python3 python3-grpcio python3-protobuf
   python3-cryptography python3-cryptography-vectors python3-h2 python3-hpack python3-yaml nghttp2-client apache2-utils whois
   grpc-proto sqlite3 util-linux iproute2)

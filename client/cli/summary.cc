@@ -1,6 +1,8 @@
 #include "client/cli/summary.h"
 
 #include <ostream>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +16,19 @@
 
 namespace gatehouse::cli {
 namespace {
+
+// The kinds of clauses in a condition, in order of their names.
+std::set<std::string> AskedAbout(const v1::Condition& condition) {
+  const google::protobuf::FieldDescriptor* kind =
+      v1::Condition::GetReflection()->GetOneofFieldDescriptor(condition, v1::Condition::descriptor()->oneof_decl(0));
+  if (kind == nullptr) return {};
+  std::set<std::string> kinds;
+  for (const v1::Conditions* list : {&condition.all_of(), &condition.any_of(), &condition.none_of()}) {
+    for (const v1::Condition& one : list->conditions()) kinds.merge(AskedAbout(one));
+  }
+  if (kind->message_type() != v1::Conditions::descriptor()) kinds.insert(std::string(kind->name()));
+  return kinds;
+}
 
 std::string Count(int n, absl::string_view noun, absl::string_view plural = "") {
   return absl::StrCat(n, " ", n == 1 ? std::string(noun)
@@ -93,7 +108,7 @@ std::string Summary(const v1::Resource& resource) {
     case v1::Resource::kUserStore:
       return Count(resource.user_store().users_size(), "user");
     case v1::Resource::kPolicy:
-      return "condition on claims";
+      return absl::StrCat("asks about ", absl::StrJoin(AskedAbout(resource.policy().condition()), ", "));
     case v1::Resource::kUpstream:
       return Joined(resource.upstream().endpoints());
     case v1::Resource::kRoute:

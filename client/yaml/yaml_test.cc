@@ -295,5 +295,72 @@ TEST(KindsTest, SuggestsOnlyWhatIsNear) {
   EXPECT_EQ(Closest("zzzzz", {"Basic", "Certificate"}), "");
 }
 
+TEST(WriterTest, PoliciesAreReadBackAsTheyWereWritten) {
+  const std::string text = R"(kind: Policy
+name: staff
+condition:
+  all_of:
+    - claim:
+        type: group
+        scheme: Basic
+        one_of:
+          - buyers
+          - staff
+        ignore_case: true
+        values: ALL
+    - claim:
+        type: dns
+        matches:
+          - suffix: .example
+          - regex: a[0-9]
+    - certificate:
+        scheme: Certificate
+        match:
+          subject:
+            - attribute: OU
+              value:
+                exact: Billing
+        serial_numbers:
+          - "0A:1B"
+        key_types:
+          - EC
+        valid_for: 720h
+        extended_key_usages:
+          - clientAuth
+    - any_of:
+        - address:
+            ranges:
+              - 10.0.0.0/8
+        - policy: office-hours
+        - time:
+            days:
+              - MONDAY
+              - FRIDAY
+            from: 08:00
+            to: "17:30"
+            time_zone: Europe/Berlin
+            not_before: 2026-01-01T00:00:00Z
+)";
+  Reader reader;
+  reader.Read(text, "p.yaml", "");
+  ASSERT_THAT(reader.problems(), IsEmpty()) << reader.problems()[0].message;
+  const v1::Policy& policy = reader.set().policies(0);
+  const v1::Conditions& all = policy.condition().all_of();
+  EXPECT_EQ(all.conditions(0).claim().one_of_size(), 2);
+  EXPECT_EQ(all.conditions(0).claim().values(), v1::ClaimClause::ALL);
+  EXPECT_EQ(all.conditions(1).claim().matches(1).regex(), "a[0-9]");
+  EXPECT_EQ(all.conditions(2).certificate().valid_for().seconds(), 720 * 3600);
+  EXPECT_EQ(all.conditions(3).any_of().conditions(1).policy(), "office-hours");
+  EXPECT_EQ(all.conditions(3).any_of().conditions(2).time().from(), "08:00");
+  EXPECT_EQ(all.conditions(3).any_of().conditions(2).time().days(1), v1::TimeClause::FRIDAY);
+
+  v1::Resource resource;
+  *resource.mutable_policy() = policy;
+  Reader again;
+  again.Read(ToYaml(resource), "again.yaml", "");
+  ASSERT_THAT(again.problems(), IsEmpty()) << ToYaml(resource);
+  EXPECT_EQ(again.set().policies(0).SerializeAsString(), policy.SerializeAsString());
+}
+
 }  // namespace
 }  // namespace gatehouse::client

@@ -60,6 +60,16 @@ std::string TimeText(const Message& message) {
   return absl::FormatDuration(absl::Seconds(seconds) + absl::Nanoseconds(nanos));
 }
 
+// `claim group`, `policy office-hours`, `time`
+std::string ConditionText(const v1::Condition& condition) {
+  const FieldDescriptor* kind =
+      v1::Condition::GetReflection()->GetOneofFieldDescriptor(condition, v1::Condition::descriptor()->oneof_decl(0));
+  if (kind == nullptr) return "nothing";
+  if (condition.has_claim()) return absl::StrCat("claim ", Short(condition.claim().type()));
+  if (condition.kind_case() == v1::Condition::kPolicy) return absl::StrCat("policy ", Short(condition.policy()));
+  return std::string(kind->name());
+}
+
 // One element of a list, or one scalar, as it is named in a line.
 std::string Element(const Message& parent, const FieldDescriptor& field, int index, absl::Time now) {
   const Reflection& reflection = *parent.GetReflection();
@@ -94,6 +104,9 @@ std::string Element(const Message& parent, const FieldDescriptor& field, int ind
     if (!pin.pem().empty()) return NameOfPem(pin.pem(), now);
     return Short(pin.certificate_sha256().empty() ? pin.spki_sha256() : pin.certificate_sha256()).substr(0, 19);
   }
+  if (message.GetDescriptor() == v1::Condition::descriptor()) {
+    return ConditionText(static_cast<const v1::Condition&>(message));
+  }
   for (const char* key : {"name", "type", "attribute", "key"}) {
     const FieldDescriptor* named = message.GetDescriptor()->FindFieldByName(key);
     if (named != nullptr) return Short(message.GetReflection()->GetString(message, named));
@@ -121,7 +134,9 @@ class Comparison {
       const FieldDescriptor& field = *type.field(i);
       const std::string path = absl::StrCat(prefix, prefix.empty() ? "" : ".", field.name());
       if (prefix.empty() && (field.name() == "name" || field.name() == "etag")) continue;
-      if (field.is_repeated()) {
+      if (&type == v1::Conditions::descriptor()) {
+        CompareLists(before, after, field, prefix);  // people write it as a list
+      } else if (field.is_repeated()) {
         CompareLists(before, after, field, path);
       } else {
         CompareOne(before, after, field, path);

@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
 
@@ -70,6 +71,16 @@ TEST(DetailsTest, SecretsAreNeverShown) {
   EXPECT_THAT(Compare("user_store {name: 's' users {name: 'a' password_hashes: 'OLD'}}",
                       "user_store {name: 's' users {name: 'a' password_hashes: 'NEW'} users {name: 'b'}}"),
               ElementsAre("users: +1 (b) -0 ~1 (a)"));
+}
+
+TEST(DetailsTest, ConditionsAreNamedByWhatTheyAskAndListsAsPeopleWriteThem) {
+  EXPECT_THAT(Compare("policy {name: 'p' condition {all_of {conditions {claim {type: 'g' exact: 'a'}} conditions {policy: 'q'}}}}",
+                      "policy {name: 'p' condition {all_of {conditions {claim {type: 'g' exact: 'a'}} conditions {policy: 'r'} "
+                      "conditions {time {from: '08:00' to: '09:00'}}}}}"),
+              ElementsAre("condition.all_of: +2 (policy r, time) -1 (policy q)"));
+  EXPECT_THAT(Compare("policy {name: 'p' condition {time {from: '08:00' to: '09:00'}}}",
+                      "policy {name: 'p' condition {time {from: '08:00' to: '10:00' days: MONDAY}}}"),
+              UnorderedElementsAre("condition.time.days: +1 (MONDAY) -0", "condition.time.to: \"09:00\" -> \"10:00\""));
 }
 
 TEST(DetailsTest, NothingIsSaidOfWhatIsTheSame) {

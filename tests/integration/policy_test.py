@@ -1,0 +1,173 @@
+#!/usr/bin/python3
+"""Policies on the wire: every kind of clause, what a refused caller and an event are told, and what their end does to streams."""
+import base64
+import datetime
+import json
+import time
+import unittest
+
+from harness import EventWatch, GatehouseTest, wait_for
+
+BASE = """
+kind: ServerCertificate
+name: server
+certificate_chain_file: {pki}/server.pem
+private_key_file: {pki}/server.key
+---
+{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
+---
+{{kind: TrustStore, name: partners, anchors: [{{file: {pki}/ca.pem}}]}}
+---
+{{kind: Scheme, name: Certificate, client_certificate: {{trust_store: partners}}}}
+---
+{{kind: UserStore, name: staff}}
+---
+{{kind: Scheme, name: Basic, basic: {{user_store: staff}}}}
+---
+{{kind: Upstream, name: app, endpoints: ["127.0.0.1:{upstream}"]}}
+"""
+
+
+def moment(seconds):
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def policy(name, condition, message=""):
+    return f"\n---\n{{kind: Policy, name: {name}, condition: {condition}, public_message: \"{message}\"}}"
+
+
+def route(name, *policies, schemes="any_of: [Basic, Certificate]", path=None, action="identity_response: {}"):
+    return (f"\n---\n{{kind: Route, name: {name}, match: {{path: \"{path or '/' + name}\"}}, "
+            f"require: {{{schemes}, policies: [{', '.join(policies)}]}}, {action}}}")
+
+
+class PolicyTest(GatehouseTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.pki.ca("ca", "CN=Partners Root")
+        cls.pki.leaf("alice", "ca", "CN=alice,OU=Billing,O=Partner A", "--san", "dns:alice.clients.example")
+        cls.pki.leaf("bob", "ca", "CN=bob,OU=Sales,O=Partner A", "--key", "rsa2048")
+        cls.pki.server()
+        cls.base = BASE.format(pki=cls.pki.folder, port=cls.port, upstream=cls.upstream.port)
+        cls.gatehouse.apply(cls.base)
+        for user, *claims in (("ann", "group=buyers", "group=staff"), ("ben", "group=suspended"), ("cyd",)):
+            options = [o for c in claims for o in ("--claim", c)]
+            cls.gatehouse.ctl("user", "add", "staff", user, "--password-stdin", *options, stdin=f"pw-{user}\n")
+
+    def apply(self, *documents):
+        self.gatehouse.apply(self.base + "".join(documents))
+
+    @staticmethod
+    def login(user):
+        return f"Authorization: Basic {base64.b64encode(f'{user}:pw-{user}'.encode()).decode()}\r\n"
+
+    def ask(self, path, user=None, cert=None):
+        return self.status(path, cert, headers=self.login(user) if user else "")
+
+    def test_every_kind_of_clause_decides(self):
+        conditions = {
+            "one-of": "{claim: {type: group, scheme: Basic, one_of: [BUYERS, x], ignore_case: true}}",
+            "all-values": "{claim: {type: group, scheme: Basic, matches: [{prefix: b}, {suffix: ff}], values: ALL}}",
+            "no-value": "{claim: {type: group, scheme: Basic, exact: suspended, values: NONE}}",
+            "billing": "{certificate: {match: {subject: [{attribute: OU, value: {exact: Billing}}], san_dns: [.clients.example]}}}",
+            "ec": "{certificate: {scheme: Certificate, key_types: [EC], valid_for: 24h, extended_key_usages: [clientAuth]}}",
+            "here": "{address: {ranges: [127.0.0.0/8]}}",
+            "elsewhere": "{address: {ranges: [10.0.0.0/8, \"::1\"]}}",
+            "now": f"{{time: {{not_before: {moment(-60)}, not_after: {moment(3600)}}}}}",
+            "past": f"{{time: {{not_after: {moment(-60)}, time_zone: Europe/Berlin}}}}",
+            "nested": "{all_of: [{policy: here}, {none_of: [{policy: elsewhere}, {policy: billing}]}]}",
+        }
+        self.apply(*(policy(n, c) for n, c in conditions.items()), *(route(n, n) for n in conditions))
+        expected = {  # ann (buyers, staff), ben (suspended), cyd (no group), alice (EC, Billing), bob (RSA, Sales)
+            "one-of": (200, 403, 403, 403, 403), "all-values": (200, 403, 403, 403, 403), "no-value": (200, 403, 200, 200, 200),
+            "billing": (403, 403, 403, 200, 403), "ec": (403, 403, 403, 200, 403), "here": (200,) * 5, "elsewhere": (403,) * 5,
+            "now": (200,) * 5, "past": (403,) * 5, "nested": (200, 200, 200, 403, 200)}
+        for name, statuses in expected.items():
+            got = tuple([self.ask(f"/{name}", user=u) for u in ("ann", "ben", "cyd")] +
+                        [self.ask(f"/{name}", cert=c) for c in ("alice", "bob")])
+            self.assertEqual(got, statuses, name)
+        self.assertEqual(self.ask("/past"), 401, "who is not authenticated learns nothing of policies")
+
+    def test_a_certificate_that_no_scheme_was_asked_about_counts_for_nothing(self):
+        self.apply(policy("billing", "{certificate: {match: {subject: [{attribute: OU, value: {exact: Billing}}]}}}"),
+                   route("first-password", "billing"), route("first-certificate", "billing", schemes="any_of: [Certificate, Basic]"),
+                   route("both", "billing", schemes="all_of: [Basic, Certificate]"))
+        self.assertEqual(self.ask("/first-password", user="ann", cert="alice"), 403, "the password sufficed")
+        self.assertEqual(self.ask("/first-certificate", user="ann", cert="alice"), 200)
+        self.assertEqual(self.ask("/both", user="ann", cert="alice"), 200)
+        self.assertEqual(self.ask("/both", user="ann", cert="bob"), 403)
+
+    def test_the_event_names_the_clause_and_the_caller_is_not_told(self):
+        self.apply(policy("inner", "{claim: {type: group, scheme: Basic, exact: secret-group}}", "inner words"),
+                   policy("outer", "{all_of: [{address: {ranges: [127.0.0.1]}}, {policy: inner}]}", "Members only."), route("members", "outer"))
+        with EventWatch(self.gatehouse, "--reason", "policy_not_met") as watch:
+            status, headers, body = self.client().get("/members", headers=self.login("ann"))
+            event = watch.wait(lambda e: e["type"] == "DECISION")
+        self.assertEqual(status, 403)
+        self.assertEqual(json.loads(body)["detail"], "Members only.")
+        for secret in (b"inner", b"group", b"outer", b"claim"):
+            self.assertNotIn(secret, body)
+        self.assertEqual(event["detail"], "outer: condition.all_of[1].policy inner: condition.claim (claim group of scheme Basic is "
+                                          "\"secret-group\") does not hold")
+        self.assertEqual(event["principal"], "ann")
+        self.assertNotIn("buyers", json.dumps(event), "the caller's own values are not in it")
+
+    def stream(self, path, user):
+        client = self.client()
+        client.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{self.login(user)}\r\n".encode())
+        wait_for("the stream runs", lambda: b"tick" in client.buffer or client._fill())
+        return client
+
+    def still_runs(self, client):
+        client.buffer = b""
+        for _ in range(20):
+            client._fill()
+
+    def test_a_window_that_closes_cuts_the_streams_that_it_let_in(self):
+        closes = time.monotonic() + 3
+        self.apply(policy("brief", f"{{time: {{not_after: {moment(3)}}}}}"), policy("here", "{address: {ranges: [127.0.0.1]}}"),
+                   route("brief", "brief", path="/brief/{rest...}", action="upstream: app"),
+                   route("lasting", "here", path="/lasting/{rest...}", action="upstream: app"))
+        brief, lasting = self.stream("/brief/stream", "ann"), self.stream("/lasting/stream", "ann")
+        with EventWatch(self.gatehouse, "--type", "TRUST") as watch:
+            self.assertTrue(brief.closed(10))
+            cut = time.monotonic()
+            event = watch.wait(lambda e: e["reason"] == "POLICY_NOT_MET")
+        self.assertGreater(cut, closes - 0.1)
+        self.assertLess(cut, closes + 2.5)
+        self.assertEqual(event["streams"], 1)
+        self.assertNotIn("connections", event)
+        self.assertIn("brief: condition.time", event["detail"])
+        self.still_runs(lasting)
+        self.assertEqual(self.ask("/brief/x", user="ann"), 403)
+
+    def test_a_change_of_a_nested_policy_reaches_running_streams(self):
+        def with_group(group):
+            return (policy("group", f"{{claim: {{type: group, scheme: Basic, exact: {group}}}}}"), policy("outer", "{policy: group}"),
+                    route("app", "outer", path="/app/{rest...}", action="upstream: app"))
+        self.apply(*with_group("buyers"))
+        cut = self.stream("/app/stream", "ann")
+        self.apply(*with_group("staff"))
+        self.still_runs(cut)
+        with EventWatch(self.gatehouse, "--type", "TRUST") as watch:
+            self.apply(*with_group("suspended"))
+            began = time.monotonic()
+            self.assertTrue(cut.closed(5))
+            self.assertLess(time.monotonic() - began, 2)
+            self.assertEqual(watch.wait(lambda e: e["reason"] == "TRUST_WITHDRAWN")["streams"], 1)
+        self.assertEqual(self.ask("/app/x", user="ann"), 403)
+        self.assertEqual(self.ask("/app/x", user="ben"), 200)
+
+    def test_what_is_wrong_is_refused_all_at_once_with_paths(self):
+        done = self.gatehouse.apply(self.base + policy("a", "{policy: b}") + policy("b", "{any_of: [{policy: a}]}") +
+                                    policy("c", "{all_of: [{policy: nobody}, {time: {days: [MONDAY], time_zone: Mars/Olympus}}]}"), check=False)
+        self.assertEqual(done.returncode, 1)
+        for line in ('policies["b"].condition.any_of[0].policy', "refers to itself: a -> b -> a",
+                     'policies["c"].condition.all_of[0].policy', 'no policy named "nobody"',
+                     'policies["c"].condition.all_of[1].time.time_zone', '"Mars/Olympus" is no time zone'):
+            self.assertIn(line, done.stderr + done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
