@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 
 #include <ctime>
+#include <memory>
 #include <optional>
 
 #include "absl/strings/match.h"
@@ -208,6 +209,19 @@ bool Certificate::self_signed() const {
     self_signed_.store(known, std::memory_order_relaxed);
   }
   return known == Known::kYes;
+}
+
+bool Certificate::IsSignedBy(const Certificate& issuer) const {
+  const Sha256Digest* signer = signer_.load(std::memory_order_acquire);
+  if (signer != nullptr && *signer == issuer.spki_sha256_) return true;
+  const bool verified = X509_verify(x509(), issuer.key()) == 1;
+  ERR_clear_error();
+  if (!verified || signer != nullptr || !is_ca()) return verified;
+  auto found = std::make_unique<const Sha256Digest>(issuer.spki_sha256_);
+  if (signer_.compare_exchange_strong(signer, found.get(), std::memory_order_release, std::memory_order_relaxed)) {
+    static_cast<void>(found.release());
+  }
+  return true;
 }
 
 absl::StatusOr<CertificateRef> Certificate::FromDer(absl::string_view der) {

@@ -60,6 +60,7 @@ class Certificate {
   // between blocks is ignored; a block of any other kind is an error.
   static absl::StatusOr<std::vector<CertificateRef>> ListFromPem(absl::string_view pem);
 
+  ~Certificate() { delete signer_.load(std::memory_order_relaxed); }
   Certificate(const Certificate&) = delete;
   Certificate& operator=(const Certificate&) = delete;
 
@@ -94,6 +95,9 @@ class Certificate {
   // self_issued and the signature verifies with the certificate's own key. Verified when first asked, and never with an
   // RSA key that is absurd (modulus or exponent).
   bool self_signed() const;
+  // Whether the signature verifies with `issuer`'s key. That it does is remembered for one key: authorities are presented
+  // again and again. The caller has seen to it that the key is not absurd.
+  bool IsSignedBy(const Certificate& issuer) const;
   // Version 3 with basicConstraints CA:TRUE.
   bool is_ca() const { return extensions_.ca; }
   const Extensions& extensions() const { return extensions_; }
@@ -135,6 +139,8 @@ class Certificate {
   bool self_issued_ = false;
   enum class Known : uint8_t { kNotYet, kNo, kYes };
   mutable std::atomic<Known> self_signed_ = Known::kNotYet;  // whoever asks first writes what all would
+  // spki_sha256 of a key that the signature verified with. Owned; written once.
+  mutable std::atomic<const Sha256Digest*> signer_ = nullptr;
   Extensions extensions_;
 };
 

@@ -160,6 +160,20 @@ TEST(SchemeOptionsTest, ReadsPoliciesAndRefusesAnyPolicyByName) {
   EXPECT_NE(ContentEpoch(a), ContentEpoch(b));
 }
 
+TEST(CertificateTest, RemembersOnlyTheKeyThatSignedIt) {
+  const Authority root = Root("CN=root", 0);
+  const Authority namesake = Root("CN=root", 1);
+  const Authority lower = Sub(root, "CN=lower", 2);
+  const CertificateRef leaf = Leaf(lower, "CN=leaf");
+  for (int again = 0; again < 3; ++again) {
+    EXPECT_FALSE(lower.certificate->IsSignedBy(*namesake.certificate));
+    EXPECT_FALSE(lower.certificate->IsSignedBy(*lower.certificate));
+    EXPECT_TRUE(lower.certificate->IsSignedBy(*root.certificate));
+    EXPECT_TRUE(leaf->IsSignedBy(*lower.certificate));
+    EXPECT_FALSE(leaf->IsSignedBy(*root.certificate));
+  }
+}
+
 TEST(SchemeOptionsTest, RefusesMatchersThatSayNothing) {
   EXPECT_FALSE(TextMatcher::Create(TextMatcher::Kind::kPrefix, "").ok());
   EXPECT_FALSE(TextMatcher::Create(TextMatcher::Kind::kRegex, "(").ok());
