@@ -26,6 +26,8 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   gateway_options.version = GATEHOUSE_VERSION;
   gateway_options.workers = options.workers;
   gateway_options.revocation_cache = options.revocation_cache;
+  gateway_options.lockout_file = options.state_dir + "/lockouts.sealed";
+  gateway_options.lockout_key_file = options.state_dir + "/secret.key";  // the store's
   gateway_options.clock = &clock;
   // The other end of the gateway's event lane: from its slots straight into the hub's ring, in wire form.
   gateway_options.events = [name = options.gateway_name, &hub = plane.hub()](events::Batch batch) {

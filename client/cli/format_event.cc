@@ -49,6 +49,8 @@ std::string About(const v1::Event& event) {
       return absl::StrCat("gateway ", EscapeText(event.gateway()));
     case v1::Event::EXPIRY:
       return "expiry";
+    case v1::Event::GUESSING:
+      return "password guessing";
     default:
       return EscapeText(v1::Event::Type_Name(event.type()));
   }

@@ -216,7 +216,7 @@ void AddEvents(CLI::App& app, Parsed& p) {
   CLI::App* watch = group->add_subcommand("watch", "print events as they happen; JSON lines in a pipe");
   watch->add_option("--outcome", p.watch.outcomes, "allowed, refused, cut, notice; repeatable");
   watch->add_option("--reason", p.watch.reasons, "e.g. expired, unknown_issuer; repeatable");
-  watch->add_option("--type", p.watch.types, "decision, handshake, trust, config, gateway, audit, expiry; repeatable");
+  watch->add_option("--type", p.watch.types, "decision, handshake, trust, config, gateway, audit, expiry, guessing; repeatable");
   watch->add_option("--route", p.watch.routes, "route's name; repeatable");
   watch->add_option("--scheme", p.watch.schemes, "scheme's name; repeatable");
   watch->add_option("--gateway", p.watch.gateways, "gateway's name; repeatable");

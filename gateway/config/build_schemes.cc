@@ -349,6 +349,37 @@ void BuildCertificate(Draft& draft, const v1::Scheme& scheme, const Scheme* befo
   out->kind = std::move(built);
 }
 
+credentials::ThrottleOptions ReadThrottle(Draft& draft, const std::string& path, const v1::PasswordThrottle& v) {
+  credentials::ThrottleOptions out;
+  const auto number = [&](uint32_t value, absl::string_view field, uint32_t fallback, uint32_t least, uint32_t most) {
+    return static_cast<uint32_t>(ReadNumber(draft, value, absl::StrCat(path, ".", field), fallback, least, most));
+  };
+  out.free_failures = number(v.free_failures(), "free_failures", out.free_failures, 1, 1000);
+  out.lockout_failures = number(v.lockout_failures(), "lockout_failures",
+                                std::max(out.lockout_failures, 2 * out.free_failures), out.free_failures + 1, 100'000);
+  out.user_free_failures = number(v.user_free_failures(), "user_free_failures", out.user_free_failures, 1, 100'000);
+  constexpr uint32_t kMostUsers = 1'000'000;
+  out.address_free_users = number(v.address_free_users(), "address_free_users", out.address_free_users, 1, kMostUsers - 1);
+  out.address_lockout_users =
+      number(v.address_lockout_users(), "address_lockout_users",
+             std::min(std::max(out.address_free_users * 3 / 2, out.address_free_users + 1), kMostUsers),
+             out.address_free_users + 1, kMostUsers);
+  out.spray_users = number(v.spray_users(), "spray_users", out.spray_users, 2, kMostUsers);
+  out.first_delay = ReadDuration(draft, v.has_first_delay(), v.first_delay(), path + ".first_delay",
+                                 {out.first_delay, absl::Milliseconds(100), absl::Minutes(1)});
+  out.max_delay = ReadDuration(draft, v.has_max_delay(), v.max_delay(), path + ".max_delay",
+                               {std::max(out.max_delay, out.first_delay), out.first_delay, absl::Hours(1)});
+  out.lockout = ReadDuration(draft, v.has_lockout(), v.lockout(), path + ".lockout",
+                             {out.lockout, absl::Seconds(1), absl::Hours(24)});
+  out.forget = ReadDuration(draft, v.has_forget(), v.forget(), path + ".forget",
+                            {out.forget, absl::Seconds(1), absl::Hours(24)});
+  out.user_delay = ReadDuration(draft, v.has_user_delay(), v.user_delay(), path + ".user_delay",
+                                {out.user_delay, absl::Milliseconds(100), absl::Minutes(1)});
+  out.spray_window = ReadDuration(draft, v.has_spray_window(), v.spray_window(), path + ".spray_window",
+                                  {out.spray_window, absl::Seconds(1), absl::Hours(24)});
+  return out;
+}
+
 void BuildBasic(Draft& draft, const v1::Scheme& scheme, const Scheme* before, Scheme* out) {
   constexpr size_t kMaxRealm = 128;
   const std::string path = absl::StrCat(PathOf("schemes", scheme.name()), ".basic");
@@ -362,6 +393,7 @@ void BuildBasic(Draft& draft, const v1::Scheme& scheme, const Scheme* before, Sc
   }
   built->cache_ttl = ReadDuration(draft, scheme.basic().has_cache_ttl(), scheme.basic().cache_ttl(),
                                   path + ".cache_ttl", {absl::Minutes(10), absl::Seconds(1), absl::Hours(24)});
+  built->throttle = ReadThrottle(draft, path + ".throttle", scheme.basic().throttle());
   const std::string& store = scheme.basic().user_store();
   if (store.empty()) {
     draft.Violate(path + ".user_store", "is required");

@@ -52,6 +52,20 @@ Reason Ineligible(const User* user, absl::string_view password, absl::Time now) 
   return password.empty() ? Reason::kWrongPassword : Reason::kNone;
 }
 
+std::optional<CheckResult> FromCache(VerifiedCache& cache, const BasicScheme& scheme, const UserRef& user,
+                                     absl::string_view password, absl::Time now) {
+  for (const std::string& hash : user->password_hashes) {
+    const VerifiedCache::Key key = cache.KeyOf(scheme.name, user->name, hash, password);
+    if (std::optional<absl::Time> fresh_until = cache.Contains(key, now)) return Verified(user, *fresh_until);
+  }
+  return std::nullopt;
+}
+
+// When the queue has gone down, as far as one can tell.
+absl::Duration RetryAfter(const FairExecutor& executor) {
+  return std::clamp(absl::Ceil(executor.ExpectedWait(), absl::Seconds(1)), absl::Seconds(1), absl::Minutes(1));
+}
+
 }  // namespace
 
 uint64_t ComputeEpoch(const BasicScheme& scheme) {
@@ -63,6 +77,15 @@ uint64_t ComputeEpoch(const BasicScheme& scheme) {
   AppendField(&content, scheme.users == nullptr ? 0 : scheme.users->epoch());
   AppendField(&content, static_cast<uint64_t>(absl::ToInt64Nanoseconds(scheme.cache_ttl)));
   AppendField(&content, uint64_t{scheme.in_any_scheme});
+  const ThrottleOptions& throttle = scheme.throttle;
+  for (uint32_t number : {throttle.free_failures, throttle.lockout_failures, throttle.user_free_failures,
+                          throttle.address_free_users, throttle.address_lockout_users, throttle.spray_users}) {
+    AppendField(&content, uint64_t{number});
+  }
+  for (absl::Duration duration : {throttle.first_delay, throttle.max_delay, throttle.lockout, throttle.forget,
+                                  throttle.user_delay, throttle.spray_window}) {
+    AppendField(&content, static_cast<uint64_t>(absl::ToInt64Nanoseconds(duration)));
+  }
   return Epoch(Sha256(content));
 }
 
@@ -73,14 +96,6 @@ bool StillAdmits(const BasicScheme& scheme, const User& admitted, absl::Time now
          !Expired(*user, now);
 }
 
-struct Checker::Waiter {
-  Callback done;  // null once called or dropped
-};
-
-struct Checker::Flights {
-  absl::flat_hash_map<Sha256Digest, std::vector<std::shared_ptr<Waiter>>, DigestHash> active;
-};
-
 struct Checker::Job {
   BasicSchemeRef scheme;
   UserRef user;  // null: unknown
@@ -88,33 +103,43 @@ struct Checker::Job {
   Secret password;
   std::vector<std::string> hashes;  // of the user, or decoys
   Throttle::Attempt attempt;
-  VerifiedCache* cache;
-  const PasswordVerifier* verifier;
-  const Clock* clock;
+  std::shared_ptr<const CheckerOptions> options;
 
   // Runs on a thread of the executor.
   CheckResult Run() {
-    Reason reason = ineligible == Reason::kNone ? Reason::kWrongPassword : ineligible;
+    const absl::Time now = options->clock->Now();
+    if (ineligible == Reason::kNone) {
+      // The same password may have been verified for another address meanwhile.
+      if (std::optional<CheckResult> hit = FromCache(*options->cache, *scheme, user, password.Reveal(), now)) {
+        attempt.Succeeded();
+        return *std::move(hit);
+      }
+    }
+    if (const std::optional<Throttle::Refused> refused = attempt.Recheck()) {
+      return Refusal(Reason::kLockedOut, refused->retry_after);
+    }
     const std::string* matched = nullptr;
     for (const std::string& hash : hashes) {
       // Every hash is paid for unless the answer is yes.
-      if (verifier->Verify(hash, password.Reveal()) && ineligible == Reason::kNone) {
+      if (options->verifier->Verify(hash, password.Reveal()) && ineligible == Reason::kNone) {
         matched = &hash;
         break;
       }
     }
     if (matched == nullptr) {
       attempt.Failed();
-      return Refusal(reason);
+      return Refusal(ineligible == Reason::kNone ? Reason::kWrongPassword : ineligible);
     }
     attempt.Succeeded();
-    const absl::Time fresh_until = clock->Now() + scheme->cache_ttl;
-    cache->Put(cache->KeyOf(scheme->name, user->name, *matched, password.Reveal()), fresh_until);
+    const absl::Time verified = options->clock->Now();
+    if (Expired(*user, verified)) return Refusal(Reason::kUserDisabled);  // while it waited
+    const absl::Time fresh_until = verified + scheme->cache_ttl;
+    options->cache->Put(options->cache->KeyOf(scheme->name, user->name, *matched, password.Reveal()), fresh_until);
     return Verified(user, fresh_until);
   }
 };
 
-Checker::Ticket::Ticket(std::shared_ptr<Waiter> waiter) : waiter_(std::move(waiter)) {}
+Checker::Ticket::Ticket(WaiterRef waiter) : waiter_(std::move(waiter)) {}
 Checker::Ticket::Ticket(Ticket&& other) noexcept = default;
 Checker::Ticket& Checker::Ticket::operator=(Ticket&& other) noexcept {
   if (this != &other) {
@@ -126,36 +151,25 @@ Checker::Ticket& Checker::Ticket::operator=(Ticket&& other) noexcept {
 Checker::Ticket::~Ticket() { Drop(); }
 void Checker::Ticket::Drop() {
   // The callback may own this ticket's owner: it dies after the ticket has let go.
-  if (std::shared_ptr<Waiter> waiter = std::move(waiter_)) {
+  if (WaiterRef waiter = std::move(waiter_)) {
+    waiter->dropped = true;
     Callback detached = std::exchange(waiter->done, nullptr);
   }
 }
 
 Checker::Checker(CheckerOptions options)
-    : options_(std::move(options)), flights_(std::make_shared<Flights>()) {}
-Checker::~Checker() = default;
-
-size_t Checker::in_flight() const { return flights_->active.size(); }
-
-std::optional<CheckResult> Checker::FromCache(const BasicScheme& scheme, const UserRef& user,
-                                              absl::string_view password, absl::Time now) const {
-  for (const std::string& hash : user->password_hashes) {
-    const VerifiedCache::Key key = options_.cache->KeyOf(scheme.name, user->name, hash, password);
-    if (std::optional<absl::Time> fresh_until = options_.cache->Contains(key, now)) {
-      return Verified(user, *fresh_until);
-    }
-  }
-  return std::nullopt;
-}
+    : options_(std::make_shared<const CheckerOptions>(std::move(options))),
+      home_(std::make_shared<Home>(Home{options_->post})) {}
+Checker::~Checker() { home_->gone = true; }
 
 Checker::Answer Checker::Check(const BasicSchemeRef& scheme, absl::string_view authorization,
                                absl::string_view address_key, CheckMemo* memo, Callback done) {
   if (authorization.empty()) return Refusal(Reason::kNoCredentials);
-  const absl::Time now = options_.clock->Now();
+  const absl::Time now = options_->clock->Now();
   const bool remembered = memo != nullptr && memo->result_.verified &&
                           memo->epoch_ == scheme->epoch && now < memo->result_.fresh_until;
   if (remembered && authorization.size() <= kMaxAuthorizationBytes &&
-      options_.cache->Fingerprint(authorization) == memo->fingerprint_) {
+      options_->cache->Fingerprint(authorization) == memo->fingerprint_) {
     return memo->result_;
   }
 
@@ -166,10 +180,10 @@ Checker::Answer Checker::Check(const BasicSchemeRef& scheme, absl::string_view a
   UserRef user = scheme->users == nullptr ? nullptr : scheme->users->Find(credentials.user);
   const Reason ineligible = Ineligible(user.get(), password, now);
   if (ineligible == Reason::kNone) {
-    if (std::optional<CheckResult> hit = FromCache(*scheme, user, password, now)) {
+    if (std::optional<CheckResult> hit = FromCache(*options_->cache, *scheme, user, password, now)) {
       if (memo != nullptr) {
         memo->epoch_ = scheme->epoch;
-        memo->fingerprint_ = options_.cache->Fingerprint(authorization);
+        memo->fingerprint_ = options_->cache->Fingerprint(authorization);
         memo->result_ = *hit;
       }
       return *std::move(hit);
@@ -181,24 +195,23 @@ Checker::Answer Checker::Check(const BasicSchemeRef& scheme, absl::string_view a
   std::string detail = "flight";
   AppendField(&detail, scheme->epoch);
   AppendField(&detail, address_key);
-  const Sha256Digest key = options_.cache->KeyOf(scheme->name, credentials.user, detail, password);
+  const Sha256Digest key = options_->cache->KeyOf(scheme->name, credentials.user, detail, password);
   auto waiter = std::make_shared<Waiter>();
+  waiter->home = home_;
   waiter->done = std::move(done);
-  if (auto flight = flights_->active.find(key); flight != flights_->active.end()) {
-    auto& waiters = flight->second;
-    if (waiters.size() == waiters.capacity()) {
-      // Callers that gave up must not add up while one hash runs.
-      waiters.erase(std::remove_if(waiters.begin(), waiters.end(),
-                                   [](const auto& w) { return w->done == nullptr; }),
-                    waiters.end());
-    }
-    waiters.push_back(waiter);
-    return Ticket(std::move(waiter));
-  }
+  Ticket ticket(waiter);
+  Flights& flights = *options_->flights;
+  if (flights.JoinOrBegin(key, waiter)) return ticket;
 
-  auto begun = options_.throttle->Begin(scheme->name, credentials.user, address_key);
+  // Who joined from another worker meanwhile hears the same.
+  const auto refuse = [&](CheckResult result) {
+    ticket = Ticket();
+    flights.Land(key, result);
+    return result;
+  };
+  auto begun = options_->throttle->Begin({scheme->name, credentials.user, address_key, user != nullptr}, scheme->throttle);
   if (const auto* refused = std::get_if<Throttle::Refused>(&begun)) {
-    return Refusal(Reason::kLockedOut, refused->retry_after);
+    return refuse(Refusal(Reason::kLockedOut, refused->retry_after));
   }
   std::vector<std::string> hashes;
   if (user != nullptr) {
@@ -213,33 +226,18 @@ Checker::Answer Checker::Check(const BasicSchemeRef& scheme, absl::string_view a
           std::move(credentials.password),
           std::move(hashes),
           std::get<Throttle::Attempt>(std::move(begun)),
-          options_.cache,
-          options_.verifier,
-          options_.clock};
-  auto work = [job = std::move(job), post = options_.post, key,
-               weak = std::weak_ptr<Flights>(flights_)]() mutable {
-    CheckResult result = job.Run();
-    // `weak` is locked on the loop only: the flights must not die on this thread.
-    post([weak = std::move(weak), key, result = std::move(result)] {
-      if (std::shared_ptr<Flights> flights = weak.lock()) Land(*flights, key, result);
-    });
+          options_};
+  auto work = [job = std::move(job), key](FairExecutor::Fate fate) mutable {
+    const CheckerOptions& options = *job.options;
+    const CheckResult result = fate == FairExecutor::Fate::kRun
+                                   ? job.Run()
+                                   : Refusal(Reason::kVerifierOverloaded, RetryAfter(*options.executor));
+    options.flights->Land(key, result);
   };
-  if (!options_.executor->Submit(std::move(work))) {
-    return Refusal(Reason::kVerifierOverloaded, options_.overload_retry_after);
+  if (!options_->executor->Submit(address_key, std::move(work))) {
+    return refuse(Refusal(Reason::kVerifierOverloaded, RetryAfter(*options_->executor)));
   }
-  flights_->active[key].push_back(waiter);
-  return Ticket(std::move(waiter));
-}
-
-void Checker::Land(Flights& flights, const Sha256Digest& key, const CheckResult& result) {
-  auto flight = flights.active.find(key);
-  if (flight == flights.active.end()) return;
-  // Out of the map first: a callback that asks again starts a new flight.
-  std::vector<std::shared_ptr<Waiter>> waiters = std::move(flight->second);
-  flights.active.erase(flight);
-  for (const std::shared_ptr<Waiter>& waiter : waiters) {
-    if (Callback done = std::exchange(waiter->done, nullptr)) done(result);
-  }
+  return ticket;
 }
 
 }  // namespace gatehouse::credentials

@@ -1,17 +1,20 @@
 // Checker decides Basic credentials for one worker. What was verified lately is answered at once,
 // from memory; anything else pays one password hash on the shared executor, and the answer is
 // posted back. An unknown, disabled or expired user pays like a wrong password. Identical
-// credentials under way on this worker are verified once (single flight).
+// credentials from one address that are under way on any worker are verified once (Flights); what
+// waits in the executor's queue is looked up and asked of the throttle once more when its turn comes.
 //
 //   Check --memo, cache, throttle, malformed, overload--> CheckResult (at once)
 //      `----submitted or joined--> Ticket --executor, post--> callback, once; never when the Ticket
 //      was dropped first
 //
 // Ownership:  borrows everything in CheckerOptions, which must outlive it; the executor must be
-// joined, or its queue
-//             dropped, before the cache, throttle, verifier and what `post` needs are gone.
+//             joined, or its queue dropped, before the cache, throttle, flights, verifier and what
+//             `post` needs are gone.
 // Threading:  one per worker, used on that worker's loop only. Callbacks run there, never inside
-// Check. Units:      wall-clock time. Errors:     CheckResult::reason.
+//             Check.
+// Units:      wall-clock time.
+// Errors:     CheckResult::reason.
 #pragma once
 
 #include <cstdint>
@@ -20,17 +23,16 @@
 #include <optional>
 #include <string>
 #include <variant>
-#include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/digest.h"
-#include "gateway/base/executor.h"
+#include "gateway/base/fair_executor.h"
 #include "gateway/base/reason.h"
 #include "gateway/credentials/basic.h"
+#include "gateway/credentials/flights.h"
 #include "gateway/credentials/password_hash.h"
 #include "gateway/credentials/throttle.h"
 #include "gateway/credentials/user_store.h"
@@ -44,6 +46,7 @@ struct BasicScheme {
   std::string realm;
   std::shared_ptr<const UserStore> users;  // null refuses everybody
   absl::Duration cache_ttl = absl::Minutes(10);
+  ThrottleOptions throttle;
   bool in_any_scheme = true;
   uint64_t epoch = 0;  // ComputeEpoch
 };
@@ -77,20 +80,17 @@ class CheckMemo {
 };
 
 struct CheckerOptions {
-  Executor* executor = nullptr;
+  FairExecutor* executor = nullptr;  // shared by address
   VerifiedCache* cache = nullptr;
   Throttle* throttle = nullptr;
+  Flights* flights = nullptr;
   const PasswordVerifier* verifier = nullptr;
   const Clock* clock = nullptr;
   // Runs work on this worker's loop, later. Called from any thread.
   std::function<void(absl::AnyInvocable<void()>)> post;
-  absl::Duration overload_retry_after = absl::Seconds(1);
 };
 
 class Checker {
-  struct Waiter;
-  struct Flights;  // what outlives a destroyed Checker until the last post has run
-
  public:
   using Callback = absl::AnyInvocable<void(const CheckResult&)>;
 
@@ -105,9 +105,9 @@ class Checker {
 
    private:
     friend class Checker;
-    explicit Ticket(std::shared_ptr<Waiter> waiter);
+    explicit Ticket(WaiterRef waiter);
     void Drop();
-    std::shared_ptr<Waiter> waiter_;
+    WaiterRef waiter_;
   };
   using Answer = std::variant<CheckResult, Ticket>;
 
@@ -122,17 +122,12 @@ class Checker {
   Answer Check(const BasicSchemeRef& scheme, absl::string_view authorization,
                absl::string_view address_key, CheckMemo* memo, Callback done);
 
-  size_t in_flight() const;
-
  private:
   // What one executor job needs, off the loop.
   struct Job;
-  std::optional<CheckResult> FromCache(const BasicScheme& scheme, const UserRef& user,
-                                       absl::string_view password, absl::Time now) const;
-  static void Land(Flights& flights, const Sha256Digest& key, const CheckResult& result);
 
-  const CheckerOptions options_;
-  std::shared_ptr<Flights> flights_;
+  const std::shared_ptr<const CheckerOptions> options_;  // shared with what is queued
+  const std::shared_ptr<Home> home_;
 };
 
 }  // namespace gatehouse::credentials

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <map>
+#include <thread>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -101,6 +103,7 @@ class CheckerTest : public ::testing::Test {
     options.executor = &executor_;
     options.cache = &cache_;
     options.throttle = &throttle_;
+    options.flights = &flights_;
     options.verifier = &verifier_;
     options.clock = &clock_;
     options.post = [this](absl::AnyInvocable<void()> work) { loop_.Post(std::move(work)); };
@@ -112,12 +115,16 @@ class CheckerTest : public ::testing::Test {
     scheme.name = "Basic";
     scheme.users = UserStore::Create({"people", users_}, &errors);
     ASSERT_THAT(errors, IsEmpty());
+    scheme.throttle = throttle_options_;
     scheme.epoch = ComputeEpoch(scheme);
     scheme_ = std::make_shared<const BasicScheme>(std::move(scheme));
   }
 
   Checker::Answer Ask(absl::string_view header, CheckMemo* memo = nullptr) {
-    return checker_->Check(scheme_, header, "192.0.2.1", memo,
+    return AskFrom("192.0.2.1", header, memo);
+  }
+  Checker::Answer AskFrom(absl::string_view address, absl::string_view header, CheckMemo* memo = nullptr) {
+    return checker_->Check(scheme_, header, address, memo,
                            [this](const CheckResult& r) { results_.push_back(r); });
   }
   // Asks and, if that takes a hash, runs the loop until the answer is there.
@@ -134,8 +141,10 @@ class CheckerTest : public ::testing::Test {
   CountingVerifier verifier_;
   FakeLoop loop_;
   VerifiedCache cache_{1000};
-  Throttle throttle_{{}, clock_};
-  Executor executor_{1, 2};
+  ThrottleOptions throttle_options_;
+  Throttle throttle_{1000, clock_};
+  Flights flights_;
+  FairExecutor executor_{1, 2};
   std::vector<User> users_;
   BasicSchemeRef scheme_;
   std::unique_ptr<Checker> checker_;
@@ -171,6 +180,25 @@ TEST_F(CheckerTest, PaysOneHashOfTheSameKindForUnknownDisabledExpiredAndWrong) {
     EXPECT_EQ(verifier_.asked().back(), kCheap);
   }
   EXPECT_EQ(cache_.size(), 0u) << "successes only";
+}
+
+TEST_F(CheckerTest, PaysForUnknownUsersWhatSomeKnownOnePaysWhereHashesDiffer) {
+  users_ = {{.name = "cheap", .password_hashes = {kCheap}}, {.name = "dear", .password_hashes = {kDear}}};
+  Configure();
+  std::map<std::string, int> paid;
+  for (int i = 0; i < 200; ++i) {
+    const std::string user = absl::StrCat("nobody", i);
+    EXPECT_EQ(Decide(Header(user, "x")).reason, Reason::kUnknownUser);
+    const std::string first = verifier_.asked().back();
+    throttle_.Clear({}, [this](const std::string&) { return throttle_options_; });
+    Decide(Header(user, "y"));
+    EXPECT_EQ(verifier_.asked().back(), first) << "the same for one name each time";
+    throttle_.Clear({}, [this](const std::string&) { return throttle_options_; });
+    ++paid[first];
+  }
+  EXPECT_EQ(verifier_.asked().size(), 400u) << "one each";
+  EXPECT_EQ(paid.size(), 2u);
+  EXPECT_NEAR(paid[kCheap], 100, 45) << "in the store's own mix";
 }
 
 TEST_F(CheckerTest, NeverTakesAnEmptyPassword) {
@@ -267,13 +295,97 @@ TEST_F(CheckerTest, VerifiesEqualCredentialsUnderWayOnce) {
   std::vector<Checker::Ticket> tickets;
   for (int i = 0; i < 3; ++i)
     tickets.push_back(std::get<Checker::Ticket>(Ask(Header("ann", "secret"))));
-  EXPECT_EQ(checker_->in_flight(), 1u);
+  EXPECT_EQ(flights_.size(), 1u);
   EXPECT_THAT(results_, IsEmpty()) << "never inside the call";
   verifier_.Open();
   loop_.RunOne();
   EXPECT_EQ(results_.size(), 3u);
   EXPECT_EQ(verifier_.asked().size(), 1u);
-  EXPECT_EQ(checker_->in_flight(), 0u);
+  EXPECT_EQ(flights_.size(), 0u);
+}
+
+TEST_F(CheckerTest, VerifiesEqualCredentialsOnceOverAllWorkers) {
+  FakeLoop other_loop;
+  CheckerOptions options = Options();
+  options.post = [&](absl::AnyInvocable<void()> work) { other_loop.Post(std::move(work)); };
+  Checker other(std::move(options));
+  verifier_.Close();
+  Checker::Ticket here = std::get<Checker::Ticket>(Ask(Header("ann", "secret")));
+  int told = 0;
+  Checker::Ticket there =
+      std::get<Checker::Ticket>(other.Check(scheme_, Header("ann", "secret"), "192.0.2.1", nullptr,
+                                            [&](const CheckResult& result) { told += result.verified; }));
+  verifier_.Open();
+  loop_.RunOne();
+  EXPECT_EQ(results_.size(), 1u);
+  EXPECT_EQ(told, 0) << "each on his own loop";
+  other_loop.RunOne();
+  EXPECT_EQ(told, 1);
+  EXPECT_EQ(verifier_.asked().size(), 1u);
+}
+
+TEST_F(CheckerTest, LooksAgainInTheCacheWhenItsTurnComes) {
+  verifier_.Close();
+  Checker::Ticket first = std::get<Checker::Ticket>(AskFrom("192.0.2.1", Header("ann", "secret")));
+  Checker::Ticket second = std::get<Checker::Ticket>(AskFrom("192.0.2.2", Header("ann", "secret")));
+  verifier_.Open();
+  loop_.RunOne();
+  loop_.RunOne();
+  ASSERT_EQ(results_.size(), 2u);
+  EXPECT_TRUE(results_[0].verified && results_[1].verified);
+  EXPECT_EQ(verifier_.asked().size(), 1u) << "the second was verified meanwhile";
+}
+
+TEST_F(CheckerTest, RefusesParallelGuessesOfAnAddressOnceItIsLockedOut) {
+  throttle_options_.address_free_users = 1;
+  throttle_options_.address_lockout_users = 2;
+  Configure();
+  FairExecutor roomy(1, 100);
+  CheckerOptions options = Options();
+  options.executor = &roomy;
+  checker_ = std::make_unique<Checker>(std::move(options));
+  verifier_.Close();
+  std::vector<Checker::Ticket> tickets;
+  for (int i = 0; i < 20; ++i) {
+    tickets.push_back(std::get<Checker::Ticket>(Ask(Header(absl::StrCat("user", i), "Summer2026!"))));
+  }
+  verifier_.Open();
+  for (int i = 0; i < 20; ++i) loop_.RunOne();
+  ASSERT_EQ(results_.size(), 20u);
+  EXPECT_EQ(verifier_.asked().size(), 2u);
+  EXPECT_EQ(results_[1].reason, Reason::kUnknownUser);
+  EXPECT_EQ(results_[19].reason, Reason::kLockedOut);
+  EXPECT_EQ(results_[19].retry_after, throttle_options_.lockout);
+}
+
+TEST_F(CheckerTest, TellsWhoLosesHisPlaceToAnAddressWithLessWaiting) {
+  verifier_.Close();
+  std::vector<Checker::Ticket> tickets;
+  tickets.push_back(std::get<Checker::Ticket>(AskFrom("192.0.2.66", Header("u0", "x"))));
+  verifier_.AwaitCalls(1);
+  tickets.push_back(std::get<Checker::Ticket>(AskFrom("192.0.2.66", Header("u1", "x"))));
+  tickets.push_back(std::get<Checker::Ticket>(AskFrom("192.0.2.66", Header("u2", "x"))));
+  tickets.push_back(std::get<Checker::Ticket>(AskFrom("192.0.2.1", Header("ann", "secret"))));
+  EXPECT_THAT(results_, IsEmpty()) << "never inside the call";
+  loop_.RunOne();
+  ASSERT_EQ(results_.size(), 1u);
+  EXPECT_EQ(results_[0].reason, Reason::kVerifierOverloaded);
+  EXPECT_GE(results_[0].retry_after, absl::Seconds(1));
+  verifier_.Open();
+  for (int i = 0; i < 3; ++i) loop_.RunOne();
+  EXPECT_TRUE(results_[3].verified || results_[2].verified || results_[1].verified) << "the other came in";
+}
+
+TEST_F(CheckerTest, RefusesAUserWhoExpiresWhileThePasswordIsHashed) {
+  verifier_.Close();
+  Checker::Ticket ticket = std::get<Checker::Ticket>(Ask(Header("brief", "secret")));
+  verifier_.AwaitCalls(1);
+  clock_.Advance(absl::Minutes(1));
+  verifier_.Open();
+  loop_.RunOne();
+  ASSERT_EQ(results_.size(), 1u);
+  EXPECT_EQ(results_[0].reason, Reason::kUserDisabled);
+  EXPECT_EQ(cache_.size(), 0u);
 }
 
 TEST_F(CheckerTest, NeverCallsBackWhoseTicketWasDropped) {
@@ -289,7 +401,7 @@ TEST_F(CheckerTest, NeverCallsBackWhoseTicketWasDropped) {
 TEST_F(CheckerTest, CountsAWrongPasswordWhoseCallerWentAway) {
   for (int i = 0; i < 6; ++i) {
     { Checker::Ticket dropped = std::get<Checker::Ticket>(Ask(Header("ann", absl::StrCat(i)))); }
-    loop_.RunOne();
+    while (flights_.size() != 0) std::this_thread::yield();
   }
   CheckResult result = Decide(Header("ann", "secret"));
   EXPECT_EQ(result.reason, Reason::kLockedOut);
@@ -332,7 +444,7 @@ TEST_F(CheckerTest, RefusesAtOnceWhenTheExecutorIsFullAndCountsNothing) {
     EXPECT_EQ(refused.reason, Reason::kVerifierOverloaded);
     EXPECT_EQ(refused.retry_after, absl::Seconds(1));
   }
-  EXPECT_EQ(checker_->in_flight(), 3u);
+  EXPECT_EQ(flights_.size(), 3u);
   verifier_.Open();
   for (int i = 0; i < 3; ++i) loop_.RunOne();
   EXPECT_TRUE(Decide(Header("ann", "secret")).verified);
@@ -371,11 +483,23 @@ TEST_F(CheckerTest, CutsOnlyStreamsOfUsersThatChanged) {
 TEST(ComputeEpochTest, MovesWithEveryOption) {
   BasicScheme base;
   base.name = "Basic";
-  std::vector<BasicScheme> changed(4, base);
+  std::vector<BasicScheme> changed(16, base);
   changed[0].name = "Other";
   changed[1].cache_ttl = absl::Seconds(1);
   changed[2].in_any_scheme = false;
   changed[3].users = UserStore::Create({"people", {}}, nullptr);
+  changed[4].throttle.free_failures = 9;
+  changed[5].throttle.first_delay = absl::Seconds(9);
+  changed[6].throttle.max_delay = absl::Seconds(9);
+  changed[7].throttle.lockout_failures = 9;
+  changed[8].throttle.lockout = absl::Seconds(9);
+  changed[9].throttle.forget = absl::Seconds(9);
+  changed[10].throttle.user_free_failures = 9;
+  changed[11].throttle.user_delay = absl::Seconds(9);
+  changed[12].throttle.address_free_users = 9;
+  changed[13].throttle.address_lockout_users = 9;
+  changed[14].throttle.spray_users = 9;
+  changed[15].throttle.spray_window = absl::Seconds(9);
   EXPECT_EQ(ComputeEpoch(base), ComputeEpoch(BasicScheme(base)));
   for (const BasicScheme& scheme : changed) EXPECT_NE(ComputeEpoch(scheme), ComputeEpoch(base));
 }

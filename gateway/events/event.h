@@ -28,6 +28,7 @@ enum class EventKind : uint8_t {
   kConfig = 4,     // a snapshot is in force, or was refused
   kGateway = 5,    // the gateway started, drains, stopped
   kExpiry = 6,     // a certificate is about to expire
+  kGuessing = 7,   // passwords are guessed: lock-outs, sprays
 };
 
 enum class Outcome : uint8_t {

@@ -52,6 +52,8 @@ v1::Event::Type TypeOf(EventKind kind) {
       return v1::Event::GATEWAY;
     case EventKind::kExpiry:
       return v1::Event::EXPIRY;
+    case EventKind::kGuessing:
+      return v1::Event::GUESSING;
   }
   return v1::Event::TYPE_UNSPECIFIED;
 }

@@ -95,6 +95,8 @@ int Run(const Options& options) {
   // The state directory is there: the saved configuration was looked for in it.
   gateway_options.revocation_cache =
       options.revocation_cache.empty() ? options.state_dir + "/revocation" : options.revocation_cache;
+  gateway_options.lockout_file = options.state_dir + "/lockouts.sealed";
+  gateway_options.lockout_key_file = options.key_file.empty() ? options.state_dir + "/snapshot.key" : options.key_file;
   gateway_options.clock = &clock;
   gateway_options.events = [&uplink](events::Batch batch) { uplink->Add(batch); };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
@@ -171,8 +173,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", GATEHOUSE_VERSION);
   app.add_option("--control", options.control, "Control plane: unix:/path or host:port; repeatable, asked in turn")->required();
   app.add_option("--name", options.name, "Unique name of this gateway")->capture_default_str();
-  app.add_option("--state-dir", options.state_dir, "Directory of the saved configuration")->capture_default_str();
-  app.add_option("--snapshot-key-file", options.key_file, "32 octets that seal it (default: STATE-DIR/snapshot.key)");
+  app.add_option("--state-dir", options.state_dir, "Directory of the saved configuration and lock-outs")->capture_default_str();
+  app.add_option("--snapshot-key-file", options.key_file, "32 octets that seal it and the lock-outs (default: STATE-DIR/snapshot.key)");
   app.add_option("--revocation-cache", options.revocation_cache,
                  "Directory of fetched CRLs and OCSP answers (default: STATE-DIR/revocation)");
   app.add_option("--ca", options.tls.ca, "Authorities of a host:port control plane, PEM");

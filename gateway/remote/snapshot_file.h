@@ -1,7 +1,6 @@
 // SnapshotFile keeps a gateway's last good configuration on disk, sealed, so that it can start when no control plane
-// answers. Whole or not at all: written beside, synced, renamed.
+// answers.
 //
-// Ownership:  owns its key.
 // Threading:  thread-compatible.
 // Errors:     Load: NOT_FOUND (there is none), DATA_LOSS (damaged, cut short, sealed with another key),
 //             FAILED_PRECONDITION (the key file is readable by others). Nothing of a damaged file is used.
@@ -10,7 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "gateway/base/secret_box.h"
+#include "gateway/base/sealed_file.h"
 #include "gatehouse/v1/config_set.pb.h"
 
 namespace gatehouse::remote {
@@ -32,9 +31,8 @@ class SnapshotFile {
   void Drop() const;
 
  private:
-  SnapshotFile(std::string folder, SecretBox box) : folder_(std::move(folder)), box_(std::move(box)) {}
-  std::string folder_;
-  SecretBox box_;
+  explicit SnapshotFile(SealedFile file) : file_(std::move(file)) {}
+  SealedFile file_;
 };
 
 }  // namespace gatehouse::remote

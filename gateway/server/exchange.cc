@@ -174,9 +174,11 @@ authn::SchemeResult Exchange::CheckBasic(uint32_t index, const config::Scheme& s
           Redecide();
         });
     if (auto* ticket = std::get_if<credentials::Checker::Ticket>(&answer)) {
+      connection_->worker()->metrics().credential_cache_misses.Add();
       check->ticket = std::move(*ticket);
     } else {
       check->result = std::get<credentials::CheckResult>(std::move(answer));
+      if (check->result.verified) connection_->worker()->metrics().credential_cache_hits.Add();
       check->done = true;
     }
   }

@@ -28,9 +28,7 @@
 namespace gatehouse::server {
 namespace {
 
-constexpr size_t kVerifiedCapacity = 100'000;
 constexpr size_t kSessionCapacity = 100'000;
-constexpr size_t kHashQueue = 1024;
 constexpr absl::Duration kExpiryPeriod = absl::Minutes(1);
 
 int OrCores(int wanted, int most) {
@@ -85,26 +83,22 @@ class DeskLine {
 class RunningGateway final : public Gateway {
  public:
   // The desk calls back once there are workers.
-  RunningGateway(GatewayOptions options, std::unique_ptr<DeskLine> line, std::unique_ptr<RevocationDesk> desk)
+  RunningGateway(GatewayOptions options, std::unique_ptr<DeskLine> line, std::unique_ptr<RevocationDesk> desk,
+                 std::unique_ptr<Passwords> passwords)
       : options_(std::move(options)),
         clock_(options_.clock != nullptr ? *options_.clock : system_clock_),
         run_(HexLower(RandomBytes(6))),
         registry_(RegistryOptions()),
-        verified_(kVerifiedCapacity),
-        throttle_(credentials::ThrottleOptions(), clock_),
         memory_{.refused = RefusedChains(), .uses = {static_cast<size_t>(OrCores(options_.workers, 256)), clock_.Now()}},
         expiry_([this](events::Event event) { collector_->Add(std::move(event)); }),
         sessions_(std::make_shared<tls::SessionCache>(kSessionCapacity)),
         line_(std::move(line)),
         desk_(std::move(desk)),
-        executor_(std::make_unique<Executor>(OrCores(options_.hash_threads, 4), kHashQueue)) {
+        passwords_(std::move(passwords)) {
     WorkerShared shared;
     shared.desk = desk_.get();
     shared.clock = &clock_;
-    shared.executor = executor_.get();
-    shared.verified = &verified_;
-    shared.throttle = &throttle_;
-    shared.verifier = &verifier_;
+    shared.passwords = passwords_.get();
     shared.registry = &registry_;
     shared.memory = &memory_;
     shared.expiry = &expiry_;
@@ -119,8 +113,10 @@ class RunningGateway final : public Gateway {
     if (!sink) sink = [](events::Batch) {};
     collector_ = std::make_unique<events::Collector>(recorders, clock_, std::move(sink));
     collector_->Start();
+    passwords_->Start([this](events::Event event) { Report(std::move(event)); });
     for (auto& worker : workers_) worker->Start();
     AddRevocationMetrics();
+    passwords_->AddMetrics(&registry_);
     line_->Connect([this](const RevocationNews& news) { Spread(news); },
                    [this](const std::string& text, bool failed) {
                      Notice(text, failed ? Reason::kRevocationUnknown : Reason::kNone);
@@ -138,7 +134,7 @@ class RunningGateway final : public Gateway {
     installer_.join();
     for (auto& worker : workers_) worker->Stop();
     desk_.reset();  // posts to workers until it is gone
-    executor_.reset();
+    passwords_->Stop();
     Notice("stopped");
     collector_->Stop();
   }
@@ -195,6 +191,7 @@ class RunningGateway final : public Gateway {
   void Report(events::Event event) override { collector_->Add(std::move(event)); }
 
   RevocationDesk& revocation() override { return *desk_; }
+  LockoutDesk& lockouts() override { return passwords_->lockouts(); }
   const Memory& memory() const override { return memory_; }
 
   std::string MetricsText() const override { return registry_.Scrape(); }
@@ -464,16 +461,13 @@ class RunningGateway final : public Gateway {
   const Clock& clock_;
   const std::string run_;
   metrics::Registry registry_;
-  credentials::VerifiedCache verified_;
-  credentials::Throttle throttle_;
-  credentials::LibraryPasswordVerifier verifier_;
   Memory memory_;
   ExpiryWarner expiry_;
   const std::shared_ptr<tls::SessionCache> sessions_;
   const std::shared_ptr<tls::TicketKeys> ticket_keys_ = std::make_shared<tls::TicketKeys>();
   const std::unique_ptr<DeskLine> line_;
   std::unique_ptr<RevocationDesk> desk_;
-  std::unique_ptr<Executor> executor_;
+  const std::unique_ptr<Passwords> passwords_;
   std::atomic<uint64_t> next_connection_{0};
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<events::Collector> collector_;
@@ -506,14 +500,21 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(GatewayOptions options) 
   }
   RevocationDesk::Options desk_options;
   static const SystemClock system_clock;
-  desk_options.clock = options.clock != nullptr ? options.clock : &system_clock;
+  const Clock* desk_clock = options.clock != nullptr ? options.clock : &system_clock;
+  desk_options.clock = desk_clock;
   desk_options.directory = options.revocation_cache;
   desk_options.fetcher = options.fetcher != nullptr ? std::move(options.fetcher) : std::make_unique<fetch::CurlFetcher>();
   auto line = std::make_unique<DeskLine>();
   desk_options.on_news = [line = line.get()](const RevocationNews& news) { line->News(news); };
   desk_options.on_notice = [line = line.get()](const std::string& text, bool failed) { line->Notice(text, failed); };
   GH_ASSIGN_OR_RETURN(std::unique_ptr<RevocationDesk> desk, RevocationDesk::Open(std::move(desk_options)));
-  return std::make_unique<RunningGateway>(std::move(options), std::move(line), std::move(desk));
+  Passwords::Options password_options;
+  password_options.threads = OrCores(options.hash_threads, 4);
+  password_options.lockouts.clock = desk_clock;
+  password_options.lockouts.file = options.lockout_file;
+  password_options.lockouts.key_file = options.lockout_key_file;
+  GH_ASSIGN_OR_RETURN(std::unique_ptr<Passwords> passwords, Passwords::Open(std::move(password_options)));
+  return std::make_unique<RunningGateway>(std::move(options), std::move(line), std::move(desk), std::move(passwords));
 }
 
 }  // namespace gatehouse::server

@@ -21,6 +21,7 @@
 #include "gateway/config/snapshot.h"
 #include "gateway/events/event.h"
 #include "gateway/fetch/fetcher.h"
+#include "gateway/server/lockout_desk.h"
 #include "gateway/server/refused_chains.h"
 #include "gateway/server/revocation_desk.h"
 #include "gateway/server/trust_uses.h"
@@ -37,6 +38,9 @@ struct GatewayOptions {
   int workers = 0;
   // Threads that hash passwords; 0: one a core, at most 4.
   int hash_threads = 0;
+  // Where it is kept over restarts who guessed passwords, a file in a directory of ours, and the key file that seals it;
+  // empty: in memory alone.
+  std::string lockout_file, lockout_key_file;
   // Where events go, in batches, from the gateway's collector thread. Must be quick; never called concurrently.
   absl::AnyInvocable<void(events::Batch)> events;
   // Outlives the gateway; null: the system's.
@@ -93,6 +97,8 @@ class Gateway {
   virtual const Memory& memory() const = 0;
   // What is known about revocation.
   virtual RevocationDesk& revocation() = 0;
+  // Who guesses passwords.
+  virtual LockoutDesk& lockouts() = 0;
 
   // Metrics in Prometheus' text format. From any thread; felt by no worker.
   virtual std::string MetricsText() const = 0;

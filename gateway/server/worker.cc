@@ -50,12 +50,7 @@ Worker::Worker(uint16_t index, const WorkerShared& shared)
       pools_(&loop_),
       judge_(kJudgeCapacity, *shared.clock, &metrics_, shared.desk,
              {&shared.memory->refused, &shared.memory->uses.worker(index), shared.expiry}) {
-  credentials::CheckerOptions options;
-  options.executor = shared.executor;
-  options.cache = shared.verified;
-  options.throttle = shared.throttle;
-  options.verifier = shared.verifier;
-  options.clock = shared.clock;
+  credentials::CheckerOptions options = shared.passwords->ForWorker();
   options.post = [this](absl::AnyInvocable<void()> f) { loop_.Post(std::move(f)); };
   checker_ = std::make_unique<credentials::Checker>(std::move(options));
   tick_ = std::make_unique<loop::Timer>(&loop_, [this] { Tick(); });

@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "gateway/base/clock.h"
-#include "gateway/base/executor.h"
 #include "gateway/config/slot.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/credentials/checker.h"
@@ -28,6 +27,7 @@
 #include "gateway/server/edge.h"
 #include "gateway/server/expiry_warner.h"
 #include "gateway/server/gateway.h"
+#include "gateway/server/passwords.h"
 #include "gateway/server/peer.h"
 #include "gateway/server/sweep.h"
 #include "gateway/tls/tls_session.h"
@@ -40,10 +40,7 @@ class Connection;
 // What the workers of one gateway have in common.
 struct WorkerShared {
   const Clock* clock = nullptr;
-  Executor* executor = nullptr;
-  credentials::VerifiedCache* verified = nullptr;
-  credentials::Throttle* throttle = nullptr;
-  const credentials::PasswordVerifier* verifier = nullptr;
+  Passwords* passwords = nullptr;
   metrics::Registry* registry = nullptr;
   RevocationDesk* desk = nullptr;
   Memory* memory = nullptr;
