@@ -135,6 +135,19 @@ INSTANTIATE_TEST_SUITE_P(Schemes, BadInputTest, ::testing::ValuesIn(std::vector<
     {R"(schemes { name: "S" basic { user_store: "stuff" } })", R"(schemes["S"].basic.user_store)", R"(did you mean "staff"?)"},
     {R"(schemes { name: "S" basic { user_store: "staff" realm: "a\nb" } })", R"(schemes["S"].basic.realm)", "control"},
     {R"(schemes { name: "S" basic { user_store: "staff" cache_ttl { seconds: 90000 } } })", R"(schemes["S"].basic.cache_ttl)", "out of range"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { free_failures: 1001 } } })", R"(schemes["S"].basic.throttle.free_failures)", "1 to 1000"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { lockout_failures: 5 } } })", R"(schemes["S"].basic.throttle.lockout_failures)", "6 to 100000"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { free_failures: 9 lockout_failures: 9 } } })", R"(schemes["S"].basic.throttle.lockout_failures)", "10 to 100000"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { user_free_failures: 100001 } } })", R"(schemes["S"].basic.throttle.user_free_failures)", "1 to 100000"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { address_free_users: 1000000 } } })", R"(schemes["S"].basic.throttle.address_free_users)", "1 to 999999"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { address_lockout_users: 20 } } })", R"(schemes["S"].basic.throttle.address_lockout_users)", "21 to 1000000"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { spray_users: 1 } } })", R"(schemes["S"].basic.throttle.spray_users)", "2 to 1000000"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { first_delay { nanos: 99999999 } } } })", R"(schemes["S"].basic.throttle.first_delay)", "100ms to 1m"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { first_delay { seconds: 40 } max_delay { seconds: 39 } } } })", R"(schemes["S"].basic.throttle.max_delay)", "40s to 1h"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { lockout { seconds: 86401 } } } })", R"(schemes["S"].basic.throttle.lockout)", "1s to 24h"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { forget { seconds: -1 } } } })", R"(schemes["S"].basic.throttle.forget)", "1s to 24h"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { user_delay { seconds: 61 } } } })", R"(schemes["S"].basic.throttle.user_delay)", "100ms to 1m"},
+    {R"(schemes { name: "S" basic { user_store: "staff" throttle { spray_window { seconds: 86401 } } } })", R"(schemes["S"].basic.throttle.spray_window)", "1s to 24h"},
 }));
 
 INSTANTIATE_TEST_SUITE_P(Leaves, BadInputTest, ::testing::ValuesIn(std::vector<Bad>{
@@ -325,6 +338,23 @@ TEST_F(BuildTest, WarnsThatANewSchemeOpensAnySchemeRoutes) {
   const std::string outside = R"(schemes { name: "Third" in_any_scheme: false basic { user_store: "staff" } })";
   EXPECT_THAT(Lines(BuildText(before + outside, first.get()).warnings), Not(Contains(HasSubstr("opens"))));
   EXPECT_THAT(Lines(BuildText(before, first.get()).warnings), Not(Contains(HasSubstr("opens"))));
+}
+
+TEST_F(BuildTest, ReadsHowGuessingIsSlowedAndWhatFollowsFromWhat) {
+  const auto throttle = [this](const std::string& text) {
+    return BuildGood(Base() + R"(schemes { name: "T" basic { user_store: "staff" throttle { )" + text + " } } }")
+        ->FindScheme("T")->basic()->throttle;
+  };
+  EXPECT_EQ(throttle(""), credentials::ThrottleOptions());
+  EXPECT_EQ(throttle("free_failures: 50").lockout_failures, 100u);
+  EXPECT_EQ(throttle("address_free_users: 1000").address_lockout_users, 1500u);
+  EXPECT_EQ(throttle("address_free_users: 1").address_lockout_users, 2u);
+  EXPECT_EQ(throttle("first_delay { seconds: 45 }").max_delay, absl::Seconds(45));
+  const credentials::ThrottleOptions all = throttle(R"(free_failures: 1 first_delay { seconds: 2 } max_delay { seconds: 3 }
+      lockout_failures: 4 lockout { seconds: 5 } forget { seconds: 6 } user_free_failures: 7 user_delay { seconds: 8 }
+      address_free_users: 9 address_lockout_users: 10 spray_users: 11 spray_window { seconds: 12 })");
+  EXPECT_EQ(all, (credentials::ThrottleOptions{1, absl::Seconds(2), absl::Seconds(3), 4, absl::Seconds(5), absl::Seconds(6),
+                                               7, absl::Seconds(8), 9, 10, 11, absl::Seconds(12)}));
 }
 
 TEST_F(BuildTest, CompilesARoute) {
