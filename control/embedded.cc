@@ -29,6 +29,8 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   gateway_options.lockout_file = options.state_dir + "/lockouts.sealed";
   gateway_options.lockout_key_file = options.state_dir + "/secret.key";  // the store's
   gateway_options.clock = &clock;
+  auto validators = std::make_unique<delegate::GrpcClients>();
+  gateway_options.validators = validators->factory();
   // The other end of the gateway's event lane: from its slots straight into the hub's ring, in wire form.
   gateway_options.events = [name = options.gateway_name, &hub = plane.hub()](events::Batch batch) {
     hub.Publish(batch.size(), [&](size_t i, std::string* out) {
@@ -38,7 +40,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return gateway.status();
-  std::unique_ptr<EmbeddedGateway> embedded(new EmbeddedGateway(plane, *std::move(gateway), clock));
+  std::unique_ptr<EmbeddedGateway> embedded(new EmbeddedGateway(plane, std::move(validators), *std::move(gateway), clock));
   EmbeddedGateway* self = embedded.get();
   absl::StatusOr<std::unique_ptr<publish::LocalGateway>> line = publish::LocalGateway::Connect(
       plane.distributor(), plane.desk(), options.gateway_name, GATEHOUSE_VERSION,

@@ -16,6 +16,7 @@
 #include "control/control_plane.h"
 #include "control/options.h"
 #include "control/publish/local_gateway.h"
+#include "gateway/delegate/grpc_client.h"
 #include "gateway/server/gateway.h"
 #include "gateway/server/renewal.h"
 
@@ -38,11 +39,13 @@ class EmbeddedGateway {
   std::string MetricsText() const { return gateway_->MetricsText(); }
 
  private:
-  EmbeddedGateway(ControlPlane& plane, std::unique_ptr<server::Gateway> gateway, const Clock& clock)
-      : plane_(plane), gateway_(std::move(gateway)), renewal_(std::make_shared<server::Renewal>(gateway_.get(), clock)) {}
+  EmbeddedGateway(ControlPlane& plane, std::unique_ptr<delegate::GrpcClients> validators,
+                  std::unique_ptr<server::Gateway> gateway, const Clock& clock)
+      : plane_(plane), validators_(std::move(validators)), gateway_(std::move(gateway)), renewal_(std::make_shared<server::Renewal>(gateway_.get(), clock)) {}
   void Take(const std::shared_ptr<const publish::Published>& published, publish::LocalGateway::Taken done);
 
   ControlPlane& plane_;
+  const std::unique_ptr<delegate::GrpcClients> validators_;
   const std::unique_ptr<server::Gateway> gateway_;
   // Shared with installations that end late.
   std::shared_ptr<server::Renewal> renewal_;

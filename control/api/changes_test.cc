@@ -196,6 +196,22 @@ TEST_F(ChangesTest, ReplaceAllRemovesWhatIsNotNamedAndKeepsSecrets) {
               ElementsAre("CHANGED c", "certificate_chain_pem: \"\" -> \"NEW\"", "REMOVED a"));
 }
 
+TEST_F(ChangesTest, TheKeyToAUsersOwnServiceIsASecretLikeOthers) {
+  const std::string head = "schemes {name: 'own' basic {validator {endpoints: '127.0.0.1:1' ";
+  ASSERT_TRUE(Apply(head + "tls {certificate_chain_pem: 'CHAIN' private_key_pem: 'KEY'}}}}").ok());
+  const auto stored_key = [this] { return Stored(v1::SCHEME, "own")->scheme().basic().validator().tls().private_key_pem(); };
+  EXPECT_EQ(Shown(*Stored(v1::SCHEME, "own")).ShortDebugString().find("KEY"), std::string::npos);
+  auto outcome = Apply(head + "tls {certificate_chain_pem: 'NEW'}}}}");
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(stored_key(), "KEY");
+  EXPECT_THAT(Lines(*outcome),
+              ElementsAre("CHANGED own", "basic.validator.tls.certificate_chain_pem: \"CHAIN\" -> \"NEW\""));
+  outcome = Apply(head + "tls {certificate_chain_pem: 'NEW' private_key_pem: 'OTHER'}}}}");
+  EXPECT_THAT(Lines(*outcome), ElementsAre("CHANGED own", "basic.validator.tls.private_key_pem: changed (secret)"));
+  ASSERT_TRUE(Apply(head + "tls {ca_pem: 'CA'}}}}").ok());
+  EXPECT_EQ(stored_key(), "") << "who no longer says who asks needs no key";
+}
+
 TEST_F(ChangesTest, WhatIsNamedTwiceIsRefused) {
   v1::ResourceId a;
   a.set_kind(v1::POLICY);

@@ -59,7 +59,18 @@ const std::string& GetEtag(const v1::Resource& resource) {
   return body->GetReflection()->GetStringReference(*body, EtagField(*body), &scratch);
 }
 
+namespace {
+
+// Where a scheme keeps a private key; null: nowhere.
+v1::ValidatorService::Tls* ServiceTls(v1::Resource* resource) {
+  if (!resource->has_scheme() || !resource->scheme().basic().validator().has_tls()) return nullptr;
+  return resource->mutable_scheme()->mutable_basic()->mutable_validator()->mutable_tls();
+}
+
+}  // namespace
+
 void ClearSecrets(v1::Resource* resource) {
+  if (v1::ValidatorService::Tls* tls = ServiceTls(resource)) tls->clear_private_key_pem();
   if (resource->has_server_certificate()) resource->mutable_server_certificate()->clear_private_key_pem();
   if (resource->has_user_store()) {
     for (v1::User& user : *resource->mutable_user_store()->mutable_users()) user.clear_password_hashes();
@@ -67,6 +78,11 @@ void ClearSecrets(v1::Resource* resource) {
 }
 
 void KeepSecrets(const v1::Resource& old, v1::Resource* resource) {
+  // Of a service that no longer is told who asks, no key is kept.
+  v1::ValidatorService::Tls* tls = ServiceTls(resource);
+  if (tls != nullptr && !tls->certificate_chain_pem().empty() && tls->private_key_pem().empty()) {
+    tls->set_private_key_pem(old.scheme().basic().validator().tls().private_key_pem());
+  }
   if (resource->has_server_certificate() && !resource->server_certificate().has_files() &&
       resource->server_certificate().private_key_pem().empty()) {
     resource->mutable_server_certificate()->set_private_key_pem(old.server_certificate().private_key_pem());

@@ -30,6 +30,11 @@ CREATE TABLE version(
 
 bool HoldsSecrets(int kind) { return kind == v1::SERVER_CERTIFICATE || kind == v1::USER_STORE; }
 
+// A scheme may hold the key by which a service knows who asks it; others are kept as they are.
+bool HoldsSecrets(const v1::Resource& resource) {
+  return resource.has_scheme() && !resource.scheme().basic().validator().tls().private_key_pem().empty();
+}
+
 std::string FolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
@@ -277,7 +282,10 @@ absl::StatusOr<StateRef> SqliteStore::Load(uint64_t revision) {
     if (select.IsNull(2)) continue;
     const ResourceKey key(static_cast<int>(select.GetInteger(0)), select.GetBytes(1));
     std::string body = select.GetBytes(2);
-    if (HoldsSecrets(key.first)) {
+    v1::Resource plain;
+    const bool sealed = HoldsSecrets(key.first) ||
+                        (key.first == v1::SCHEME && !(plain.ParseFromString(body) && KeyOf(plain) == key));
+    if (sealed) {
       auto opened = box_.Open(body, Place(key, select.GetInteger(3)));
       if (!opened.ok()) {
         return absl::DataLossError(absl::StrCat("store ", path_, ": ", v1::Kind_Name(key.first), " ", key.second, ": ",
@@ -342,7 +350,7 @@ absl::Status SqliteStore::Write(const Transaction& transaction, uint64_t revisio
   for (const auto& resource : transaction.upserts) {
     const ResourceKey key = KeyOf(*resource);
     std::string body = resource->SerializeAsString();
-    if (HoldsSecrets(key.first)) body = box_.Seal(body, Place(key, revision));
+    if (HoldsSecrets(key.first) || HoldsSecrets(*resource)) body = box_.Seal(body, Place(key, revision));
     Statement version(db_, kVersion);
     version.Integer(static_cast<uint64_t>(key.first)).Text(key.second).Integer(revision).Blob(body);
     if (version.Step() != SQLITE_DONE) return Error("cannot write");

@@ -82,12 +82,23 @@ TEST_F(SqliteStoreTest, SecretsAreNotReadableInTheFiles) {
   auto users = std::make_shared<v1::Resource>();
   users->mutable_user_store()->set_name("staff");
   users->mutable_user_store()->add_users()->add_password_hashes("$2y$10$HASHHASHHASH");
-  ASSERT_TRUE(store->Commit(Write(0, {Certificate("c", "PRIVATEKEYTEXT"), users, Policy("p", "PLAINTEXT")})).ok());
+  auto scheme = std::make_shared<v1::Resource>();
+  scheme->mutable_scheme()->set_name("own");
+  v1::ValidatorService& service = *scheme->mutable_scheme()->mutable_basic()->mutable_validator();
+  service.mutable_tls()->set_private_key_pem("SERVICEKEYTEXT");
+  auto plain = std::make_shared<v1::Resource>();
+  plain->mutable_scheme()->set_name("plain");
+  ASSERT_TRUE(store->Commit(Write(0, {Certificate("c", "PRIVATEKEYTEXT"), users, scheme, plain, Policy("p", "PLAINTEXT")})).ok());
 
   const std::string files = Read("state/store.db") + Read("state/store.db-wal");
   EXPECT_THAT(files, HasSubstr("PLAINTEXT"));  // or this test would look in the wrong place
   EXPECT_THAT(files, Not(HasSubstr("PRIVATEKEYTEXT")));
   EXPECT_THAT(files, Not(HasSubstr("HASHHASH")));
+  EXPECT_THAT(files, Not(HasSubstr("SERVICEKEYTEXT")));
+  const auto state = *store->Load(0);
+  EXPECT_EQ(state->resources.at({v1::SCHEME, "own"})->scheme().basic().validator().tls().private_key_pem(),
+            "SERVICEKEYTEXT");
+  EXPECT_EQ(state->resources.at({v1::SCHEME, "plain"})->scheme().name(), "plain");
 }
 
 TEST_F(SqliteStoreTest, ASecondProcessIsLockedOut) {

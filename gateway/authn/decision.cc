@@ -15,7 +15,8 @@ bool Succeeded(const SchemeResult& result) {
 // The documented exceptions to "401 whatever the reason".
 bool IsThrottled(const SchemeResult& result) {
   return result.kind == Kind::kFailure &&
-         (result.reason == Reason::kLockedOut || result.reason == Reason::kVerifierOverloaded);
+         (result.reason == Reason::kLockedOut || result.reason == Reason::kVerifierOverloaded ||
+          result.reason == Reason::kVerifierUnavailable);
 }
 
 Decision Pending(uint32_t scheme) {

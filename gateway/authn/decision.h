@@ -48,7 +48,7 @@ struct SchemeResult {
   Reason reason = Reason::kNone;   // kNoResult: kNoCertificate or kNoCredentials; kFailure: why
   identity::IdentityRef identity;  // kSuccess
   absl::Duration retry_after =
-      absl::ZeroDuration();  // kFailure by kLockedOut or kVerifierOverloaded
+      absl::ZeroDuration();  // kFailure by kLockedOut, kVerifierOverloaded or kVerifierUnavailable
 
   static SchemeResult NoResult(Reason reason) { return {Kind::kNoResult, reason, nullptr, {}}; }
   static SchemeResult Success(identity::IdentityRef identity) {

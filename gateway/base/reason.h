@@ -42,8 +42,9 @@ enum class Reason : uint8_t {
   kIdentityNotEncodable = 30,  // an identity header's value is over its cap or not encodable
   kLimitExceeded = 31,      // flood, rapid reset, rate or size limit
   kBadSignature = 32,       // a signature of the path does not verify
+  kVerifierUnavailable = 33,  // the service that decides credentials gave no answer that counts: 503
 };
-inline constexpr int kReasonCount = 33;
+inline constexpr int kReasonCount = 34;
 
 // ReasonName returns the proto's word, e.g. "UNKNOWN_ISSUER"; kNone is "".
 absl::string_view ReasonName(Reason reason);

@@ -125,6 +125,9 @@ void BuildUpstreams(Draft& draft);
 void BuildRoutes(Draft& draft);
 void BuildListeners(Draft& draft);
 
+// The service of a Basic scheme that has one.
+delegate::ServiceRef BuildValidator(Draft& draft, const v1::Scheme& scheme);
+
 // `ip:port` or `[v6]:port`; the address' octets (4 or 16) and the port.
 struct Endpoint {
   std::string ip;

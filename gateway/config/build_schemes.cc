@@ -395,15 +395,33 @@ void BuildBasic(Draft& draft, const v1::Scheme& scheme, const Scheme* before, Sc
                                   path + ".cache_ttl", {absl::Minutes(10), absl::Seconds(1), absl::Hours(24)});
   built->throttle = ReadThrottle(draft, path + ".throttle", scheme.basic().throttle());
   const std::string& store = scheme.basic().user_store();
-  if (store.empty()) {
-    draft.Violate(path + ".user_store", "is required");
+  if (scheme.basic().has_validator()) {
+    if (!store.empty()) draft.Violate(path + ".validator", "excludes user_store: one of them decides");
+    if (scheme.basic().has_cache_ttl()) {
+      draft.Violate(path + ".cache_ttl", "is for user_store; the service's answers say how long they last, and "
+                                         "validator.max_lifetime caps it");
+    }
+    out->validator = BuildValidator(draft, scheme);
+  } else if (store.empty()) {
+    draft.Violate(path + ".user_store", "is required, or validator");
   } else if (draft.user_store_names.Find(store) == nullptr) {
     draft.Violate(path + ".user_store", draft.user_store_names.Missing("user store", store));
   } else if (auto it = draft.parts->user_stores.find(store); it != draft.parts->user_stores.end()) {
     built->users = it->second;
   }
-  out->user_store_name = store;
+  // The issuer of the user's claims; a service has no name of its own.
+  out->user_store_name = out->validator != nullptr ? scheme.name() : store;
   built->epoch = credentials::ComputeEpoch(*built);
+  if (out->validator != nullptr) {
+    std::string content;
+    AppendField(&content, built->epoch);
+    AppendField(&content, AsView(out->validator->version));
+    built->epoch = Epoch(Sha256(content));
+    // The same to ask: clients and circuit breakers go on, whatever else changed.
+    const bool same = before != nullptr && before->validator != nullptr &&
+                      before->validator->version == out->validator->version;
+    if (same) out->validator = before->validator;
+  }
   out->epoch = built->epoch;
   if (before != nullptr && !before->is_certificate() && before->basic()->epoch == built->epoch &&
       before->basic()->users == built->users) {

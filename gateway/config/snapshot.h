@@ -25,6 +25,7 @@
 #include "gateway/config/route_table.h"
 #include "gateway/credentials/checker.h"
 #include "gateway/identity/claims.h"
+#include "gateway/delegate/service.h"
 
 namespace gatehouse::config {
 
@@ -93,7 +94,8 @@ struct Scheme {
   bool in_any_scheme = true;
   std::variant<CertificateSchemeRef, credentials::BasicSchemeRef> kind;
   identity::CertificateClaimOptions claims;  // certificate schemes
-  std::string user_store_name;               // Basic schemes
+  std::string user_store_name;               // Basic schemes: who issues the users' claims
+  delegate::ServiceRef validator;            // Basic schemes that a service decides, instead of a user store
 
   bool is_certificate() const { return std::holds_alternative<CertificateSchemeRef>(kind); }
   // REQUIRES: is_certificate().

@@ -19,6 +19,7 @@
 #include <spdlog/spdlog.h>
 
 #include "gateway/certs/quick_spki.h"
+#include "gateway/delegate/grpc_client.h"
 #include "gateway/monitor/monitor.h"
 #include "gateway/remote/subscriber.h"
 #include "gateway/remote/uplink.h"
@@ -88,6 +89,7 @@ int Run(const Options& options) {
     MutexLock lock(&mutex);
     return source == nullptr ? nullptr : source->channel();
   });
+  delegate::GrpcClients validators;
   server::GatewayOptions gateway_options;
   gateway_options.name = options.name;
   gateway_options.version = GATEHOUSE_VERSION;
@@ -98,6 +100,7 @@ int Run(const Options& options) {
   gateway_options.lockout_file = options.state_dir + "/lockouts.sealed";
   gateway_options.lockout_key_file = options.key_file.empty() ? options.state_dir + "/snapshot.key" : options.key_file;
   gateway_options.clock = &clock;
+  gateway_options.validators = validators.factory();
   gateway_options.events = [&uplink](events::Batch batch) { uplink->Add(batch); };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return Fail(gateway.status().message());

@@ -166,20 +166,10 @@ authn::SchemeResult Exchange::CheckBasic(uint32_t index, const config::Scheme& s
     if (!authorization) return authn::SchemeResult::NoResult(Reason::kNoCredentials);
     check = checks_.emplace_back(std::make_unique<BasicCheck>()).get();
     check->scheme = index;
-    credentials::Checker::Answer answer = connection_->worker()->checker().Check(
-        scheme.basic(), *authorization, connection_->address_key(), &connection_->basic().memo,
-        [this, check](const credentials::CheckResult& result) {
-          check->result = result;
-          check->done = true;
-          Redecide();
-        });
-    if (auto* ticket = std::get_if<credentials::Checker::Ticket>(&answer)) {
-      connection_->worker()->metrics().credential_cache_misses.Add();
-      check->ticket = std::move(*ticket);
+    if (scheme.validator != nullptr) {
+      AskService(check, scheme, *authorization, /*again=*/false);
     } else {
-      check->result = std::get<credentials::CheckResult>(std::move(answer));
-      if (check->result.verified) connection_->worker()->metrics().credential_cache_hits.Add();
-      check->done = true;
+      AskChecker(check, scheme, *authorization);
     }
   }
   if (!check->done) return authn::SchemeResult::Pending();
@@ -191,6 +181,8 @@ authn::SchemeResult Exchange::CheckBasic(uint32_t index, const config::Scheme& s
   }
   user_ = result.user;
   user_scheme_ = scheme.name;
+  user_epoch_ = scheme.epoch;
+  user_until_ = result.fresh_until;
   // One identity a user and connection: its claims are not made anew for each request.
   BasicMemory& memory = connection_->basic();
   if (memory.user != user_ || memory.epoch != scheme.epoch) {
@@ -204,6 +196,86 @@ authn::SchemeResult Exchange::CheckBasic(uint32_t index, const config::Scheme& s
   }
   summary_ = memory.summary;
   return authn::SchemeResult::Success(memory.identity);
+}
+
+void Exchange::AskChecker(BasicCheck* check, const config::Scheme& scheme, absl::string_view authorization) {
+  credentials::Checker::Answer answer = connection_->worker()->checker().Check(
+      scheme.basic(), authorization, connection_->address_key(), &connection_->basic().memo,
+      [this, check](const credentials::CheckResult& result) {
+        check->result = result;
+        check->done = true;
+        Redecide();
+      });
+  metrics::WorkerMetrics& metrics = connection_->worker()->metrics();
+  if (auto* ticket = std::get_if<credentials::Checker::Ticket>(&answer)) {
+    metrics.credential_cache_misses.Add();
+    check->ticket = std::move(*ticket);
+  } else {
+    check->result = std::get<credentials::CheckResult>(std::move(answer));
+    if (check->result.verified) metrics.credential_cache_hits.Add();
+    check->done = true;
+  }
+}
+
+void Exchange::AskService(BasicCheck* check, const config::Scheme& scheme, absl::string_view authorization, bool again) {
+  Worker& worker = *connection_->worker();
+  const std::string address = connection_->host();
+  delegate::Facts facts;
+  facts.host = head().host();
+  facts.path = head().path();
+  facts.method = head().method();
+  facts.client_address = address;
+  facts.listener = connection_->edge().listener->name;
+  facts.route = route_->name;
+  facts.request_id = RequestId();
+  if (scheme.validator->sent.Has(delegate::Fact::kCertificate) && worker.AcceptsCertificate(*connection_)) {
+    facts.certificate_sha256 = HexLower(AsView(connection_->peer()->leaf));
+  }
+  const auto take = [check](const delegate::Result& result) {
+    check->result = result;
+    check->detail = result.detail;
+    check->done = true;
+  };
+  auto done = [this, take, again](const delegate::Result& result) {
+    take(result);
+    if (!again) Redecide();
+  };
+  auto post = [loop = &worker.loop()](absl::AnyInvocable<void()> f) { loop->Post(std::move(f)); };
+  delegate::Desk& desk = worker.validators();
+  delegate::Desk::Answer answer =
+      again ? desk.Recheck(scheme.validator, authorization, connection_->address_key(), facts, post, done)
+            : desk.Check(scheme.validator, scheme.basic()->throttle, authorization, connection_->address_key(), facts, post,
+                         done);
+  if (auto* ticket = std::get_if<delegate::Desk::Ticket>(&answer)) {
+    check->asked = std::move(*ticket);
+  } else {
+    take(std::get<delegate::Result>(answer));
+  }
+}
+
+authn::SchemeResult Exchange::RecheckBasic(const config::Scheme& scheme) {
+  if (user_ == nullptr || user_scheme_ != scheme.name) return authn::SchemeResult::NoResult(Reason::kNoCredentials);
+  const absl::Time now = connection_->worker()->clock().Now();
+  if (scheme.validator == nullptr) {
+    if (!credentials::StillAdmits(*scheme.basic(), *user_, now)) {
+      return authn::SchemeResult::Failure(Reason::kTrustWithdrawn);
+    }
+  } else if (user_epoch_ != scheme.epoch || now >= user_until_) {
+    if (again_ == nullptr || again_epoch_ != scheme.epoch) {
+      again_ = std::make_unique<BasicCheck>();
+      again_epoch_ = scheme.epoch;
+      AskService(again_.get(), scheme, head().fields().Find("authorization").value_or(""), /*again=*/true);
+    }
+    // Nobody is cut while the answer is on its way: it has a deadline.
+    if (again_->done) {
+      const std::unique_ptr<BasicCheck> answered = std::move(again_);
+      if (!answered->result.verified) return authn::SchemeResult::Failure(Reason::kTrustWithdrawn);
+      user_ = answered->result.user;
+      user_epoch_ = scheme.epoch;
+      user_until_ = answered->result.fresh_until;
+    }
+  }
+  return authn::SchemeResult::Success(identity::BasicIdentity(*user_, scheme.name, scheme.user_store_name));
 }
 
 void Exchange::Act(const authn::Decision& decision) {
@@ -464,6 +536,9 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
   http::ServerCodec& codec = connection_->codec();
   codec.SendHead(stream_, answer.head, answer.body.empty());
   if (!answer.body.empty()) codec.SendBody(stream_, answer.body, true);
+  for (const std::unique_ptr<BasicCheck>& check : checks_) {
+    if (decision != nullptr && check->scheme == decision->scheme && detail.empty()) detail = check->detail;
+  }
   if (decision == nullptr || decision->policy == nullptr) {
     Record(false, problem.status, reason, detail);
   } else {
@@ -481,23 +556,15 @@ void Exchange::Done() {
 std::optional<Withdrawal> Exchange::Readmit(const config::Snapshot& snapshot) {
   if (!connection_->PassesListener()) return Withdrawal{};
   const config::Route* route = snapshot.FindRoute(route_->name);
-  // Re-asks the schemes that admitted it: certificates anew, passwords by what the user store says of the user now.
+  // Re-asks the schemes that admitted it: certificates anew, passwords by what the user store says of the user now, or the
+  // service once its answer is used up.
   struct Source final : authn::SchemeSource {
     const config::Snapshot& snapshot;
     Exchange& exchange;
     Source(const config::Snapshot& s, Exchange& e) : snapshot(s), exchange(e) {}
     authn::SchemeResult Check(uint32_t index) override {
       const config::Scheme& scheme = snapshot.scheme(index);
-      if (scheme.is_certificate()) return exchange.RecheckCertificate(scheme);
-      if (exchange.user_ == nullptr || exchange.user_scheme_ != scheme.name) {
-        return authn::SchemeResult::NoResult(Reason::kNoCredentials);
-      }
-      const Clock& clock = exchange.connection_->worker()->clock();
-      if (!credentials::StillAdmits(*scheme.basic(), *exchange.user_, clock.Now())) {
-        return authn::SchemeResult::Failure(Reason::kTrustWithdrawn);
-      }
-      return authn::SchemeResult::Success(
-          identity::BasicIdentity(*exchange.user_, scheme.name, scheme.user_store_name));
+      return scheme.is_certificate() ? exchange.RecheckCertificate(scheme) : exchange.RecheckBasic(scheme);
     }
   } source(snapshot, *this);
   if (route != nullptr) {

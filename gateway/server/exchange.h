@@ -30,6 +30,7 @@
 #include "gateway/server/revocation_wait.h"
 #include "gateway/upstream/request.h"
 #include "gateway/upstream/upstream.h"
+#include "gateway/delegate/desk.h"
 
 namespace gatehouse::server {
 
@@ -82,6 +83,8 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   // Something that was pending is known.
   void Redecide();
   authn::SchemeResult CheckBasic(uint32_t index, const config::Scheme& scheme);
+  // Whether the user who was let in may stay.
+  authn::SchemeResult RecheckBasic(const config::Scheme& scheme);
 
   // upstream::ResponseHandler
   void OnHead(http::ResponseHead&& response) override;
@@ -134,13 +137,23 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
     bool done = false;
     credentials::CheckResult result;
     credentials::Checker::Ticket ticket;
+    // Of a scheme that a service decides.
+    delegate::Desk::Ticket asked;
+    std::string detail;
   };
+  void AskChecker(BasicCheck* check, const config::Scheme& scheme, absl::string_view authorization);
+  // `again`: for a user who was let in; the next sweep, within a second, looks at the answer.
+  void AskService(BasicCheck* check, const config::Scheme& scheme, absl::string_view authorization, bool again);
   std::vector<std::unique_ptr<BasicCheck>> checks_;
   // Certificates: one a scheme whose verdict waits for answers.
   std::vector<std::pair<uint32_t, std::unique_ptr<RevocationWait>>> waits_;
   bool too_large_ = false;
   credentials::UserRef user_;  // who was admitted by Basic, for Readmit
   std::string user_scheme_;
+  uint64_t user_epoch_ = 0;  // of the scheme, as it let the user in
+  absl::Time user_until_;    // a service is asked again then
+  std::unique_ptr<BasicCheck> again_;
+  uint64_t again_epoch_ = 0;  // of the scheme that asks
 
   // Proxying.
   std::unique_ptr<upstream::Request> request_;

@@ -23,6 +23,7 @@
 #include "gateway/fetch/curl_fetcher.h"
 #include "gateway/server/answers.h"
 #include "gateway/server/expiry_warner.h"
+#include "gateway/server/validator_metrics.h"
 #include "gateway/server/worker.h"
 
 namespace gatehouse::server {
@@ -94,9 +95,11 @@ class RunningGateway final : public Gateway {
         sessions_(std::make_shared<tls::SessionCache>(kSessionCapacity)),
         line_(std::move(line)),
         desk_(std::move(desk)),
-        passwords_(std::move(passwords)) {
+        passwords_(std::move(passwords)),
+        validators_(std::make_unique<delegate::Desk>(DelegatedOptions())) {
     WorkerShared shared;
     shared.desk = desk_.get();
+    shared.validators = validators_.get();
     shared.clock = &clock_;
     shared.passwords = passwords_.get();
     shared.registry = &registry_;
@@ -117,6 +120,7 @@ class RunningGateway final : public Gateway {
     for (auto& worker : workers_) worker->Start();
     AddRevocationMetrics();
     passwords_->AddMetrics(&registry_);
+    AddValidatorMetrics(*validators_, &registry_);
     line_->Connect([this](const RevocationNews& news) { Spread(news); },
                    [this](const std::string& text, bool failed) {
                      Notice(text, failed ? Reason::kRevocationUnknown : Reason::kNone);
@@ -133,7 +137,8 @@ class RunningGateway final : public Gateway {
     }
     installer_.join();
     for (auto& worker : workers_) worker->Stop();
-    desk_.reset();  // posts to workers until it is gone
+    desk_.reset();  // posts to workers until it is gone, as does the next
+    validators_.reset();
     passwords_->Stop();
     Notice("stopped");
     collector_->Stop();
@@ -192,6 +197,7 @@ class RunningGateway final : public Gateway {
 
   RevocationDesk& revocation() override { return *desk_; }
   LockoutDesk& lockouts() override { return passwords_->lockouts(); }
+  const delegate::Desk& validators() const override { return *validators_; }
   const Memory& memory() const override { return memory_; }
 
   std::string MetricsText() const override { return registry_.Scrape(); }
@@ -211,6 +217,17 @@ class RunningGateway final : public Gateway {
     metrics::RegistryOptions options;
     options.workers = OrCores(options_.workers, 256);
     options.version = options_.version;
+    return options;
+  }
+
+  delegate::Desk::Options DelegatedOptions() {
+    delegate::Desk::Options options;
+    options.clock = &clock_;
+    options.throttle = &passwords_->lockouts().throttle();
+    options.clients = options_.validators;
+    options.on_notice = [this](const std::string& text, bool failed) {
+      Notice(text, failed ? Reason::kVerifierUnavailable : Reason::kNone);
+    };
     return options;
   }
 
@@ -356,6 +373,12 @@ class RunningGateway final : public Gateway {
       generation->scheme_labels.push_back(registry_.schemes().Intern(scheme.name));
     }
 
+    std::vector<delegate::ServiceRef> services;
+    for (const config::Scheme& scheme : snapshot->schemes) {
+      if (scheme.validator != nullptr) services.push_back(scheme.validator);
+    }
+    validators_->Use(services);
+
     Countdown countdown(workers_.size());
     for (size_t i = 0; i < workers_.size(); ++i) {
       workers_[i]->Post([&countdown, generation, w = workers_[i].get(), s = std::move(sockets[i])]() mutable {
@@ -365,6 +388,7 @@ class RunningGateway final : public Gateway {
     }
     countdown.Wait();
     desk_->KeepWatching(watched);
+    validators_->KeepOnly(services);
     MutexLock lock(&mutex_);
     generation_ = std::move(generation);
     bound_ = std::move(next);
@@ -468,6 +492,7 @@ class RunningGateway final : public Gateway {
   const std::unique_ptr<DeskLine> line_;
   std::unique_ptr<RevocationDesk> desk_;
   const std::unique_ptr<Passwords> passwords_;
+  std::unique_ptr<delegate::Desk> validators_;
   std::atomic<uint64_t> next_connection_{0};
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<events::Collector> collector_;

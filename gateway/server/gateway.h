@@ -26,6 +26,7 @@
 #include "gateway/server/revocation_desk.h"
 #include "gateway/server/trust_uses.h"
 #include "gateway/tls/ticket_keys.h"
+#include "gateway/delegate/desk.h"
 
 namespace gatehouse::server {
 
@@ -49,6 +50,8 @@ struct GatewayOptions {
   std::string revocation_cache;
   // Who fetches them; null: libcurl.
   std::unique_ptr<fetch::Fetcher> fetcher;
+  // Who speaks to users' own validation services; empty: nobody, and their schemes refuse.
+  delegate::ClientFactory validators;
 };
 
 // Memory is what a gateway remembers of what it judged, for those who ask.
@@ -99,6 +102,8 @@ class Gateway {
   virtual RevocationDesk& revocation() = 0;
   // Who guesses passwords.
   virtual LockoutDesk& lockouts() = 0;
+  // Who asks users' own services about credentials.
+  virtual const delegate::Desk& validators() const = 0;
 
   // Metrics in Prometheus' text format. From any thread; felt by no worker.
   virtual std::string MetricsText() const = 0;

@@ -247,6 +247,12 @@ bool Worker::Resumable(const Peer& peer, const Edge& edge, absl::string_view ser
   return AcceptingScheme(peer, edge, edge.listener->NameFor(server_name)) != 0;
 }
 
+bool Worker::AcceptsCertificate(const Connection& connection) {
+  const Edge& edge = connection.edge();
+  return connection.peer() != nullptr &&
+         AcceptingScheme(*connection.peer(), edge, edge.listener->NameFor(connection.server_name()), connection.accepted_) != 0;
+}
+
 bool Worker::Welcome(Connection* connection) {
   if (connection->listener_->gone) return false;
   const Edge& edge = connection->edge();

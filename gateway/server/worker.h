@@ -32,6 +32,7 @@
 #include "gateway/server/sweep.h"
 #include "gateway/tls/tls_session.h"
 #include "gateway/upstream/pools.h"
+#include "gateway/delegate/desk.h"
 
 namespace gatehouse::server {
 
@@ -43,6 +44,7 @@ struct WorkerShared {
   Passwords* passwords = nullptr;
   metrics::Registry* registry = nullptr;
   RevocationDesk* desk = nullptr;
+  delegate::Desk* validators = nullptr;
   Memory* memory = nullptr;
   ExpiryWarner* expiry = nullptr;
   std::atomic<uint64_t>* next_connection = nullptr;
@@ -94,6 +96,7 @@ class Worker final : public tls::TlsHooks {
   Judge& judge() { return judge_; }
   RevocationDesk* desk() const { return shared_.desk; }
   credentials::Checker& checker() { return *checker_; }
+  delegate::Desk& validators() { return *shared_.validators; }
   metrics::WorkerMetrics& metrics() { return metrics_; }
   const Clock& clock() const { return *shared_.clock; }
   const std::shared_ptr<const config::Snapshot>& snapshot() const { return slot_.shared(); }
@@ -113,6 +116,9 @@ class Worker final : public tls::TlsHooks {
   // Whether the connection may stay under the snapshot in force: its listener is there, its handshake asked for what is
   // asked for now, and a certificate that was accepted still is, or streams run. Notes the judgement in the connection.
   bool Welcome(Connection* connection);
+  // Whether a certificate scheme that is reachable on the connection's name accepts its certificate; from memory, unless it
+  // was not judged yet.
+  bool AcceptsCertificate(const Connection& connection);
   // Nothing cut is no event. `from_revision`: the last under which it was admitted.
   void RecordCut(uint32_t connections, uint32_t streams, uint64_t from_revision);
   // Streams that a policy ended, without any change. `detail`: which clause of which, for one of them.

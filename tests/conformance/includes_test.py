@@ -6,7 +6,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASE = {"gateway/base"}
-POLICY = ["gateway/certs", "gateway/credentials", "gateway/identity", "gateway/authn", "gateway/config"]
+POLICY = ["gateway/certs", "gateway/credentials", "gateway/identity", "gateway/authn", "gateway/delegate", "gateway/config"]
 TRANSPORT = ["gateway/loop", "gateway/tls", "gateway/http", "gateway/upstream", "gateway/fetch"]
 PROTO = {"gatehouse/v1"}
 
@@ -16,6 +16,7 @@ ALLOWED = {
     "gateway/credentials": set(),
     "gateway/identity": {"gateway/certs", "gateway/credentials"},
     "gateway/authn": {"gateway/identity"},
+    "gateway/delegate": {"gateway/certs", "gateway/credentials", "gateway/identity"} | PROTO,
     "gateway/config": set(POLICY) | PROTO,
     "gateway/loop": set(),
     "gateway/tls": {"gateway/loop"},
@@ -35,7 +36,7 @@ ALLOWED = {
 # The control plane sees the POLICY half and the events' wire form; only its main embeds the gateway.
 CONTROL = set(POLICY) | {"gateway/events"} | PROTO
 # proto only where config is built and events are put on the wire.
-PROTO_FILES = {"gateway/config": re.compile(r"(build|bind)\w*\.(h|cc)$|_test\.cc$"), "gateway/events": re.compile(r"(wire|events_test)\.(h|cc)$")}
+PROTO_FILES = {"gateway/delegate": re.compile(r"/grpc_client\w*\.(h|cc)$"), "gateway/config": re.compile(r"(build|bind)\w*\.(h|cc)$|_test\.cc$"), "gateway/events": re.compile(r"(wire|events_test)\.(h|cc)$")}
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 
