@@ -58,6 +58,12 @@ absl::StatusOr<v1::ExplainRequest> RequestOf(const ExplainFlags& flags) {
 // Accepted by one of the asked schemes; without a certificate, whether one is asked for anywhere.
 bool Good(const v1::ExplainResponse& response) {
   if (response.presented().empty()) {
+    // Of a scheme that a service decides: whether anybody is asked now.
+    for (const v1::DelegatedScheme& scheme : response.delegated()) {
+      for (const v1::DelegatedScheme::Endpoint& endpoint : scheme.endpoints()) {
+        if (endpoint.asked()) return true;
+      }
+    }
     for (const v1::AskedName& asked : response.asks()) {
       if (asked.client_certificate() != v1::Listener::NONE) return true;
     }
@@ -77,8 +83,9 @@ int Explain(Context& context, const ExplainFlags& flags) {
     Fail(context, request.status());
     return kUsage;
   }
-  if (flags.chain.empty() && flags.event.empty() && flags.route.empty() && flags.listener.empty()) {
-    Fail(context, absl::InvalidArgumentError("say what to explain: --chain, --from-event, --route or --listener"));
+  if (flags.chain.empty() && flags.event.empty() && flags.route.empty() && flags.listener.empty() &&
+      flags.scheme.empty()) {
+    Fail(context, absl::InvalidArgumentError("say what to explain: --chain, --from-event, --route or --listener; or --scheme, of one that a service decides"));
     return kUsage;
   }
   KeyFinding key;

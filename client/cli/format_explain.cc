@@ -150,6 +150,23 @@ void AppendTest(const v1::ExplainResponse& response, std::string* out) {
   }
 }
 
+void AppendDelegated(const v1::ExplainResponse& response, const Style& style, std::string* out) {
+  const auto duration = [](const google::protobuf::Duration& d) {
+    return absl::FormatDuration(absl::Seconds(d.seconds()) + absl::Nanoseconds(d.nanos()));
+  };
+  for (const v1::DelegatedScheme& scheme : response.delegated()) {
+    Line(EscapeText(scheme.scheme()), "a service decides; nobody was asked, since no password is known here", out);
+    for (const v1::DelegatedScheme::Endpoint& endpoint : scheme.endpoints()) {
+      const std::string state = absl::StrCat("circuit breaker ", EscapeText(endpoint.state()));
+      Line("  endpoint", absl::StrCat(EscapeText(endpoint.endpoint()), "   ", endpoint.asked() ? state : style.Red(state)), out);
+    }
+    Line("  transport", EscapeText(scheme.transport()), out);
+    Line("  deadline", absl::StrCat(duration(scheme.deadline()), "   answers count ", duration(scheme.max_lifetime()), " at most"),
+         out);
+    Line("  is sent", absl::StrCat("user, password, scheme", scheme.sent().empty() ? "" : ", ", Escaped(scheme.sent(), ", ")), out);
+  }
+}
+
 }  // namespace
 
 std::string ExpiryText(absl::Time not_after, absl::Time now) {
@@ -199,6 +216,7 @@ std::string ExplainText(const v1::ExplainRequest& request, const v1::ExplainResp
     if (!verdict.accepted() && reason.empty()) reason = v1::Reason_Name(verdict.reason());
   }
   AppendAsks(response, style, &text);
+  AppendDelegated(response, style, &text);
   if (!response.opens().empty()) Line("opens", Escaped(response.opens(), ", "), &text);
   if (response.presented().empty()) AppendTest(response, &text);
   text += "verdict: ";
@@ -207,7 +225,9 @@ std::string ExplainText(const v1::ExplainRequest& request, const v1::ExplainResp
     for (const v1::AskedName& name : response.asks()) {
       asked = asked || name.client_certificate() != v1::Listener::NONE;
     }
-    text += response.asks().empty() ? "no listener leads there"
+    text += response.asks().empty() && !response.delegated().empty()
+                ? "the service decides"
+            : response.asks().empty() ? "no listener leads there"
             : asked                 ? "no certificate to judge; clients are asked for one"
                                     : absl::StrCat(style.Red("no client is ever asked for its certificate"));
   } else if (response.verdicts().empty()) {

@@ -14,6 +14,7 @@
 #include "gateway/config/suggest.h"
 #include "gateway/identity/claims.h"
 #include "gateway/server/explain_asks.h"
+#include "gateway/server/explain_delegated.h"
 #include "gateway/server/live_judge.h"
 #include "gateway/server/trust_list.h"
 
@@ -103,12 +104,16 @@ absl::Status NoSuch(absl::string_view field, const std::string& name, const std:
 
 // Which certificate schemes to ask, by what the request names; other schemes of a route are only mentioned.
 absl::StatusOr<std::vector<uint32_t>> Asked(const config::Snapshot& snapshot, const v1::ExplainRequest& request,
-                                            v1::ExplainResponse* response) {
+                                            const ExplainSources& sources, v1::ExplainResponse* response) {
   std::vector<uint32_t> asked;
   switch (request.by_case()) {
     case v1::ExplainRequest::kScheme: {
       const config::Scheme* scheme = snapshot.FindScheme(request.scheme());
       if (scheme == nullptr) return NoSuch("scheme", request.scheme(), snapshot.schemes);
+      if (scheme->validator != nullptr) {
+        DescribeDelegated(*scheme, sources.validators, response->add_delegated());
+        return asked;
+      }
       if (!scheme->is_certificate()) {
         return absl::InvalidArgumentError(absl::StrCat("scheme: \"", scheme->name, "\" is no certificate scheme"));
       }
@@ -124,6 +129,7 @@ absl::StatusOr<std::vector<uint32_t>> Asked(const config::Snapshot& snapshot, co
           asked.push_back(index);
         } else {
           response->add_other_schemes(scheme.name);
+          if (scheme.validator != nullptr) DescribeDelegated(scheme, sources.validators, response->add_delegated());
         }
       }
       return asked;
@@ -184,14 +190,15 @@ absl::StatusOr<v1::ExplainResponse> Explain(const config::Snapshot& snapshot, co
                                             absl::Time now, const ExplainSources& sources) {
   GH_ASSIGN_OR_RETURN(const std::vector<certs::CertificateRef> chain, ChainOf(request, sources));
   const bool asks = request.by_case() == v1::ExplainRequest::kRoute || request.by_case() == v1::ExplainRequest::kListener;
-  if (chain.empty() && !asks) {
+  const config::Scheme* named = snapshot.FindScheme(request.scheme());
+  if (chain.empty() && !asks && (named == nullptr || named->validator == nullptr)) {
     return absl::InvalidArgumentError("chain_pem: is required, unless a route or a listener is asked about");
   }
   const absl::Time at = request.has_at() ? absl::FromUnixSeconds(request.at().seconds()) : now;
 
   v1::ExplainResponse response;
   response.set_revision(snapshot.revision);
-  GH_ASSIGN_OR_RETURN(std::vector<uint32_t> asked, Asked(snapshot, request, &response));
+  GH_ASSIGN_OR_RETURN(std::vector<uint32_t> asked, Asked(snapshot, request, sources, &response));
   FillAsks(snapshot, request, chain, &response);
   if (chain.empty()) return response;
 

@@ -5,13 +5,14 @@
 //
 // Threading:  any thread that may wait: unless the request says offline, open questions of revocation are asked, up to the
 //             scheme's timeout. Some milliseconds for a big route table: not on a worker's loop.
-// Errors:     INVALID_ARGUMENT (chain, a scheme that is no certificate scheme), NOT_FOUND (scheme, route, listener, a
+// Errors:     INVALID_ARGUMENT (chain, a scheme that is no certificate scheme and that no service decides), NOT_FOUND (scheme, route, listener, a
 //             presented chain that is no longer remembered).
 #pragma once
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/config/snapshot.h"
+#include "gateway/delegate/desk.h"
 #include "gateway/server/refused_chains.h"
 #include "gateway/server/revocation_desk.h"
 #include "gatehouse/v1/certificate_service.pb.h"
@@ -22,6 +23,7 @@ namespace gatehouse::server {
 struct ExplainSources {
   const RefusedChains* refused = nullptr;
   RevocationDesk* revocation = nullptr;
+  const delegate::Desk* validators = nullptr;
 };
 
 // The request's `at` counts before `now`; its `gateway` and `event` are not looked at.

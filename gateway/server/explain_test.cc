@@ -28,6 +28,10 @@ class ExplainTest : public ::testing::Test {
       trust_stores { name: "partners" }
       schemes { name: "Certificate" client_certificate { trust_store: "partners" } }
       schemes { name: "Basic" basic { user_store: "staff" } }
+      schemes { name: "Own" basic { validator {
+        endpoints: "127.0.0.1:9000" endpoints: "unix:/run/v" allow_plaintext: true send: ROUTE send: PATH
+        max_lifetime { seconds: 90 } } } }
+      routes { name: "own" match { path: "/own" } require { all_of: "Own" all_of: "Certificate" } identity_response {} }
       user_stores { name: "staff" }
       routes { name: "cert" match { path: "/c" } require { any_of: "Certificate" } identity_response {} }
       routes { name: "either" match { path: "/e" } require { any_of: "Basic" any_of: "Certificate" } identity_response {} }
@@ -182,6 +186,27 @@ TEST_F(ExplainTest, WhatWasPresentedAndRefusedIsFoundByItsLeaf) {
   EXPECT_EQ(Explain(*snapshot_, request, now_).status().code(), absl::StatusCode::kNotFound);
   request.set_leaf_sha256("xyz");
   EXPECT_EQ(Explain(*snapshot_, request, now_, {&refused}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ExplainTest, TellsWhomASchemeThatAServiceDecidesWouldAskAndAsksNobody) {
+  v1::ExplainRequest request;
+  request.set_scheme("Own");
+  absl::StatusOr<v1::ExplainResponse> response = Explain(*snapshot_, request, now_);
+  ASSERT_TRUE(response.ok()) << response.status();
+  ASSERT_THAT(response->delegated(), SizeIs(1));
+  const v1::DelegatedScheme& own = response->delegated(0);
+  EXPECT_EQ(own.scheme(), "Own");
+  ASSERT_THAT(own.endpoints(), SizeIs(2));
+  EXPECT_EQ(own.endpoints(1).endpoint(), "unix:/run/v");
+  EXPECT_EQ(own.endpoints(0).state(), "not in use");
+  EXPECT_EQ(own.transport(), "none: loopback or Unix socket only");
+  EXPECT_EQ(own.deadline().seconds(), 2);
+  EXPECT_EQ(own.max_lifetime().seconds(), 90);
+  EXPECT_THAT(own.sent(), ElementsAre("PATH", "ROUTE"));
+  request.set_route("own");
+  EXPECT_THAT(Explain(*snapshot_, request, now_)->delegated(), SizeIs(1));
+  request.set_scheme("Basic");
+  EXPECT_EQ(Explain(*snapshot_, request, now_).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

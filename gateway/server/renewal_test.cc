@@ -40,6 +40,7 @@ class FakeGateway final : public Gateway {
   void SetTicketKeys(const std::vector<tls::TicketKey>&) override {}
   RevocationDesk& revocation() override { std::abort(); }  // not asked by who only renews
   LockoutDesk& lockouts() override { std::abort(); }
+  const delegate::Desk& validators() const override { std::abort(); }
   std::vector<BoundListener> listeners() const override { return {}; }
   bool Drain(absl::Duration) override { return true; }
   std::string NotReady() const override { return ""; }

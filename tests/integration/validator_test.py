@@ -429,6 +429,22 @@ class ValidatorTest(GatehouseTest):
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn('schemes["Far"].basic.validator.endpoints[0]', refused.stderr + refused.stdout)
 
+    def test_explain_says_whom_it_would_ask_and_asks_nobody(self):
+        said = self.gatehouse.ctl("cert", "explain", "--scheme", "Mutual").stdout
+        for text in (f"127.0.0.1:{self.ports['mutual']}", "circuit breaker closed", "mutual TLS", "CLIENT_ADDRESS", "the service decides"):
+            self.assertIn(text, said)
+        self.faulty.answer = lambda request: None
+        for i in range(3):
+            self.ask("/faulty/explain", f"user{i}", "x")
+        asked = len(self.faulty.requests)
+        explained = self.gatehouse.ctl("cert", "explain", "--route", "faulty", "-o", "json").stdout
+        [delegated] = json.loads(explained)["delegated"]
+        self.assertEqual(delegated["scheme"], "Faulty")
+        self.assertNotIn("asked", delegated["endpoints"][0])
+        self.assertIn("PATH", delegated["sent"])
+        self.assertEqual(len(self.faulty.requests), asked)
+        self.assertNotEqual(self.gatehouse.ctl("cert", "explain", "--scheme", "Staff", check=False).returncode, 0)
+
     def test_zz_no_password_is_in_any_log_or_event(self):
         looked_at = 0
         for path in self.folder.rglob("*"):
