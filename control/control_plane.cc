@@ -10,6 +10,7 @@
 #include "control/api/changes.h"
 #include "control/api/config_service.h"
 #include "control/api/event_service.h"
+#include "control/api/policy_service.h"
 #include "control/api/server.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
@@ -69,6 +70,7 @@ struct ControlPlane::Parts {
         snapshots(distributor, desk, ticket_keys, access.guard),
         events(hub, access.guard),
         certificates(desk, hub, executor, access.guard),
+        policies(changes, executor, clock, access.guard),
         status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, access.guard) {}
 
   void Tell(v1::Event event) {
@@ -91,6 +93,7 @@ struct ControlPlane::Parts {
   api::SnapshotService snapshots;
   api::EventService events;
   api::CertificateService certificates;
+  api::PolicyService policies;
   api::StatusService status;
   std::unique_ptr<api::ControlServer> server;
 };
@@ -115,7 +118,7 @@ absl::Status ControlPlane::Serve() {
   Parts& p = *parts_;
   GH_ASSIGN_OR_RETURN(p.server,
                       api::ControlServer::Start(p.server_options, p.access,
-                                                {&p.config, &p.snapshots, &p.events, &p.certificates, &p.status}));
+                                                {&p.config, &p.snapshots, &p.events, &p.certificates, &p.policies, &p.status}));
   return absl::OkStatus();
 }
 

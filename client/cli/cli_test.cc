@@ -354,6 +354,84 @@ TEST_F(CliTest, ExplainTakesAnEventARouteOrAListenerInstead) {
   EXPECT_EQ(Ctl({"cert", "explain", "--route", "r", "--key", "k"}), kUsage);
 }
 
+TEST_F(CliTest, TestsAPolicyAndTellsByTheExitCode) {
+  v1::PolicyVerdict& verdict = *server_.policy_answer.mutable_verdict();
+  verdict.set_policy("buyers");
+  verdict.set_outcome(v1::NOT_MET);
+  v1::PolicyStep& step = *verdict.add_steps();
+  step.set_text("claim group is \"buyers\"");
+  step.set_outcome(v1::NOT_MET);
+  step.set_evidence("\"x\x1b[1m\"");
+  Write("claims.yaml", "- {type: group, value: staff, scheme: Basic}\n- type: name\n  value: \"7\"\n  issuer: people\n");
+  EXPECT_EQ(Ctl({"policy", "test", "buyers", "--claims", Path("claims.yaml"), "--address", "10.1.2.3", "--time",
+                 "2027-01-01T00:00:00Z"}),
+            kRefused);
+  EXPECT_THAT(out_, AllOf(HasSubstr("buyers   NOT MET"), HasSubstr("claim group is \"buyers\""), HasSubstr("x\\x1B[1m"),
+                          Not(HasSubstr("\x1b"))));
+  EXPECT_EQ(server_.policy_tested.policy(), "buyers");
+  EXPECT_EQ(server_.policy_tested.address(), "10.1.2.3");
+  EXPECT_EQ(server_.policy_tested.at().seconds(), 1798761600);
+  ASSERT_EQ(server_.policy_tested.claims_size(), 2);
+  EXPECT_EQ(server_.policy_tested.claims(0).scheme(), "Basic");
+  EXPECT_EQ(server_.policy_tested.claims(1).value(), "7");
+  EXPECT_EQ(server_.policy_tested.claims(1).issuer(), "people");
+
+  verdict.set_outcome(v1::MET);
+  Write("policies.yaml", "kind: Policy\nname: night\ncondition: {time: {from: \"22:00\", to: \"06:00\"}}\n");
+  Write("answer.json", R"({"message": "Hello, ann", "claims": [{"type": "group", "value": "x", "issuer": "i", "scheme": "s"}]})");
+  EXPECT_EQ(Ctl({"policy", "test", "-f", Path("policies.yaml"), "--claims", Path("answer.json")}), kOk) << err_;
+  EXPECT_EQ(server_.policy_tested.policy(), "night");
+  EXPECT_EQ(server_.policy_tested.policies(0).condition().time().from(), "22:00");
+  EXPECT_EQ(server_.policy_tested.claims(0).value(), "x");
+}
+
+TEST_F(CliTest, NamesWhatIsWrongInAClaimsFile) {
+  const auto refused = [this](const std::string& text) {
+    Write("claims.yaml", text);
+    EXPECT_EQ(Ctl({"policy", "test", "p", "--claims", Path("claims.yaml")}), kUsage) << text;
+    return err_;
+  };
+  EXPECT_THAT(refused("- {type: a, value: b, x: c}"), HasSubstr("claims.yaml:1:23: unknown field \"x\""));
+  EXPECT_THAT(refused("- {value: b}"), HasSubstr("`type` is required"));
+  EXPECT_THAT(refused("- {type: [a]}"), HasSubstr("must be a single value"));
+  EXPECT_THAT(refused("hello"), HasSubstr("expected a list of claims"));
+  EXPECT_THAT(refused("- hello"), HasSubstr("expected a claim"));
+  EXPECT_EQ(Ctl({"policy", "test"}), kUsage);
+  Write("two.yaml", "{kind: Policy, name: a}\n---\n{kind: Policy, name: b}\n");
+  EXPECT_EQ(Ctl({"policy", "test", "-f", Path("two.yaml")}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("holds several policies"));
+  Write("none.yaml", "{kind: UserStore, name: a}\n");
+  EXPECT_EQ(Ctl({"policy", "test", "-f", Path("none.yaml")}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("holds no policy"));
+}
+
+TEST_F(CliTest, ExplainsAUser) {
+  v1::AccessVerdict& access = *server_.explain_answer.mutable_access();
+  access.set_route("orders");
+  access.set_require("any_of");
+  access.set_status(200);
+  access.set_if_password_right(true);
+  v1::SchemeAnswer& answer = *access.add_schemes();
+  answer.set_scheme("Basic");
+  answer.set_asked(true);
+  answer.set_accepted(true);
+  EXPECT_EQ(Ctl({"user", "explain", "staff/ann/x", "--route", "orders", "--address", "::1"}), kOk) << err_;
+  EXPECT_EQ(server_.explained.user_store(), "staff");
+  EXPECT_EQ(server_.explained.user(), "ann/x");
+  EXPECT_EQ(server_.explained.route(), "orders");
+  EXPECT_EQ(server_.explained.address(), "::1");
+  EXPECT_THAT(out_, HasSubstr("verdict: LET IN, if the password is right and the user is not locked out."));
+  access.set_status(403);
+  access.set_reason(v1::POLICY_NOT_MET);
+  v1::PolicyVerdict& policy = *access.add_policies();
+  policy.set_policy("buyers");
+  policy.set_outcome(v1::UNKNOWN);
+  EXPECT_EQ(Ctl({"user", "explain", "staff/ann", "--route", "orders"}), kRefused);
+  EXPECT_THAT(out_, HasSubstr("verdict: REFUSED, 403 POLICY_NOT_MET: policy buyers cannot be told."));
+  EXPECT_EQ(Ctl({"user", "explain", "ann", "--route", "orders"}), kUsage);
+  EXPECT_EQ(Ctl({"user", "explain", "staff/ann"}), kUsage);
+}
+
 TEST_F(CliTest, TellsTheStatus) {
   server_.status_answer.set_revision(9);
   v1::GatewayStatus& gateway = *server_.status_answer.add_gateways();

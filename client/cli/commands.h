@@ -120,10 +120,30 @@ struct ExplainFlags {
   std::string scheme, route, listener, gateway;
   std::string event;  // cursor or request id
   std::string at;     // RFC 3339
+  std::string address;
   bool offline = false;
   Output output = Output::kTable;
 };
 int Explain(Context& context, const ExplainFlags& flags);
+
+struct UserExplainFlags {
+  std::string user;  // STORE/USER
+  std::string route, gateway, address;
+  std::string time;  // RFC 3339
+  Output output = Output::kTable;
+};
+int ExplainUser(Context& context, const UserExplainFlags& flags);
+
+struct PolicyTestFlags {
+  std::string name;
+  std::string file;         // with policies
+  std::string claims;       // file
+  std::string certificate;  // file
+  std::string certificate_scheme, address;
+  std::string time;  // RFC 3339
+  Output output = Output::kTable;
+};
+int TestPolicy(Context& context, const PolicyTestFlags& flags);
 
 // PrintJson prints a message as one JSON object with the proto's names.
 int PrintJson(Context& context, const google::protobuf::Message& message);

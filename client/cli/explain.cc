@@ -46,6 +46,7 @@ absl::StatusOr<v1::ExplainRequest> RequestOf(const ExplainFlags& flags) {
   if (!flags.route.empty()) request.set_route(flags.route);
   if (!flags.listener.empty()) request.set_listener(flags.listener);
   request.set_gateway(flags.gateway);
+  request.set_address(flags.address);
   request.set_offline(flags.offline);
   request.set_event(flags.event);
   if (!flags.at.empty()) {
@@ -69,6 +70,8 @@ bool Good(const v1::ExplainResponse& response) {
     }
     return false;
   }
+  // Accepted, and kept out by a policy all the same.
+  if (response.access().status() == 403) return false;
   for (const v1::SchemeVerdict& verdict : response.verdicts()) {
     if (verdict.accepted()) return true;
   }

@@ -29,6 +29,13 @@ inline constexpr size_t kExplainIndent = 16;
 std::string ExplainText(const v1::ExplainRequest& request, const v1::ExplainResponse& response, absl::Time now,
                         const Style& style);
 
+// A policy's tree: a line a node with its outcome and what was found.
+std::string VerdictText(const v1::PolicyVerdict& verdict, const Style& style);
+// What the schemes and policies of a route say.
+std::string AccessText(const v1::AccessVerdict& access, const Style& style);
+// `LET IN, if the password is right`, `REFUSED, 403 POLICY_NOT_MET: policy buyers is not met`; no full stop.
+std::string AccessVerdictText(const v1::AccessVerdict& access, const Style& style);
+
 // What a trust store holds as gateways have it in force, a row each, with uses; `store` is its configuration.
 std::string TrustText(const v1::TrustStore& store, const v1::ListTrustResponse& listed, absl::Time now,
                       const Style& style);

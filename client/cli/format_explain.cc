@@ -217,6 +217,7 @@ std::string ExplainText(const v1::ExplainRequest& request, const v1::ExplainResp
   }
   AppendAsks(response, style, &text);
   AppendDelegated(response, style, &text);
+  if (response.has_access()) absl::StrAppend(&text, AccessText(response.access(), style));
   if (!response.opens().empty()) Line("opens", Escaped(response.opens(), ", "), &text);
   if (response.presented().empty()) AppendTest(response, &text);
   text += "verdict: ";
@@ -238,6 +239,10 @@ std::string ExplainText(const v1::ExplainRequest& request, const v1::ExplainResp
     text += absl::StrCat(style.Red("REFUSED"), ", ", reason);
   }
   text += ".";
+  if (response.has_access()) {
+    absl::StrAppend(&text, " On route ", EscapeText(response.access().route()), ": ",
+                    AccessVerdictText(response.access(), style), ".");
+  }
   if (!response.other_schemes().empty()) {
     absl::StrAppend(&text, " The route also accepts ", Escaped(response.other_schemes(), ", "), ".");
   }

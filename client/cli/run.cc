@@ -34,6 +34,8 @@ struct Parsed {
   WatchFlags watch;
   MintFlags mint;
   ExplainFlags explain;
+  UserExplainFlags user_explain;
+  PolicyTestFlags policy;
   std::vector<std::string> files;
   ChangeFlags change;
   double wait_seconds = 10;
@@ -272,11 +274,42 @@ void AddCertificates(CLI::App& app, Parsed& p) {
       ->excludes(route);
   explain->add_option("--gateway", e.gateway, "ask this gateway; default: any");
   explain->add_option("--at", e.at, "judge as if it were then, e.g. 2027-01-31T12:00:00Z");
+  explain->add_option("--address", e.address, "address that the request comes from, for the route's policies");
   explain->add_flag("--offline", e.offline, "from the gateway's memory: ask no responder");
   static const std::map<std::string, Output> kOutputs = {{"text", Output::kTable}, {"json", Output::kJson}};
   explain->add_option("-o,--output", e.output, "text or json")
       ->transform(CLI::CheckedTransformer(kOutputs).description(""));
   OnRun(*explain, p, [&p] { return Explain(p.context, p.explain); });
+}
+
+void AddPolicies(CLI::App& app, Parsed& p) {
+  static const std::map<std::string, Output> kOutputs = {{"text", Output::kTable}, {"json", Output::kJson}};
+  CLI::App* group = app.add_subcommand("policy", "try policies out");
+  group->require_subcommand(1);
+  CLI::App* test = group->add_subcommand("test", "tell whether a policy holds, clause by clause; exit code 0 met, 1 not met");
+  PolicyTestFlags& t = p.policy;
+  test->add_option("name", t.name, "policy; with --file and one policy in it not needed");
+  test->add_option("-f,--file", t.file, "take policies from this file, in the place of stored ones of their names; or -");
+  test->add_option("--claims", t.claims, "the caller's claims, YAML or JSON: a list of {type, value, issuer, scheme}; or -");
+  test->add_option("--address", t.address, "address that the request comes from; default: not known");
+  test->add_option("--time", t.time, "as if it were then, e.g. 2027-01-31T12:00:00Z; default: now");
+  CLI::Option* certificate =
+      test->add_option("--certificate", t.certificate, "a certificate that is taken to have been accepted, PEM or DER");
+  test->add_option("--certificate-scheme", t.certificate_scheme, "by this scheme; default: the only one, else Certificate")
+      ->needs(certificate);
+  test->add_option("-o,--output", t.output, "text or json")->transform(CLI::CheckedTransformer(kOutputs).description(""));
+  OnRun(*test, p, [&p] { return TestPolicy(p.context, p.policy); });
+
+  CLI::App* user = app.get_subcommand("user")->add_subcommand(
+      "explain", "ask a gateway what a user with the right password would get on a route, and why");
+  UserExplainFlags& u = p.user_explain;
+  user->add_option("user", u.user, "STORE/USER")->required();
+  user->add_option("--route", u.route, "route")->required();
+  user->add_option("--address", u.address, "address that the request comes from; default: not known");
+  user->add_option("--time", u.time, "as if it were then, e.g. 2027-01-31T12:00:00Z; default: now");
+  user->add_option("--gateway", u.gateway, "ask this gateway; default: any");
+  user->add_option("-o,--output", u.output, "text or json")->transform(CLI::CheckedTransformer(kOutputs).description(""));
+  OnRun(*user, p, [&p] { return ExplainUser(p.context, p.user_explain); });
 }
 
 void AddState(CLI::App& app, Parsed& p) {
@@ -345,6 +378,7 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   AddTrustStore(app, *parsed);
   AddServerCertificate(app, *parsed);
   AddUsers(app, *parsed);
+  AddPolicies(app, *parsed);
   AddEvents(app, *parsed);
   AddCertificates(app, *parsed);
   AddState(app, *parsed);

@@ -12,6 +12,7 @@
 #include "gateway/base/status.h"
 #include "gatehouse/v1/certificate_service.grpc.pb.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
+#include "gatehouse/v1/policy_service.grpc.pb.h"
 #include "gatehouse/v1/status_service.grpc.pb.h"
 
 namespace gatehouse::client {
@@ -225,6 +226,14 @@ absl::StatusOr<v1::ExplainResponse> Client::Explain(const v1::ExplainRequest& re
   // Once: UNAVAILABLE also means that the asked gateway is not connected, and asking again would not connect it.
   GH_RETURN_IF_ERROR(
       Once(options_.call_timeout, [&](auto& context) { return stub->Explain(&context, request, &response); }));
+  return response;
+}
+
+absl::StatusOr<v1::TestPolicyResponse> Client::TestPolicy(const v1::TestPolicyRequest& request) {
+  auto stub = v1::PolicyService::NewStub(channel_);
+  v1::TestPolicyResponse response;
+  GH_RETURN_IF_ERROR(
+      Once(options_.call_timeout, [&](auto& context) { return stub->TestPolicy(&context, request, &response); }));
   return response;
 }
 

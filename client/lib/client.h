@@ -28,6 +28,7 @@
 #include "gateway/base/secret.h"
 #include "gatehouse/v1/certificate_service.pb.h"
 #include "gatehouse/v1/config_service.pb.h"
+#include "gatehouse/v1/policy_service.pb.h"
 #include "gatehouse/v1/status_service.pb.h"
 
 namespace gatehouse::client {
@@ -89,6 +90,9 @@ class Client {
   absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
   // What a trust store holds as gateways have it in force, with use counts; `gateway` empty: all of them.
   absl::StatusOr<v1::ListTrustResponse> ListTrust(const std::string& trust_store, const std::string& gateway = "");
+
+  // Whether a policy would hold, clause by clause; nothing is stored.
+  absl::StatusOr<v1::TestPolicyResponse> TestPolicy(const v1::TestPolicyRequest& request);
 
   // Watch subscribes to events; see watch.h. It returns once the server has subscribed us.
   absl::StatusOr<std::unique_ptr<gatehouse::client::Watch>> Watch(WatchOptions options, WatchHandler handler);

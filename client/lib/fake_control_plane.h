@@ -14,6 +14,7 @@
 #include "gatehouse/v1/certificate_service.grpc.pb.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
 #include "gatehouse/v1/event_service.grpc.pb.h"
+#include "gatehouse/v1/policy_service.grpc.pb.h"
 #include "gatehouse/v1/status_service.grpc.pb.h"
 #include "gateway/base/mutex.h"
 
@@ -22,7 +23,8 @@ namespace gatehouse::client {
 class FakeControlPlane final : public v1::ConfigService::Service,
                                public v1::EventService::Service,
                                public v1::StatusService::Service,
-                               public v1::CertificateService::Service {
+                               public v1::CertificateService::Service,
+                               public v1::PolicyService::Service {
  public:
   FakeControlPlane() {
     char folder[] = "/tmp/gatehousectl-XXXXXX";
@@ -41,6 +43,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     builder.RegisterService(static_cast<v1::EventService::Service*>(this));
     builder.RegisterService(static_cast<v1::StatusService::Service*>(this));
     builder.RegisterService(static_cast<v1::CertificateService::Service*>(this));
+    builder.RegisterService(static_cast<v1::PolicyService::Service*>(this));
     server_ = builder.BuildAndStart();
   }
   void Stop() {
@@ -70,6 +73,8 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   v1::ExplainResponse explain_answer;
   v1::ExplainRequest explained;
   v1::ListTrustResponse trust_answer;
+  v1::TestPolicyResponse policy_answer;
+  v1::TestPolicyRequest policy_tested;
 
   grpc::Status Apply(grpc::ServerContext*, grpc::ServerReader<v1::ApplyRequest>* reader,
                      v1::ApplyResponse* response) override {
@@ -154,6 +159,12 @@ class FakeControlPlane final : public v1::ConfigService::Service,
                        v1::ExplainResponse* response) override {
     explained = *request;
     *response = explain_answer;
+    return grpc::Status::OK;
+  }
+  grpc::Status TestPolicy(grpc::ServerContext*, const v1::TestPolicyRequest* request,
+                          v1::TestPolicyResponse* response) override {
+    policy_tested = *request;
+    *response = policy_answer;
     return grpc::Status::OK;
   }
   grpc::Status ListTrust(grpc::ServerContext*, const v1::ListTrustRequest*, v1::ListTrustResponse* response) override {

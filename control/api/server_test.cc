@@ -19,6 +19,7 @@
 #include "control/api/certificate_service.h"
 #include "control/api/config_service.h"
 #include "control/api/event_service.h"
+#include "control/api/policy_service.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
 #include "control/store/memory_store.h"
@@ -39,7 +40,7 @@ std::vector<std::string> Methods() {
   for (const google::protobuf::FileDescriptor* file :
        {v1::GetRequest::descriptor()->file(), v1::GetStatusRequest::descriptor()->file(),
         v1::Hello::descriptor()->file(), v1::WatchRequest::descriptor()->file(),
-        v1::ExplainRequest::descriptor()->file()}) {
+        v1::ExplainRequest::descriptor()->file(), v1::TestPolicyRequest::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) {
       for (int j = 0; j < file->service(i)->method_count(); ++j) {
         methods.push_back(absl::StrCat("/", file->service(i)->full_name(), "/", file->service(i)->method(j)->name()));
@@ -69,9 +70,11 @@ class ServerTest : public ::testing::Test {
     events_ = std::make_unique<EventService>(hub_, guard);
     snapshots_ = std::make_unique<SnapshotService>(distributor_, desk_, ring_, guard);
     certificates_ = std::make_unique<CertificateService>(desk_, hub_, executor_, guard);
+    policies_ = std::make_unique<PolicyService>(changes_, executor_, clock_, guard);
     status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, guard);
     auto server = ControlServer::Start(
-        open, *std::move(access), {config_.get(), events_.get(), snapshots_.get(), certificates_.get(), status_.get()});
+        open, *std::move(access),
+        {config_.get(), events_.get(), snapshots_.get(), certificates_.get(), policies_.get(), status_.get()});
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
     return absl::OkStatus();
@@ -171,6 +174,7 @@ class ServerTest : public ::testing::Test {
   std::unique_ptr<EventService> events_;
   std::unique_ptr<SnapshotService> snapshots_;
   std::unique_ptr<CertificateService> certificates_;
+  std::unique_ptr<PolicyService> policies_;
   std::unique_ptr<StatusService> status_;
   std::unique_ptr<ControlServer> server_;
 };
@@ -180,7 +184,7 @@ constexpr char kHealth[] = "/grpc.health.v1.Health/Check";
 
 TEST_F(ServerTest, EveryMethodOfTheContractHasARole) {
   const std::vector<std::string> methods = Methods();
-  EXPECT_EQ(methods.size(), 15u);
+  EXPECT_EQ(methods.size(), 16u);
   for (const std::string& method : methods) EXPECT_TRUE(RoleOf(method).has_value()) << method;
   EXPECT_FALSE(RoleOf("/gatehouse.v1.ConfigService/Forget").has_value());
 }

@@ -36,6 +36,26 @@ std::shared_ptr<const Policy> From(uint32_t n) {
   return Policy::Create({absl::StrCat("from", n), condition, absl::StrCat("only ", n)}, nullptr);
 }
 
+// Policies of the model by letter: 0 1 2 by whom the caller was authenticated; a b c that it was not by them; i from 10/8, o not
+// from 10/8; t until the year 2001, u not until then.
+std::shared_ptr<const Policy> Named(char letter) {
+  if (letter >= '0' && letter <= '2') return From(static_cast<uint32_t>(letter - '0'));
+  Condition condition;
+  bool negated = letter == 'o' || letter == 'u';
+  if (letter >= 'a' && letter <= 'c') {
+    condition = {.claim = {"from", "", "", MatchKind::kExact, absl::StrCat("s", letter - 'a')}};
+    negated = true;
+  } else if (letter == 'i' || letter == 'o') {
+    condition.kind = ConditionKind::kAddress;
+    condition.address.ranges = {*identity::ParseClientRange("10.0.0.0/8")};
+  } else {
+    condition.kind = ConditionKind::kTime;
+    condition.time.not_after = absl::FromUnixSeconds(1'000'000'000);
+  }
+  if (negated) condition = {.kind = ConditionKind::kNoneOf, .children = {condition}};
+  return Policy::Create({std::string(1, letter), condition, ""}, nullptr);
+}
+
 class Script final : public SchemeSource {
  public:
   explicit Script(std::string answers) : answers_(std::move(answers)) {}
@@ -64,7 +84,7 @@ class Script final : public SchemeSource {
 };
 
 // The model works on the string of answers alone and returns "status:who:asked".
-std::string Model(Mode mode, const std::string& answers, const std::vector<int>& policies) {
+std::string Model(Mode mode, const std::string& answers, const std::string& policies, const std::string& facts) {
   std::string members;
   size_t asked = answers.size();
   int status = 0;
@@ -90,20 +110,23 @@ std::string Model(Mode mode, const std::string& answers, const std::vector<int>&
     }
   }
   if (status == 200) {
-    for (int policy : policies) {
-      if (members.find(static_cast<char>('0' + policy)) == std::string::npos) status = 403;
+    for (char policy : policies) {
+      const bool by = members.find(policy) != std::string::npos;
+      const bool not_by = policy >= 'a' && policy <= 'c' && members.find(static_cast<char>('0' + policy - 'a')) == std::string::npos;
+      // Of the facts only those that hold are listed: what is not known holds neither way.
+      if (!by && !not_by && facts.find(policy) == std::string::npos) status = 403;
     }
   }
   return absl::StrCat(status, ":", members, ":", std::string("012").substr(0, asked));
 }
 
-std::string Real(Mode mode, const std::string& answers, const std::vector<int>& policies) {
+std::string Real(Mode mode, const std::string& answers, const std::string& policies, const RequestFacts& facts) {
   Requirement requirement;
   requirement.mode = mode;
   for (uint32_t i = 0; i < answers.size(); ++i) requirement.schemes.push_back(i);
-  for (int policy : policies) requirement.policies.push_back(From(static_cast<uint32_t>(policy)));
+  for (char policy : policies) requirement.policies.push_back(Named(policy));
   Script script(answers);
-  const Decision d = Decide(requirement, script);
+  const Decision d = Decide(requirement, script, facts);
 
   using Kind = Decision::Kind;
   const Kind kind = d.status == 0     ? Kind::kPending
@@ -131,18 +154,26 @@ TEST(DecideTest, AgreesWithTheModelOnEveryCombination) {
     }
   }
   ASSERT_EQ(all.size(), 1u + 6u + 36u + 216u);
-  const std::vector<std::vector<int>> policies = {{}, {0}, {1}, {2}, {0, 1}, {1, 2}, {0, 1, 2}};
+  const std::vector<std::string> policies = {"",  "0", "1", "2",  "01", "12", "012", "a",   "b",  "c",
+                                             "i", "o", "t", "u", "0i", "bo", "1u",  "iu2", "abc"};
+  const std::vector<uint8_t> inside = {10, 1, 2, 3}, outside = {11, 1, 2, 3};
+  const absl::Time early = absl::FromUnixSeconds(1), late = absl::FromUnixSeconds(2'000'000'000);
+  // What is known of the request, and which of the letters hold by it.
+  const std::vector<std::pair<RequestFacts, std::string>> facts = {
+      {{}, ""}, {{inside, early}, "it"}, {{outside, late}, "ou"}, {{inside, absl::InfinitePast()}, "i"}, {{{}, late}, "u"}};
   int compared = 0;
   for (Mode mode : {Mode::kAnyOf, Mode::kAllOf, Mode::kAnyScheme}) {
     for (const std::string& answers : all) {
-      for (const std::vector<int>& p : policies) {
-        EXPECT_EQ(Real(mode, answers, p), Model(mode, answers, p))
-            << "mode " << static_cast<int>(mode) << " answers " << answers;
-        ++compared;
+      for (const std::string& p : policies) {
+        for (const auto& [known, holding] : facts) {
+          EXPECT_EQ(Real(mode, answers, p, known), Model(mode, answers, p, holding))
+              << "mode " << static_cast<int>(mode) << " answers " << answers << " policies " << p << " facts " << holding;
+          ++compared;
+        }
       }
     }
   }
-  EXPECT_EQ(compared, 3 * 259 * 7);
+  EXPECT_EQ(compared, 3 * 259 * 19 * 5);
 }
 
 Decision Any(const std::string& answers) {

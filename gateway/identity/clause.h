@@ -129,6 +129,9 @@ struct AddressClause {
 // An address or range; one of IPv4 addresses in IPv6 form is refused, since such addresses are compared as IPv4.
 absl::StatusOr<AddressRange> ParseClientRange(absl::string_view text);
 
+// 4 or 16 octets.
+absl::StatusOr<std::vector<uint8_t>> ParseAddress(absl::string_view text);
+
 Outcome Check(const AddressClause& clause, const Facts& facts);
 std::string Words(const AddressClause& clause);
 std::string Evidence(const AddressClause& clause, const Facts& facts);

@@ -225,6 +225,9 @@ TEST(AddressClauseTest, ComparesIpv4OverIpv6AsIpv4) {
   AddressClause every6;
   every6.ranges = {*ParseClientRange("::/0")};
   EXPECT_EQ(Check(every6, {*nobody, std::vector<uint8_t>{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 10, 1, 2, 3}}), kNotMet);
+  EXPECT_EQ(*ParseAddress("10.1.2.3"), (std::vector<uint8_t>{10, 1, 2, 3}));
+  EXPECT_EQ(ParseAddress("2001:db8::1")->size(), 16u);
+  for (absl::string_view bad : {"", "10.0.0.0/32", "localhost", "10.1.2.3:80"}) EXPECT_FALSE(ParseAddress(bad).ok()) << bad;
   EXPECT_FALSE(ParseClientRange("::ffff:10.0.0.0/104").ok());
   EXPECT_FALSE(ParseClientRange("10.0.0.1/8").ok());
 }

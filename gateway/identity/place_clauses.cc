@@ -67,6 +67,14 @@ absl::StatusOr<AddressRange> ParseClientRange(absl::string_view text) {
   return range;
 }
 
+absl::StatusOr<std::vector<uint8_t>> ParseAddress(absl::string_view text) {
+  absl::StatusOr<AddressRange> range = ParseAddressRange(text);
+  if (!range.ok() || absl::StrContains(text, '/')) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", EscapeText(text.substr(0, 80)), "\" is not an IP address"));
+  }
+  return std::vector<uint8_t>(range->address.begin(), range->address.begin() + range->size);
+}
+
 Outcome Check(const AddressClause& clause, const Facts& facts) {
   const absl::Span<const uint8_t> address = WithoutMapping(facts.address);
   if (address.size() != 4 && address.size() != 16) return Outcome::kUnknown;

@@ -13,6 +13,7 @@
 #include "gateway/certs/validator.h"
 #include "gateway/config/suggest.h"
 #include "gateway/identity/claims.h"
+#include "gateway/server/explain_access.h"
 #include "gateway/server/explain_asks.h"
 #include "gateway/server/explain_delegated.h"
 #include "gateway/server/live_judge.h"
@@ -28,35 +29,6 @@ constexpr int kMaxAsks = 100;
 std::string Utf8(absl::string_view text) { return IsValidUtf8(text) ? std::string(text) : EscapeText(text); }
 
 v1::Reason ToProto(Reason reason) { return static_cast<v1::Reason>(reason); }
-
-// The schemes as a request would find them that presents the chain and no other credentials.
-class Presented final : public authn::SchemeSource {
- public:
-  Presented(const config::Snapshot& snapshot, const std::vector<certs::CertificateRef>& chain, absl::Time at,
-            RevocationDesk* revocation)
-      : snapshot_(snapshot), chain_(chain), at_(at), revocation_(revocation) {}
-
-  authn::SchemeResult Check(uint32_t index) override {
-    auto [it, fresh] = results_.try_emplace(index);
-    if (fresh) it->second = Judge(snapshot_.scheme(index));
-    return it->second;
-  }
-
- private:
-  authn::SchemeResult Judge(const config::Scheme& scheme) const {
-    if (!scheme.is_certificate()) return authn::SchemeResult::NoResult(Reason::kNoCredentials);
-    certs::Verdict verdict = JudgeLive(chain_, *scheme.certificate(), at_, revocation_, /*offline=*/true, nullptr);
-    if (verdict.outcome != certs::Outcome::kValid) return authn::SchemeResult::Failure(verdict.reason);
-    return authn::SchemeResult::Success(identity::CertificateIdentity(
-        std::move(verdict.leaf), std::move(verdict.path), scheme.claims, verdict.pinned, verdict.any_self_signed));
-  }
-
-  const config::Snapshot& snapshot_;
-  const std::vector<certs::CertificateRef>& chain_;
-  const absl::Time at_;
-  RevocationDesk* const revocation_;
-  std::map<uint32_t, authn::SchemeResult> results_;
-};
 
 void ExplainScheme(const config::Scheme& scheme, const std::vector<certs::CertificateRef>& chain, absl::Time at,
                    RevocationDesk* revocation, bool offline, v1::SchemeVerdict* out) {
@@ -184,6 +156,22 @@ void FillAsks(const config::Snapshot& snapshot, const v1::ExplainRequest& reques
   }
 }
 
+// A user is asked about together with its store and a route.
+absl::Status CheckUser(const config::Snapshot& snapshot, const v1::ExplainRequest& request) {
+  if (request.user().empty() && request.user_store().empty()) return absl::OkStatus();
+  if (request.user().empty()) return absl::InvalidArgumentError("user: is required with user_store");
+  if (request.user_store().empty()) return absl::InvalidArgumentError("user_store: is required with user");
+  if (request.by_case() != v1::ExplainRequest::kRoute) return absl::InvalidArgumentError("route: is required with user");
+  std::vector<absl::string_view> stores;
+  for (const config::Scheme& scheme : snapshot.schemes) {
+    if (scheme.validator != nullptr) continue;
+    if (scheme.user_store_name == request.user_store()) return absl::OkStatus();
+    if (!scheme.user_store_name.empty()) stores.push_back(scheme.user_store_name);
+  }
+  return absl::NotFoundError(absl::StrCat("user_store: no scheme in force uses \"", EscapeText(request.user_store()), "\"",
+                                          config::DidYouMean(request.user_store(), stores)));
+}
+
 }  // namespace
 
 absl::StatusOr<v1::ExplainResponse> Explain(const config::Snapshot& snapshot, const v1::ExplainRequest& request,
@@ -194,25 +182,39 @@ absl::StatusOr<v1::ExplainResponse> Explain(const config::Snapshot& snapshot, co
   if (chain.empty() && !asks && (named == nullptr || named->validator == nullptr)) {
     return absl::InvalidArgumentError("chain_pem: is required, unless a route or a listener is asked about");
   }
+  GH_RETURN_IF_ERROR(CheckUser(snapshot, request));
+  std::vector<uint8_t> address;
+  if (!request.address().empty()) {
+    absl::StatusOr<std::vector<uint8_t>> parsed = identity::ParseAddress(request.address());
+    if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat("address: ", parsed.status().message()));
+    address = *std::move(parsed);
+  }
   const absl::Time at = request.has_at() ? absl::FromUnixSeconds(request.at().seconds()) : now;
 
   v1::ExplainResponse response;
   response.set_revision(snapshot.revision);
   GH_ASSIGN_OR_RETURN(std::vector<uint32_t> asked, Asked(snapshot, request, sources, &response));
   FillAsks(snapshot, request, chain, &response);
-  if (chain.empty()) return response;
+  const Credentials credentials{chain, request.user_store(), request.user()};
+  if (chain.empty() && request.user().empty()) return response;
 
-  Describe(*chain.front(), response.mutable_certificate());
+  if (!chain.empty()) Describe(*chain.front(), response.mutable_certificate());
   for (const certs::CertificateRef& certificate : chain) Describe(*certificate, response.add_presented());
   for (uint32_t index : asked) {
+    if (chain.empty()) break;
     ExplainScheme(snapshot.scheme(index), chain, at, sources.revocation, request.offline(), response.add_verdicts());
   }
+  const authn::RequestFacts facts{address, at};
+  if (request.by_case() == v1::ExplainRequest::kRoute) {
+    FillAccess(snapshot, *snapshot.FindRoute(request.route()), credentials, facts, sources.revocation,
+               response.mutable_access());
+  }
   // What had to be asked was asked above.
-  Presented presented(snapshot, chain, at, sources.revocation);
+  Presented presented(snapshot, credentials, at, sources.revocation);
   for (const config::Route& route : snapshot.route_list()) {
     if (response.opens_size() >= kMaxOpens) break;
     if (route.anonymous()) continue;
-    if (authn::Decide(route.requirement, presented).kind == authn::Decision::Kind::kAllow) {
+    if (authn::Decide(route.requirement, presented, facts).kind == authn::Decision::Kind::kAllow) {
       response.add_opens(route.name);
     }
   }

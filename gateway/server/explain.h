@@ -1,12 +1,13 @@
 // Explain tells how a certificate would be judged under a snapshot, step by step, by the code that judges requests:
-// certs::Judge for each scheme, authn::Decide for each route; and how listeners ask clients for theirs.
+// certs::Judge for each scheme, authn::Decide for each route; how listeners ask clients for theirs; and what a certificate, a
+// user, or both together may do on a route, with its policies clause by clause.
 //
-// Possession is taken for granted: whoever asks holds no key, only the chain.
+// Possession is taken for granted, and passwords to be right: whoever asks has the chain and a name, no more.
 //
 // Threading:  any thread that may wait: unless the request says offline, open questions of revocation are asked, up to the
 //             scheme's timeout. Some milliseconds for a big route table: not on a worker's loop.
-// Errors:     INVALID_ARGUMENT (chain, a scheme that is no certificate scheme and that no service decides), NOT_FOUND (scheme, route, listener, a
-//             presented chain that is no longer remembered).
+// Errors:     INVALID_ARGUMENT (chain, a scheme that is no certificate scheme and that no service decides, user, address),
+//             NOT_FOUND (scheme, route, listener, user store, a presented chain that is no longer remembered).
 #pragma once
 
 #include "absl/status/statusor.h"

@@ -1,5 +1,6 @@
 #include "gateway/server/explain.h"
 
+#include "absl/strings/str_replace.h"
 #include "gateway/base/digest.h"
 #include "gateway/certs/mint.h"
 #include "gateway/config/build.h"
@@ -14,6 +15,9 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
+constexpr char kHash[] =
+    "$6$rounds=5000$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1";
+
 class ExplainTest : public ::testing::Test {
  protected:
   ExplainTest() {
@@ -22,7 +26,7 @@ class ExplainTest : public ::testing::Test {
     stranger_ = Mint("CN=mallory", certs::Profile::kSelfSigned, *leaf_key_);
     certs::CertificateRef server = Mint("CN=localhost", certs::Profile::kSelfSigned, *server_key_);
     v1::ConfigSet set;
-    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(R"pb(
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(absl::StrReplaceAll(R"pb(
       listeners { name: "edge" address: "127.0.0.1:0" server_certificates: "localhost" }
       server_certificates { name: "localhost" }
       trust_stores { name: "partners" }
@@ -32,12 +36,22 @@ class ExplainTest : public ::testing::Test {
         endpoints: "127.0.0.1:9000" endpoints: "unix:/run/v" allow_plaintext: true send: ROUTE send: PATH
         max_lifetime { seconds: 90 } } } }
       routes { name: "own" match { path: "/own" } require { all_of: "Own" all_of: "Certificate" } identity_response {} }
-      user_stores { name: "staff" }
+      user_stores { name: "staff"
+        users { name: "ann" password_hashes: "@hash@" claims { type: "group" value: "staff" } }
+        users { name: "off" password_hashes: "@hash@" disabled: true }
+        users { name: "old" password_hashes: "@hash@" expire_time { seconds: 1800000000 } } }
+      user_stores { name: "others" users { name: "ann" password_hashes: "@hash@" } }
+      schemes { name: "Others" basic { user_store: "others" } in_any_scheme: false }
+      policies { name: "staff" condition { claim { type: "group" scheme: "Basic" exact: "staff" } } }
+      policies { name: "inside" condition { all_of { conditions { address { ranges: "10.0.0.0/8" } }
+        conditions { time { not_after { seconds: 1800000100 } } } } } }
+      routes { name: "desk" match { path: "/d" } require { any_of: "Others" any_of: "Basic" policies: "staff" policies: "inside" }
+        identity_response {} }
       routes { name: "cert" match { path: "/c" } require { any_of: "Certificate" } identity_response {} }
       routes { name: "either" match { path: "/e" } require { any_of: "Basic" any_of: "Certificate" } identity_response {} }
       routes { name: "both" match { path: "/b" } require { all_of: "Certificate" all_of: "Basic" } identity_response {} }
       routes { name: "open" match { path: "/o" } anonymous: true identity_response {} }
-    )pb", &set));
+    )pb", {{"@hash@", kHash}}), &set));
     set.mutable_trust_stores(0)->add_anchors()->set_pem(ca_->ToPem());
     set.mutable_server_certificates(0)->set_certificate_chain_pem(server->ToPem());
     set.mutable_server_certificates(0)->set_private_key_pem(
@@ -68,6 +82,21 @@ class ExplainTest : public ::testing::Test {
     if (!scheme.empty()) request.set_scheme(scheme);
     if (!route.empty()) request.set_route(route);
     return Explain(*snapshot_, request, now_);
+  }
+
+  // What ann, or another, gets on a route.
+  v1::AccessVerdict Access(const std::string& user, const std::string& route, const std::string& address = "", int64_t at = 0,
+                           const certs::CertificateRef& leaf = nullptr) {
+    v1::ExplainRequest request;
+    request.set_user_store("staff");
+    request.set_user(user);
+    request.set_route(route);
+    request.set_address(address);
+    if (at != 0) request.mutable_at()->set_seconds(at);
+    if (leaf != nullptr) request.set_chain_pem(leaf->ToPem());
+    auto answer = Explain(*snapshot_, request, now_);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return answer.ok() ? answer->access() : v1::AccessVerdict();
   }
 
   const absl::Time now_ = absl::FromUnixSeconds(1'800'000'000);
@@ -207,6 +236,62 @@ TEST_F(ExplainTest, TellsWhomASchemeThatAServiceDecidesWouldAskAndAsksNobody) {
   EXPECT_THAT(Explain(*snapshot_, request, now_)->delegated(), SizeIs(1));
   request.set_scheme("Basic");
   EXPECT_EQ(Explain(*snapshot_, request, now_).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ExplainTest, AUserIsToldWhatTheRightPasswordWouldGet) {
+  v1::AccessVerdict access = Access("ann", "desk", "10.1.2.3");
+  EXPECT_EQ(access.status(), 200u);
+  EXPECT_TRUE(access.if_password_right());
+  EXPECT_EQ(access.principal(), "ann");
+  EXPECT_EQ(access.require(), "any_of");
+  ASSERT_EQ(access.schemes_size(), 2);
+  EXPECT_EQ(access.schemes(0).reason(), v1::WRONG_PASSWORD) << "another ann, in another store";
+  EXPECT_TRUE(access.schemes(1).accepted());
+  ASSERT_EQ(access.policies_size(), 2);
+  EXPECT_EQ(access.policies(1).outcome(), v1::MET);
+  EXPECT_EQ(access.policies(1).steps_size(), 3);
+
+  access = Access("ann", "desk", "192.0.2.1");
+  EXPECT_EQ(access.status(), 403u);
+  EXPECT_EQ(access.reason(), v1::POLICY_NOT_MET);
+  EXPECT_EQ(access.policies(0).outcome(), v1::MET);
+  EXPECT_EQ(access.policies(1).steps(1).evidence(), "192.0.2.1");
+  EXPECT_EQ(Access("ann", "desk", "10.1.2.3", 1'800'000'101).status(), 403u) << "later";
+  EXPECT_EQ(Access("ann", "desk").policies(1).outcome(), v1::UNKNOWN) << "from nowhere";
+}
+
+TEST_F(ExplainTest, AUserWhoCannotComeInIsToldWhy) {
+  EXPECT_EQ(Access("eve", "desk").status(), 401u);
+  EXPECT_EQ(Access("eve", "desk").schemes(1).reason(), v1::UNKNOWN_USER);
+  EXPECT_THAT(Access("eve", "desk").policies(), IsEmpty()) << "nobody is judged by policies who is not known";
+  EXPECT_EQ(Access("off", "desk").schemes(1).reason(), v1::USER_DISABLED);
+  EXPECT_EQ(Access("old", "desk").schemes(1).reason(), v1::USER_DISABLED);
+  EXPECT_EQ(Access("old", "desk", "10.1.2.3", 1'799'999'999).status(), 403u) << "before: authenticated, and not of the staff";
+}
+
+TEST_F(ExplainTest, AUserAndACertificateAreJudgedTogether) {
+  EXPECT_EQ(Access("ann", "both").status(), 401u);
+  const v1::AccessVerdict both = Access("ann", "both", "", 0, leaf_);
+  EXPECT_EQ(both.status(), 200u);
+  EXPECT_EQ(both.principal(), "CN=alice");
+  EXPECT_TRUE(both.if_password_right());
+  auto alone = Ask(leaf_, "", "cert");
+  ASSERT_TRUE(alone.ok());
+  EXPECT_EQ(alone->access().status(), 200u);
+  EXPECT_FALSE(alone->access().if_password_right());
+}
+
+TEST_F(ExplainTest, AQuestionAboutAUserNamesStoreAndRoute) {
+  const auto ask = [this](const char* text) {
+    v1::ExplainRequest request;
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &request));
+    return Explain(*snapshot_, request, now_).status();
+  };
+  EXPECT_EQ(ask(R"(user: "ann" route: "desk")").message(), "user_store: is required with user");
+  EXPECT_EQ(ask(R"(user_store: "staff" route: "desk")").message(), "user: is required with user_store");
+  EXPECT_EQ(ask(R"(user_store: "staff" user: "ann" listener: "edge")").message(), "route: is required with user");
+  EXPECT_EQ(ask(R"(user_store: "stuff" user: "ann" route: "desk")").code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ask(R"(user_store: "staff" user: "ann" route: "desk" address: "here")").code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -159,6 +159,51 @@ class PolicyTest(GatehouseTest):
         self.assertEqual(self.ask("/app/x", user="ann"), 403)
         self.assertEqual(self.ask("/app/x", user="ben"), 200)
 
+    def test_a_user_and_a_certificate_are_explained_as_a_request_is_decided(self):
+        self.apply(policy("buyers", "{all_of: [{claim: {type: group, scheme: Basic, exact: buyers}}, {address: {ranges: [127.0.0.0/8]}}]}"),
+                   policy("billing", "{certificate: {match: {subject: [{attribute: OU, value: {exact: Billing}}]}}}"),
+                   route("buy", "buyers"), route("bill", "billing"))
+        def explain(*args):
+            done = self.gatehouse.ctl(*args, check=False)
+            return done.returncode, done.stdout
+        for user in ("ann", "ben", "cyd"):
+            code, out = explain("user", "explain", f"staff/{user}", "--route", "buy", "--address", "127.0.0.1")
+            self.assertEqual(code == 0, self.ask("/buy", user=user) == 200, out)
+        code, out = explain("user", "explain", "staff/ann", "--route", "buy", "--address", "127.0.0.1")
+        self.assertIn("LET IN, if the password is right", out)
+        self.assertIn('claim group of scheme Basic is "buyers"', out)
+        code, out = explain("user", "explain", "staff/ann", "--route", "buy", "--address", "192.0.2.1")
+        self.assertEqual(code, 1)
+        self.assertIn("REFUSED, 403 POLICY_NOT_MET: policy buyers is not met", out)
+        code, out = explain("user", "explain", "staff/ann", "--route", "buy")
+        self.assertIn("policy buyers cannot be told", out)
+        code, out = explain("user", "explain", "staff/nobody", "--route", "buy")
+        self.assertIn("UNKNOWN_USER", out)
+        for name in ("alice", "bob"):
+            code, out = explain("cert", "explain", "--chain", self.pki.pem(name), "--route", "bill")
+            self.assertEqual(code == 0, self.ask("/bill", cert=name) == 200, out)
+        self.assertIn("On route bill: REFUSED, 403 POLICY_NOT_MET: policy billing is not met.", out)
+        self.assertEqual(explain("user", "explain", "staff/ann", "--route", "by")[0], 3)
+        self.assertEqual(explain("user", "explain", "stuff/ann", "--route", "buy")[0], 3)
+
+    def test_a_policy_is_tried_out_with_what_an_identity_response_said(self):
+        self.apply(policy("buyers", "{claim: {type: group, scheme: Basic, exact: buyers}}"), route("open", "buyers"))
+        _, _, body = self.client().get("/open", headers=self.login("ann"))
+        claims = self.folder / "claims.json"
+        claims.write_bytes(body)
+        self.assertEqual(self.gatehouse.ctl("policy", "test", "buyers", "--claims", str(claims), check=False).returncode, 0)
+        stricter = self.folder / "stricter.yaml"
+        stricter.write_text(policy("buyers", "{claim: {type: group, scheme: Basic, exact: buyers, values: ALL}}").removeprefix("\n---\n"))
+        done = self.gatehouse.ctl("policy", "test", "buyers", "-f", str(stricter), "--claims", str(claims), check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("every claim group", done.stdout)
+        self.assertEqual(self.ask("/open", user="ann"), 200, "nothing was stored")
+        done = self.gatehouse.ctl("policy", "test", "-f", "-", "--certificate", self.pki.pem("alice"), check=False,
+                                  stdin="kind: Policy\nname: p\ncondition: {certificate: {scheme: Certificate, valid_for: 24h}}\n")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(self.gatehouse.ctl("policy", "test", "byers", check=False).returncode, 3)
+        self.assertEqual(self.gatehouse.ctl("policy", "test", "-f", "-", check=False, stdin="kind: Policy\nname: p\n").returncode, 2)
+
     def test_what_is_wrong_is_refused_all_at_once_with_paths(self):
         done = self.gatehouse.apply(self.base + policy("a", "{policy: b}") + policy("b", "{any_of: [{policy: a}]}") +
                                     policy("c", "{all_of: [{policy: nobody}, {time: {days: [MONDAY], time_zone: Mars/Olympus}}]}"), check=False)

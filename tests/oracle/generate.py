@@ -1,9 +1,10 @@
 """Random configurations and requests, and the documents that `gatehousectl apply` takes for them."""
 import base64
+import datetime
 import json
 import warnings
 
-from model import EVERY_METHOD, Request, path_rank
+from model import DAYS, EVERY_METHOD, Request, path_rank
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -64,6 +65,7 @@ class Generator:
         config = {"trust_stores": self.trust_stores(), "user_stores": self.user_stores(), "policies": {}, "routes": {}}
         config["schemes"] = self.schemes(config)
         for i in range(self.rng.randint(1, 4)):
+            # It may refer to those before it.
             config["policies"][f"policy{i}"] = self.condition(config, 0)
         for i in range(self.rng.randint(3, 12)):
             route = self.route(config)
@@ -137,17 +139,61 @@ class Generator:
         rng = self.rng
         if depth < 2 and rng.random() < 0.4:
             return {rng.choice(["all_of", "any_of", "none_of"]): [self.condition(config, depth + 1) for _ in range(rng.randint(1, 3))]}
+        kind = rng.random()
+        if kind < 0.1 and config["policies"]:
+            return {"policy": rng.choice(list(config["policies"]))}
+        if kind < 0.25:
+            return {"certificate": self.certificate_clause(config)}
+        if kind < 0.35:
+            return {"address": {"ranges": pick_some(rng, ["127.0.0.0/9", "127.1.0.0/16", "127.2.0.0/15", "10.0.0.0/8", "::1"], least=1)}}
+        if kind < 0.5:
+            return {"time": self.time_clause()}
         claim = rng.choice([
             {"type": "group", "exact": "buyers"}, {"type": "group", "regex": "b.*|st.ff"}, {"type": "group", "present": True},
+            {"type": "group", "one_of": ["buyers", "STAFF"]}, {"type": "group", "matches": [{"prefix": "b"}, {"regex": "s.*s"}]},
             {"type": "name", "prefix": "ann"}, {"type": "nameidentifier", "suffix": ",O=Example"},
             {"type": "dns", "suffix": ".clients.test"}, {"type": "issuer", "prefix": "CN=ca-a"},
             {"type": "thumbprint", "exact": self.callers["leaf-a"][0].sha1}])
+        if rng.random() < 0.3:
+            claim = dict(claim, values=rng.choice(["ANY", "ALL", "NONE"]))
+        if rng.random() < 0.3 and "regex" not in str(claim):
+            claim = dict(claim, ignore_case=True)
         # Always said: whose claim counts.
         if rng.random() < 0.7:
             claim = dict(claim, scheme=rng.choice(list(config["schemes"])))
         else:
             claim = dict(claim, issuer=rng.choice(["CN=ca-a,O=Example", "users0", "users1", "CN=self,O=Example"]))
         return {"claim": claim}
+
+    def certificate_clause(self, config):
+        rng = self.rng
+        leaves = [chain[0] for chain in self.callers.values() if chain]
+        some = pick_some(rng, leaves, least=1, most=6)
+        clause = dict(pick_some(rng, {
+            "match": rng.choice([{"subject": [{"attribute": "O", "value": {"exact": "Example"}}]}, {"san_dns": [".clients.test"]},
+                                 {"issuer": [{"prefix": "CN=ca-a"}, {"exact": "CN=ca-b,O=Example"}]}, {"min_key_bits": 256},
+                                 {"min_key_bits": 384}]),
+            "serial_numbers": [rng.choice([c.serial, c.serial.lower(), "00:" + c.serial]) for c in some],
+            "thumbprints": [rng.choice([c.sha1, c.sha256.lower()]) for c in some],
+            "key_types": rng.choice([["EC"], ["RSA", "EC"], ["RSA", "ED25519"]]),
+            "valid_for": rng.choice(["1h", "2400h", "9000h"]),
+            "extended_key_usages": rng.choice([["clientAuth"], ["serverAuth"], ["clientAuth", "serverAuth"]]),
+        }.items(), most=2)) or {"accepted": True}
+        if rng.random() < 0.3:
+            clause["scheme"] = rng.choice(list(config["schemes"]))
+        return clause
+
+    def time_clause(self):
+        rng = self.rng
+        clause = {"time_zone": rng.choice(["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Pacific/Kiritimati"])}
+        if rng.random() < 0.6:
+            clause["days"] = pick_some(rng, DAYS, least=1)
+        if rng.random() < 0.6:
+            clause["from"], clause["to"] = rng.sample([f"{h:02}:{m}" for h in range(24) for m in ("00", "30")], 2)
+        if rng.random() < 0.3 or len(clause) == 1:
+            day = datetime.timedelta(days=1)
+            clause[rng.choice(["not_before", "not_after"])] = (self.pki.now + rng.choice([-day, day])).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return clause
 
     def route(self, config):
         rng = self.rng
@@ -216,7 +262,8 @@ class Generator:
             if rng.random() < 0.8:
                 method = rng.choice(route["methods"] or ["GET"])
         caller = rng.choice(list(self.callers))
-        return Request(rng.choice(LISTENERS), host, path, method, self.callers[caller], self.authorization(config))
+        return Request(rng.choice(LISTENERS), host, path, method, self.callers[caller], self.authorization(config),
+                       rng.choice(["http/1.1", "h2"]))
 
 
 class Documents:

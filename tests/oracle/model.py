@@ -5,15 +5,19 @@ A configuration is the plain dict that run.py also turns into documents for `gat
     trust_stores   {name: {"anchors": [ca], "intermediates": [ca], "pins": [(kind, certificate)]}}
     user_stores    {name: {user: {"passwords": [...], "disabled": bool, "expired": bool, "claims": [(type, value)]}}}
     schemes        {name: {"kind": "certificate" | "basic", ...options of the proto message}}
-    policies       {name: condition}; a condition is {"claim": {...}} or {"all_of" | "any_of" | "none_of": [...]}
+    policies       {name: condition}; a condition is {"claim" | "certificate" | "address" | "time": {...}}, {"policy": name} or
+                   {"all_of" | "any_of" | "none_of": [...]}
     routes         {name: {"hosts", "path", "methods", "listeners", "anonymous", "require", "action"}}
 
 Certificates are described by how they were made (pki.Made), never by parsing them.
 """
 import base64
 import dataclasses
+import datetime
+import ipaddress
 import itertools
 import re
+import zoneinfo
 
 NAME_IDENTIFIER = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier"
 NAME = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name"
@@ -29,6 +33,9 @@ class Request:
     method: str
     certificates: list  # presented, leaf first; empty: none
     authorization: str | None
+    protocol: str = "http/1.1"
+    address: str = "127.0.0.1"       # it comes from there
+    now: datetime.datetime | None = None  # aware
 
 
 @dataclasses.dataclass
@@ -195,6 +202,13 @@ def judge_certificate(config, scheme, presented):
             values = values[:1]
         if not any(compare(wanted["value"], v) for v in values):
             return FAILURE, "require subject"
+    revocation = scheme.get("revocation", {})
+    if revocation.get("mode") == "ONLINE" and not pinned:
+        # Whether the answer comes at once or makes the request wait is the same in the end.
+        if leaf.revocation == "revoked":
+            return FAILURE, "revoked"
+        if leaf.revocation not in ("good", "slow") and revocation.get("on_unknown") != "ALLOW":
+            return FAILURE, "nobody says whether it is revoked"
     return SUCCESS, ""
 
 
@@ -275,28 +289,102 @@ def ask(config, name, request, recognised):
 
 # --- the answer ------------------------------------------------------------------------------------------------------
 
-def holds(condition, claims):
+DAYS = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"]
+USAGES = {"client": "clientAuth", "server": "serverAuth"}
+
+
+def fold(text):
+    """ASCII letters alone."""
+    return "".join(c.lower() if "A" <= c <= "Z" else c for c in text)
+
+
+def claim_matches(clause, value):
+    ways = [{"exact": v} for v in clause.get("one_of", [])] + clause.get("matches", [])
+    ways += [{h: clause[h]} for h in ("exact", "prefix", "suffix", "regex") if h in clause]
+    if clause.get("present"):
+        return True
+    if not clause.get("ignore_case"):
+        return any(compare(w, value) for w in ways)
+    return any(compare({h: fold(t)}, fold(value)) for w in ways for h, t in w.items())
+
+
+def claim_holds(clause, parts):
+    wanted = SHORT.get(clause["type"], clause["type"])
+    found = [claim_matches(clause, text) for _, _, claims in parts for type_, text, issuer, scheme in claims
+             if type_ == wanted and clause.get("scheme", scheme) == scheme and clause.get("issuer", issuer) == issuer]
+    quantifier = clause.get("values", "ANY")
+    if quantifier == "NONE":
+        return not any(found)
+    return any(found) if quantifier == "ANY" else bool(found) and all(found)
+
+
+def certificate_holds(config, clause, parts, request):
+    accepted = [name for name, _, _ in parts if config["schemes"][name]["kind"] == "certificate"]
+    if not any(clause.get("scheme", name) == name for name in accepted):
+        return False
+    leaf = request.certificates[0]
+    match = clause.get("match", {})
+    for wanted in match.get("subject", []):
+        values = [v for t, v in leaf.subject_attributes if t == wanted["attribute"]]
+        if not any(compare(wanted["value"], v) for v in (values[:1] if wanted["attribute"] == "CN" else values)):
+            return False
+    if match.get("san_dns") and not matches_dns(match["san_dns"], leaf.dns):
+        return False
+    if match.get("issuer") and not any(compare(m, leaf.issuer_name) for m in match["issuer"]):
+        return False
+    if match.get("min_key_bits", 0) > 256:
+        return False
+    def plain(hex_):
+        return hex_.replace(":", "").upper()
+    if clause.get("serial_numbers") and leaf.serial.lstrip("0") not in [plain(n).lstrip("0") for n in clause["serial_numbers"]]:
+        return False
+    if clause.get("thumbprints") and not {leaf.sha1, leaf.sha256} & {plain(t) for t in clause["thumbprints"]}:
+        return False
+    if clause.get("key_types") and "EC" not in clause["key_types"]:
+        return False
+    if clause.get("valid_for"):
+        end = datetime.datetime.strptime(leaf.not_after, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+        if end - request.now < datetime.timedelta(hours=int(clause["valid_for"][:-1])):
+            return False
+    return set(clause.get("extended_key_usages", [])) <= {USAGES[e] for e in leaf.eku or ()}
+
+
+def time_holds(clause, now):
+    def moment(text):
+        return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    if "not_before" in clause and now < moment(clause["not_before"]):
+        return False
+    if "not_after" in clause and now > moment(clause["not_after"]):
+        return False
+    local = now.astimezone(zoneinfo.ZoneInfo(clause.get("time_zone", "UTC")))
+    days = clause.get("days") or DAYS
+    today = DAYS[local.weekday()] in days
+    if "from" not in clause:
+        return today
+    def seconds(text):
+        return sum(int(n) * 60 ** (2 - i) for i, n in enumerate(text.split(":")))
+    clock, begin, end = local.hour * 3600 + local.minute * 60 + local.second, seconds(clause["from"]), seconds(clause["to"])
+    if begin < end:
+        return today and begin <= clock < end
+    yesterday = DAYS[local.weekday() - 1] in days
+    return (today and clock >= begin) or (yesterday and clock < end)
+
+
+def holds(config, condition, parts, request):
+    """`parts` are those of the schemes that succeeded and count."""
     (kind, value), = condition.items()
-    if kind == "all_of":
-        return all(holds(c, claims) for c in value)
-    if kind == "any_of":
-        return any(holds(c, claims) for c in value)
-    if kind == "none_of":
-        return not any(holds(c, claims) for c in value)
-    wanted = SHORT.get(value["type"], value["type"])
-    for type_, text, issuer, scheme in claims:
-        if type_ != wanted:
-            continue
-        if value.get("scheme") and value["scheme"] != scheme:
-            continue
-        if value.get("issuer") and value["issuer"] != issuer:
-            continue
-        if value.get("present"):
-            return True
-        how = next(h for h in ("exact", "prefix", "suffix", "regex", "present") if h in value)
-        if how != "present" and compare({how: value[how]}, text):
-            return True
-    return False
+    if kind in ("all_of", "any_of", "none_of"):
+        each = [holds(config, c, parts, request) for c in value]
+        return all(each) if kind == "all_of" else any(each) if kind == "any_of" else not any(each)
+    if kind == "policy":
+        return holds(config, config["policies"][value], parts, request)
+    if kind == "claim":
+        return claim_holds(value, parts)
+    if kind == "certificate":
+        return certificate_holds(config, value, parts, request)
+    if kind == "address":
+        return any(ipaddress.ip_address(request.address) in ipaddress.ip_network(r) for r in value["ranges"])
+    return time_holds(value, request.now)
 
 
 def schemes_of(config, require):
@@ -358,8 +446,7 @@ def answer(config, request, recognised=()):
     admitted = len(parts) == len(names) if "all_of" in require else len(parts) == 1
     if not admitted:
         return Expected(401, name, challenges, why="; ".join(why))
-    claims = [c for part in parts for c in part[2]]
     for policy in require.get("policies", []):
-        if not holds(config["policies"][policy], claims):
+        if not holds(config, config["policies"][policy], parts, request):
             return Expected(403, name, why=f"policy {policy}")
     return Expected(status, name, identity=parts)

@@ -70,7 +70,10 @@ class Callers(unittest.TestCase):
             generator = Generator(random.Random(7), self.pki, 7, (self.authorities, self.middles, self.callers))
             config = generator.config()
             documents = Documents(self.pki, {"one": 1}, self.callers["self"][0]).of(config)
-            return documents, [model.answer(config, generator.request(config)).status for _ in range(50)]
+            requests = [generator.request(config) for _ in range(50)]
+            for request in requests:
+                request.now = NOW.replace(tzinfo=datetime.timezone.utc)
+            return documents, [model.answer(config, r).status for r in requests]
         self.assertEqual(make(), make())
 
 

@@ -5,7 +5,7 @@ import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 DAY = datetime.timedelta(days=1)
 
@@ -30,6 +30,7 @@ class Made:
     not_after: str = ""
     key: object = None
     certificate: object = None
+    revocation: str = ""       # what is said when somebody asks: "good", "slow" (good, but later), "revoked", "hang"; "": nobody to ask
 
     @property
     def issuer_name(self):
@@ -42,13 +43,14 @@ class Pki:
         self.made = {}
         self.keys = {}
 
-    def make(self, name, issuer=None, *, ca=False, period="now", eku=frozenset({"client"}), dns=(), key=None, o="Example"):
+    def make(self, name, issuer=None, *, ca=False, period="now", eku=frozenset({"client"}), dns=(), key=None, o="Example",
+             revocation="", ocsp=None):
         key_id = key or name
         private = self.keys.setdefault(key_id, ec.generate_private_key(ec.SECP256R1()))
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, o), x509.NameAttribute(NameOID.COMMON_NAME, name)])
         made = Made(name=name, subject=f"CN={name},O={o}", subject_attributes=[("CN", name), ("O", o)], issuer=None, period=period,
                     eku=None if ca or eku is None else set(eku), dns=list(dns), key_id=key_id, self_signed=issuer is None)
-        made.issuer = issuer or made
+        made.issuer, made.revocation = issuer or made, revocation
         begin, end = {"past": (-20, -10), "now": (-5, 300), "future": (10, 30)}[period]
         not_before, not_after = self.now + begin * DAY, self.now + end * DAY
         builder = (x509.CertificateBuilder().subject_name(subject)
@@ -68,6 +70,9 @@ class Pki:
             builder = builder.add_extension(x509.ExtendedKeyUsage([oids[e] for e in sorted(made.eku)]), critical=False)
         if dns:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(d) for d in dns]), critical=False)
+        if ocsp:
+            where = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(ocsp))
+            builder = builder.add_extension(x509.AuthorityInformationAccess([where]), critical=False)
         certificate = builder.sign(issuer.key if issuer else private, hashes.SHA256())
         made.certificate, made.key = certificate, private
         made.pem = certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -3,19 +3,17 @@
 
     run.py [--seeds N] [--first SEED] [--requests N] [--verbose]
 
-Each seed is one configuration, applied with gatehousectl to one running gatehouse, and a number of requests from callers
-with and without certificates and passwords. Status, WWW-Authenticate, Allow and what the identity response says are
+Each seed is one configuration, applied with gatehousectl to one running gatehouse, and a number of requests over HTTP/2 and
+HTTP/1.1 from callers with and without certificates and passwords. Status, WWW-Authenticate, Allow and what the identity response says are
 compared. A disagreement is printed with its seed, which reproduces it. Programs are found through GATEHOUSE_BIN.
 """
 import argparse
 import collections
 import datetime
-import http.client
 import json
 import pathlib
 import random
 import shutil
-import ssl
 import sys
 import tempfile
 import time
@@ -25,49 +23,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
 import harness  # noqa: E402
 import model  # noqa: E402
+from client import Client  # noqa: E402
 from generate import LISTENERS, Documents, Generator, make_certificates  # noqa: E402
 from pki import Pki  # noqa: E402
-
-
-class Client:
-    """Sends one request on a connection of its own, without SNI, from a fresh loopback address."""
-
-    def __init__(self, ports, folder):
-        self.ports, self.folder = ports, folder
-        self.contexts = {}
-        self.sent = 0
-
-    def context(self, chain):
-        key = tuple(c.name for c in chain)
-        if key not in self.contexts:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            if chain:
-                path = self.folder / f"{'-'.join(key)}.pem"
-                path.write_text("".join(c.pem for c in chain) + chain[0].key_pem)
-                context.load_cert_chain(path)
-            self.contexts[key] = context
-        return self.contexts[key]
-
-    def send(self, request):
-        # Failures are counted by user and address: another address for each request keeps the throttle out of this.
-        self.sent += 1
-        source = f"127.{1 + self.sent // 60000 % 200}.{self.sent // 250 % 240}.{1 + self.sent % 250}"
-        connection = http.client.HTTPSConnection("127.0.0.1", self.ports[request.listener], timeout=20,
-                                                 source_address=(source, 0), context=self.context(request.certificates))
-        # http.client would send the address as server name: none is sent for addresses.
-        connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
-        connection.putheader("Host", request.host)
-        if request.authorization is not None:
-            connection.putheader("Authorization", request.authorization)
-        if request.method in ("POST", "PUT", "PATCH", "DELETE"):
-            connection.putheader("Content-Length", "0")
-        connection.endheaders()
-        response = connection.getresponse()
-        body = response.read()
-        connection.close()
-        return response.status, response.headers, body
 
 
 def disagreements(config, request, expected, status, headers, body):
@@ -117,7 +75,7 @@ def disagreements(config, request, expected, status, headers, body):
 
 def describe(request):
     chain = "+".join(c.name for c in request.certificates) or "no certificate"
-    return (f"{request.method} {request.path} host {request.host} listener {request.listener}, {chain}, "
+    return (f"{request.protocol} {request.method} {request.path} from {request.address} host {request.host} listener {request.listener}, {chain}, "
             f"Authorization {request.authorization!r}")
 
 
@@ -149,9 +107,14 @@ def main():
             gatehouse.apply(documents.of(config), "--replace-all")
             for number in range(args.requests):
                 request = generator.request(config)
+                client.prepare(request)
+                request.now = datetime.datetime.now(datetime.timezone.utc)
                 possible = list(model.answers(config, request, memory))
                 expected = possible[0]
                 status, headers, body = client.send(request)
+                # A window may have opened or closed meanwhile.
+                request.now = datetime.datetime.now(datetime.timezone.utc)
+                possible += model.answers(config, request, memory)
                 asked += 1
                 outcomes[status] += 1
                 if args.verbose:

@@ -1,0 +1,29 @@
+#include "control/api/policy_service.h"
+
+#include <string>
+
+#include "control/api/call.h"
+#include "control/api/try_policy.h"
+
+namespace gatehouse::api {
+
+grpc::ServerUnaryReactor* PolicyService::TestPolicy(grpc::CallbackServerContext* context,
+                                                    const v1::TestPolicyRequest* request,
+                                                    v1::TestPolicyResponse* response) {
+  // The default reactor keeps request and response until it is finished, whether the caller is still there or not.
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  absl::StatusOr<std::string> caller = guard_(*context, "/gatehouse.v1.PolicyService/TestPolicy");
+  if (!caller.ok()) {
+    reactor->Finish(RespondStatus(caller.status()));
+    return reactor;
+  }
+  const bool queued = executor_.Submit([this, reactor, request, response] {
+    absl::StatusOr<v1::TestPolicyResponse> tried = TryPolicy(*changes_.Current(), *request, clock_.Now());
+    if (tried.ok()) *response = *std::move(tried);
+    reactor->Finish(RespondStatus(tried.status()));
+  });
+  if (!queued) reactor->Finish(RespondStatus(absl::ResourceExhaustedError("too many calls at once; try again")));
+  return reactor;
+}
+
+}  // namespace gatehouse::api
