@@ -96,7 +96,7 @@ class ClaimTest {
 
   ClaimClause clause_;
   std::vector<TextTest> tests_;                      // with `value` folded in; without regular expressions
-  absl::flat_hash_set<std::string> exact_;           // one_of, unless ignore_case
+  absl::flat_hash_set<std::string> exact_;           // one_of; in lower case with ignore_case
   std::vector<std::unique_ptr<re2::RE2>> regexes_;
 };
 

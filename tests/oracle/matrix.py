@@ -44,7 +44,7 @@ CERTIFICATES = {
 }
 # Failures are counted by user, too: no one user has many.
 USERS = 60
-PASSWORDS = {"none": None, "right": "ann:pass", "wrong": "ann{}:pasta", "disabled": "off{}:pass", "malformed": "no colon"}
+PASSWORDS = {"none": None, "right": "ann:pass", "wrong": "ann{}:pasta", "disabled": "off{}:pass"}
 POLICIES = {
     "none": [], "certificate": ["has-certificate"], "no certificate": ["has-no-certificate"], "ann": ["is-ann"],
     "both": ["is-ann", "has-certificate"], "nested": ["nested"],
