@@ -14,6 +14,7 @@
 #include "control/api/server.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
+#include "control/api/user_service.h"
 #include "control/metrics.h"
 #include "control/publish/alarms.h"
 #include "control/store/sqlite_store.h"
@@ -65,8 +66,10 @@ struct ControlPlane::Parts {
         compiler(distributor, store->incarnation(), clock),
         changes(*store, [this](const v1::ConfigSet& set, uint64_t revision) { return compiler.Check(set, revision); },
                 compiler, clock),
+        renewals(changes, [this](v1::Event event) { Tell(std::move(event)); }),
         executor(kWriters, kMaxQueuedCalls),
         config(changes, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
+        users(changes, renewals, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }, clock),
         snapshots(distributor, desk, ticket_keys, access.guard),
         events(hub, access.guard),
         certificates(desk, hub, executor, access.guard),
@@ -88,8 +91,10 @@ struct ControlPlane::Parts {
   publish::TicketKeyRing ticket_keys;
   Compiler compiler;
   api::Changes changes;
+  api::HashRenewals renewals;
   Executor executor;
   api::ConfigService config;
+  api::UserService users;
   api::SnapshotService snapshots;
   api::EventService events;
   api::CertificateService certificates;
@@ -118,7 +123,7 @@ absl::Status ControlPlane::Serve() {
   Parts& p = *parts_;
   GH_ASSIGN_OR_RETURN(p.server,
                       api::ControlServer::Start(p.server_options, p.access,
-                                                {&p.config, &p.snapshots, &p.events, &p.certificates, &p.policies, &p.status}));
+                                                {&p.config, &p.users, &p.snapshots, &p.events, &p.certificates, &p.policies, &p.status}));
   return absl::OkStatus();
 }
 
@@ -146,5 +151,6 @@ publish::QuestionDesk& ControlPlane::desk() { return parts_->desk; }
 publish::TicketKeyRing& ControlPlane::ticket_keys() { return parts_->ticket_keys; }
 hub::Hub& ControlPlane::hub() { return parts_->hub; }
 Compiler& ControlPlane::compiler() { return parts_->compiler; }
+api::HashRenewals& ControlPlane::renewals() { return parts_->renewals; }
 
 }  // namespace gatehouse

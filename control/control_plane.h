@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "control/api/hash_renewals.h"
 #include "control/compiler.h"
 #include "control/events/hub.h"
 #include "control/options.h"
@@ -48,6 +49,7 @@ class ControlPlane {
   publish::TicketKeyRing& ticket_keys();
   hub::Hub& hub();
   Compiler& compiler();
+  api::HashRenewals& renewals();
 
  private:
   struct Parts;

@@ -3,6 +3,7 @@
 #include <future>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "gateway/events/wire.h"
 #include "gateway/server/questions.h"
 #include "gateway/server/ticket_keys.h"
@@ -37,6 +38,12 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
       events::AppendWire(*batch[i], name, out);
       return batch[i]->dropped_before;
     });
+  };
+  gateway_options.renewal = [actor = absl::StrCat("gateway:", options.gateway_name),
+                             &renewals = plane.renewals()](credentials::RenewalOffer offer) {
+    return renewals
+        .Offer(actor, std::move(offer.user_store), std::move(offer.user), std::move(offer.password))
+        .ok();
   };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return gateway.status();

@@ -78,13 +78,37 @@ struct UserFlags {
   std::string user;
   bool password_stdin = false;
   bool keep_old_password = false;
-  std::vector<std::string> claims;  // type=value
-  std::string expires;              // RFC 3339
+  bool disabled = false;
+  std::vector<std::string> claims;          // type=value, to be added
+  std::vector<std::string> removed_claims;  // type=value, or type for all of that type
+  bool clear_claims = false;
+  std::string expires;  // RFC 3339, or never
+  Output output = Output::kTable;
   ChangeFlags change;
 };
 int AddUser(Context& context, const UserFlags& flags);
-int RemoveUser(Context& context, const UserFlags& flags);
+int DeleteUser(Context& context, const UserFlags& flags);
 int SetPassword(Context& context, const UserFlags& flags);
+int RetireOldPassword(Context& context, const UserFlags& flags);
+int EnableUser(Context& context, const UserFlags& flags);
+int DisableUser(Context& context, const UserFlags& flags);
+int ExpireUser(Context& context, const UserFlags& flags);
+int ChangeClaims(Context& context, const UserFlags& flags);
+int ListUsers(Context& context, const UserFlags& flags);
+int ShowUser(Context& context, const UserFlags& flags);
+
+struct UserFileFlags {
+  std::string store;
+  std::string file;  // or "-"
+  bool replace = false;
+  bool allow_weak_hashes = false;
+  bool dry_run = false;
+  bool include_disabled = false;
+  bool force = false;
+  ChangeFlags change;
+};
+int ImportUsers(Context& context, const UserFileFlags& flags);
+int ExportUsers(Context& context, const UserFileFlags& flags);
 
 struct WatchFlags {
   std::vector<std::string> outcomes, reasons, types, routes, schemes, gateways, principals;

@@ -31,6 +31,7 @@ struct Parsed {
   TrustStoreFlags trust_store;
   ServerCertificateFlags server_certificate;
   UserFlags user;
+  UserFileFlags user_file;
   WatchFlags watch;
   MintFlags mint;
   ExplainFlags explain;
@@ -185,31 +186,73 @@ void AddServerCertificate(CLI::App& app, Parsed& p) {
 }
 
 void AddUsers(CLI::App& app, Parsed& p) {
-  CLI::App* group = app.add_subcommand("user", "add, remove and change users of a user store");
+  CLI::App* group = app.add_subcommand("user", "look after the users of a user store");
   group->require_subcommand(1);
-  CLI::App* add = group->add_subcommand("add", "add a user; asks for the password");
-  CLI::App* remove = group->add_subcommand("remove", "remove a user");
-  CLI::App* password = group->add_subcommand("set-password", "change a user's password; asks for it");
-  for (CLI::App* command : {add, remove, password}) {
-    command->add_option("store", p.user.store, "user store")->required();
-    command->add_option("user", p.user.user, "user")->required();
-    AddChangeFlags(*command, p);
-  }
-  for (CLI::App* command : {add, password}) {
-    command->add_flag("--password-stdin", p.user.password_stdin, "read the password from standard input's first line");
-  }
-  add->add_option("--claim", p.user.claims, "TYPE=VALUE, issued when the user is authenticated; repeatable");
-  add->add_option("--expires", p.user.expires, "refuse the user from this time on, e.g. 2027-01-31T12:00:00Z");
-  password->add_flag("--keep-old", p.user.keep_old_password, "the present password stays valid too");
-  auto run = [&p](int (*command)(Context&, const UserFlags&)) {
-    return [&p, command] {
+  UserFlags& flags = p.user;
+  const auto command = [&](const char* name, const char* help, int (*run)(Context&, const UserFlags&)) {
+    CLI::App* added = group->add_subcommand(name, help);
+    added->add_option("store,--store", flags.store, "user store")->required();
+    OnRun(*added, p, [&p, run] {
       p.user.change = p.change;
-      return command(p.context, p.user);
-    };
+      return run(p.context, p.user);
+    });
+    return added;
   };
-  OnRun(*add, p, run(AddUser));
-  OnRun(*remove, p, run(RemoveUser));
-  OnRun(*password, p, run(SetPassword));
+  CLI::App* add = command("add", "add a user; asks for the password", AddUser);
+  CLI::App* password = command("set-password", "change a user's password; asks for it", SetPassword);
+  CLI::App* retire = command("retire-old-password", "end the time in which two passwords are valid", RetireOldPassword);
+  CLI::App* enable = command("enable", "let a disabled user in again", EnableUser);
+  CLI::App* disable = command("disable", "refuse a user from now on; running streams are cut", DisableUser);
+  CLI::App* expire = command("expire", "refuse a user from a time on", ExpireUser);
+  CLI::App* claims = command("claims", "change what is said about a user, or show it", ChangeClaims);
+  CLI::App* remove = command("delete", "delete a user", DeleteUser)->alias("remove");
+  CLI::App* show = command("show", "tell all about a user, passwords apart", ShowUser);
+  CLI::App* list = command("list", "list the users by name", ListUsers);
+  for (CLI::App* one : {add, password, retire, enable, disable, expire, claims, remove, show}) {
+    one->add_option("user", flags.user, "user")->required();
+  }
+  for (CLI::App* one : {add, password, retire, enable, disable, expire, claims, remove}) {
+    AddChangeFlags(*one, p);
+    AddMessageFlag(*one, p);
+  }
+  for (CLI::App* one : {add, password}) {
+    one->add_flag("--password-stdin", flags.password_stdin, "read the password from standard input's first line");
+  }
+  add->add_option("--claim", flags.claims, "TYPE=VALUE, issued when the user is authenticated; repeatable");
+  add->add_option("--expires", flags.expires, "refuse the user from this time on, e.g. 2027-01-31T12:00:00Z");
+  add->add_flag("--disabled", flags.disabled, "refuse the user until `user enable`");
+  password->add_flag("--keep-old", flags.keep_old_password, "the present password stays valid too");
+  expire->add_option("time", flags.expires, "e.g. 2027-01-31T12:00:00Z, or never")->required();
+  claims->add_option("--add", flags.claims, "TYPE=VALUE; repeatable");
+  claims->add_option("--remove", flags.removed_claims, "TYPE=VALUE, or TYPE for all of that type; repeatable");
+  claims->add_flag("--clear", flags.clear_claims, "remove all, before what is added");
+  static const std::map<std::string, Output> kOutputs = {{"table", Output::kTable}, {"json", Output::kJson}};
+  for (CLI::App* one : {show, list}) {
+    one->add_option("-o,--output", flags.output, "table or json")
+        ->transform(CLI::CheckedTransformer(kOutputs).description(""));
+  }
+  UserFileFlags& file = p.user_file;
+  const auto with_file = [&](const char* name, const char* help, int (*run)(Context&, const UserFileFlags&)) {
+    CLI::App* added = group->add_subcommand(name, help);
+    added->add_option("store,--store", file.store, "user store")->required();
+    OnRun(*added, p, [&p, run] {
+      p.user_file.change = p.change;
+      return run(p.context, p.user_file);
+    });
+    return added;
+  };
+  CLI::App* import = with_file("import", "add users and replace hashes from a file of htpasswd's format", ImportUsers);
+  import->add_option("-f,--file", file.file, "the file, or - for standard input")->required();
+  import->add_flag("--replace", file.replace, "delete users that are not in the file");
+  import->add_flag("--allow-weak-hashes", file.allow_weak_hashes, "take $apr1$ and {SHA} too; see how-to/users.md");
+  import->add_flag("--dry-run", file.dry_run, "show what would change, and change nothing");
+  AddChangeFlags(*import, p);
+  AddMessageFlag(*import, p);
+  CLI::App* out = with_file("export", "write the hashes into a file of htpasswd's format; over the Unix socket only", ExportUsers);
+  out->add_option("-f,--file", file.file, "the file to make, mode 600, or - for standard output")->required();
+  out->add_flag("--include-disabled", file.include_disabled,
+                "disabled and expired users too, who could log in where the file is used");
+  out->add_flag("--force", file.force, "replace an existing file");
 }
 
 void AddEvents(CLI::App& app, Parsed& p) {

@@ -163,11 +163,12 @@ std::string FieldLines(const v1::Resource& resource) {
   return indented;
 }
 
-int FinishChange(Context& context, const v1::ChangeResponse& response, const ChangeFlags& flags) {
+int FinishChange(Context& context, uint64_t revision, const google::protobuf::RepeatedPtrField<v1::Violation>& warnings,
+                 const v1::ForceStatus& force, const ChangeFlags& flags) {
   const Style style(context.error_color);
-  for (const v1::Violation& warning : response.warnings()) context.err() << WarningText(warning, style);
-  context.out() << ForceText(response.revision(), flags.wait, response.force());
-  bool lags = flags.wait && response.force().in_force() < response.force().gateways();
+  for (const v1::Violation& warning : warnings) context.err() << WarningText(warning, style);
+  context.out() << ForceText(revision, flags.wait, force);
+  bool lags = flags.wait && force.in_force() < force.gateways();
   return lags ? kNotInForce : kOk;
 }
 

@@ -17,6 +17,11 @@ std::string CertificateLines(const v1::Resource& resource, absl::Time now);
 std::string FieldLines(const v1::Resource& resource);
 
 // FinishChange prints warnings and the line about the revision, and returns the exit code.
-int FinishChange(Context& context, const v1::ChangeResponse& response, const ChangeFlags& flags);
+int FinishChange(Context& context, uint64_t revision, const google::protobuf::RepeatedPtrField<v1::Violation>& warnings,
+                 const v1::ForceStatus& force, const ChangeFlags& flags);
+template <typename Response>
+int FinishChange(Context& context, const Response& response, const ChangeFlags& flags) {
+  return FinishChange(context, response.revision(), response.warnings(), response.force(), flags);
+}
 
 }  // namespace gatehouse::cli

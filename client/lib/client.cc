@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/lib/apply_chunks.h"
+#include "client/lib/calls.h"
 #include "client/lib/channel.h"
 #include "client/lib/status.h"
 #include "gateway/base/status.h"
@@ -16,48 +17,6 @@
 #include "gatehouse/v1/status_service.grpc.pb.h"
 
 namespace gatehouse::client {
-namespace {
-
-void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
-  // gRPC 1.51: a channel whose server was down once never connects again for fail-fast calls.
-  context.set_wait_for_ready(true);
-  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-}
-
-// Asks again while the server is unavailable: only for calls that change nothing.
-template <typename Call>
-absl::Status Retried(const ClientOptions& options, Call call) {
-  const absl::Time deadline = absl::Now() + options.call_timeout;
-  absl::Duration backoff = options.retry_backoff;
-  while (true) {
-    grpc::ClientContext context;
-    SetDeadline(context, std::max(deadline - absl::Now(), absl::ZeroDuration()));
-    absl::Status status = FromGrpc(call(context));
-    if (!absl::IsUnavailable(status) || absl::Now() + backoff >= deadline) return status;
-    absl::SleepFor(backoff);
-    backoff = std::min(backoff * 2, absl::Seconds(2));
-  }
-}
-
-template <typename Call>
-absl::Status Once(absl::Duration timeout, Call call) {
-  grpc::ClientContext context;
-  SetDeadline(context, timeout);
-  return FromGrpc(call(context));
-}
-
-absl::Duration Timeout(const ClientOptions& options, const ChangeOptions& change) {
-  return options.call_timeout + (change.wait ? change.wait_timeout : absl::ZeroDuration());
-}
-
-void SetWait(const ChangeOptions& options, v1::WaitOptions& wait) {
-  wait.set_wait(options.wait);
-  wait.set_timeout_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(
-      std::clamp(options.wait_timeout, absl::Milliseconds(1), absl::Hours(1)))));
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const Target& target, ClientOptions options) {
   GH_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, OpenChannel(target, options.connect_timeout));
   return std::make_unique<Client>(std::move(channel), options);
@@ -158,38 +117,6 @@ absl::StatusOr<v1::ApplyResponse> Client::Apply(const v1::ConfigSet& set,
   }
   if (open) writer->WritesDone();
   GH_RETURN_IF_ERROR(FromGrpc(writer->Finish()));
-  return response;
-}
-
-absl::StatusOr<v1::ChangeResponse> Client::SetUser(const std::string& store, const v1::User& user,
-                                                   const Secret& password, bool keep_old_password, bool create_only,
-                                                   const ChangeOptions& options) {
-  auto stub = v1::ConfigService::NewStub(channel_);
-  v1::SetUserRequest request;
-  request.set_user_store(store);
-  *request.mutable_user() = user;
-  request.set_password(std::string(password.Reveal()));
-  request.set_keep_old_password(keep_old_password);
-  request.set_create_only(create_only);
-  SetWait(options, *request.mutable_wait());
-  v1::ChangeResponse response;
-  absl::Status status =
-      Once(Timeout(options_, options), [&](auto& context) { return stub->SetUser(&context, request, &response); });
-  Secret wiped(std::move(*request.mutable_password()));
-  GH_RETURN_IF_ERROR(status);
-  return response;
-}
-
-absl::StatusOr<v1::ChangeResponse> Client::DeleteUser(const std::string& store, const std::string& user,
-                                                      const ChangeOptions& options) {
-  auto stub = v1::ConfigService::NewStub(channel_);
-  v1::DeleteUserRequest request;
-  request.set_user_store(store);
-  request.set_user(user);
-  SetWait(options, *request.mutable_wait());
-  v1::ChangeResponse response;
-  GH_RETURN_IF_ERROR(Once(Timeout(options_, options),
-                          [&](auto& context) { return stub->DeleteUser(&context, request, &response); }));
   return response;
 }
 

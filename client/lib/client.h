@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -30,6 +31,7 @@
 #include "gatehouse/v1/config_service.pb.h"
 #include "gatehouse/v1/policy_service.pb.h"
 #include "gatehouse/v1/status_service.pb.h"
+#include "gatehouse/v1/user_service.pb.h"
 
 namespace gatehouse::client {
 
@@ -78,12 +80,21 @@ class Client {
   absl::StatusOr<v1::ApplyResponse> Apply(const v1::ConfigSet& set, absl::Span<const v1::ResourceId> deletions,
                                           const ApplyOptions& options);
 
-  // SetUser creates or changes a user; the server hashes the password. An empty one keeps what is stored.
-  absl::StatusOr<v1::ChangeResponse> SetUser(const std::string& store, const v1::User& user, const Secret& password,
-                                             bool keep_old_password, bool create_only,
-                                             const ChangeOptions& options = {});
-  absl::StatusOr<v1::ChangeResponse> DeleteUser(const std::string& store, const std::string& user,
-                                                const ChangeOptions& options = {});
+  absl::StatusOr<v1::StoredUser> GetUser(const std::string& store, const std::string& user);
+  // ListUsers pages through all users of a store, by name.
+  Pages<v1::StoredUser> ListUsers(const std::string& store, int page_size = 500);
+  // SetUser creates or changes a user as `request` says; the server hashes the password. An empty one is none.
+  absl::StatusOr<v1::UserChangeResponse> SetUser(v1::SetUserRequest request, const Secret& password,
+                                                 const ChangeOptions& options = {});
+  // DeleteUser: a non-empty `etag` must be the user's.
+  absl::StatusOr<v1::UserChangeResponse> DeleteUser(const std::string& store, const std::string& user,
+                                                    const std::string& etag = "", const ChangeOptions& options = {});
+  // ImportUsers sends a file of htpasswd's format; `import` says to which store and how.
+  absl::StatusOr<v1::ImportUsersResponse> ImportUsers(v1::ImportOptions import, const Secret& file,
+                                                      const ChangeOptions& options = {});
+  // ExportUsers gives the file in pieces to `take`, which must not keep them. Over the Unix socket only.
+  absl::StatusOr<v1::ExportSummary> ExportUsers(const std::string& store, bool include_disabled,
+                                                absl::FunctionRef<absl::Status(absl::string_view)> take);
 
   Pages<v1::Revision> History(int page_size = 50);
   absl::StatusOr<v1::Status> GetStatus();

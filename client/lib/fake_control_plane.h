@@ -16,6 +16,7 @@
 #include "gatehouse/v1/event_service.grpc.pb.h"
 #include "gatehouse/v1/policy_service.grpc.pb.h"
 #include "gatehouse/v1/status_service.grpc.pb.h"
+#include "gatehouse/v1/user_service.grpc.pb.h"
 #include "gateway/base/mutex.h"
 
 namespace gatehouse::client {
@@ -23,6 +24,7 @@ namespace gatehouse::client {
 class FakeControlPlane final : public v1::ConfigService::Service,
                                public v1::EventService::Service,
                                public v1::StatusService::Service,
+                               public v1::UserService::Service,
                                public v1::CertificateService::Service,
                                public v1::PolicyService::Service {
  public:
@@ -44,6 +46,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     builder.RegisterService(static_cast<v1::StatusService::Service*>(this));
     builder.RegisterService(static_cast<v1::CertificateService::Service*>(this));
     builder.RegisterService(static_cast<v1::PolicyService::Service*>(this));
+    builder.RegisterService(static_cast<v1::UserService::Service*>(this));
     server_ = builder.BuildAndStart();
   }
   void Stop() {
@@ -58,6 +61,11 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   std::vector<v1::ApplyRequest> applied;  // messages of the last Apply
   std::vector<v1::UpdateRequest> updates;
   std::vector<v1::SetUserRequest> users;
+  std::vector<v1::DeleteUserRequest> deleted_users;
+  std::vector<v1::StoredUser> stored_users;
+  std::vector<v1::ImportUsersRequest> imported;  // messages of the last ImportUsers
+  v1::ImportUsersResponse import_answer;
+  std::vector<v1::ExportUsersResponse> exported;
   std::vector<v1::WatchRequest> watches;
   std::map<std::string, v1::Resource> resources;  // by IdText
   v1::ApplyResponse apply_answer;
@@ -117,10 +125,49 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     return grpc::Status::OK;
   }
   grpc::Status SetUser(grpc::ServerContext*, const v1::SetUserRequest* request,
-                       v1::ChangeResponse* response) override {
+                       v1::UserChangeResponse* response) override {
+    if (conflicts > 0) {
+      --conflicts;
+      return {grpc::StatusCode::ABORTED, "etag"};
+    }
     users.push_back(*request);
     response->set_revision(8);
     *response->mutable_force() = force;
+    return grpc::Status::OK;
+  }
+  grpc::Status DeleteUser(grpc::ServerContext*, const v1::DeleteUserRequest* request,
+                          v1::UserChangeResponse* response) override {
+    deleted_users.push_back(*request);
+    response->set_revision(9);
+    *response->mutable_force() = force;
+    return grpc::Status::OK;
+  }
+  grpc::Status GetUser(grpc::ServerContext*, const v1::GetUserRequest* request, v1::StoredUser* response) override {
+    for (const v1::StoredUser& user : stored_users) {
+      if (user.user().name() != request->user()) continue;
+      *response = user;
+      return grpc::Status::OK;
+    }
+    return {grpc::StatusCode::NOT_FOUND, "no such user"};
+  }
+  // Pages of two.
+  grpc::Status ListUsers(grpc::ServerContext*, const v1::ListUsersRequest* request,
+                         v1::ListUsersResponse* response) override {
+    const size_t from = request->page_token().empty() ? 0 : std::stoul(request->page_token());
+    for (size_t i = from; i < stored_users.size() && i < from + 2; ++i) *response->add_users() = stored_users[i];
+    if (from + 2 < stored_users.size()) response->set_next_page_token(absl::StrCat(from + 2));
+    return grpc::Status::OK;
+  }
+  grpc::Status ImportUsers(grpc::ServerContext*, grpc::ServerReader<v1::ImportUsersRequest>* reader,
+                           v1::ImportUsersResponse* response) override {
+    imported.clear();
+    for (v1::ImportUsersRequest request; reader->Read(&request);) imported.push_back(request);
+    *response = import_answer;
+    return grpc::Status::OK;
+  }
+  grpc::Status ExportUsers(grpc::ServerContext*, const v1::ExportUsersRequest*,
+                           grpc::ServerWriter<v1::ExportUsersResponse>* writer) override {
+    for (const v1::ExportUsersResponse& piece : exported) writer->Write(piece);
     return grpc::Status::OK;
   }
   grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest* request,

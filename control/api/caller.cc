@@ -24,8 +24,6 @@ constexpr MethodRole kRoles[] = {
     {"/gatehouse.v1.ConfigService/Update", Role::kEditor},
     {"/gatehouse.v1.ConfigService/Delete", Role::kEditor},
     {"/gatehouse.v1.ConfigService/Apply", Role::kEditor},
-    {"/gatehouse.v1.ConfigService/SetUser", Role::kEditor},
-    {"/gatehouse.v1.ConfigService/DeleteUser", Role::kEditor},
     {"/gatehouse.v1.CertificateService/Explain", Role::kViewer},
     {"/gatehouse.v1.CertificateService/ListTrust", Role::kViewer},
     {"/gatehouse.v1.PolicyService/TestPolicy", Role::kViewer},
@@ -33,6 +31,13 @@ constexpr MethodRole kRoles[] = {
     {"/gatehouse.v1.EventService/Report", Role::kGateway},
     {"/gatehouse.v1.SnapshotService/Subscribe", Role::kGateway},
     {"/gatehouse.v1.StatusService/GetStatus", Role::kViewer},
+    {"/gatehouse.v1.UserService/GetUser", Role::kViewer},
+    {"/gatehouse.v1.UserService/ListUsers", Role::kViewer},
+    {"/gatehouse.v1.UserService/SetUser", Role::kEditor},
+    {"/gatehouse.v1.UserService/DeleteUser", Role::kEditor},
+    {"/gatehouse.v1.UserService/ImportUsers", Role::kEditor},
+    {"/gatehouse.v1.UserService/ExportUsers", Role::kOwner},
+    {"/gatehouse.v1.UserService/RenewHash", Role::kGateway},
 };
 
 const char* PropertyOf(AllowedName::Kind kind) {
@@ -48,6 +53,7 @@ const char* RoleName(Role role) {
   switch (role) {
     case Role::kViewer: return "viewer";
     case Role::kEditor: return "editor";
+    case Role::kOwner: return "owner (the Unix socket)";
     case Role::kGateway: break;
   }
   return "gateway";
@@ -75,7 +81,7 @@ absl::StatusOr<Known> Identify(const grpc::CallbackServerContext& context, const
     const std::optional<uid_t> uid = credentials.Find(fd);
     if (!uid.has_value()) return absl::UnauthenticatedError("the caller's uid is not known");
     if (!MayUseSocket(*uid)) return absl::PermissionDeniedError(absl::StrCat("uid ", *uid, " may not use this socket"));
-    return Known{absl::StrCat("uid:", *uid), kAllRoles};
+    return Known{absl::StrCat("uid:", *uid), kAllRoles | static_cast<Roles>(Role::kOwner)};
   }
   const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
   if (auth != nullptr && auth->IsPeerAuthenticated()) {

@@ -1,7 +1,7 @@
 // Who calls, and what they may do: one table of every method of every service, and the Guard that services ask before
 // their handler runs.
 //
-//   uid:1000            over the Unix socket: the server's own uid and root, every role
+//   uid:1000            over the Unix socket: the server's own uid and root, every role, owner too
 //   san:spiffe://ops/a  over mutual TLS: a name in the client's certificate that is listed, with the roles listed
 //   loopback            over --insecure-loopback: whoever reaches the address, every role
 //
@@ -28,9 +28,10 @@
 
 namespace gatehouse::api {
 
-enum class Role : uint8_t { kViewer = 1, kEditor = 2, kGateway = 4 };
+// An owner can read the server's files anyway; the role is never given to a name.
+enum class Role : uint8_t { kViewer = 1, kEditor = 2, kGateway = 4, kOwner = 8 };
 using Roles = uint8_t;
-inline constexpr Roles kAllRoles = 7;
+inline constexpr Roles kAllRoles = 7;  // of what can be given
 
 // The role that a method takes; std::nullopt: the method is not in the table.
 std::optional<Role> RoleOf(absl::string_view method);

@@ -54,11 +54,15 @@ const v1::Resource* Draft::Find(const store::ResourceKey& key) const {
 }
 
 void Draft::Put(v1::Resource resource) {
+  // From what is stored, and not from the draft, which may have been cleared.
+  auto old = base_->resources.find(store::KeyOf(resource));
+  KeepSecrets(old == base_->resources.end() ? nullptr : old->second.get(), &resource);
+  PutAsIs(std::move(resource));
+}
+
+void Draft::PutAsIs(v1::Resource resource) {
   const store::ResourceKey key = store::KeyOf(resource);
   SetEtag("", &resource);
-  // From what is stored, and not from the draft, which may have been cleared.
-  auto old = base_->resources.find(key);
-  if (old != base_->resources.end()) KeepSecrets(*old->second, &resource);
   resources_[key] = std::make_shared<const v1::Resource>(std::move(resource));
 }
 
@@ -103,7 +107,7 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
   if (!findings.violations.empty()) return validate::Refusal(findings.violations);
   outcome.warnings = std::move(findings.warnings);
   outcome.state = base;
-  if (outcome.changes.empty() || options.dry_run) return outcome;
+  if (options.dry_run || (outcome.changes.empty() && !options.even_if_same)) return outcome;
 
   transaction.expected_revision = base->revision;
   transaction.actor = options.actor;

@@ -29,6 +29,8 @@ class Draft {
   const v1::Resource* Find(const store::ResourceKey& key) const;
   // Put adds or replaces. Secrets that `resource` leaves out are taken from the one it replaces; its etag is dropped.
   void Put(v1::Resource resource);
+  // PutAsIs replaces, and takes all as it is given: for edits that start from what Find returned.
+  void PutAsIs(v1::Resource resource);
   void Remove(const store::ResourceKey& key) { resources_.erase(key); }
   void Clear() { resources_.clear(); }
 
@@ -45,6 +47,7 @@ struct WriteOptions {
   std::string message;
   uint64_t expected_revision = 0;  // 0: any
   bool dry_run = false;
+  bool even_if_same = false;  // make a revision for the history when nothing differs, too
 };
 
 struct Outcome {

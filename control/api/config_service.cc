@@ -6,108 +6,30 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "control/api/call.h"
+#include "control/api/desk.h"
 #include "control/api/edits.h"
 #include "control/api/resource_fields.h"
 #include "gateway/base/status.h"
-#include "gateway/credentials/password_hash.h"
 
 namespace gatehouse::api {
 namespace {
 
 // A page stays below what clients take in one message by default (4 MiB).
 constexpr size_t kMaxPageBytes = 3 * 1024 * 1024;
+constexpr char kService[] = "/gatehouse.v1.ConfigService/";
 
-// A unary call whose end is an Ending's.
-class UnaryCall final : public grpc::ServerUnaryReactor {
- public:
-  UnaryCall() : ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {}
-  const std::shared_ptr<Ending>& ending() const { return ending_; }
-  void OnCancel() override {
-    const std::shared_ptr<Ending> ending = ending_;
-    ending->Cancel();
-  }
-  void OnDone() override { delete this; }
-
- private:
-  const std::shared_ptr<Ending> ending_;
-};
-
-v1::Event AuditEvent(absl::string_view method, const std::string& actor, const absl::StatusOr<Outcome>& result) {
-  v1::Event event;
-  event.set_type(v1::Event::AUDIT);
-  event.set_actor(actor);
-  const absl::Time now = absl::Now();
-  event.mutable_time()->set_seconds(absl::ToUnixSeconds(now));
-  event.mutable_time()->set_nanos(static_cast<int32_t>(absl::ToUnixNanos(now) % 1'000'000'000));
-  if (!result.ok()) {
-    event.set_outcome(v1::Event::REFUSED);
-    event.set_detail(absl::StrCat(method, ": ", result.status().message()));
-    return event;
-  }
-  event.set_outcome(v1::Event::NOTICE);
-  event.set_revision(result->revision);
-  event.set_detail(absl::StrCat(method, ": ", result->changes.size(), " changes"));
-  return event;
-}
-
-// Everything that the calls share.
-struct Desk {
-  Changes& changes;
-  Executor& executor;
-  const Guard& guard;
-  const ConfigService::Audit& audit;
-
-  // Runs `work` on the executor if the guard lets the caller in; `ending` ends in every case.
-  void Start(const grpc::CallbackServerContext& context, absl::string_view method,
-             const std::shared_ptr<Ending>& ending, absl::AnyInvocable<void(const std::string& actor)> work) const {
-    auto actor = guard(context, absl::StrCat("/gatehouse.v1.ConfigService/", method));
-    if (!actor.ok()) {
-      audit(AuditEvent(method, "unknown", actor.status()));
-      return ending->Finish(actor.status());
-    }
-    const bool queued = executor.Submit(
-        [actor = *std::move(actor), work = std::move(work)]() mutable { work(actor); });
-    if (!queued) ending->Finish(absl::ResourceExhaustedError("too many calls at once; try again"));
-  }
-
-  void Read(const grpc::CallbackServerContext& context, absl::string_view method,
-            const std::shared_ptr<Ending>& ending, absl::AnyInvocable<absl::Status()> work) const {
-    Start(context, method, ending,
-          [ending, work = std::move(work)](const std::string&) mutable { ending->Finish(work()); });
-  }
-
-  // One write of one resource, `key`, shown in the response.
-  void Change(const grpc::CallbackServerContext& context, const char* method, const std::shared_ptr<Ending>& ending,
-              const v1::WaitOptions& wait, std::string message, store::ResourceKey key,
-              std::function<absl::Status(Draft&)> edit, v1::ChangeResponse* response,
-              std::function<void(v1::Resource*)> trim = nullptr) const {
-    Start(context, method, ending,
-          [self = *this, method, ending, &wait, message = std::move(message), key = std::move(key),
-           edit = std::move(edit), trim = std::move(trim), response](const std::string& actor) {
-            WriteOptions options;
-            options.actor = actor;
-            options.message = message;
-            auto outcome = self.changes.Write(options, edit);
-            self.audit(AuditEvent(method, actor, outcome));
-            if (!outcome.ok()) return ending->Finish(outcome.status());
-            response->set_revision(outcome->revision);
-            for (v1::Violation& warning : outcome->warnings) *response->add_warnings() = std::move(warning);
-            auto it = outcome->state->resources.find(key);
-            if (it != outcome->state->resources.end()) {
-              *response->mutable_resource() = Shown(*it->second);
-              if (trim) trim(response->mutable_resource());
-            }
-            // Looked up now: the response is gone once the call has ended.
-            v1::ForceStatus* force = wait.wait() ? response->mutable_force() : nullptr;
-            ending->FinishInForce(self.changes.publisher(), outcome->revision, wait, force);
-          });
-  }
-};
-
-absl::StatusOr<int> PageSize(int asked, int fallback) {
-  if (asked < 0) return absl::InvalidArgumentError("page_size: must not be negative");
-  return asked == 0 ? fallback : std::min(asked, 1000);
+// One write of one resource, `key`, shown in the response.
+void ChangeOne(const Desk& desk, const grpc::CallbackServerContext& context, const char* method,
+               const std::shared_ptr<Ending>& ending, const v1::WaitOptions& wait, std::string message,
+               store::ResourceKey key, std::function<absl::Status(Draft&)> edit, v1::ChangeResponse* response) {
+  desk.Change(context, method, ending, wait, std::move(message), std::move(edit),
+              [key = std::move(key), response](Outcome& outcome) {
+                response->set_revision(outcome.revision);
+                for (v1::Violation& warning : outcome.warnings) *response->add_warnings() = std::move(warning);
+                auto it = outcome.state->resources.find(key);
+                if (it != outcome.state->resources.end()) *response->mutable_resource() = Shown(*it->second);
+                return [response] { return response->mutable_force(); };
+              });
 }
 
 absl::Status FillList(const v1::ListRequest& request, const store::State& state, v1::ListResponse* response) {
@@ -157,7 +79,7 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
   ApplyCall(Desk desk, grpc::CallbackServerContext& context, v1::ApplyResponse* response)
       : desk_(desk), context_(context), response_(response),
         ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {
-    auto actor = desk_.guard(context_, "/gatehouse.v1.ConfigService/Apply");
+    auto actor = desk_.guard(context_, absl::StrCat(kService, "Apply"));
     if (!actor.ok()) {
       desk_.audit(AuditEvent("Apply", "unknown", actor.status()));
       ending_->Finish(actor.status());
@@ -206,20 +128,17 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
     }
     desk_.Start(context_, "Apply", ending_, [this, ending = ending_](const std::string& actor) {
       WriteOptions options;
-      options.actor = actor;
       options.message = set_.options.message();
       options.expected_revision = set_.options.expected_revision();
       options.dry_run = set_.options.dry_run();
-      auto outcome = desk_.changes.Write(options, [this](Draft& draft) { return EditApply(set_, draft); });
-      desk_.audit(AuditEvent(options.dry_run ? "Apply (dry run)" : "Apply", actor, outcome));
-      if (!outcome.ok()) return ending->Finish(outcome.status());
-      response_->set_revision(outcome->revision);
-      for (v1::Change& change : outcome->changes) *response_->add_changes() = std::move(change);
-      for (v1::Violation& warning : outcome->warnings) *response_->add_warnings() = std::move(warning);
-      v1::WaitOptions wait = set_.options.wait();
-      if (options.dry_run) wait.set_wait(false);
-      v1::ForceStatus* force = wait.wait() ? response_->mutable_force() : nullptr;
-      ending->FinishInForce(desk_.changes.publisher(), outcome->revision, wait, force);
+      desk_.Write(actor, "Apply", ending, set_.options.wait(), options,
+                  [this](Draft& draft) { return EditApply(set_, draft); },
+                  [this](Outcome& outcome) {
+                    response_->set_revision(outcome.revision);
+                    for (v1::Change& change : outcome.changes) *response_->add_changes() = std::move(change);
+                    for (v1::Violation& warning : outcome.warnings) *response_->add_warnings() = std::move(warning);
+                    return [this] { return response_->mutable_force(); };
+                  });
     });
   }
 
@@ -233,19 +152,10 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
   uint32_t messages_ = 0;
 };
 
-// Of a user store with many users a response shows the one that the call was about.
-std::function<void(v1::Resource*)> KeepUser(std::string name) {
-  return [name = std::move(name)](v1::Resource* shown) {
-    auto* users = shown->mutable_user_store()->mutable_users();
-    users->erase(std::remove_if(users->begin(), users->end(), [&](const v1::User& u) { return u.name() != name; }),
-                 users->end());
-  };
-}
-
 }  // namespace
 
 #define GH_DESK \
-  Desk { changes_, executor_, guard_, audit_ }
+  Desk { kService, changes_, executor_, guard_, audit_ }
 
 grpc::ServerUnaryReactor* ConfigService::Get(grpc::CallbackServerContext* context, const v1::GetRequest* request,
                                              v1::Resource* response) {
@@ -283,7 +193,7 @@ grpc::ServerUnaryReactor* ConfigService::History(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* ConfigService::Create(grpc::CallbackServerContext* context,
                                                 const v1::CreateRequest* request, v1::ChangeResponse* response) {
   auto* call = new UnaryCall();
-  GH_DESK.Change(*context, "Create", call->ending(), request->wait(), request->message(),
+  ChangeOne(GH_DESK, *context, "Create", call->ending(), request->wait(), request->message(),
                  store::KeyOf(request->resource()), [request](Draft& draft) { return EditCreate(*request, draft); },
                  response);
   return call;
@@ -292,7 +202,7 @@ grpc::ServerUnaryReactor* ConfigService::Create(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* ConfigService::Update(grpc::CallbackServerContext* context,
                                                 const v1::UpdateRequest* request, v1::ChangeResponse* response) {
   auto* call = new UnaryCall();
-  GH_DESK.Change(*context, "Update", call->ending(), request->wait(), request->message(),
+  ChangeOne(GH_DESK, *context, "Update", call->ending(), request->wait(), request->message(),
                  store::KeyOf(request->resource()), [request](Draft& draft) { return EditUpdate(*request, draft); },
                  response);
   return call;
@@ -301,7 +211,7 @@ grpc::ServerUnaryReactor* ConfigService::Update(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* ConfigService::Delete(grpc::CallbackServerContext* context,
                                                 const v1::DeleteRequest* request, v1::ChangeResponse* response) {
   auto* call = new UnaryCall();
-  GH_DESK.Change(*context, "Delete", call->ending(), request->wait(), request->message(),
+  ChangeOne(GH_DESK, *context, "Delete", call->ending(), request->wait(), request->message(),
                  {request->id().kind(), request->id().name()},
                  [request](Draft& draft) { return EditDelete(*request, draft); }, response);
   return call;
@@ -310,39 +220,6 @@ grpc::ServerUnaryReactor* ConfigService::Delete(grpc::CallbackServerContext* con
 grpc::ServerReadReactor<v1::ApplyRequest>* ConfigService::Apply(grpc::CallbackServerContext* context,
                                                                 v1::ApplyResponse* response) {
   return new ApplyCall(GH_DESK, *context, response);
-}
-
-grpc::ServerUnaryReactor* ConfigService::SetUser(grpc::CallbackServerContext* context,
-                                                 const v1::SetUserRequest* request, v1::ChangeResponse* response) {
-  auto* call = new UnaryCall();
-  const std::shared_ptr<Ending> ending = call->ending();
-  // Hashed at most once, and only when the store exists: a mistyped name costs nothing.
-  auto hash = std::make_shared<std::string>();
-  GH_DESK.Change(
-      *context, "SetUser", ending, request->wait(), absl::StrCat("user ", request->user().name()),
-      {v1::USER_STORE, request->user_store()},
-      [request, hash](Draft& draft) -> absl::Status {
-        if (!request->password().empty() && hash->empty() &&
-            draft.Find({v1::USER_STORE, request->user_store()}) != nullptr) {
-          auto made = credentials::HashPassword(credentials::HashKind::kArgon2id, request->password());
-          if (!made.ok()) return absl::InvalidArgumentError(absl::StrCat("password: ", made.status().message()));
-          *hash = *std::move(made);
-        }
-        return EditSetUser(*request, *hash, draft);
-      },
-      response, KeepUser(request->user().name()));
-  return call;
-}
-
-grpc::ServerUnaryReactor* ConfigService::DeleteUser(grpc::CallbackServerContext* context,
-                                                    const v1::DeleteUserRequest* request,
-                                                    v1::ChangeResponse* response) {
-  auto* call = new UnaryCall();
-  GH_DESK.Change(*context, "DeleteUser", call->ending(), request->wait(), absl::StrCat("user ", request->user()),
-                 {v1::USER_STORE, request->user_store()},
-                 [request](Draft& draft) { return EditDeleteUser(*request, draft); }, response,
-                 KeepUser(request->user()));
-  return call;
 }
 
 #undef GH_DESK

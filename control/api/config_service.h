@@ -4,20 +4,16 @@
 // Threading:  thread-safe.
 #pragma once
 
-#include <functional>
-
 #include "control/api/changes.h"
+#include "control/api/desk.h"
 #include "control/api/guard.h"
 #include "gateway/base/executor.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
-#include "gatehouse/v1/event.pb.h"
 
 namespace gatehouse::api {
 
 class ConfigService final : public v1::ConfigService::CallbackService {
  public:
-  // Hears of every write and of every refused one (type AUDIT). Must be quick.
-  using Audit = std::function<void(v1::Event)>;
   // Octets of all messages of one Apply together.
   static constexpr size_t kMaxApplyBytes = size_t{256} * 1024 * 1024;
 
@@ -36,10 +32,6 @@ class ConfigService final : public v1::ConfigService::CallbackService {
                                    v1::ChangeResponse* response) override;
   grpc::ServerReadReactor<v1::ApplyRequest>* Apply(grpc::CallbackServerContext* context,
                                                    v1::ApplyResponse* response) override;
-  grpc::ServerUnaryReactor* SetUser(grpc::CallbackServerContext* context, const v1::SetUserRequest* request,
-                                    v1::ChangeResponse* response) override;
-  grpc::ServerUnaryReactor* DeleteUser(grpc::CallbackServerContext* context, const v1::DeleteUserRequest* request,
-                                       v1::ChangeResponse* response) override;
   grpc::ServerUnaryReactor* History(grpc::CallbackServerContext* context, const v1::HistoryRequest* request,
                                     v1::HistoryResponse* response) override;
 

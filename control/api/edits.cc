@@ -1,6 +1,5 @@
 #include "control/api/edits.h"
 
-#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -109,61 +108,6 @@ absl::Status EditDelete(const v1::DeleteRequest& request, Draft& draft) {
   if (current == nullptr) return NotFound(key);
   GH_RETURN_IF_ERROR(CheckEtag(key, request.etag(), current));
   draft.Remove(key);
-  return absl::OkStatus();
-}
-
-absl::Status EditSetUser(const v1::SetUserRequest& request, const std::string& hash, Draft& draft) {
-  const ResourceKey key(v1::USER_STORE, request.user_store());
-  const v1::Resource* current = draft.Find(key);
-  if (current == nullptr) return NotFound(key);
-  std::vector<v1::Violation> violations;
-  validate::FindUnknownFields(request, "request", &violations);
-  if (request.user().name().empty()) violations.push_back(MakeViolation("user.name", "required"));
-  if (!hash.empty() && !request.user().password_hashes().empty()) {
-    violations.push_back(MakeViolation("password", "give a password or password_hashes, not both"));
-  }
-  v1::Resource next = *current;
-  auto* users = next.mutable_user_store()->mutable_users();
-  auto it = std::find_if(users->begin(), users->end(),
-                         [&](const v1::User& user) { return user.name() == request.user().name(); });
-  const bool exists = it != users->end();
-  if (exists && request.create_only()) {
-    return absl::AlreadyExistsError(absl::StrCat(PathOfKey(key), ".users[\"", request.user().name(), "\"] exists"));
-  }
-  if (!exists && hash.empty() && request.user().password_hashes().empty()) {
-    violations.push_back(MakeViolation("password", "a new user needs a password or a password hash"));
-  }
-  if (!violations.empty()) return validate::Refusal(violations);
-  v1::User user = request.user();
-  if (!hash.empty()) {
-    user.add_password_hashes(hash);
-    if (exists && request.keep_old_password() && !it->password_hashes().empty()) {
-      user.add_password_hashes(it->password_hashes(0));
-    }
-  }
-  if (!exists) {
-    *users->Add() = std::move(user);
-  } else {
-    if (user.password_hashes().empty()) *user.mutable_password_hashes() = it->password_hashes();
-    *it = std::move(user);
-  }
-  draft.Put(std::move(next));
-  return absl::OkStatus();
-}
-
-absl::Status EditDeleteUser(const v1::DeleteUserRequest& request, Draft& draft) {
-  const ResourceKey key(v1::USER_STORE, request.user_store());
-  const v1::Resource* current = draft.Find(key);
-  if (current == nullptr) return NotFound(key);
-  v1::Resource next = *current;
-  auto* users = next.mutable_user_store()->mutable_users();
-  auto it = std::find_if(users->begin(), users->end(),
-                         [&](const v1::User& user) { return user.name() == request.user(); });
-  if (it == users->end()) {
-    return absl::NotFoundError(absl::StrCat("there is no ", PathOfKey(key), ".users[\"", request.user(), "\"]"));
-  }
-  users->erase(it);
-  draft.Put(std::move(next));
   return absl::OkStatus();
 }
 

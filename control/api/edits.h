@@ -19,9 +19,6 @@ absl::Status CheckId(const v1::ResourceId& id);
 absl::Status EditCreate(const v1::CreateRequest& request, Draft& draft);
 absl::Status EditUpdate(const v1::UpdateRequest& request, Draft& draft);
 absl::Status EditDelete(const v1::DeleteRequest& request, Draft& draft);
-// `hash` is the password's; empty: none was given.
-absl::Status EditSetUser(const v1::SetUserRequest& request, const std::string& hash, Draft& draft);
-absl::Status EditDeleteUser(const v1::DeleteUserRequest& request, Draft& draft);
 
 // All messages of one Apply together.
 struct ApplySet {

@@ -1,7 +1,9 @@
 #include "control/api/resource_fields.h"
 
-#include <map>
+#include <algorithm>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "gateway/base/digest.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
@@ -73,28 +75,49 @@ void ClearSecrets(v1::Resource* resource) {
   if (v1::ValidatorService::Tls* tls = ServiceTls(resource)) tls->clear_private_key_pem();
   if (resource->has_server_certificate()) resource->mutable_server_certificate()->clear_private_key_pem();
   if (resource->has_user_store()) {
-    for (v1::User& user : *resource->mutable_user_store()->mutable_users()) user.clear_password_hashes();
+    for (v1::User& user : *resource->mutable_user_store()->mutable_users()) ClearSecrets(&user);
   }
 }
 
-void KeepSecrets(const v1::Resource& old, v1::Resource* resource) {
+void ClearSecrets(v1::User* user) {
+  user->clear_password_hashes();
+  user->clear_renewed();
+}
+
+void KeepRenewed(const v1::User* old, v1::User* user) {
+  user->clear_renewed();
+  if (old == nullptr) return;
+  for (const v1::RenewedHash& renewed : old->renewed()) {
+    const auto& hashes = user->password_hashes();
+    const bool there = std::any_of(hashes.begin(), hashes.end(), [&](const std::string& hash) {
+      return AsView(Sha256(hash)) == renewed.hash_sha256();
+    });
+    if (there) *user->add_renewed() = renewed;
+  }
+}
+
+void KeepSecrets(const v1::Resource* old, v1::Resource* resource) {
   // Of a service that no longer is told who asks, no key is kept.
   v1::ValidatorService::Tls* tls = ServiceTls(resource);
-  if (tls != nullptr && !tls->certificate_chain_pem().empty() && tls->private_key_pem().empty()) {
-    tls->set_private_key_pem(old.scheme().basic().validator().tls().private_key_pem());
+  if (old != nullptr && tls != nullptr && !tls->certificate_chain_pem().empty() && tls->private_key_pem().empty()) {
+    tls->set_private_key_pem(old->scheme().basic().validator().tls().private_key_pem());
   }
-  if (resource->has_server_certificate() && !resource->server_certificate().has_files() &&
+  if (old != nullptr && resource->has_server_certificate() && !resource->server_certificate().has_files() &&
       resource->server_certificate().private_key_pem().empty()) {
-    resource->mutable_server_certificate()->set_private_key_pem(old.server_certificate().private_key_pem());
+    resource->mutable_server_certificate()->set_private_key_pem(old->server_certificate().private_key_pem());
   }
   if (!resource->has_user_store()) return;
-  std::map<std::string, const v1::User*> users;
-  for (const v1::User& user : old.user_store().users()) users.emplace(user.name(), &user);
+  absl::flat_hash_map<absl::string_view, const v1::User*> users;
+  if (old != nullptr) {
+    for (const v1::User& user : old->user_store().users()) users.emplace(user.name(), &user);
+  }
   for (v1::User& user : *resource->mutable_user_store()->mutable_users()) {
     auto it = users.find(user.name());
-    if (it != users.end() && user.password_hashes().empty()) {
-      *user.mutable_password_hashes() = it->second->password_hashes();
+    const v1::User* before = it == users.end() ? nullptr : it->second;
+    if (before != nullptr && user.password_hashes().empty()) {
+      *user.mutable_password_hashes() = before->password_hashes();
     }
+    KeepRenewed(before, &user);
   }
 }
 

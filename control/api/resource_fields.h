@@ -16,10 +16,14 @@ std::string EtagOf(const v1::Resource& resource);
 void SetEtag(const std::string& etag, v1::Resource* resource);
 const std::string& GetEtag(const v1::Resource& resource);
 
-// Private keys and password hashes.
+// Private keys, and all that is kept of passwords.
 void ClearSecrets(v1::Resource* resource);
-// Gives `resource` the secrets of `old` where it has none itself.
-void KeepSecrets(const v1::Resource& old, v1::Resource* resource);
+void ClearSecrets(v1::User* user);
+// Gives `resource` the secrets of `old` where it has none itself, and its users what the server alone may say of them.
+// `old` may be null.
+void KeepSecrets(const v1::Resource* old, v1::Resource* resource);
+// Gives `user` what `old` says of the hashes that it still has; `old` may be null.
+void KeepRenewed(const v1::User* old, v1::User* user);
 
 // The resource as an answer shows it: with etag, without secrets.
 v1::Resource Shown(const v1::Resource& resource);

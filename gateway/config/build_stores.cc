@@ -7,7 +7,6 @@
 
 #include "gateway/base/escape.h"
 #include "gateway/config/build_draft.h"
-#include "gateway/identity/claims.h"
 
 namespace gatehouse::config {
 namespace {
@@ -216,49 +215,6 @@ void BuildTrustStores(Draft& draft) {
     }
     draft.snapshot->trust_stores.push_back(built);
     draft.parts->trust_stores[store->name()] = std::move(built);
-  }
-}
-
-void BuildUserStores(Draft& draft) {
-  for (const v1::UserStore* store : draft.user_stores) {
-    if (draft.Unchanged(v1::USER_STORE, store->name())) {
-      draft.parts->user_stores[store->name()] = draft.previous->parts->user_stores.at(store->name());
-      continue;
-    }
-    const std::string path = PathOf("userStores", store->name());
-    const size_t before = draft.violations.size();
-    credentials::UserStoreInput input;
-    input.name = store->name();
-    for (const v1::User& user : store->users()) {
-      credentials::User& out = input.users.emplace_back();
-      out.name = user.name();
-      out.password_hashes.assign(user.password_hashes().begin(), user.password_hashes().end());
-      out.disabled = user.disabled();
-      const std::string here = absl::StrCat(path, ".", PathOf("users", user.name()));
-      if (user.has_expire_time()) {
-        const auto& time = user.expire_time();
-        if (time.nanos() < 0 || time.nanos() > 999'999'999 || time.seconds() < -62'135'596'800 ||
-            time.seconds() > 253'402'300'799) {
-          draft.Violate(here + ".expire_time", "is not a time of the years 1 to 9999");
-        }
-        out.expires = absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
-      }
-      for (int i = 0; i < user.claims_size(); ++i) {
-        const v1::UserClaim& claim = user.claims(i);
-        out.claims.push_back({claim.type(), claim.value()});
-        if (identity::IsReservedClaimType(claim.type())) {
-          draft.Violate(absl::StrCat(here, ".claims[", i, "].type"), "\"", EscapeText(claim.type()),
-                        "\" is reserved to certificate schemes and to the user's name");
-        }
-      }
-    }
-    std::vector<credentials::UserStoreError> errors;
-    std::shared_ptr<const credentials::UserStore> built = credentials::UserStore::Create(std::move(input), &errors);
-    for (const credentials::UserStoreError& error : errors) {
-      draft.Violate(absl::StrCat(path, error.path.empty() ? "" : ".", error.path), error.message);
-    }
-    if (built == nullptr || draft.violations.size() != before) continue;
-    draft.parts->user_stores[store->name()] = std::move(built);
   }
 }
 

@@ -75,6 +75,85 @@ TEST(ParseBasicTest, RefusesMoreThanEightKibibytesOfAnyScheme) {
   EXPECT_TRUE(IsError(ParseBasic("Bearer " + std::string(8192, 'A')), BasicError::kTooLarge));
 }
 
+struct Vector {
+  const char* what;
+  std::string field;
+  std::string user;      // "" and no password: refused
+  std::string password;
+  BasicError error = BasicError::kMalformed;
+};
+
+TEST(ParseBasicTest, DecidesOurVectors) {
+  using namespace std::string_literals;
+  const auto pair = [](const std::string& text) { return absl::StrCat("Basic ", absl::Base64Escape(text)); };
+  const std::vector<Vector> vectors = {
+      // RFC 7617 section 2, and 2.1 for UTF-8.
+      {"the example", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin", "open sesame"},
+      {"the example of UTF-8", "Basic dGVzdDoxMjPCow==", "test", "123\xc2\xa3"},
+      {"two octets a character", pair("gr\xc3\xbc\xc3\x9f:\xc3\xa4\xc3\xb6"), "gr\xc3\xbc\xc3\x9f", "\xc3\xa4\xc3\xb6"},
+      {"three octets", pair("\xe5\xaf\x86:\xe7\xa0\x81"), "\xe5\xaf\x86", "\xe7\xa0\x81"},
+      {"four octets", pair("\xf0\x9f\x9a\xaa:\xf0\x9f\x97\x9d"), "\xf0\x9f\x9a\xaa", "\xf0\x9f\x97\x9d"},
+      {"the highest character", pair("a:\xf4\x8f\xbf\xbf"), "a", "\xf4\x8f\xbf\xbf"},
+      {"decomposed stays decomposed", pair("e\xcc\x81:x"), "e\xcc\x81", "x"},
+      {"a byte order mark is part of the name", pair("\xef\xbb\xbf" "a:b"), "\xef\xbb\xbf" "a", "b"},
+      {"blanks are characters", pair(" a : b "), " a ", " b "},
+      {"a password of colons", pair("a:::"), "a", "::"},
+      {"a user of one character, no password", pair("a:"), "a", ""},
+      {"base64 without padding", pair("a:bcde"), "a", "bcde"},
+      {"one pad", pair("a:bcd"), "a", "bcd"},
+      {"two pads", pair("a:bc"), "a", "bc"},
+      {"plus and slash", "Basic YTo+Pj8/", "a", ">>?\x3f"},
+      {"many blanks after the scheme", "Basic          QTpi", "A", "b"},
+      {"upper case", "BASIC QTpi", "A", "b"},
+      {"all 511 octets of a longest password", pair("a:" + std::string(511, 'x')), "a", std::string(511, 'x')},
+      // Empty parts.
+      {"nothing in it", pair(""), "", ""},
+      {"a colon alone", pair(":"), "", ""},
+      {"no user", pair(":password"), "", ""},
+      {"no colon", pair("user"), "", ""},
+      // Octets that are no text.
+      {"NUL in the user", pair("a\0:b"s), "", ""},
+      {"NUL in the password", pair("a:b\0"s), "", ""},
+      {"NUL alone", pair("\0"s), "", ""},
+      {"a tab", pair("a\t:b"), "", ""},
+      {"an escape", pair("a:\x1b[0m"), "", ""},
+      {"a line end", pair("a:b\n"), "", ""},
+      {"DEL", pair("a:\x7f"), "", ""},
+      {"Latin-1", pair("\xe9:x"), "", ""},
+      {"a lone continuation", pair("a:\x80"), "", ""},
+      {"overlong", pair("a:\xc1\xbf"), "", ""},
+      {"overlong NUL", pair("a:\xc0\x80"), "", ""},
+      {"a surrogate", pair("a:\xed\xa0\x80"), "", ""},
+      {"above the highest character", pair("a:\xf4\x90\x80\x80"), "", ""},
+      {"cut in a character", pair("a:\xf0\x9f\x9a"), "", ""},
+      // Base64 that is not the one encoding.
+      {"URL alphabet", "Basic YTo-Pj8_", "", ""},
+      {"no padding where there must be", "Basic YTpiYw", "", ""},
+      {"too much padding", "Basic YTpiYw===", "", ""},
+      {"padding in the middle", "Basic YQ==OmI=", "", ""},
+      {"stray bits", "Basic YTpiYx==", "", ""},
+      {"a blank inside", "Basic YTpi Yw==", "", ""},
+      {"two tokens", "Basic QTpi QTpi", "", ""},
+      {"a list of two", "Basic QTpi, Basic QTpi", "", ""},
+      {"parameters", "Basic QTpi, realm=\"x\"", "", ""},
+      {"NUL after it", "Basic QTpi\0"s, "", ""},
+      {"a tab for the blank", "Basic\tQTpi", "", "", BasicError::kOtherScheme},
+      {"no blank", "BasicQTpi", "", "", BasicError::kOtherScheme},
+      {"another scheme that begins alike", "Basic2 QTpi", "", "", BasicError::kOtherScheme},
+      // Huge.
+      {"8 KiB and one octet", "Basic " + std::string(kMaxAuthorizationBytes - 5, 'A'), "", "", BasicError::kTooLarge},
+      {"a megabyte", std::string(1 << 20, 'B'), "", "", BasicError::kTooLarge},
+  };
+  for (const Vector& v : vectors) {
+    const BasicResult result = ParseBasic(v.field);
+    if (v.user.empty()) {
+      EXPECT_TRUE(IsError(result, v.error)) << v.what << ": " << Show(result);
+    } else {
+      EXPECT_EQ(Show(result), absl::StrCat(v.user, "|", v.password)) << v.what;
+    }
+  }
+}
+
 TEST(DecodeBase64Test, InvertsTheEncodingOfEveryLength) {
   std::string bytes, decoded;
   for (int n = 0; n < 70; ++n) {

@@ -135,6 +135,9 @@ struct Checker::Job {
     if (Expired(*user, verified)) return Refusal(Reason::kUserDisabled);  // while it waited
     const absl::Time fresh_until = verified + scheme->cache_ttl;
     options->cache->Put(options->cache->KeyOf(scheme->name, user->name, *matched, password.Reveal()), fresh_until);
+    if (options->renewals != nullptr) {
+      options->renewals->Consider(*scheme->users, *user, *matched, password.Reveal());
+    }
     return Verified(user, fresh_until);
   }
 };

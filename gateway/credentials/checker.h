@@ -33,6 +33,7 @@
 #include "gateway/base/reason.h"
 #include "gateway/credentials/basic.h"
 #include "gateway/credentials/flights.h"
+#include "gateway/credentials/hash_renewal.h"
 #include "gateway/credentials/password_hash.h"
 #include "gateway/credentials/throttle.h"
 #include "gateway/credentials/user_store.h"
@@ -86,6 +87,7 @@ struct CheckerOptions {
   Flights* flights = nullptr;
   const PasswordVerifier* verifier = nullptr;
   const Clock* clock = nullptr;
+  RenewalOffers* renewals = nullptr;  // hears of every verified password; may be null
   // Runs work on this worker's loop, later. Called from any thread.
   std::function<void(absl::AnyInvocable<void()>)> post;
 };

@@ -120,6 +120,11 @@ class CheckerTest : public ::testing::Test {
     scheme_ = std::make_shared<const BasicScheme>(std::move(scheme));
   }
 
+  // Guesses are not what a test is about.
+  void ForgetGuesses() {
+    throttle_.Clear({}, [this](const std::string&) { return throttle_options_; });
+  }
+
   Checker::Answer Ask(absl::string_view header, CheckMemo* memo = nullptr) {
     return AskFrom("192.0.2.1", header, memo);
   }
@@ -199,6 +204,89 @@ TEST_F(CheckerTest, PaysForUnknownUsersWhatSomeKnownOnePaysWhereHashesDiffer) {
   EXPECT_EQ(verifier_.asked().size(), 400u) << "one each";
   EXPECT_EQ(paid.size(), 2u);
   EXPECT_NEAR(paid[kCheap], 100, 45) << "in the store's own mix";
+}
+
+TEST_F(CheckerTest, PaysBothHashesOfAStoreOfRotatingUsersForUnknownDisabledExpiredAndWrong) {
+  users_.clear();
+  for (const char* name : {"ann", "off", "old"}) users_.push_back({.name = name, .password_hashes = {kDear, kCheap}});
+  users_[1].disabled = true;
+  users_[2].expires = clock_.Now();
+  Configure();
+  size_t paid = 0;
+  for (const char* user : {"nobody", "someone else", "off", "old", "ann"}) {
+    // The second one is good for some of them: it must not be what ends the work.
+    for (const char* password : {"wrong", "secret"}) {
+      const bool right = absl::string_view(user) == "ann" && absl::string_view(password) == "secret";
+      EXPECT_EQ(Decide(Header(user, password)).verified, right) << user;
+      ForgetGuesses();
+      paid += 2;
+      ASSERT_EQ(verifier_.asked().size(), paid) << user << " " << password;
+      EXPECT_EQ(verifier_.asked()[paid - 2], kDear) << user;
+      EXPECT_EQ(verifier_.asked()[paid - 1], kCheap) << user;
+    }
+  }
+}
+
+TEST_F(CheckerTest, PaysForUnknownUsersFromTheMixOfItsStoreAndTheSameForOneName) {
+  users_.clear();
+  for (int i = 0; i < 10; ++i) {
+    users_.push_back({.name = absl::StrCat("one", i), .password_hashes = {kCheap}});
+    users_.push_back({.name = absl::StrCat("two", i), .password_hashes = {kCheap, kDear}});
+  }
+  Configure();
+  size_t one = 0, two = 0;
+  for (int i = 0; i < 40; ++i) {
+    const std::string stranger = absl::StrCat("stranger", i);
+    size_t before = verifier_.asked().size();
+    Decide(Header(stranger, "x"));
+    const size_t cost = verifier_.asked().size() - before;
+    (cost == 1 ? one : two) += 1;
+    before = verifier_.asked().size();
+    ForgetGuesses();
+    Decide(Header(stranger, "y"));
+    ForgetGuesses();
+    EXPECT_EQ(verifier_.asked().size() - before, cost) << "asking twice tells nothing";
+  }
+  EXPECT_EQ(one + two, 40u);
+  EXPECT_GT(one, 4u);
+  EXPECT_GT(two, 4u);
+}
+
+TEST_F(CheckerTest, OffersVerifiedPasswordsOfWeakerHashesAndNoOthers) {
+  std::vector<std::string> offered;
+  Mutex mutex;
+  RenewalOffers offers(
+      [&](RenewalOffer offer) {
+        MutexLock lock(&mutex);
+        offered.push_back(absl::StrCat(offer.user, "/", offer.password.Reveal()));
+        return true;
+      },
+      clock_);
+  CheckerOptions options = Options();
+  options.renewals = &offers;
+  checker_ = std::make_unique<Checker>(std::move(options));
+  BasicScheme scheme = *scheme_;
+  UserStoreInput input{"people", users_};
+  input.hashing = {.kind = HashKind::kBcrypt, .options = {.bcrypt_cost = 10}, .renew_on_login = true};
+  scheme.users = UserStore::Create(std::move(input), nullptr);
+  scheme.epoch = ComputeEpoch(scheme);
+  scheme_ = std::make_shared<const BasicScheme>(std::move(scheme));
+  for (const char* user : {"ann", "nobody", "off", "old"}) Decide(Header(user, "wrong"));
+  for (const char* user : {"nobody", "off", "old"}) Decide(Header(user, "secret"));
+  ForgetGuesses();
+  EXPECT_TRUE(Decide(Header("ann", "secret")).verified);
+  EXPECT_THAT(offered, ElementsAre("ann/secret"));
+}
+
+TEST_F(CheckerTest, KeepsTheStreamsOfAUserWhoseHashWasRenewed) {
+  const UserRef ann = scheme_->users->Find("ann");
+  users_[0].password_hashes = {kDear};
+  users_[0].renewed = {{Sha256(kDear), Sha256(kCheap)}};
+  Configure();
+  EXPECT_TRUE(StillAdmits(*scheme_, *ann, clock_.Now()));
+  users_[0].renewed.clear();
+  Configure();
+  EXPECT_FALSE(StillAdmits(*scheme_, *ann, clock_.Now())) << "another password";
 }
 
 TEST_F(CheckerTest, NeverTakesAnEmptyPassword) {

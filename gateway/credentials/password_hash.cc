@@ -21,6 +21,7 @@
 #include "gateway/base/secret.h"
 #include "gateway/base/status.h"
 #include "gateway/credentials/base64.h"
+#include "gateway/credentials/weak_hash.h"
 
 namespace gatehouse::credentials {
 namespace {
@@ -161,6 +162,48 @@ absl::StatusOr<HashCost> ParseSha512(absl::string_view mcf) {
   return HashCost{HashKind::kSha512Crypt, rounds, 0, 0};
 }
 
+// $apr1$SALT$HASH
+absl::StatusOr<HashCost> ParseApr1(absl::string_view mcf) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(mcf.substr(6), '$');
+  if (parts.size() != 2) return Bad("apr1", "must have salt and hash");
+  if (parts[0].empty() || parts[0].size() > 8 || !IsCrypt64(parts[0])) {
+    return Bad("apr1", "salt must be 1 to 8 characters of ./0-9A-Za-z");
+  }
+  if (parts[1].size() != 22 || !IsCrypt64(parts[1])) {
+    return Bad("apr1", "hash must be 22 characters of ./0-9A-Za-z");
+  }
+  return HashCost{HashKind::kApr1, 1000, 0, 0};
+}
+
+// {SHA}BASE64
+absl::StatusOr<HashCost> ParseSha(absl::string_view mcf) {
+  std::string digest;
+  if (!DecodeBase64(mcf.substr(5), Base64Padding::kRequired, &digest) || digest.size() != 20) {
+    return Bad("{SHA}", "must be 20 octets in base64");
+  }
+  return HashCost{HashKind::kSha, 0, 0, 0};
+}
+
+// What people have in such files and what we do not take, told from what is no hash at all.
+absl::string_view WhyUnknown(absl::string_view mcf) {
+  const auto starts = [mcf](absl::string_view prefix) { return absl::StartsWith(mcf, prefix); };
+  if (starts("$argon2i$") || starts("$argon2d$")) return "of argon2 only argon2id is taken";
+  if (starts("$2x$") || starts("$2$")) return "bcrypt of a broken early kind ($2$, $2x$) is not taken";
+  if (starts("$1$")) return "md5-crypt ($1$) is not taken";
+  if (starts("$5$")) return "SHA-256-crypt ($5$) is not taken";
+  if (starts("$7$") || starts("$gy$")) return "scrypt ($7$) and gost-yescrypt ($gy$) are not taken";
+  if (absl::StartsWithIgnoreCase(mcf, "{SSHA") || absl::StartsWithIgnoreCase(mcf, "{SMD5") ||
+      absl::StartsWithIgnoreCase(mcf, "{MD5")) {
+    return "LDAP's {SSHA}, {SMD5} and {MD5} are not taken";
+  }
+  if (absl::StartsWithIgnoreCase(mcf, "{SHA}")) return "{SHA} must be written in capitals";
+  if (starts("{")) return "of the kinds in braces only {SHA} is known";
+  if (starts("!") || starts("*")) return "a locked account has no password";
+  if (mcf.size() == 13 && IsCrypt64(mcf)) return "traditional DES crypt, or no hash at all, is not taken";
+  if (!starts("$")) return "this is no password hash; a plaintext password is not taken";
+  return "must be argon2id ($argon2id$), bcrypt ($2a$, $2b$, $2y$), yescrypt ($y$) or SHA-512-crypt ($6$)";
+}
+
 bool IsBcrypt(absl::string_view mcf) {
   return absl::StartsWith(mcf, "$2a$") || absl::StartsWith(mcf, "$2b$") ||
          absl::StartsWith(mcf, "$2y$");
@@ -224,10 +267,13 @@ absl::Status CheckNewPassword(absl::string_view password) {
   return absl::OkStatus();
 }
 
+HashCost Argon2Cost(const HashOptions& options) {
+  return {HashKind::kArgon2id, options.argon2_passes, options.argon2_memory_bytes / 1024 * 1024,
+          options.argon2_lanes};
+}
+
 absl::StatusOr<std::string> NewArgon2(absl::string_view password, const HashOptions& options) {
-  const HashCost cost{HashKind::kArgon2id, options.argon2_passes,
-                      options.argon2_memory_bytes / 1024 * 1024, options.argon2_lanes};
-  GH_RETURN_IF_ERROR(CheckArgon2Cost(cost.cost, cost.memory_bytes, cost.lanes));
+  const HashCost cost = Argon2Cost(options);
   const std::string salt = RandomBytes(16);
   const std::string tag = Argon2Tag(cost, salt, 32, password);
   if (tag.empty()) return absl::ResourceExhaustedError("argon2id: not enough memory");
@@ -246,9 +292,6 @@ absl::StatusOr<std::string> NewBcrypt(absl::string_view password, const HashOpti
                                                    kMaxBcryptPasswordBytes,
                                                    " bytes; choose a shorter one or argon2id"));
   }
-  if (options.bcrypt_cost < kMinBcryptCost || options.bcrypt_cost > kMaxBcryptCost) {
-    return Bad("bcrypt", absl::StrCat("cost must be ", kMinBcryptCost, " to ", kMaxBcryptCost));
-  }
   const std::string random = RandomBytes(16);
   char setting[CRYPT_GENSALT_OUTPUT_SIZE];
   if (crypt_gensalt_rn("$2b$", options.bcrypt_cost, random.data(), static_cast<int>(random.size()),
@@ -258,6 +301,23 @@ absl::StatusOr<std::string> NewBcrypt(absl::string_view password, const HashOpti
   std::string mcf = Crypt(password, setting);
   if (!ParseHash(mcf).ok()) return absl::InternalError("bcrypt: the library refused");
   return mcf;
+}
+
+// A hash of a higher rank stands more guesses a second off than one of a lower rank, whatever their costs.
+int RankOf(HashKind kind) {
+  switch (kind) {
+    case HashKind::kSha:
+    case HashKind::kApr1:
+      return 0;
+    case HashKind::kSha512Crypt:
+      return 1;
+    case HashKind::kBcrypt:
+      return 2;
+    case HashKind::kYescrypt:
+    case HashKind::kArgon2id:
+      break;
+  }
+  return 3;
 }
 
 }  // namespace
@@ -272,8 +332,32 @@ absl::string_view HashKindName(HashKind kind) {
       return "yescrypt";
     case HashKind::kSha512Crypt:
       return "sha512-crypt";
+    case HashKind::kApr1:
+      return "apr1";
+    case HashKind::kSha:
+      return "sha";
   }
   return "";
+}
+
+std::string CostText(const HashCost& cost) {
+  const uint64_t kib = cost.memory_bytes / 1024;
+  const std::string memory =
+      kib % 1024 == 0 ? absl::StrCat(kib / 1024, " MiB") : absl::StrCat(kib, " KiB");
+  switch (cost.kind) {
+    case HashKind::kArgon2id:
+      return absl::StrCat("m=", memory, ", t=", cost.cost, ", p=", cost.lanes);
+    case HashKind::kBcrypt:
+      return absl::StrCat("cost ", cost.cost);
+    case HashKind::kYescrypt:
+      return absl::StrCat("N=2^", cost.cost, ", ", memory);
+    case HashKind::kSha512Crypt:
+    case HashKind::kApr1:
+      return absl::StrCat(cost.cost, " rounds");
+    case HashKind::kSha:
+      break;
+  }
+  return "unsalted";
 }
 
 absl::StatusOr<HashCost> ParseHash(absl::string_view mcf) {
@@ -285,9 +369,9 @@ absl::StatusOr<HashCost> ParseHash(absl::string_view mcf) {
   if (IsBcrypt(mcf)) return ParseBcrypt(mcf);
   if (absl::StartsWith(mcf, "$y$")) return ParseYescrypt(mcf);
   if (absl::StartsWith(mcf, "$6$")) return ParseSha512(mcf);
-  return absl::InvalidArgumentError(
-      "password hash: must be argon2id ($argon2id$), bcrypt ($2a$, $2b$, $2y$), yescrypt ($y$) or "
-      "SHA-512-crypt ($6$)");
+  if (absl::StartsWith(mcf, "$apr1$")) return ParseApr1(mcf);
+  if (absl::StartsWith(mcf, "{SHA}")) return ParseSha(mcf);
+  return absl::InvalidArgumentError(absl::StrCat("password hash: ", WhyUnknown(mcf)));
 }
 
 bool VerifyPassword(absl::string_view mcf, absl::string_view password) {
@@ -301,23 +385,49 @@ bool VerifyPassword(absl::string_view mcf, absl::string_view password) {
     const std::string tag = Argon2Tag(hash->cost, hash->salt, hash->tag.size(), password);
     return !tag.empty() && ConstantTimeEquals(tag, hash->tag);
   }
-  const std::string computed = Crypt(password, std::string(mcf));
+  std::string computed;
+  switch (cost->kind) {
+    case HashKind::kApr1:
+      computed = Apr1Hash(mcf.substr(6, mcf.rfind('$') - 6), password);
+      break;
+    case HashKind::kSha:
+      computed = ShaHash(password);
+      break;
+    default:
+      computed = Crypt(password, std::string(mcf));
+  }
   return !computed.empty() && ConstantTimeEquals(computed, mcf);
+}
+
+absl::Status CheckHashOptions(HashKind kind, const HashOptions& options) {
+  switch (kind) {
+    case HashKind::kArgon2id: {
+      const HashCost cost = Argon2Cost(options);
+      return CheckArgon2Cost(cost.cost, cost.memory_bytes, cost.lanes);
+    }
+    case HashKind::kBcrypt:
+      if (options.bcrypt_cost < kMinBcryptCost || options.bcrypt_cost > kMaxBcryptCost) {
+        return Bad("bcrypt", absl::StrCat("cost must be ", kMinBcryptCost, " to ", kMaxBcryptCost));
+      }
+      return absl::OkStatus();
+    default:
+      return absl::InvalidArgumentError("new passwords are hashed by argon2id or bcrypt");
+  }
 }
 
 absl::StatusOr<std::string> HashPassword(HashKind kind, absl::string_view password,
                                          const HashOptions& options) {
+  GH_RETURN_IF_ERROR(CheckHashOptions(kind, options));
   GH_RETURN_IF_ERROR(CheckNewPassword(password));
-  switch (kind) {
-    case HashKind::kArgon2id:
-      return NewArgon2(password, options);
-    case HashKind::kBcrypt:
-      return NewBcrypt(password, options);
-    case HashKind::kYescrypt:
-    case HashKind::kSha512Crypt:
-      break;
-  }
-  return absl::InvalidArgumentError("new passwords are hashed by argon2id or bcrypt");
+  return kind == HashKind::kBcrypt ? NewBcrypt(password, options) : NewArgon2(password, options);
+}
+
+bool IsWeaker(const HashCost& have, HashKind kind, const HashOptions& options) {
+  if (have.kind != kind) return RankOf(have.kind) < RankOf(kind);
+  if (kind == HashKind::kBcrypt) return have.cost < options.bcrypt_cost;
+  const HashCost want = Argon2Cost(options);
+  return have.memory_bytes < want.memory_bytes ||
+         have.memory_bytes * have.cost < want.memory_bytes * want.cost;
 }
 
 }  // namespace gatehouse::credentials

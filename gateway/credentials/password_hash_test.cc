@@ -52,6 +52,76 @@ TEST(VerifyPasswordTest, RefusesWhatItCannotReadWhole) {
   EXPECT_FALSE(VerifyPassword("$1$saltsalt$6wuJQo3h0YfGQ5/NbeXqk1", kPassword));
 }
 
+// What the tools of Debian 12 write for "correct horse battery".
+constexpr char kHorse[] = "correct horse battery";
+constexpr const char* kOfTools[] = {
+    // htpasswd -B -C 4, -5 -r 1000
+    "$2y$04$DCxggwhvFPKJ3nakvNW7jO65cvuVgEkKWva5L5E8fiWMS6hLzg0w6",
+    "$6$rounds=1000$roCoe7lvClKSHapP$0uZaJtC13svn9mkC8jnd1PuNNty9oG1p1o0DASyH1HpLf0bHcWL42zgprt6upo7Z.NHkPEnqDDrUuWb.eQB/H0",
+    // openssl passwd -6
+    "$6$abcdefgh$dTmIYmW/LpvGK/iiDSK9zlcKIRJ33.7YE9DETLAR1zX9/2./Fv6/8dFZ1tCs/Kfp//7QeoJfyRWP7XdDzP87j1",
+    "$6$rounds=5000$abc$0VeVY6BJze93qnEeZV8TFN2/RVl9OwaZjqeVDtg6Kpt6pOVkzcy2CycBCIaZTKhPggvNEbxJV0QKUbjhE7Npo1",
+    // mkpasswd -m yescrypt -R 1, yescrypt, sha512crypt -R 1500, bcrypt, bcrypt-a
+    "$y$j75$uYmT9zXE1V5MrMjjccvuD1$r6Wso/qqcCoI/GSvy6KXDKuA3uVv5GZZJMm4muGiUR0",
+    "$y$j9T$kq7yMWZ54m/3U3uj4pGfg.$lIL/TCIRfNpCiRc1qBTWArn6twKpGxJfps.EirJ.bxA",
+    "$6$rounds=1500$HTUTifUyzRdqS0KA$toCubiZpurr/mLXnnnpXyIdP4LkAioGzAzQfuUpGL3F7O2a83emTKf5lL7f2g2ISngqQTTCzMPgBx26AZQl9P0",
+    "$2b$05$P6fuiPiY9JbsaeOQZT9qW.jBdqlAEcfzfr3jeveXAd.nwPofN.aFe",
+    "$2a$05$cX/oGEBfmFs63vBiDzdpYecu4yCqXrNn2yzz0QzMRlf92Kz44BnFi",
+    // argon2 -id
+    "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$zyGkcknq0tngfkqn9yjGnrZeJOb3Za8uvhBvofDKuoE",
+    "$argon2id$v=19$m=1024,t=1,p=4$c29tZXNhbHQ$/ZTi/h5lj/Jgltg6jdIb8Bs7LrFOCU6p",
+    // htpasswd -m, openssl passwd -apr1, htpasswd -s: the weak ones
+    "$apr1$9QEgHskj$8tUYKwJPiUkpYFzeBx/2i.",
+    "$apr1$ab$oxgQF74Ii96vKJ6O26uvN/",
+    "{SHA}mN7MYuzjmaIu0w1JDvMzvn/ec4U=",
+};
+
+TEST(VerifyPasswordTest, ReadsWhatOtherToolsWrite) {
+  for (const char* mcf : kOfTools) {
+    EXPECT_TRUE(ParseHash(mcf).ok()) << mcf << ParseHash(mcf).status();
+    EXPECT_TRUE(VerifyPassword(mcf, kHorse)) << mcf;
+    EXPECT_FALSE(VerifyPassword(mcf, "correct horse batterz")) << mcf;
+    EXPECT_FALSE(VerifyPassword(mcf, "")) << mcf;
+  }
+}
+
+TEST(VerifyPasswordTest, ComputesWeakHashesOfShortLongAndForeignPasswords) {
+  EXPECT_TRUE(VerifyPassword("$apr1$wtxClu4e$KszqhNWRKR7WlQqRyfUgw/", "x"));
+  EXPECT_TRUE(VerifyPassword("$apr1$abcdefgh$L.PT565ESX4Tp2bqNs7Ie.", ""));
+  const char* foreign = "grüße, welt: ein langes passwort 0123456789";
+  EXPECT_TRUE(VerifyPassword("$apr1$e6YfEswI$L20aD7hsWAY94C1h0s0ak/", foreign));
+  EXPECT_TRUE(VerifyPassword("{SHA}4niF+PKNcMAezh5tZncLeqnBW/c=", foreign));
+}
+
+TEST(IsWeakerTest, RanksKindsFirstAndThenCosts) {
+  const HashOptions options{.argon2_passes = 3, .argon2_memory_bytes = 32 << 20, .bcrypt_cost = 12};
+  const auto weaker = [&](HashCost have, HashKind kind) { return IsWeaker(have, kind, options); };
+  const HashCost sha{HashKind::kSha, 0, 0, 0}, apr1{HashKind::kApr1, 1000, 0, 0};
+  const HashCost sha512{HashKind::kSha512Crypt, 1'000'000, 0, 0}, bcrypt{HashKind::kBcrypt, 15, 0, 0};
+  const HashCost yescrypt{HashKind::kYescrypt, 12, 16 << 20, 0};
+  for (HashKind kind : {HashKind::kArgon2id, HashKind::kBcrypt}) {
+    for (const HashCost& have : {sha, apr1, sha512}) EXPECT_TRUE(weaker(have, kind));
+    EXPECT_FALSE(weaker(yescrypt, kind)) << "memory-hard as well, or more";
+  }
+  EXPECT_TRUE(weaker(bcrypt, HashKind::kArgon2id));
+  EXPECT_TRUE(weaker({HashKind::kBcrypt, 11, 0, 0}, HashKind::kBcrypt));
+  EXPECT_FALSE(weaker({HashKind::kBcrypt, 12, 0, 0}, HashKind::kBcrypt));
+  EXPECT_FALSE(weaker({HashKind::kArgon2id, 1, 1 << 20, 1}, HashKind::kBcrypt));
+  EXPECT_FALSE(weaker({HashKind::kArgon2id, 3, 32 << 20, 4}, HashKind::kArgon2id)) << "lanes are no work";
+  EXPECT_TRUE(weaker({HashKind::kArgon2id, 2, 32 << 20, 1}, HashKind::kArgon2id));
+  EXPECT_TRUE(weaker({HashKind::kArgon2id, 9, 16 << 20, 1}, HashKind::kArgon2id)) << "less memory, whatever the passes";
+  EXPECT_FALSE(weaker({HashKind::kArgon2id, 2, 64 << 20, 1}, HashKind::kArgon2id)) << "more memory, more work";
+}
+
+TEST(CostTextTest, ReadsForPeople) {
+  EXPECT_EQ(CostText({HashKind::kArgon2id, 3, 32 << 20, 1}), "m=32 MiB, t=3, p=1");
+  EXPECT_EQ(CostText({HashKind::kArgon2id, 2, 256 << 10, 2}), "m=256 KiB, t=2, p=2");
+  EXPECT_EQ(CostText({HashKind::kBcrypt, 12, 0, 0}), "cost 12");
+  EXPECT_EQ(CostText({HashKind::kSha512Crypt, 5000, 0, 0}), "5000 rounds");
+  EXPECT_EQ(CostText({HashKind::kYescrypt, 12, 16 << 20, 0}), "N=2^12, 16 MiB");
+  EXPECT_EQ(CostText({HashKind::kSha, 0, 0, 0}), "unsalted");
+}
+
 TEST(ParseHashTest, SaysWhatAVerificationCosts) {
   EXPECT_EQ(*ParseHash(Bcrypt("$2b$")), (HashCost{HashKind::kBcrypt, 4, 0, 0}));
   EXPECT_EQ(*ParseHash(kSha512), (HashCost{HashKind::kSha512Crypt, 1000, 0, 0}));

@@ -19,25 +19,19 @@ constexpr size_t kMaxClaims = 64;
 constexpr size_t kMaxClaimTypeBytes = 256;
 constexpr size_t kMaxClaimValueBytes = 4096;
 
-// What a store without users burns: argon2id with HashPassword's default cost, of no password.
-constexpr char kDefaultDecoy[] =
-    "$argon2id$v=19$m=32768,t=3,p=1$Z2F0ZWhvdXNlZGVjb3kwMA$"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+// What a store without users burns: what its first user's password would cost, of no password.
+std::string DefaultDecoy(const PasswordHashing& hashing) {
+  const HashOptions& o = hashing.options;
+  if (hashing.kind == HashKind::kBcrypt) {
+    return absl::StrCat("$2b$", absl::Dec(o.bcrypt_cost, absl::kZeroPad2), "$", std::string(53, '.'));
+  }
+  return absl::StrCat("$argon2id$v=19$m=", o.argon2_memory_bytes / 1024, ",t=", o.argon2_passes, ",p=", o.argon2_lanes,
+                      "$Z2F0ZWhvdXNlZGVjb3kwMA$", std::string(43, 'A'));
+}
 
 bool HasControl(absl::string_view text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
-}
-
-std::string NameProblem(absl::string_view name) {
-  if (name.empty()) return "must not be empty";
-  if (name.size() > kMaxUserNameBytes) {
-    return absl::StrCat("must be at most ", kMaxUserNameBytes, " bytes");
-  }
-  if (name.find(':') != absl::string_view::npos) return "must not contain a colon (RFC 7617)";
-  if (HasControl(name)) return "must not contain control characters";
-  if (!IsValidUtf8(name)) return "must be UTF-8";
-  return "";
 }
 
 struct Errors {
@@ -72,12 +66,16 @@ void CheckClaims(const User& user, const std::string& path, Errors& errors) {
   }
 }
 
-// Checks the hashes and returns the signature of what verifying them all costs.
-std::string CheckHashes(const User& user, const std::string& path, Errors& errors) {
+struct HashesCost {
+  std::string signature;  // of what verifying them all costs
+  bool weak = false;
+};
+
+HashesCost CheckHashes(const User& user, const std::string& path, bool allow_weak, Errors& errors) {
   if (user.password_hashes.empty() || user.password_hashes.size() > 2) {
     errors.Add(path + ".password_hashes", "must be one hash, or two during a rotation");
   }
-  std::string signature;
+  HashesCost all;
   for (size_t i = 0; i < user.password_hashes.size(); ++i) {
     absl::StatusOr<HashCost> cost = ParseHash(user.password_hashes[i]);
     if (!cost.ok()) {
@@ -85,17 +83,34 @@ std::string CheckHashes(const User& user, const std::string& path, Errors& error
                  std::string(cost.status().message()));
       continue;
     }
-    absl::StrAppend(&signature, HashKindName(cost->kind), "/", cost->cost, "/", cost->memory_bytes,
+    if (IsWeak(cost->kind)) {
+      all.weak = true;
+      if (!allow_weak) {
+        errors.Add(absl::StrCat(path, ".password_hashes[", i, "]"),
+                   absl::StrCat(HashKindName(cost->kind),
+                                " is weak: set the user's password anew, or allow_weak_hashes of the store"));
+      }
+    }
+    absl::StrAppend(&all.signature, HashKindName(cost->kind), "/", cost->cost, "/", cost->memory_bytes,
                     "/", cost->lanes, ";");
   }
-  return signature;
+  return all;
+}
+
+// The digest by which a hash counts: its original's, if it was renewed.
+Sha256Digest OriginOf(const std::string& hash, const User& user) {
+  const Sha256Digest digest = Sha256(hash);
+  for (const RenewedHash& renewed : user.renewed) {
+    if (renewed.hash == digest) return renewed.original;
+  }
+  return digest;
 }
 
 uint64_t UserEpoch(const User& user) {
   std::string content;
   AppendField(&content, user.name);
   AppendField(&content, user.password_hashes.size());
-  for (const std::string& hash : user.password_hashes) AppendField(&content, hash);
+  for (const std::string& hash : user.password_hashes) AppendField(&content, AsView(OriginOf(hash, user)));
   AppendField(&content, uint64_t{user.disabled});
   AppendField(&content, uint64_t{user.expires.has_value()});
   AppendField(&content,
@@ -117,6 +132,17 @@ const std::string& DecoyKey() {
 
 }  // namespace
 
+std::string UserNameProblem(absl::string_view name) {
+  if (name.empty()) return "must not be empty";
+  if (name.size() > kMaxUserNameBytes) {
+    return absl::StrCat("must be at most ", kMaxUserNameBytes, " bytes");
+  }
+  if (name.find(':') != absl::string_view::npos) return "must not contain a colon (RFC 7617)";
+  if (HasControl(name)) return "must not contain control characters";
+  if (!IsValidUtf8(name)) return "must be UTF-8";
+  return "";
+}
+
 std::shared_ptr<const UserStore> UserStore::Create(UserStoreInput input,
                                                    std::vector<UserStoreError>* errors_out) {
   Errors errors{errors_out};
@@ -125,22 +151,24 @@ std::shared_ptr<const UserStore> UserStore::Create(UserStoreInput input,
   }
   std::shared_ptr<UserStore> store(new UserStore);
   store->name_ = std::move(input.name);
+  store->hashing_ = input.hashing;
   store->users_.reserve(input.users.size());
   std::map<std::string, std::pair<size_t, std::vector<std::string>>> profiles;
   std::vector<std::pair<std::string, uint64_t>> epochs;
   for (size_t i = 0; i < input.users.size(); ++i) {
     User& user = input.users[i];
     std::string path = absl::StrCat("users[", i, "]");
-    if (std::string problem = NameProblem(user.name); !problem.empty()) {
+    if (std::string problem = UserNameProblem(user.name); !problem.empty()) {
       errors.Add(path + ".name", problem);
     } else {
       path = absl::StrCat("users[\"", EscapeText(user.name), "\"]");
     }
-    const std::string signature = CheckHashes(user, path, errors);
+    const HashesCost cost = CheckHashes(user, path, input.allow_weak_hashes, errors);
+    if (cost.weak) ++store->weak_users_;
     CheckClaims(user, path, errors);
     user.epoch = UserEpoch(user);
     epochs.emplace_back(user.name, user.epoch);
-    auto& [count, hashes] = profiles[signature];
+    auto& [count, hashes] = profiles[cost.signature];
     if (++count == 1) hashes = user.password_hashes;
     std::string name = user.name;
     if (!store->users_.try_emplace(std::move(name), std::make_shared<const User>(std::move(user)))
@@ -164,7 +192,7 @@ std::shared_ptr<const UserStore> UserStore::Create(UserStoreInput input,
     up_to += profile.first;
     store->profiles_.push_back({signature, std::move(profile.second), up_to});
   }
-  if (store->profiles_.empty()) store->profiles_.push_back({"", {kDefaultDecoy}, 1});
+  if (store->profiles_.empty()) store->profiles_.push_back({"", {DefaultDecoy(store->hashing_)}, 1});
   return store;
 }
 

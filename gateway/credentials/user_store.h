@@ -17,6 +17,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "gateway/base/digest.h"
+#include "gateway/credentials/password_hash.h"
 
 namespace gatehouse::credentials {
 
@@ -25,22 +27,43 @@ struct UserClaim {
   std::string value;
 };
 
+// RenewedHash ties a hash to the one that was stored when the password was set, by their SHA-256.
+struct RenewedHash {
+  Sha256Digest hash{};
+  Sha256Digest original{};
+};
+
 struct User {
   std::string name;
   std::vector<std::string> password_hashes;  // one, or two while a password is being changed
   bool disabled = false;
   std::optional<absl::Time> expires;  // refused from this moment on
   std::vector<UserClaim> claims;
+  std::vector<RenewedHash> renewed;
   // Content version of this user alone, computed by UserStore::Create: a change of one user
-  // invalidates only that one.
+  // invalidates only that one. A renewed hash counts as its original: the password is the same.
   uint64_t epoch = 0;
 };
 using UserRef = std::shared_ptr<const User>;
 
+// PasswordHashing says how the store's new passwords are hashed.
+struct PasswordHashing {
+  HashKind kind = HashKind::kArgon2id;
+  HashOptions options;
+  bool renew_on_login = false;
+
+  bool IsWeaker(const HashCost& have) const { return credentials::IsWeaker(have, kind, options); }
+};
+
 struct UserStoreInput {
   std::string name;
   std::vector<User> users;
+  PasswordHashing hashing;
+  bool allow_weak_hashes = false;
 };
+
+// What is wrong with a user's name; "" when nothing is.
+std::string UserNameProblem(absl::string_view name);
 
 struct UserStoreError {
   std::string path;  // relative to the store
@@ -51,7 +74,8 @@ class UserStore {
  public:
   // Create returns null and appends to `errors` when anything is wrong: empty, over-long,
   // control-character, colon or duplicate names, no hash or more than two, a hash that ParseHash
-  // refuses, a claim without a type. A store without users is allowed and admits nobody.
+  // refuses, a weak one that is not allowed, a claim without a type. A store without users is allowed
+  // and admits nobody.
   static std::shared_ptr<const UserStore> Create(UserStoreInput input,
                                                  std::vector<UserStoreError>* errors);
 
@@ -59,6 +83,9 @@ class UserStore {
   // Content version of the whole store: equal content, equal epoch.
   uint64_t epoch() const { return epoch_; }
   size_t size() const { return users_.size(); }
+  const PasswordHashing& hashing() const { return hashing_; }
+  // Users with a weak hash.
+  size_t weak_users() const { return weak_users_; }
   // Null when there is no such user. Names are compared octet by octet.
   UserRef Find(absl::string_view name) const;
 
@@ -84,6 +111,8 @@ class UserStore {
 
   std::string name_;
   uint64_t epoch_ = 0;
+  PasswordHashing hashing_;
+  size_t weak_users_ = 0;
   absl::flat_hash_map<std::string, UserRef> users_;
   std::vector<Profile> profiles_;
 };

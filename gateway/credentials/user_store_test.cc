@@ -75,7 +75,7 @@ TEST(UserStoreTest, ReportsEveryViolationAtOnce) {
   EXPECT_THAT(
       ErrorsOf({bad_hash, colon, claim, Bob()}),
       ElementsAre(HasSubstr("users[\"ann\"].password_hashes: must be one"),
-                  HasSubstr("users[\"ann\"].password_hashes[1]: password hash: must be"),
+                  HasSubstr("users[\"ann\"].password_hashes[1]: password hash: this is no"),
                   HasSubstr("users[1].name: must not contain a colon"),
                   HasSubstr("users[\"bob\"].claims[0].type: must not be empty"),
                   HasSubstr("users[\"bob\"].claims[1].value: must be UTF-8 without control"),
@@ -113,6 +113,35 @@ TEST(UserStoreTest, DrawsDecoysFromItsOwnMixAndAlwaysTheSameForOneName) {
 
 TEST(UserStoreTest, BurnsAHashEvenWithoutUsers) {
   EXPECT_THAT(Store({})->DecoyHashes("x"), ElementsAre(HasSubstr("$argon2id$")));
+}
+
+TEST(UserStoreTest, RefusesWeakHashesUntilTheyAreAllowedAndCountsTheirUsers) {
+  const User weak{.name = "old", .password_hashes = {kCheap, "{SHA}mN7MYuzjmaIu0w1JDvMzvn/ec4U="}};
+  EXPECT_THAT(ErrorsOf({weak, Ann()}), ElementsAre(HasSubstr("users[\"old\"].password_hashes[1]: sha is weak")));
+  UserStoreInput input{"people", {weak, Ann()}};
+  input.allow_weak_hashes = true;
+  EXPECT_EQ(UserStore::Create(std::move(input), nullptr)->weak_users(), 1u);
+}
+
+TEST(UserStoreTest, BurnsWhatANewPasswordWouldCostAsLongAsItHasNoUsers) {
+  UserStoreInput input{"people", {}};
+  input.hashing.kind = HashKind::kBcrypt;
+  input.hashing.options.bcrypt_cost = 11;
+  const auto store = UserStore::Create(std::move(input), nullptr);
+  const std::string decoy = store->DecoyHashes("x")[0];
+  EXPECT_EQ(*ParseHash(decoy), (HashCost{HashKind::kBcrypt, 11, 0, 0}));
+  EXPECT_TRUE(ParseHash(Store({})->DecoyHashes("x")[0]).ok());
+}
+
+TEST(UserStoreTest, KeepsTheEpochOfAUserWhoseHashWasRenewed) {
+  const auto before = Store({Ann(), Bob()});
+  User renewed = Ann();
+  renewed.password_hashes = {kDear};
+  renewed.renewed = {{Sha256(kDear), Sha256(kCheap)}};
+  EXPECT_EQ(Store({renewed, Bob()})->Find("ann")->epoch, before->Find("ann")->epoch);
+  // What is said of a hash that the user does not have any more says nothing.
+  renewed.password_hashes = {"$2b$11$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy"};
+  EXPECT_NE(Store({renewed, Bob()})->Find("ann")->epoch, before->Find("ann")->epoch);
 }
 
 TEST(UserStoreTest, BurnsTwoHashesWhereUsersHaveTwo) {

@@ -21,6 +21,7 @@
 #include "gateway/certs/quick_spki.h"
 #include "gateway/delegate/grpc_client.h"
 #include "gateway/monitor/monitor.h"
+#include "gateway/remote/renewal_line.h"
 #include "gateway/remote/subscriber.h"
 #include "gateway/remote/uplink.h"
 
@@ -102,6 +103,12 @@ int Run(const Options& options) {
   gateway_options.clock = &clock;
   gateway_options.validators = validators.factory();
   gateway_options.events = [&uplink](events::Batch batch) { uplink->Add(batch); };
+  std::optional<RenewalLine> renewals;
+  renewals.emplace([&]() -> std::shared_ptr<grpc::Channel> {
+    MutexLock lock(&mutex);
+    return source == nullptr ? nullptr : source->channel();
+  });
+  gateway_options.renewal = [&renewals](credentials::RenewalOffer offer) { return renewals->Send(std::move(offer)); };
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return Fail(gateway.status().message());
 
@@ -159,6 +166,7 @@ int Run(const Options& options) {
   subscriber->Stop();
   monitor = nullptr;
   gateway->reset();
+  renewals.reset();
   uplink->Stop(absl::Seconds(2));
   spdlog::info("stopped");
   return 0;

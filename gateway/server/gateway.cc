@@ -538,6 +538,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(GatewayOptions options) 
   password_options.lockouts.clock = desk_clock;
   password_options.lockouts.file = options.lockout_file;
   password_options.lockouts.key_file = options.lockout_key_file;
+  password_options.renewal = std::move(options.renewal);
   GH_ASSIGN_OR_RETURN(std::unique_ptr<Passwords> passwords, Passwords::Open(std::move(password_options)));
   return std::make_unique<RunningGateway>(std::move(options), std::move(line), std::move(desk), std::move(passwords));
 }

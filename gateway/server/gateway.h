@@ -19,6 +19,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/config/build.h"
 #include "gateway/config/snapshot.h"
+#include "gateway/credentials/hash_renewal.h"
 #include "gateway/events/event.h"
 #include "gateway/fetch/fetcher.h"
 #include "gateway/server/lockout_desk.h"
@@ -44,6 +45,8 @@ struct GatewayOptions {
   std::string lockout_file, lockout_key_file;
   // Where events go, in batches, from the gateway's collector thread. Must be quick; never called concurrently.
   absl::AnyInvocable<void(events::Batch)> events;
+  // Where passwords go that were verified against a hash weaker than the user store asks for; null: nowhere.
+  credentials::RenewalOffers::Sink renewal;
   // Outlives the gateway; null: the system's.
   const Clock* clock = nullptr;
   // Where fetched CRLs and OCSP answers are kept, a directory of ours; empty: in memory alone.

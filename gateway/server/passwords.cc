@@ -36,6 +36,7 @@ Passwords::Passwords(const Options& options, std::unique_ptr<LockoutDesk> lockou
     : clock_(*options.lockouts.clock),
       lockouts_(std::move(lockouts)),
       verified_(options.verified),
+      renewals_(options.renewal ? std::make_unique<credentials::RenewalOffers>(options.renewal, clock_) : nullptr),
       executor_(std::make_unique<FairExecutor>(options.threads, options.queue, YieldToLoops)) {}
 
 absl::StatusOr<std::unique_ptr<Passwords>> Passwords::Open(Options options) {
@@ -58,6 +59,7 @@ credentials::CheckerOptions Passwords::ForWorker() {
   options.flights = &flights_;
   options.verifier = &verifier_;
   options.clock = &clock_;
+  options.renewals = renewals_.get();
   return options;
 }
 

@@ -28,6 +28,7 @@ class Passwords {
     size_t queue = 4096;            // passwords that wait for their hash
     size_t verified = 100'000;      // credentials remembered
     LockoutDesk::Options lockouts;  // its clock is everybody's
+    credentials::RenewalOffers::Sink renewal;  // null: nobody takes passwords of weak hashes
   };
 
   static absl::StatusOr<std::unique_ptr<Passwords>> Open(Options options);
@@ -64,6 +65,7 @@ class Passwords {
   const std::unique_ptr<LockoutDesk> lockouts_;
   credentials::VerifiedCache verified_;
   credentials::Flights flights_;
+  std::unique_ptr<credentials::RenewalOffers> renewals_;  // may be null
   MeteredVerifier verifier_;
   std::unique_ptr<FairExecutor> executor_;
 };

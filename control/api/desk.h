@@ -1,0 +1,71 @@
+// What the services that write have in common: ask the guard, let an executor do what blocks, tell the audit, and end
+// once gateways have the change in force.
+//
+// Ownership:  everything that a Desk refers to outlives the calls; it is copied into them.
+// Threading:  thread-safe.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "control/api/call.h"
+#include "control/api/changes.h"
+#include "control/api/guard.h"
+#include "gateway/base/executor.h"
+#include "gatehouse/v1/event.pb.h"
+
+namespace gatehouse::api {
+
+// Hears of every write and of every refused one (type AUDIT). Must be quick.
+using Audit = std::function<void(v1::Event)>;
+
+v1::Event AuditEvent(absl::string_view method, const std::string& actor, const absl::StatusOr<Outcome>& result);
+
+// The page size that is meant by what was asked.
+absl::StatusOr<int> PageSize(int asked, int fallback);
+
+// A unary call whose end is an Ending's.
+class UnaryCall final : public grpc::ServerUnaryReactor {
+ public:
+  UnaryCall() : ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {}
+  const std::shared_ptr<Ending>& ending() const { return ending_; }
+  void OnCancel() override {
+    const std::shared_ptr<Ending> ending = ending_;
+    ending->Cancel();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  const std::shared_ptr<Ending> ending_;
+};
+
+struct Desk {
+  const char* service;  // "/gatehouse.v1.ConfigService/"
+  Changes& changes;
+  Executor& executor;
+  const Guard& guard;
+  const Audit& audit;
+
+  // Runs `work` on the executor if the guard lets the caller in; `ending` ends in every case.
+  void Start(const grpc::CallbackServerContext& context, absl::string_view method,
+             const std::shared_ptr<Ending>& ending, absl::AnyInvocable<void(const std::string& actor)> work) const;
+  void Read(const grpc::CallbackServerContext& context, absl::string_view method,
+            const std::shared_ptr<Ending>& ending, absl::AnyInvocable<absl::Status()> work) const;
+
+  // Where the response says who has the change in force; asked only when the caller waits for that.
+  using ForceSlot = std::function<v1::ForceStatus*()>;
+  // One write: `fill` puts what came of it into the response.
+  void Change(const grpc::CallbackServerContext& context, const char* method, const std::shared_ptr<Ending>& ending,
+              const v1::WaitOptions& wait, std::string message, std::function<absl::Status(Draft&)> edit,
+              std::function<ForceSlot(Outcome&)> fill) const;
+  // The same, for who is on the executor already.
+  void Write(const std::string& actor, const char* method, const std::shared_ptr<Ending>& ending,
+             const v1::WaitOptions& wait, const WriteOptions& options,
+             const std::function<absl::Status(Draft&)>& edit, const std::function<ForceSlot(Outcome&)>& fill) const;
+};
+
+}  // namespace gatehouse::api

@@ -1,0 +1,137 @@
+#include "control/api/hash_renewals.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "gateway/base/escape.h"
+#include "gateway/config/build_user_stores.h"
+
+namespace gatehouse::api {
+namespace {
+
+constexpr char kMethod[] = "RenewHash";
+constexpr size_t kMaxNamed = 5;
+
+std::string Message(std::vector<std::string> users) {
+  const size_t count = users.size();
+  if (users.size() > kMaxNamed) {
+    users.resize(kMaxNamed);
+    users.push_back("...");
+  }
+  for (std::string& user : users) user = EscapeText(user);
+  return absl::StrCat("new hashes for old passwords on login, ", count, count == 1 ? " user: " : " users: ",
+                      absl::StrJoin(users, ", "))
+      .substr(0, 1024);
+}
+
+}  // namespace
+
+HashRenewals::HashRenewals(Changes& changes, Audit audit, Options options)
+    : changes_(changes), audit_(std::move(audit)), options_(options), thread_([this] { Run(); }) {}
+
+HashRenewals::~HashRenewals() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+    changed_.SignalAll();
+  }
+  thread_.join();
+}
+
+absl::Status HashRenewals::Offer(std::string actor, std::string user_store, std::string user, Secret password) {
+  Waiting offer{std::move(actor), std::move(user_store), std::move(user), std::move(password)};
+  MutexLock lock(&mutex_);
+  if (users_.contains(offer.key())) return absl::OkStatus();
+  if (waiting_.size() >= options_.max_waiting) {
+    return absl::ResourceExhaustedError("too many hashes wait to be renewed; offer it at the next login");
+  }
+  users_.insert(offer.key());
+  waiting_.push_back(std::move(offer));
+  changed_.SignalAll();
+  return absl::OkStatus();
+}
+
+bool HashRenewals::Take(absl::Time until, Waiting* next) {
+  MutexLock lock(&mutex_);
+  while (!stopping_ && waiting_.empty()) {
+    const absl::Time now = absl::Now();
+    if (now >= until) return false;
+    if (until == absl::InfiniteFuture()) {
+      changed_.Wait(&mutex_);
+    } else {
+      changed_.WaitFor(&mutex_, until - now);
+    }
+  }
+  if (stopping_) return false;
+  *next = std::move(waiting_.front());
+  waiting_.pop_front();
+  users_.erase(next->key());
+  return true;
+}
+
+void HashRenewals::Run() {
+  absl::Time until = absl::InfiniteFuture();
+  for (;;) {
+    Waiting next;
+    const bool took = Take(until, &next);
+    if (took) {
+      Renew(next);
+      if (!made_.empty() && until == absl::InfiniteFuture()) until = absl::Now() + options_.gather;
+    }
+    if (!made_.empty() && (!took || made_.size() >= options_.max_gathered || absl::Now() >= until)) {
+      Write();
+      until = absl::InfiniteFuture();
+    }
+    MutexLock lock(&mutex_);
+    if (stopping_) return;
+  }
+}
+
+void HashRenewals::Renew(const Waiting& offer) {
+  const store::StateRef state = changes_.Current();
+  const absl::StatusOr<const v1::UserStore*> store = FindUserStore(*state, offer.user_store);
+  if (!store.ok() || !(*store)->hashing().renew_on_login()) return;
+  const v1::User* user = FindUser(**store, offer.user);
+  if (user == nullptr) return;
+  const credentials::PasswordHashing hashing = config::HashingOf((*store)->hashing());
+  bool tried = false;
+  for (const std::string& hash : user->password_hashes()) {
+    const absl::StatusOr<credentials::HashCost> cost = credentials::ParseHash(hash);
+    if (!cost.ok() || !hashing.IsWeaker(*cost)) continue;
+    tried = true;
+    if (!credentials::VerifyPassword(hash, offer.password.Reveal())) continue;
+    // The rules for new passwords do not hold: it is no new one.
+    auto renewed = credentials::HashPassword(hashing.kind, offer.password.Reveal(), hashing.options);
+    if (renewed.ok()) {
+      made_.push_back({offer.actor, {offer.user_store, offer.user, hash, *std::move(renewed)}});
+    }
+    return;
+  }
+  if (!tried) return;
+  audit_(AuditEvent(kMethod, offer.actor,
+                    absl::PermissionDeniedError(absl::StrCat("the password offered for userStores[\"", offer.user_store,
+                                                             "\"].users[\"", EscapeText(offer.user),
+                                                             "\"] is not the user's"))));
+}
+
+void HashRenewals::Write() {
+  std::map<std::string, std::vector<HashChange>> by_actor;
+  for (Made& made : made_) by_actor[made.actor].push_back(std::move(made.change));
+  made_.clear();
+  for (const auto& [actor, changes] : by_actor) {
+    WriteOptions options;
+    options.actor = actor;
+    std::vector<std::string> users;
+    for (const HashChange& change : changes) users.push_back(change.user);
+    options.message = Message(users);
+    std::vector<std::string> renewed;
+    auto outcome =
+        changes_.Write(options, [&](Draft& draft) { return EditRenewHashes(changes, &renewed, draft); });
+    if (!outcome.ok() || !renewed.empty()) audit_(AuditEvent(kMethod, actor, outcome));
+  }
+}
+
+}  // namespace gatehouse::api
