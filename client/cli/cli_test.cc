@@ -283,6 +283,142 @@ TEST_F(CliTest, TakesPasswordsFromPromptOrStdinOnly) {
   EXPECT_EQ(Ctl({"user", "add", "staff", "bob", "secret"}), kUsage);
 }
 
+class UserCliTest : public CliTest {
+ protected:
+  UserCliTest() {
+    server_.force.set_gateways(1);
+    server_.force.set_in_force(1);
+    for (const char* name : {"ann", "bob", "c\x1b[2J"}) {
+      v1::StoredUser& stored = server_.stored_users.emplace_back();
+      stored.mutable_user()->set_name(name);
+      stored.set_etag(absl::StrCat("etag of ", name));
+      v1::StoredPassword& password = *stored.add_passwords();
+      password.set_algorithm("bcrypt");
+      password.set_cost("cost 10");
+    }
+    v1::UserClaim& claim = *server_.stored_users[0].mutable_user()->add_claims();
+    claim.set_type("team");
+    claim.set_value("7");
+    server_.stored_users[0].mutable_user()->mutable_expire_time()->set_seconds(1'800'000'000);
+    server_.stored_users[1].mutable_user()->set_disabled(true);
+    server_.stored_users[1].mutable_passwords(0)->set_weaker(true);
+    *server_.stored_users[1].add_passwords() = server_.stored_users[0].passwords(0);
+  }
+  const v1::SetUserRequest& Last() { return server_.users.back(); }
+};
+
+TEST_F(UserCliTest, EachVerbChangesOneThing) {
+  EXPECT_EQ(Ctl({"user", "disable", "staff", "ann"}), kOk) << err_;
+  EXPECT_TRUE(Last().user().disabled());
+  EXPECT_THAT(Last().update_mask().paths(), ElementsAre("disabled"));
+  EXPECT_EQ(Ctl({"user", "enable", "staff", "ann", "-m", "back from leave"}), kOk);
+  EXPECT_FALSE(Last().user().disabled());
+  EXPECT_THAT(Last().update_mask().paths(), ElementsAre("disabled"));
+  EXPECT_EQ(Last().message(), "back from leave");
+  EXPECT_EQ(Ctl({"user", "expire", "staff", "ann", "2027-01-31T12:00:00Z"}), kOk);
+  EXPECT_EQ(Last().user().expire_time().seconds(), 1'801'396'800);
+  EXPECT_THAT(Last().update_mask().paths(), ElementsAre("expire_time"));
+  EXPECT_EQ(Ctl({"user", "expire", "staff", "ann", "never"}), kOk);
+  EXPECT_FALSE(Last().user().has_expire_time());
+  EXPECT_EQ(Ctl({"user", "expire", "staff", "ann", "soon"}), kRefused);
+  EXPECT_EQ(Ctl({"user", "set-password", "staff", "ann", "--password-stdin", "--keep-old"}, "hunter2\n"), kOk);
+  EXPECT_TRUE(Last().keep_old_password());
+  EXPECT_EQ(Last().password(), "hunter2");
+  EXPECT_THAT(Last().update_mask().paths(), ElementsAre("password"));
+  EXPECT_EQ(Ctl({"user", "retire-old-password", "staff", "ann"}), kOk);
+  EXPECT_TRUE(Last().retire_old_password());
+  EXPECT_EQ(Ctl({"user", "remove", "staff", "ann"}), kOk) << "an old name of delete";
+  EXPECT_EQ(Ctl({"user", "delete", "staff", "ann"}), kOk);
+  EXPECT_THAT(server_.deleted_users, SizeIs(2));
+}
+
+TEST_F(UserCliTest, ClaimsAreEditedAgainstWhatIsStored) {
+  EXPECT_EQ(Ctl({"user", "claims", "staff", "ann"}), kOk);
+  EXPECT_EQ(out_, "team=7\n");
+  server_.conflicts = 2;
+  EXPECT_EQ(Ctl({"user", "claims", "staff", "ann", "--add", "role=admin", "--add", "team=7"}), kOk) << err_;
+  EXPECT_EQ(Last().user().claims_size(), 2) << "what is there is not added twice";
+  EXPECT_EQ(Last().etag(), "etag of ann");
+  EXPECT_EQ(Ctl({"user", "claims", "staff", "ann", "--remove", "team"}), kOk);
+  EXPECT_EQ(Last().user().claims_size(), 0);
+  EXPECT_EQ(Ctl({"user", "claims", "staff", "ann", "--remove", "team=8"}), kNotFound);
+  EXPECT_EQ(Ctl({"user", "claims", "staff", "ann", "--clear", "--add", "a=b"}), kOk);
+  EXPECT_EQ(Last().user().claims_size(), 1);
+  EXPECT_EQ(Ctl({"user", "claims", "staff", "ann", "--add", "nonsense"}), kRefused);
+  server_.conflicts = 100;
+  EXPECT_EQ(Ctl({"user", "claims", "staff", "ann", "--add", "x=y"}), kConflict);
+}
+
+TEST_F(UserCliTest, ListsAndShowsWithoutHashesAndWithoutEscapes) {
+  EXPECT_EQ(Ctl({"user", "list", "staff"}), kOk) << err_;
+  EXPECT_THAT(out_, AllOf(HasSubstr("ann"), HasSubstr("until 2027-01-15T08:00:00Z"), HasSubstr("disabled"),
+                          HasSubstr("bcrypt (cost 10) weaker than new ones, bcrypt (cost 10)"), HasSubstr("team=7")));
+  EXPECT_THAT(out_, Not(HasSubstr("\x1b")));
+  EXPECT_EQ(Ctl({"user", "list", "--store", "staff", "-o", "json"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("\"name\""));
+  EXPECT_EQ(Ctl({"user", "show", "staff", "bob"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("and        bcrypt (cost 10)"));
+  EXPECT_EQ(Ctl({"user", "show", "staff", "eve"}), kNotFound);
+}
+
+TEST_F(UserCliTest, AnImportIsTriedFirstAndMadeAtTheRevisionThatItWasTriedAt) {
+  server_.import_answer.set_revision(41);
+  server_.import_answer.set_added(2);
+  *server_.import_answer.mutable_force() = server_.force;
+  const std::string file = Write("htpasswd", "ann:x\nbob:y\n");
+  EXPECT_EQ(Ctl({"user", "import", "-f", file, "--store", "staff", "--replace", "--allow-weak-hashes"}), kOk) << err_;
+  ASSERT_THAT(server_.imported, SizeIs(1));
+  const v1::ImportOptions& options = server_.imported[0].options();
+  EXPECT_EQ(server_.imported[0].htpasswd(), "ann:x\nbob:y\n");
+  EXPECT_EQ(options.expected_revision(), 41u);
+  EXPECT_EQ(options.messages(), 1u);
+  EXPECT_TRUE(options.replace());
+  EXPECT_TRUE(options.allow_weak_hashes());
+  EXPECT_FALSE(options.dry_run());
+  EXPECT_THAT(out_, HasSubstr("users: 2 added, 0 changed, 0 unchanged, 0 removed"));
+  EXPECT_EQ(Ctl({"user", "import", "staff", "-f", "-", "--dry-run"}, std::string(3 << 20, 'x')), kOk);
+  EXPECT_THAT(server_.imported, SizeIs(4)) << "in pieces";
+  EXPECT_TRUE(server_.imported[0].options().dry_run());
+  EXPECT_EQ(server_.imported[0].options().messages(), 4u);
+  EXPECT_THAT(out_, HasSubstr("nothing was changed"));
+}
+
+TEST_F(UserCliTest, AnImportNamesEveryBadLineAndIsNotMade) {
+  for (int i = 1; i <= 300; ++i) {
+    v1::Violation& line = *server_.import_answer.add_bad_lines();
+    line.set_path(absl::StrCat("line ", i));
+    line.set_message("is \x1b bad");
+  }
+  server_.import_answer.set_bad_line_count(301);
+  EXPECT_EQ(Ctl({"user", "import", "staff", "-f", Write("htpasswd", "x")}), kRefused);
+  EXPECT_THAT(err_, AllOf(HasSubstr("nothing was changed"), HasSubstr("line 300: is \\x1B bad"), HasSubstr("and 1 more")));
+  EXPECT_TRUE(server_.imported[0].options().dry_run()) << "only tried";
+}
+
+TEST_F(UserCliTest, AnExportGoesToAFileThatNobodyElseReads) {
+  v1::ExportUsersResponse piece;
+  piece.set_htpasswd("ann:$2y$");
+  server_.exported.push_back(piece);
+  piece.set_htpasswd("x\n");
+  piece.mutable_summary()->set_users(1);
+  piece.mutable_summary()->set_argon2id(1);
+  piece.mutable_summary()->set_revision(9);
+  server_.exported.push_back(piece);
+  EXPECT_EQ(Ctl({"user", "export", "staff", "-f", Path("out")}), kOk) << err_;
+  EXPECT_EQ(ReadBack("out"), "ann:$2y$x\n");
+  struct stat info;
+  ASSERT_EQ(stat(Path("out").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  EXPECT_THAT(err_, AllOf(HasSubstr("revision 9 of the history tells of it"), HasSubstr("Apache and nginx cannot read")));
+  EXPECT_EQ(Ctl({"user", "export", "staff", "-f", Path("out")}), kConflict) << "never over a file";
+  EXPECT_EQ(Ctl({"user", "export", "staff", "-f", Path("out"), "--force"}), kOk);
+  EXPECT_EQ(Ctl({"user", "export", "staff", "-f", "-"}), kOk);
+  EXPECT_EQ(out_, "ann:$2y$x\n");
+  server_.exported.pop_back();
+  EXPECT_EQ(Ctl({"user", "export", "staff", "-f", Path("broken")}), kUnavailable) << "half a file is none";
+  EXPECT_EQ(ReadBack("broken"), "");
+}
+
 v1::Event Decision(uint64_t sequence, const std::string& path) {
   v1::Event event;
   event.mutable_cursor()->set_incarnation("hub");

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/api/edits.h"
 #include "control/api/resource_fields.h"
+#include "control/api/user_edits.h"
 #include "control/store/memory_store.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
@@ -86,6 +87,8 @@ class ChangesTest : public ::testing::Test {
   }
   absl::StatusOr<Outcome> SetUser(const std::string& text, const std::string& hash) {
     const auto request = Parse<v1::SetUserRequest>(text);
+    const absl::Status checked = CheckSetUser(request);
+    if (!checked.ok()) return checked;
     return changes_.Write({}, [&](Draft& draft) { return EditSetUser(request, hash, draft); });
   }
   const v1::Resource* Stored(v1::Kind kind, const std::string& name) {
@@ -282,7 +285,7 @@ TEST_F(ChangesTest, UsersAreSetKeptRotatedAndDeleted) {
   EXPECT_THAT(StoredUser(0).password_hashes(), ElementsAre("H1"));
   EXPECT_TRUE(StoredUser(0).disabled());
 
-  ASSERT_TRUE(SetUser("user_store: 'staff' user {name: 'al'} keep_old_password: true", "H2").ok());
+  ASSERT_TRUE(SetUser("user_store: 'staff' user {name: 'al'} password: 'x' keep_old_password: true", "H2").ok());
   EXPECT_THAT(StoredUser(0).password_hashes(), ElementsAre("H2", "H1"));
   auto outcome = SetUser("user_store: 'staff' user {name: 'al'}", "H3");
   EXPECT_THAT(StoredUser(0).password_hashes(), ElementsAre("H3"));
@@ -334,6 +337,23 @@ TEST_F(ChangesTest, WhatIsShownHasNoSecretsAndAnEtagThatFollowsThem) {
   EXPECT_NE(GetEtag(shown), EtagOf(resource));
   EXPECT_EQ(Shown(Parse<v1::Resource>("server_certificate {name: 'c' private_key_pem: 'K'}"))
                 .server_certificate().private_key_pem(), "");
+}
+
+TEST_F(ChangesTest, NobodyButTheServerSaysWhatARenewedHashStoodFor) {
+  ASSERT_TRUE(Apply("user_stores {name: 's' users {name: 'a' password_hashes: 'HA' renewed {hash_sha256: 'x' original_sha256: 'y'}}}").ok());
+  EXPECT_EQ(Stored(v1::USER_STORE, "s")->user_store().users(0).renewed_size(), 0);
+  ASSERT_TRUE(SetUser("user_store: 's' user {name: 'b' password_hashes: 'HB' renewed {hash_sha256: 'x'}}", "").ok());
+  EXPECT_EQ(Stored(v1::USER_STORE, "s")->user_store().users(1).renewed_size(), 0);
+}
+
+TEST_F(ChangesTest, ARevisionCanBeMadeForTheHistoryAlone) {
+  WriteOptions options;
+  options.message = "nothing new";
+  EXPECT_EQ(changes_.Write(options, [](Draft&) { return absl::OkStatus(); })->revision, 0u);
+  options.even_if_same = true;
+  EXPECT_EQ(changes_.Write(options, [](Draft&) { return absl::OkStatus(); })->revision, 1u);
+  EXPECT_EQ((*store_.History(0, 1))[0].message(), "nothing new");
+  EXPECT_THAT(publisher_.revisions, ElementsAre(0, 1));
 }
 
 TEST_F(ChangesTest, ALongNoteIsRefused) {

@@ -230,26 +230,6 @@ TEST_F(ConfigServiceTest, VeryManyViolationsFitAnAnswerAndTheRestIsCounted) {
   EXPECT_THAT(violations.violations().rbegin()->message(), HasSubstr("more"));
 }
 
-TEST_F(ConfigServiceTest, PasswordsAreHashedHereAndNeverShown) {
-  v1::ApplyResponse applied;
-  ASSERT_TRUE(Apply({"resources {user_stores {name: 'staff'}}"}, &applied).ok());
-  v1::ChangeResponse change;
-  const auto status = Call(&v1::ConfigService::Stub::SetUser,
-                           "user_store: 'staff' user {name: 'al'} password: 'correct horse'", &change);
-  ASSERT_TRUE(status.ok()) << status.error_message();
-  ASSERT_EQ(change.resource().user_store().users_size(), 1);
-  EXPECT_EQ(change.resource().user_store().users(0).password_hashes_size(), 0);
-  const store::State state = **store_.Load(0);
-  const std::string& hash = state.resources.at({v1::USER_STORE, "staff"})->user_store().users(0).password_hashes(0);
-  EXPECT_EQ(hash.substr(0, 10), "$argon2id$");
-  v1::Resource resource;
-  ASSERT_TRUE(Call(&v1::ConfigService::Stub::Get, "id {kind: USER_STORE name: 'staff'}", &resource).ok());
-  EXPECT_EQ(resource.user_store().users(0).password_hashes_size(), 0);
-  for (const std::string& line : Audit()) EXPECT_EQ(line.find("horse"), std::string::npos);
-  EXPECT_EQ(Call(&v1::ConfigService::Stub::SetUser, "user_store: 'staff' user {name: 'al'} password: 'a\\001b'",
-                 &change).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-}
-
 TEST_F(ConfigServiceTest, AWaitEndsWhenTheRevisionIsInForce) {
   auto done = std::async(std::launch::async, [this] {
     v1::ChangeResponse change;

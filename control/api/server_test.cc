@@ -22,6 +22,7 @@
 #include "control/api/policy_service.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
+#include "control/api/user_service.h"
 #include "control/store/memory_store.h"
 #include "control/store/store_fixture.h"
 #include "gateway/certs/mint.h"
@@ -40,7 +41,8 @@ std::vector<std::string> Methods() {
   for (const google::protobuf::FileDescriptor* file :
        {v1::GetRequest::descriptor()->file(), v1::GetStatusRequest::descriptor()->file(),
         v1::Hello::descriptor()->file(), v1::WatchRequest::descriptor()->file(),
-        v1::ExplainRequest::descriptor()->file(), v1::TestPolicyRequest::descriptor()->file()}) {
+        v1::ExplainRequest::descriptor()->file(), v1::TestPolicyRequest::descriptor()->file(),
+        v1::GetUserRequest::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) {
       for (int j = 0; j < file->service(i)->method_count(); ++j) {
         methods.push_back(absl::StrCat("/", file->service(i)->full_name(), "/", file->service(i)->method(j)->name()));
@@ -67,6 +69,7 @@ class ServerTest : public ::testing::Test {
     if (!access.ok()) return access.status();
     const Guard guard = access->guard;
     config_ = std::make_unique<ConfigService>(changes_, executor_, guard, [](const v1::Event&) {});
+    users_ = std::make_unique<UserService>(changes_, renewals_, executor_, guard, [](const v1::Event&) {}, clock_);
     events_ = std::make_unique<EventService>(hub_, guard);
     snapshots_ = std::make_unique<SnapshotService>(distributor_, desk_, ring_, guard);
     certificates_ = std::make_unique<CertificateService>(desk_, hub_, executor_, guard);
@@ -74,7 +77,7 @@ class ServerTest : public ::testing::Test {
     status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, guard);
     auto server = ControlServer::Start(
         open, *std::move(access),
-        {config_.get(), events_.get(), snapshots_.get(), certificates_.get(), policies_.get(), status_.get()});
+        {config_.get(), users_.get(), events_.get(), snapshots_.get(), certificates_.get(), policies_.get(), status_.get()});
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
     return absl::OkStatus();
@@ -170,7 +173,9 @@ class ServerTest : public ::testing::Test {
   PublishTo<publish::Distributor> publisher_{distributor_};
   Changes changes_{store_, [](const v1::ConfigSet&, uint64_t) { return validate::Findings(); }, publisher_, clock_};
   Executor executor_{2, 64};
+  HashRenewals renewals_{changes_, [](const v1::Event&) {}};
   std::unique_ptr<ConfigService> config_;
+  std::unique_ptr<UserService> users_;
   std::unique_ptr<EventService> events_;
   std::unique_ptr<SnapshotService> snapshots_;
   std::unique_ptr<CertificateService> certificates_;
@@ -184,7 +189,7 @@ constexpr char kHealth[] = "/grpc.health.v1.Health/Check";
 
 TEST_F(ServerTest, EveryMethodOfTheContractHasARole) {
   const std::vector<std::string> methods = Methods();
-  EXPECT_EQ(methods.size(), 16u);
+  EXPECT_EQ(methods.size(), 21u);
   for (const std::string& method : methods) EXPECT_TRUE(RoleOf(method).has_value()) << method;
   EXPECT_FALSE(RoleOf("/gatehouse.v1.ConfigService/Forget").has_value());
 }
@@ -312,6 +317,22 @@ TEST_F(ServerTest, ANameHasItsRolesOnly) {
   EXPECT_THAT(status.error_message(), HasSubstr("the role viewer is needed"));
   // The gateway's own method gets to its handler, which does not like an empty message.
   EXPECT_EQ(Call(channel, "/gatehouse.v1.SnapshotService/Subscribe").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ServerTest, NobodyGetsHashesButWhoOwnsTheSocket) {
+  constexpr char kExport[] = "/gatehouse.v1.UserService/ExportUsers";
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("ops.example")})).ok());
+  const grpc::Status refused = Call(Mutual(pki_->Leaf({{certs::SanKind::kDns, "ops.example"}})), kExport);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("the role owner (the Unix socket) is needed"));
+  server_->Shutdown(absl::Seconds(1));
+  ControlServerOptions loopback;
+  loopback.insecure_loopback = "127.0.0.1:0";
+  ASSERT_TRUE(Start(loopback).ok());
+  EXPECT_EQ(Call(Plain(server_->addresses()[0]), kExport).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  server_->Shutdown(absl::Seconds(1));
+  ASSERT_TRUE(Start(Socket()).ok());
+  EXPECT_EQ(Call(Plain(server_->addresses()[0]), kExport).error_code(), grpc::StatusCode::NOT_FOUND) << "no such store";
 }
 
 TEST_F(ServerTest, TcpWithoutNamesOrFilesIsRefused) {
