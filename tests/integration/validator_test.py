@@ -72,7 +72,7 @@ basic:
   validator:
     endpoints: ["127.0.0.1:{faulty}"]
     allow_plaintext: true
-    deadline: 500ms
+    deadline: 1s
     circuit_breaker: {{failures: 3, open_for: 1s}}
     send: [HOST, PATH, METHOD, CLIENT_ADDRESS, LISTENER, ROUTE, REQUEST_ID, CERTIFICATE]
 ---
@@ -237,6 +237,11 @@ class ValidatorTest(GatehouseTest):
             self.assertEqual(self.ask(f"/{kind}", "bob", "battery-staple")[0], 200)
             self.assertIn("ALLOW ann route=", self.examples[kind].path.read_text())
 
+    def test_http2_is_told_the_same(self):
+        for password, answer in (("correct horse", "200 2"), ("wrong-horse-1", "401 2")):
+            self.assertEqual(self.curl("--http2", "-u", f"ann:{password}", f"https://localhost:{self.port}/Cpp",
+                                       "--resolve", f"localhost:{self.port}:127.0.0.1"), (answer, 0))
+
     def test_the_upstream_gets_the_claims_and_never_the_password(self):
         for kind in ("Cpp", "Python"):
             self.assertEqual(self.ask(f"/{kind}/app", "ann", "correct horse")[0], 200)
@@ -288,11 +293,11 @@ class ValidatorTest(GatehouseTest):
         begun = time.monotonic()
         client.send(f"GET /faulty/hang HTTP/1.1\r\nHost: localhost\r\n{basic('ann', 'hang-horse')}\r\n".encode())
         self.assertEqual(self.ask("/open")[0], 200)
-        self.assertLess(time.monotonic() - begun, 0.45)
+        self.assertLess(time.monotonic() - begun, 0.95)
         self.assertEqual(client.answer()[0], 503)
         took = time.monotonic() - begun
-        self.assertGreater(took, 0.45)
-        self.assertLess(took, 2)
+        self.assertGreater(took, 0.95)
+        self.assertLess(took, 4)
         self.assertEqual(self.refusal("/faulty/hang")["detail"], f"127.0.0.1:{self.ports['faulty']}: DEADLINE_EXCEEDED")
 
     def test_the_circuit_breaker_spares_clients_the_wait_and_tells(self):
@@ -309,7 +314,7 @@ class ValidatorTest(GatehouseTest):
         status, headers, _ = self.ask("/faulty/breaker", "ann", "hang-horse")
         self.assertEqual(status, 503)
         self.assertEqual(dict(headers)["retry-after"], "1")
-        self.assertLess(time.monotonic() - begun, 0.4)
+        self.assertLess(time.monotonic() - begun, 0.95)
         self.assertEqual(len(self.faulty.requests), asked)
         self.faulty.answer = Faulty.allow
         wait_for("it is asked again", lambda: self.ask("/faulty/breaker", "ann", "hang-horse")[0] == 200)
@@ -456,6 +461,57 @@ class ValidatorTest(GatehouseTest):
                 self.assertNotIn(secret.encode(), text, path)
                 self.assertNotIn(base64.b64encode(f"ann:{secret}".encode()), text, path)
         self.assertGreater(looked_at, 10_000)
+
+
+class RemoteGatewayTest(GatehouseTest):
+    """A gateway on its own gets the service's key with its configuration, keeps it sealed, and asks from there."""
+
+    options = ("--no-gateway",)
+
+    def test_it_asks_with_the_key_that_it_was_given_also_when_it_starts_alone(self):
+        self.pki.server()
+        for ca in ("services", "gateways"):
+            self.pki.ca(ca)
+        self.pki.make("leaf", "service", "CN=service", "--ca", self.pki.pem("services"), "--ca-key", self.pki.key("services"),
+                      "--eku", "server", "--san", "ip:127.0.0.1")
+        self.pki.leaf("gateway", "gateways")
+        users = self.folder / "users"
+        users.write_text(subprocess.run([*COMMANDS["Cpp"], "--add", "ann"], input="correct horse\n", text=True, capture_output=True,
+                                        check=True).stdout)
+        port = free_port()
+        service = Example(self.folder, "Cpp", port, users, "--ca", self.pki.pem("gateways"), "--certificate", self.pki.pem("service"),
+                          "--key", self.pki.key("service"))
+        self.addCleanup(service.stop)
+        self.gatehouse.apply(f"""
+{{kind: ServerCertificate, name: server, certificate_chain_file: {self.pki.pem("server")}, private_key_file: {self.pki.key("server")}}}
+---
+{{kind: Listener, name: edge, address: "127.0.0.1:{self.port}", server_certificates: [server]}}
+---
+kind: Scheme
+name: Mutual
+basic:
+  validator:
+    endpoints: ["127.0.0.1:{port}"]
+    tls: {{ca_file: {self.pki.pem("services")}, certificate_chain_file: {self.pki.pem("gateway")}, private_key_file: {self.pki.key("gateway")}}}
+---
+{{kind: Route, name: mutual, match: {{path: /mutual}}, require: {{any_of: [Mutual]}}, identity_response: {{}}}}
+""")
+        for control in (self.gatehouse.control, f"unix:{self.folder}/nobody"):
+            out = self.folder / "gateway.out"
+            with open(out, "w") as stdout, open(self.folder / "gateway.log", "a") as stderr:
+                gateway = subprocess.Popen([BIN / "gatehouse-gateway", "--control", control, "--name", "edge-1", "--workers", "2",
+                                            "--state-dir", self.folder / "gateway"], stdout=stdout, stderr=stderr)
+            try:
+                wait_for("the gateway is ready", lambda: gateway.poll() is not None or "ready" in out.read_text(), 30)
+                for password, status in (("correct horse", 200), ("wrong-horse-1", 401)):
+                    self.assertEqual(self.client().get("/mutual", headers=basic("ann", password))[0], status)
+            finally:
+                gateway.terminate()
+                self.assertEqual(gateway.wait(20), 0)
+        key = pathlib.Path(self.pki.key("gateway")).read_bytes().splitlines()[1]
+        for path in [*(self.folder / "gateway").rglob("*"), *self.gatehouse.state.rglob("*")]:
+            if path.is_file():
+                self.assertNotIn(key, path.read_bytes(), path)
 
 
 if __name__ == "__main__":
