@@ -60,7 +60,8 @@ class GrpcClient final : public Client, public std::enable_shared_from_this<Grpc
     }
     arguments_.SetMaxReceiveMessageSize(kMaxAnswerBytes);
     arguments_.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments_.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+    // Also the time that an attempt to connect is given.
+    arguments_.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
     arguments_.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
     arguments_.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     arguments_.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
@@ -142,7 +143,11 @@ class GrpcClient final : public Client, public std::enable_shared_from_this<Grpc
   void Forget(const std::shared_ptr<Call>& call) {
     MutexLock lock(&mutex_);
     calls_.erase(call);
-    if (call->status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED && call->channel == channel_) Connect();
+    // One that is still connecting is left to it: a new one would take as long.
+    if (call->status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED && call->channel == channel_ &&
+        channel_->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_READY) {
+      Connect();
+    }
   }
 
   grpc::CompletionQueue* const queue_;

@@ -1,8 +1,8 @@
 // GrpcClients makes the Clients that speak gatehouse.v1.CredentialValidator. It is the only part of the gateway's core that
 // knows gRPC; the programs hand its factory to server::GatewayOptions.
 //
-// One connection an endpoint. It is made anew after a question that got no answer in time: the connection may be dead
-// without a word. Answers over 512 KiB are none.
+// One connection an endpoint. It is made anew after a question that it carried got no answer in time: it may be dead without
+// a word. Answers over 512 KiB are none.
 //
 // Ownership:  must outlive the gateway that was given the factory. Its one thread begins with the first client.
 // Threading:  as Client; every `done` runs on that thread. (gRPC's callback API is not used: in 1.51 a channel whose last
