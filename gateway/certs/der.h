@@ -23,9 +23,13 @@ inline constexpr uint8_t kOctetString = 0x04;
 inline constexpr uint8_t kNull = 0x05;
 inline constexpr uint8_t kOid = 0x06;
 inline constexpr uint8_t kEnumerated = 0x0a;
+inline constexpr uint8_t kUtf8String = 0x0c;
 inline constexpr uint8_t kUtcTime = 0x17;
 inline constexpr uint8_t kGeneralizedTime = 0x18;
+inline constexpr uint8_t kUniversalString = 0x1c;
+inline constexpr uint8_t kBmpString = 0x1e;
 inline constexpr uint8_t kSequence = 0x30;
+inline constexpr uint8_t kSet = 0x31;
 // [n] IMPLICIT of a primitive type; [n] EXPLICIT, or IMPLICIT of a constructed one.
 constexpr uint8_t Context(uint8_t n) { return 0x80 | n; }
 constexpr uint8_t Constructed(uint8_t n) { return 0xa0 | n; }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "gateway/base/escape.h"
 #include "gateway/certs/der.h"
 #include "gateway/certs/names.h"
 #include "gateway/certs/san.h"
@@ -110,6 +111,48 @@ bool ReadAuthorityKeyId(absl::string_view value, Extensions* out) {
   return reader.done();
 }
 
+// Big-endian characters of `width` octets, each one of Unicode's.
+bool IsWideText(absl::string_view text, size_t width) {
+  if (text.size() % width != 0) return false;
+  for (; !text.empty(); text.remove_prefix(width)) {
+    uint32_t character = 0;
+    for (size_t i = 0; i < width; ++i) character = character << 8 | static_cast<uint8_t>(text[i]);
+    if (character > 0x10ffff || (character >= 0xd800 && character <= 0xdfff)) return false;
+  }
+  return true;
+}
+
+// AttributeTypeAndValue ::= SEQUENCE { type OID, value ANY }, of which text must be text.
+bool IsAttribute(absl::string_view content) {
+  absl::string_view oid;
+  DerReader fields(content);
+  if (!Read(&fields, der::kOid, &oid)) return false;
+  const std::optional<DerElement> value = fields.Next();
+  if (!value || !fields.done()) return false;
+  switch (value->tag) {
+    case der::kUtf8String:
+      return IsValidUtf8(value->content);
+    case der::kBmpString:
+      return IsWideText(value->content, 2);
+    case der::kUniversalString:
+      return IsWideText(value->content, 4);
+    default:
+      return true;
+  }
+}
+
+// RDNSequence ::= SEQUENCE OF SET SIZE (1..MAX) OF AttributeTypeAndValue
+bool IsRdnSequence(absl::string_view content) {
+  absl::string_view rdn, attribute;
+  for (DerReader reader(content); !reader.done();) {
+    if (!Read(&reader, der::kSet, &rdn) || rdn.empty()) return false;
+    for (DerReader attributes(rdn); !attributes.done();) {
+      if (!Read(&attributes, der::kSequence, &attribute) || !IsAttribute(attribute)) return false;
+    }
+  }
+  return true;
+}
+
 bool ReadGeneralName(DerReader* reader, GeneralName* out) {
   const std::optional<DerElement> element = reader->Next();
   if (!element || (element->tag & 0xc0) != der::Context(0)) return false;
@@ -124,7 +167,7 @@ bool ReadGeneralName(DerReader* reader, GeneralName* out) {
   // [4] is explicit: Name is a CHOICE.
   DerReader name(out->content);
   absl::string_view rdns;
-  return Read(&name, der::kSequence, &rdns) && name.done();
+  return Read(&name, der::kSequence, &rdns) && name.done() && IsRdnSequence(rdns);
 }
 
 // Returns what is wrong with the list, or "".

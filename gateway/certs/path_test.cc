@@ -289,6 +289,25 @@ TEST_F(PathTest, KeepsProfileRulesOfExtensions) {
   EXPECT_EQ(Why({LeafWith(root_, {}, "CN=a", {{"inhibitAnyPolicy", false, std::string("\x02\x01\x00", 3)}})}), malformed);
   EXPECT_EQ(Why({LeafWith(root_, {}, "CN=a", {{"subjectAltName", false, std::string("\x30\x00", 2)}})}), malformed);
   EXPECT_EQ(Why({LeafWith(root_, {}, "CN=a", {{"subjectAltName", false, "\x30\x80\x82\x01" "a"}})}), malformed);
+  // A directoryName O=Go?d; by the tag of its value: UTF8String, BMPString, UniversalString.
+  const auto directory = [](const std::string& value) {
+    const auto wrap = [](char tag, const std::string& content) {
+      return std::string{tag, static_cast<char>(content.size())} + content;
+    };
+    return wrap('\x30', wrap('\xa4', wrap('\x30', wrap('\x31', wrap('\x30', "\x06\x03\x55\x04\x0a" + value)))));
+  };
+  for (const auto& [value, ok] : std::vector<std::pair<std::string, bool>>{
+           {"\x0c\x04Good", true},
+           {"\x0c\x04Go\xef" "d", false},
+           {std::string("\x1e\x04\0G\0o", 6), true},
+           {std::string("\x1e\x03\0G\0", 5), false},
+           {std::string("\x1e\x02\xd8\0", 4), false},
+           {std::string("\x1c\x04\0\0\0G", 6), true},
+           {std::string("\x1c\x04\0\x11\0\0", 6), false},
+           {"", false}}) {
+    const CertificateRef leaf = LeafWith(root_, {}, "CN=a", {{"subjectAltName", false, directory(value)}});
+    EXPECT_EQ(Why({leaf}), ok ? Reason::kNone : malformed) << ::testing::PrintToString(value);
+  }
   EXPECT_EQ(Why({LeafWith(root_, {{SanKind::kDns, "a"}}, "", {{"subjectAltName", false, "\x30\x03\x82\x01" "a"}})}), malformed);
   EXPECT_EQ(Why({LeafWith(root_, {{SanKind::kDns, "a"}}, "")}), kOk) << Detail();
   // An authority that does not say so, or says so only in passing.
