@@ -52,7 +52,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   absl::StatusOr<std::unique_ptr<publish::LocalGateway>> line = publish::LocalGateway::Connect(
       plane.distributor(), plane.desk(), options.gateway_name, GATEHOUSE_VERSION,
       [self](const std::shared_ptr<const publish::Published>& published, publish::LocalGateway::Taken done) {
-        self->Take(published, std::move(done));
+        self->Take(published, std::make_shared<publish::LocalGateway::Taken>(std::move(done)));
       },
       [self, &clock](const v1::Question& question) {
         return server::Answer(*self->gateway_, question, clock.Now());
@@ -71,8 +71,10 @@ EmbeddedGateway::~EmbeddedGateway() {
   line_ = nullptr;
 }
 
-void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& published,
-                           publish::LocalGateway::Taken done) {
+void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& published, const Taken& done) {
+  MutexLock lock(&mutex_);
+  if (published->revision < newest_) return;
+  newest_ = published->revision;
   config::BuildResult built = plane_.compiler().Find(published->revision, published->digest, *published->set);
   // What the control plane compiled does for the gateway, unless it names files of the gateway's machine.
   if (built.ok() && !built.snapshot->complete) {
@@ -81,17 +83,18 @@ void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& publ
   if (!built.ok()) {
     std::vector<v1::Violation> violations;
     for (const config::Violation& v : built.violations) violations.push_back(ToProto(v));
-    done(std::move(violations));
+    (*done)(std::move(violations));
+    renewal_->Await(*published->set, [this, published, done] { Take(published, done); });
     return;
   }
   config::SnapshotRef snapshot = built.snapshot;
   std::weak_ptr<server::Renewal> renewal = renewal_;
-  gateway_->Install(snapshot, [renewal, snapshot, published, done = std::move(done)](const absl::Status& status) mutable {
+  gateway_->Install(snapshot, [renewal, snapshot, published, done](const absl::Status& status) {
     if (status.ok()) {
       if (auto alive = renewal.lock()) alive->Follow(*snapshot, *published->set);
-      done({});
+      (*done)({});
     } else {
-      done({ToProto(server::ViolationOf(status))});
+      (*done)({ToProto(server::ViolationOf(status))});
     }
   });
 }

@@ -16,6 +16,7 @@
 #include "control/control_plane.h"
 #include "control/options.h"
 #include "control/publish/local_gateway.h"
+#include "gateway/base/mutex.h"
 #include "gateway/delegate/grpc_client.h"
 #include "gateway/server/gateway.h"
 #include "gateway/server/renewal.h"
@@ -42,9 +43,13 @@ class EmbeddedGateway {
   EmbeddedGateway(ControlPlane& plane, std::unique_ptr<delegate::GrpcClients> validators,
                   std::unique_ptr<server::Gateway> gateway, const Clock& clock)
       : plane_(plane), validators_(std::move(validators)), gateway_(std::move(gateway)), renewal_(std::make_shared<server::Renewal>(gateway_.get(), clock)) {}
-  void Take(const std::shared_ptr<const publish::Published>& published, publish::LocalGateway::Taken done);
+  using Taken = std::shared_ptr<publish::LocalGateway::Taken>;
+  // Takes a revision, or a refused one again: files of this machine that it names may have come.
+  void Take(const std::shared_ptr<const publish::Published>& published, const Taken& done);
 
   ControlPlane& plane_;
+  Mutex mutex_;
+  uint64_t newest_ ABSL_GUARDED_BY(mutex_) = 0;  // revision that was to be taken last
   const std::unique_ptr<delegate::GrpcClients> validators_;
   const std::unique_ptr<server::Gateway> gateway_;
   // Shared with installations that end late.

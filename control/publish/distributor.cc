@@ -363,9 +363,15 @@ void Distributor::Answer(uint64_t session, uint64_t revision,
     auto named = core.sessions.find(session);
     if (named == core.sessions.end()) return;
     Gateway& gateway = core.gateways[named->second];
-    if (gateway.under_way == nullptr || gateway.under_way->revision != revision) return;
-    const std::shared_ptr<const Published> answered = std::move(gateway.under_way);
-    gateway.under_way = nullptr;
+    std::shared_ptr<const Published> answered = std::exchange(gateway.under_way, nullptr);
+    // What was refused for something that was missing may be taken after all, as long as it is the newest.
+    if (answered == nullptr && refused == nullptr && gateway.refused == revision && core.head->revision == revision) {
+      answered = core.head;
+    }
+    if (answered == nullptr || answered->revision != revision) {
+      gateway.under_way = std::move(answered);
+      return;
+    }
     if (refused == nullptr) {
       gateway.holds = true;
       gateway.acknowledged = revision;

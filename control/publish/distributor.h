@@ -92,7 +92,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // The gateway has `revision` in force on every worker. An answer to nothing that was asked is ignored.
+  // The gateway has `revision` in force on every worker; the newest even after it refused it. An answer to nothing that
+  // was asked is ignored.
   void Ack(uint64_t revision) { distributor_.Answer(id_, revision, nullptr); }
   // The gateway refuses `revision` and keeps what it has.
   void Nack(uint64_t revision, const google::protobuf::RepeatedPtrField<v1::Violation>& violations) {

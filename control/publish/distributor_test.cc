@@ -235,6 +235,27 @@ TEST_F(DistributorTest, ANackKeepsTheLastGoodRevisionIsShownAndRaisesAnEvent) {
   EXPECT_EQ(distributor_->Gateways()[0].refused_revision(), 0u);
 }
 
+TEST_F(DistributorTest, WhatWasRefusedMayBeTakenAfterAllAsLongAsItIsTheNewest) {
+  Publish(1, {"a"});
+  Line g = Connect("g");
+  g.session->Ack(1);
+  Publish(2, {"b"});
+  g.session->Nack(2, Violations("serverCertificates[\"web\"].files", "No such file"));
+  g.session->Ack(1);
+  EXPECT_EQ(distributor_->Gateways()[0].refused_revision(), 2u) << "an older one says nothing of it";
+  g.session->Ack(2);
+  EXPECT_EQ(distributor_->Gateways()[0].acknowledged_revision(), 2u);
+  EXPECT_EQ(distributor_->Gateways()[0].refused_revision(), 0u);
+  Publish(3, {"c"});
+  EXPECT_EQ(g.endpoint->deliveries().back(), "delta 3") << "it holds what was published";
+  g.session->Nack(3, Violations("x", "y"));
+  Publish(4, {"d"});
+  g.session->Ack(3);
+  EXPECT_EQ(distributor_->Gateways()[0].acknowledged_revision(), 2u) << "4 is under way";
+  g.session->Ack(4);
+  EXPECT_EQ(distributor_->Gateways()[0].acknowledged_revision(), 4u);
+}
+
 TEST_F(DistributorTest, AnAnswerToNothingIsIgnored) {
   Publish(1, {"a"});
   Line g = Connect("g");

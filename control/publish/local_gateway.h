@@ -22,7 +22,8 @@ namespace gatehouse::publish {
 
 class LocalGateway {
  public:
-  // Brings a revision into force, then calls `done` once: with nothing when it is in force, or why it is refused.
+  // Brings a revision into force, then calls `done`: with nothing when it is in force, or why it is refused. After a
+  // refusal it may call it once more with nothing: in force after all.
   using Taken = absl::AnyInvocable<void(std::vector<v1::Violation>)>;
   using Take = std::function<void(std::shared_ptr<const Published>, Taken done)>;
   using Ask = std::function<v1::Answer(const v1::Question&)>;

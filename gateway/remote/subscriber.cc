@@ -81,6 +81,10 @@ absl::Status Subscriber::Restore() {
   if (held_.revision == 0) return absl::NotFoundError("there is no saved configuration");
   std::vector<v1::Violation> violations = Install(held_.revision, held_.incarnation, held_.set);
   if (!violations.empty()) {
+    if (!refused_) {
+      refused_ = held_;
+      renewal_.Await(held_.set, [this] { Retry(); });
+    }
     return absl::FailedPreconditionError(absl::StrCat("the saved revision ", held_.revision, " cannot be taken: ",
                                                       violations[0].path(), ": ", violations[0].message()));
   }
@@ -135,6 +139,10 @@ bool Subscriber::Follow(const client::Target& target) {
   questions_ = std::make_unique<Executor>(1, kMaxQuestions);
   bool answered = false;
   if (stream->Write(first)) {
+    {
+      MutexLock lock(&write_mutex_);
+      stream_ = stream.get();
+    }
     // The control plane has taken our Hello; when we hold its newest revision nothing else follows.
     stream->WaitForInitialMetadata();
     v1::SubscribeResponse response;
@@ -147,6 +155,10 @@ bool Subscriber::Follow(const client::Target& target) {
   }
   context.TryCancel();
   questions_.reset();  // waits for an answer under way, which holds the stream
+  {
+    MutexLock lock(&write_mutex_);
+    stream_ = nullptr;
+  }
   grpc::Status status = stream->Finish();
   MutexLock lock(&mutex_);
   context_ = nullptr;
@@ -222,16 +234,11 @@ void Subscriber::Take(uint64_t revision, const std::string& incarnation, v1::Con
     } else if (!same) {
       violations = Install(revision, incarnation, set);
     }
+    SavedSnapshot taken{revision, incarnation, std::move(set)};
     if (violations.empty()) {
-      held_ = SavedSnapshot{revision, incarnation, std::move(set)};
-      in_force_ = true;
-      // Before the answer: whoever is told that a withdrawal is in force may rely on it after a restart too.
-      absl::Status saved = file_ == nullptr ? absl::OkStatus() : file_->Save(held_);
-      if (!saved.ok()) {
-        spdlog::error("revision {} is in force but not saved, and what was saved is dropped: {}", revision,
-                      std::string(saved.message()));
-        file_->Drop();
-      }
+      Hold(std::move(taken));
+    } else {
+      refused_ = std::move(taken);
     }
   }
   if (violations.empty()) {
@@ -244,7 +251,45 @@ void Subscriber::Take(uint64_t revision, const std::string& incarnation, v1::Con
     }
   }
   Write(answer, stream);
-  if (violations.empty()) InStep();
+  if (violations.empty()) return InStep();
+  MutexLock lock(&install_mutex_);
+  if (refused_) renewal_.Await(refused_->set, [this] { Retry(); });
+}
+
+void Subscriber::Hold(SavedSnapshot snapshot) {
+  held_ = std::move(snapshot);
+  in_force_ = true;
+  refused_.reset();
+  // Before the answer: whoever is told that a withdrawal is in force may rely on it after a restart too.
+  absl::Status saved = file_ == nullptr ? absl::OkStatus() : file_->Save(held_);
+  if (saved.ok()) return;
+  spdlog::error("revision {} is in force but not saved, and what was saved is dropped: {}", held_.revision,
+                std::string(saved.message()));
+  file_->Drop();
+}
+
+void Subscriber::Retry() {
+  v1::SubscribeRequest answer;
+  {
+    MutexLock lock(&install_mutex_);
+    if (!refused_) return;
+    const uint64_t revision = refused_->revision;
+    if (refused_->incarnation == held_.incarnation && revision < held_.revision) return;
+    const std::vector<v1::Violation> violations = Install(revision, refused_->incarnation, refused_->set);
+    if (!violations.empty()) {
+      spdlog::warn("revision {} is still refused: {}: {}", revision, violations[0].path(), violations[0].message());
+      return;
+    }
+    spdlog::info("revision {} is in force after all", revision);
+    Hold(*std::move(refused_));
+    answer.mutable_ack()->set_revision(revision);
+  }
+  {
+    MutexLock lock(&write_mutex_);
+    if (stream_ == nullptr) return;
+    stream_->Write(answer);
+  }
+  InStep();
 }
 
 std::vector<v1::Violation> Subscriber::Install(uint64_t revision, const std::string& incarnation,

@@ -14,6 +14,7 @@
 #include <grpcpp/channel.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -67,6 +68,9 @@ class Subscriber {
   void Take(uint64_t revision, const std::string& incarnation, v1::ConfigSet set, Stream* stream);
   void Answer(const v1::Question& question, Stream* stream);
   void Write(const v1::SubscribeRequest& request, Stream* stream);
+  // What was refused is tried again: files that it names have changed.
+  void Retry();
+  void Hold(SavedSnapshot snapshot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(install_mutex_);
   void TakeTicketKeys(const v1::TicketKeys& message);
   void InStep();
   // What is wrong; empty when it is in force.
@@ -79,14 +83,15 @@ class Subscriber {
   Mutex install_mutex_;
   SavedSnapshot held_ ABSL_GUARDED_BY(install_mutex_);  // in force, or loaded and the floor
   bool in_force_ ABSL_GUARDED_BY(install_mutex_) = false;
-  server::Renewal renewal_;
+  std::optional<SavedSnapshot> refused_ ABSL_GUARDED_BY(install_mutex_);  // the last, if nothing was taken since
   // The subscriber's thread.
   std::string pieces_;           // of the snapshot under way
   uint64_t pieces_revision_ = 0;
   bool whole_ = false;           // ask for everything: a delta did not fit
   // Answers what the control plane asks of the stream that is followed.
   std::unique_ptr<Executor> questions_;
-  Mutex write_mutex_;  // of the stream: updates and answers are written by two threads
+  Mutex write_mutex_;  // of the stream: updates and answers are written by several threads
+  Stream* stream_ ABSL_GUARDED_BY(write_mutex_) = nullptr;  // the one that is followed; null: none
   mutable Mutex mutex_;
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
@@ -94,6 +99,7 @@ class Subscriber {
   std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::thread thread_;
+  server::Renewal renewal_;  // last: its thread calls Retry
 };
 
 }  // namespace gatehouse::remote

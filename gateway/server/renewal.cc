@@ -67,6 +67,17 @@ void Renewal::Follow(const config::Snapshot& snapshot, const v1::ConfigSet& set)
     held_ = std::move(held);
   }
   watched_.Watch("server certificates", snapshot.files, [this] { Refresh(); });
+  watched_.Watch("refused", {}, nullptr);
+}
+
+void Renewal::Await(const v1::ConfigSet& set, std::function<void()> again) {
+  std::vector<std::string> files;
+  for (const v1::ServerCertificate& certificate : set.server_certificates()) {
+    if (!certificate.has_files()) continue;
+    files.push_back(certificate.files().certificate_chain_path());
+    files.push_back(certificate.files().private_key_path());
+  }
+  watched_.Watch("refused", std::move(files), std::move(again));
 }
 
 void Renewal::Refresh() {

@@ -2,12 +2,14 @@
 // builds with what they hold, watches them, and when they change builds the same revision again and installs it.
 //
 // A pair that cannot be read or does not fit leaves the one before in place; an event names the file and the cause, once.
+// Without one before the configuration is refused; who was refused so can wait for the files to come.
 //
 // Ownership:  gateway and clock outlive it.
 // Threading:  thread-safe. Rebuilds run on a thread of its own.
 // Errors:     told as CONFIG events.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -28,6 +30,9 @@ class Renewal {
   config::BuildResult Build(const v1::ConfigSet& set, uint64_t revision, const std::string& incarnation) const;
   // Follow is told that `snapshot`, made from `set`, came into force.
   void Follow(const config::Snapshot& snapshot, const v1::ConfigSet& set);
+  // Await has `again` called when one of the files that `set` names changes, until something comes into force or the next
+  // call: `set` was refused, and the files may be why. A set that names none ends it.
+  void Await(const v1::ConfigSet& set, std::function<void()> again);
 
  private:
   struct Held {

@@ -174,6 +174,32 @@ TEST_F(RenewalTest, WithoutAPairBeforeTheRevisionIsRefusedWithThePathOfTheField)
   EXPECT_THAT(built.violations[0].message, ::testing::Not(HasSubstr("garbage"))) << "nothing of a file's content";
 }
 
+TEST_F(RenewalTest, WhoWasRefusedForFilesThatAreMissingHearsWhenTheyCome) {
+  ASSERT_FALSE(Take().ok());
+  Mutex mutex;
+  CondVar taken;
+  bool ok = false;
+  int tries = 0;
+  renewal_->Await(set_, [&] {
+    MutexLock lock(&mutex);
+    ++tries;
+    ok = Take().ok();
+    taken.SignalAll();
+  });
+  WritePair("CN=first", key_);
+  {
+    MutexLock lock(&mutex);
+    while (!ok) ASSERT_TRUE(taken.WaitFor(&mutex, absl::Seconds(20)));
+    EXPECT_LE(tries, 3) << "nothing is tried while nothing changes";
+  }
+  EXPECT_EQ(Subject(), "CN=first");
+  // From then on the files are followed as always, and nobody is called again.
+  const int before = tries;
+  WritePair("CN=second", other_);
+  EXPECT_THAT(gateway_.Details(1).back(), HasSubstr("renewed from its files"));
+  EXPECT_EQ(tries, before);
+}
+
 TEST_F(RenewalTest, FilesThatAreWrittenAgainAsTheyWereChangeNothing) {
   WritePair("CN=first", key_);
   const std::string same = *ReadFile(folder_ + "/now/tls.crt", 1 << 20);

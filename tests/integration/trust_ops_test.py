@@ -10,7 +10,7 @@ import threading
 import time
 import unittest
 
-from harness import EventWatch, GatehouseTest, RawClient, client_context, wait_for
+from harness import BIN, EventWatch, GatehouseTest, RawClient, client_context, wait_for
 
 BASE = """
 kind: ServerCertificate
@@ -74,6 +74,12 @@ class ServerFilesTest(GatehouseTest):
             return hashlib.sha256(client.sock.getpeercert(binary_form=True)).hexdigest()
         finally:
             client.close()
+
+    def serves(self, name):
+        try:
+            return self.served() == sha256(self.pki.pem(name))
+        except OSError:
+            return False
 
     def make(self, *names):
         for name in names:
@@ -143,10 +149,24 @@ class ServerFilesTest(GatehouseTest):
         violations = status["gateways"][0]["violations"]
         self.assertEqual([v["path"] for v in violations], ['serverCertificates["absent"].files.certificate_chain_path'])
         self.assertIn("No such file or directory", violations[0]["message"])
+        # Once they are there they are found, and nobody has to say so.
         self.pair("one")
-        # The same once more, touched: now it is there.
-        self.gatehouse.apply(self.files("absent").replace("name: absent\n", "name: absent\nlabels: {again: yes}\n"))
-        self.assertEqual(self.served(), sha256(self.pki.pem("one")))
+        wait_for("the pair is served", lambda: self.serves("one"))
+        gateway = wait_for("the revision is acknowledged", lambda: next((
+            g for g in json.loads(self.gatehouse.ctl("status", "--json").stdout)["gateways"]
+            if int(g.get("acknowledged_revision", 0)) == self.gatehouse.revision()), None))
+        self.assertEqual(int(gateway.get("refused_revision", 0)), 0)
+
+    def test_a_gateway_that_starts_before_its_files_are_there_waits_for_them(self):
+        self.make("one")
+        self.pair("one")
+        self.gatehouse.apply(self.files())
+        self.gatehouse.stop()
+        (self.live / "..data").unlink()
+        self.gatehouse.start()
+        self.assertFalse(self.serves("one"))
+        self.pair("one")
+        wait_for("the pair is served", lambda: self.serves("one"))
 
     def test_the_key_is_nowhere_but_in_its_file(self):
         self.make("one")
@@ -158,6 +178,47 @@ class ServerFilesTest(GatehouseTest):
                 self.assertNotIn(secret, path.read_bytes(), path)
         shown = json.loads(self.gatehouse.ctl("get", "server-certificate", "web", "-o", "json").stdout)
         self.assertEqual(shown["files"]["private_key_path"], f"{self.live}/tls.key")
+
+
+class RemoteServerFilesTest(ServerFilesTest):
+    """The same where the gateway is a process of its own."""
+
+    options = ("--no-gateway",)
+    # What does not depend on where the gateway is.
+    test_a_swapped_pair_is_served_without_a_failed_request = None
+    test_a_pair_that_does_not_fit_leaves_the_one_before_and_an_event_says_so = None
+    test_the_key_is_nowhere_but_in_its_file = None
+
+    def setUp(self):
+        super().setUp()
+        self.far = self.start_gateway()
+
+    def tearDown(self):
+        self.far.kill()
+        self.far.wait()
+
+    def start_gateway(self, *options):
+        out = self.live / f"far-{time.monotonic_ns()}.out"
+        with open(out, "w") as said, open(self.folder / "far.log", "a") as log:
+            far = subprocess.Popen([BIN / "gatehouse-gateway", "--control", self.gatehouse.control, "--name", "far", "--workers",
+                                    "1", "--state-dir", self.folder / "far", *options], stdout=said, stderr=log)
+        wait_for("the gateway is ready", lambda: "ready" in out.read_text() or far.poll() is not None, 30)
+        return far
+
+    def test_a_gateway_that_starts_before_its_files_are_there_waits_for_them(self):
+        self.make("one")
+        self.pair("one")
+        self.gatehouse.apply(self.files())
+        wait_for("the pair is served", lambda: self.serves("one"))
+        # Alone, from what it saved.
+        self.gatehouse.stop()
+        self.tearDown()
+        (self.live / "..data").unlink()
+        self.far = self.start_gateway("--startup-wait", "0.2")
+        self.assertFalse(self.serves("one"))
+        self.pair("one")
+        wait_for("the pair is served", lambda: self.serves("one"))
+        self.gatehouse.start()
 
 
 class TrustStoreTest(GatehouseTest):
