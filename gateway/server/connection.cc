@@ -18,6 +18,7 @@ constexpr absl::Duration kLinger = absl::Seconds(2);
 Reason ReasonOf(const tls::TlsError& error) {
   switch (error.kind) {
     case tls::TlsError::Kind::kNoCertificate: return Reason::kNoCertificate;
+    case tls::TlsError::Kind::kTooMany: return Reason::kLimitExceeded;
     case tls::TlsError::Kind::kNotProven: return Reason::kPossessionNotProven;
     default: return Reason::kHandshakeFailed;
   }

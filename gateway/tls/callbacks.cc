@@ -33,7 +33,39 @@ int VerifyMode(ClientCertificate c) {
   return SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 }
 
+// Certificates of a Certificate message without its header (RFC 5246 7.4.2, RFC 8446 4.4.2), as far as it can be read.
+size_t CountCertificates(absl::string_view body, bool tls13) {
+  const auto skip = [&body](size_t length_size) {
+    size_t length = 0;
+    if (body.size() < length_size) return false;
+    for (size_t i = 0; i < length_size; ++i) length = length << 8 | static_cast<unsigned char>(body[i]);
+    if (body.size() - length_size < length) return false;
+    body.remove_prefix(length_size + length);
+    return true;
+  };
+  if ((tls13 && !skip(1)) || body.size() < 3) return 0;
+  body.remove_prefix(3);
+  size_t count = 0;
+  while (skip(3)) {
+    ++count;
+    if (tls13 && !skip(2)) break;
+  }
+  return count;
+}
+
 }  // namespace
+
+void SessionCallbacks::Message(int write, int, int type, const void* data, size_t size, SSL* ssl, void*) {
+  constexpr size_t kHeader = 4;
+  const auto* octets = static_cast<const unsigned char*>(data);
+  if (write != 0 || type != SSL3_RT_HANDSHAKE || size <= kHeader || octets[0] != SSL3_MT_CERTIFICATE) return;
+  const absl::string_view body(reinterpret_cast<const char*>(octets + kHeader), size - kHeader);
+  if (CountCertificates(body, SSL_version(ssl) == TLS1_3_VERSION) <= kMaxPresentedCertificates) return;
+  // There is no way to say no from here, so the message, which lies in a buffer of the SSL, gets a length that it cannot
+  // have: OpenSSL ends the handshake by it and decodes nothing (decision 39).
+  Of(ssl)->too_many_ = true;
+  const_cast<unsigned char*>(octets)[kHeader] = 0xff;
+}
 
 int SessionCallbacks::ClientHello(SSL* ssl, int* alert, void*) {
   TlsSession* s = Of(ssl);

@@ -99,7 +99,7 @@ absl::Status ServerContext::BuildName(const NameConfig& config, size_t index, co
                             SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(ctx, 1);
   SSL_CTX_set_max_early_data(ctx, 0);
-  SSL_CTX_set_max_cert_list(ctx, 64 * 1024);
+  SSL_CTX_set_max_cert_list(ctx, kMaxPresentedBytes);
   SSL_CTX_set_session_id_context(ctx, config.session_context.data(),
                                  static_cast<unsigned>(config.session_context.size()));
   if (session_cache_ == nullptr) {
@@ -122,6 +122,7 @@ absl::Status ServerContext::BuildName(const NameConfig& config, size_t index, co
   SSL_CTX_set_alpn_select_cb(ctx, SessionCallbacks::Alpn, nullptr);
   SSL_CTX_set_cert_verify_callback(ctx, SessionCallbacks::Verify, nullptr);
   SSL_CTX_set_info_callback(ctx, SessionCallbacks::Info);
+  SSL_CTX_set_msg_callback(ctx, SessionCallbacks::Message);
 
   for (const KeyPair& pair : config.key_pairs) GH_RETURN_IF_ERROR(UsePair(ctx, pair, label));
   if (!config.ca_hints.empty()) {

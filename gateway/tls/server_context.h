@@ -27,6 +27,11 @@
 
 namespace gatehouse::tls {
 
+// What a client may present. OpenSSL reads all of it before anybody is asked, for longer than a handshake takes if it is
+// much: more is refused unread. A chain of RSA-4096 has 2 KiB a certificate.
+inline constexpr long kMaxPresentedBytes = 32 * 1024;
+inline constexpr size_t kMaxPresentedCertificates = 24;
+
 enum class ClientCertificate : uint8_t { kNone, kAllow, kRequire };
 
 // One certificate with its key. Borrowed during Create only.

@@ -256,8 +256,8 @@ TEST_P(TicketsTest, CertificatesTooBigForATicketAreNotInOne) {
   UniqueKey key = NewKey();
   std::vector<UniqueX509> many;
   ClientOptions client = Client();
-  for (int i = 0; i < 40; ++i) {
-    many.push_back(NewCertificate(std::string(60, 'x'), key.get()));
+  for (int i = 0; i < 20; ++i) {
+    many.push_back(LargeCertificate(key.get(), 800));
     client.chain.push_back(many.back().get());
   }
   auto first = Connect(client);

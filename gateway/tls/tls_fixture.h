@@ -2,6 +2,8 @@
 #pragma once
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <time.h>
 
 #include <memory>
 #include <string>
@@ -28,6 +30,23 @@ inline UniqueX509 NewCertificate(const std::string& name, EVP_PKEY* key) {
   X509_set_pubkey(x.get(), key);
   X509_sign(x.get(), key, EVP_sha256());
   return x;
+}
+
+// One that is larger by this many octets.
+inline UniqueX509 LargeCertificate(EVP_PKEY* key, size_t octets) {
+  UniqueX509 x = NewCertificate("large", key);
+  X509_EXTENSION* extension =
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_netscape_comment, std::string(octets, 'x').c_str());
+  X509_add_ext(x.get(), extension, -1);
+  X509_EXTENSION_free(extension);
+  X509_sign(x.get(), key, EVP_sha256());
+  return x;
+}
+
+inline absl::Duration ThreadTime() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return absl::DurationFromTimespec(now);
 }
 
 struct Hooks : TlsHooks {
@@ -101,6 +120,7 @@ class TlsFixture : public ::testing::Test {
     UniqueSsl client;
     bool ok = false;
     int client_alert = -1;
+    absl::Duration server_time = absl::ZeroDuration();  // of the processor, in the handshake
     UniqueSession session;  // the last one that the client was given
   };
   static int OnSession(SSL* ssl, SSL_SESSION* s) {
@@ -141,7 +161,9 @@ class TlsFixture : public ::testing::Test {
     for (int i = 0; i < 10; ++i) {
       SSL_do_handshake(p->client.get());
       Move(p.get());
+      const absl::Duration begun = ThreadTime();
       p->server->Handshake();
+      p->server_time += ThreadTime() - begun;
       Back(p.get());
     }
     char b[1];

@@ -208,6 +208,12 @@ IoStatus TlsSession::Fail(int ssl_error) {
   } else if (refused_presented_) {
     kind = Kind::kPresented;
     error_.text = "client certificate refused in the handshake";
+  } else if (too_many_) {
+    kind = Kind::kTooMany;
+    error_.text = absl::StrCat("the client presented more than ", kMaxPresentedCertificates, " certificates");
+  } else if (at == TLS_ST_SR_CERT && ERR_GET_REASON(code) == SSL_R_EXCESSIVE_MESSAGE_SIZE) {
+    kind = Kind::kTooMany;
+    error_.text = absl::StrCat("the client presented certificates of more than ", kMaxPresentedBytes, " bytes together");
   } else if (unproven) {
     kind = Kind::kNotProven;
     error_.text = text;
@@ -238,6 +244,7 @@ IoStatus TlsSession::Handshake() {
     return Fail(e);
   }
   state_ = State::kOpen;
+  SSL_set_msg_callback(ssl_.get(), nullptr);  // no more certificates are asked for
   if (resumed() && candidate_ != nullptr) {
     attached_ = candidate_->binding;
     presented_any_ = candidate_->had_certificate;

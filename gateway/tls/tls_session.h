@@ -72,6 +72,7 @@ struct TlsError {
     kNone,
     kNoCertificate,  // REQUIRE, and the client sent none
     kPresented,      // a hook refused the certificates
+    kTooMany,        // certificates, or too large ones: refused unread
     kNotProven,      // a certificate was presented, and no valid proof that its key is held
     kPeerAlert,      // the client refused us; alert is its number
     kUnknownName,    // unknown server name, refused
@@ -169,6 +170,7 @@ class TlsSession {
   bool offers_ems_ = false;  // extended master secret
   bool refused_presented_ = false;
   bool unknown_name_ = false;
+  bool too_many_ = false;
   int socket_error_ = 0;
   UniqueSsl ssl_;
   const ServerContext::Name* name_ = nullptr;

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -81,6 +83,54 @@ TEST_P(TlsTest, PresentedCertificatesAreAcceptedStructurallyAndProven) {
   auto none = Connect({.sni = "a.test", .certificate = true, .version = GetParam()});
   ASSERT_TRUE(none->ok);
   EXPECT_THAT(none->server->PresentedChain(), IsEmpty()) << "NONE must not ask";
+}
+
+TEST_P(TlsTest, MoreCertificatesThanAnybodyNeedsAreRefusedUnread) {
+  const UniqueX509 small = NewCertificate("x", client_key_.get());
+  const auto connect = [&](size_t count) {
+    return Connect({.sni = "c.test", .certificate = true, .version = GetParam(),
+                    .chain = std::vector<X509*>(count - 1, small.get())});
+  };
+  auto most = connect(kMaxPresentedCertificates);
+  ASSERT_TRUE(most->ok) << most->server->error().text;
+  EXPECT_EQ(hooks_.presented, kMaxPresentedCertificates);
+  hooks_.presented = 0;
+  for (size_t count : {kMaxPresentedCertificates + 1, size_t{90}}) {
+    auto more = connect(count);
+    EXPECT_EQ(more->server->error().kind, TlsError::Kind::kTooMany);
+    EXPECT_THAT(more->server->error().text, HasSubstr("more than 24 certificates"));
+    EXPECT_EQ(more->client_alert, SSL_AD_DECODE_ERROR);
+    EXPECT_EQ(hooks_.presented, 0u) << "nobody was asked";
+    EXPECT_THAT(more->server->PresentedChain(), IsEmpty()) << "nothing was decoded";
+  }
+}
+
+TEST_P(TlsTest, LargerCertificatesThanAnybodyNeedsAreRefusedUnread) {
+  const UniqueX509 large = LargeCertificate(client_key_.get(), 12'000);
+  auto two = Connect({.sni = "c.test", .certificate = true, .version = GetParam(), .chain = {large.get(), large.get()}});
+  EXPECT_TRUE(two->ok) << two->server->error().text;
+  auto three = Connect(
+      {.sni = "c.test", .certificate = true, .version = GetParam(), .chain = {large.get(), large.get(), large.get()}});
+  EXPECT_EQ(three->server->error().kind, TlsError::Kind::kTooMany);
+  EXPECT_THAT(three->server->error().text, HasSubstr("more than 32768 bytes"));
+  EXPECT_EQ(three->client_alert, SSL_AD_ILLEGAL_PARAMETER);
+}
+
+// What anybody can have a server do who holds no key that counts: at most ten times the work of an ordinary handshake.
+TEST_P(TlsTest, TheLongestListCostsAtMostTenOrdinaryHandshakes) {
+  const UniqueX509 small = NewCertificate("", client_key_.get());
+  const auto cost = [&](size_t count) {
+    const std::vector<X509*> chain(count - 1, small.get());
+    absl::Duration best = absl::InfiniteDuration();
+    for (int i = 0; i < 5; ++i) {
+      auto p = Connect({.sni = "c.test", .certificate = true, .version = GetParam(), .chain = chain});
+      best = std::min(best, p->server_time);
+    }
+    return best;
+  };
+  const absl::Duration ordinary = cost(2);
+  EXPECT_LT(cost(kMaxPresentedCertificates), 10 * ordinary);
+  EXPECT_LT(cost(120), ordinary) << "nothing of it is read";
 }
 
 TEST_P(TlsTest, AHookCanRefuseInTheHandshake) {

@@ -92,11 +92,12 @@ private_key_file: {self.pki.key("server")}
         self.assertEqual((self.status("/s", "alice"), self.status("/s", "bob")), (401, 401), "nothing is known of anybody")
 
         begun = time.monotonic()
-        self.gatehouse.apply(self.config(self.port, f"crls: [{{file: {path}}}]"), "--wait")
+        self.gatehouse.apply(self.config(self.port, f"crls: [{{file: {path}}}]"), "--wait-timeout", "60")
         print(f"in force after {time.monotonic() - begun:.1f} s")
         self.assertEqual((self.status("/s", "alice"), self.status("/s", "bob")), (200, 401))
         # A later change that is small says nothing of the list, and keeps it.
-        self.gatehouse.apply("{kind: Route, name: t, match: {path: /t}, require: {any_of: [S]}, fixed_response: {body: ok}}")
+        self.gatehouse.apply("{kind: Route, name: t, match: {path: /t}, require: {any_of: [S]}, fixed_response: {body: ok}}",
+                             "--wait-timeout", "60")
         self.assertEqual((self.status("/t", "alice"), self.status("/t", "bob")), (200, 401))
 
     def test_what_is_too_long_is_refused_with_its_limit(self):
