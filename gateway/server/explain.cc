@@ -125,17 +125,17 @@ absl::StatusOr<std::vector<uint32_t>> Asked(const config::Snapshot& snapshot, co
   return asked;
 }
 
-// What is judged: what the request brings, or what a client presented and was refused with. Empty: nothing.
+// What is judged: what the request brings, or what a client presented lately. Empty: nothing.
 absl::StatusOr<std::vector<certs::CertificateRef>> ChainOf(const v1::ExplainRequest& request,
                                                            const ExplainSources& sources) {
   if (!request.leaf_sha256().empty()) {
     absl::StatusOr<certs::Pin> leaf = certs::ParsePinDigest(certs::Pin::Kind::kCertificate, request.leaf_sha256());
     if (!leaf.ok()) return absl::InvalidArgumentError(absl::StrCat("leaf_sha256: ", leaf.status().message()));
     std::vector<certs::CertificateRef> chain;
-    if (sources.refused != nullptr) chain = sources.refused->Find(leaf->digest);
+    if (sources.presented != nullptr) chain = sources.presented->Find(leaf->digest);
     if (!chain.empty()) return chain;
     return absl::NotFoundError(absl::StrCat("the chain of the certificate with SHA-256 ", HexLower(AsView(leaf->digest)),
-                                            " is not known to this gateway (any more): it keeps what it refused lately. "
+                                            " is not known to this gateway (any more): it keeps what was presented to it lately. "
                                             "Ask with the chain itself"));
   }
   if (request.chain_pem().empty()) return std::vector<certs::CertificateRef>();

@@ -14,7 +14,7 @@
 #include "absl/time/time.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/delegate/desk.h"
-#include "gateway/server/refused_chains.h"
+#include "gateway/server/presented_chains.h"
 #include "gateway/server/revocation_desk.h"
 #include "gatehouse/v1/certificate_service.pb.h"
 
@@ -22,7 +22,7 @@ namespace gatehouse::server {
 
 // What a gateway knows besides its configuration. Each may be null.
 struct ExplainSources {
-  const RefusedChains* refused = nullptr;
+  const PresentedChains* presented = nullptr;
   RevocationDesk* revocation = nullptr;
   const delegate::Desk* validators = nullptr;
 };

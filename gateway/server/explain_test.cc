@@ -202,19 +202,19 @@ TEST_F(ExplainTest, WithoutAChainItTellsHowARouteOrAListenerAsks) {
 }
 
 TEST_F(ExplainTest, WhatWasPresentedAndRefusedIsFoundByItsLeaf) {
-  RefusedChains refused;
-  refused.Remember(stranger_->sha256(), {stranger_}, true);
+  PresentedChains presented;
+  presented.Remember(stranger_->sha256(), {stranger_}, PresentedChains::As::kRefused);
   v1::ExplainRequest request;
   request.set_leaf_sha256(HexLower(AsView(stranger_->sha256())));
-  auto answer = Explain(*snapshot_, request, now_, {&refused});
+  auto answer = Explain(*snapshot_, request, now_, {&presented});
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->certificate().subject(), "CN=mallory");
   EXPECT_EQ(answer->verdicts(0).reason(), v1::NOT_PINNED);
   request.set_leaf_sha256(HexLower(AsView(leaf_->sha256())));
-  EXPECT_EQ(Explain(*snapshot_, request, now_, {&refused}).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Explain(*snapshot_, request, now_, {&presented}).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Explain(*snapshot_, request, now_).status().code(), absl::StatusCode::kNotFound);
   request.set_leaf_sha256("xyz");
-  EXPECT_EQ(Explain(*snapshot_, request, now_, {&refused}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Explain(*snapshot_, request, now_, {&presented}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(ExplainTest, TellsWhomASchemeThatAServiceDecidesWouldAskAndAsksNobody) {

@@ -90,7 +90,7 @@ class RunningGateway final : public Gateway {
         clock_(options_.clock != nullptr ? *options_.clock : system_clock_),
         run_(HexLower(RandomBytes(6))),
         registry_(RegistryOptions()),
-        memory_{.refused = RefusedChains(), .uses = {static_cast<size_t>(OrCores(options_.workers, 256)), clock_.Now()}},
+        memory_{.presented = PresentedChains(), .uses = {static_cast<size_t>(OrCores(options_.workers, 256)), clock_.Now()}},
         expiry_([this](events::Event event) { collector_->Add(std::move(event)); }),
         sessions_(std::make_shared<tls::SessionCache>(kSessionCapacity)),
         line_(std::move(line)),

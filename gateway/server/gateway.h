@@ -23,7 +23,7 @@
 #include "gateway/events/event.h"
 #include "gateway/fetch/fetcher.h"
 #include "gateway/server/lockout_desk.h"
-#include "gateway/server/refused_chains.h"
+#include "gateway/server/presented_chains.h"
 #include "gateway/server/revocation_desk.h"
 #include "gateway/server/trust_uses.h"
 #include "gateway/tls/ticket_keys.h"
@@ -59,7 +59,7 @@ struct GatewayOptions {
 
 // Memory is what a gateway remembers of what it judged, for those who ask.
 struct Memory {
-  RefusedChains refused;
+  PresentedChains presented;
   TrustUses uses;
 };
 

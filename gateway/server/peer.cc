@@ -221,8 +221,14 @@ const JudgementRef& Judge::Of(const Peer& peer, const config::Scheme& scheme, Pe
 
 void Judge::Witness(const Peer& peer, const config::Scheme& scheme, bool proven, absl::Time now,
                     Judgement* judgement) const {
-  if (judgement->outcome == certs::Outcome::kInvalid && witnesses_.refused != nullptr) {
-    witnesses_.refused->Remember(peer.leaf, peer.presented, proven);
+  if (judgement->outcome != certs::Outcome::kIndeterminate && witnesses_.presented != nullptr) {
+    using As = PresentedChains::As;
+    const bool accepted = judgement->outcome == certs::Outcome::kValid;
+    // What verify_with accepts before the key is proven is judged once more, and remembered then.
+    if (proven || !accepted) {
+      witnesses_.presented->Remember(peer.leaf, peer.presented,
+                                     !proven ? As::kUnproven : accepted ? As::kAccepted : As::kRefused);
+    }
   }
   if (judgement->outcome != certs::Outcome::kValid || !proven) return;
   if (witnesses_.expiry != nullptr) witnesses_.expiry->Client(*judgement->leaf, scheme.name, now);

@@ -29,7 +29,7 @@
 #include "gateway/identity/identity.h"
 #include "gateway/metrics/worker_metrics.h"
 #include "gateway/server/expiry_warner.h"
-#include "gateway/server/refused_chains.h"
+#include "gateway/server/presented_chains.h"
 #include "gateway/server/revocation_desk.h"
 #include "gateway/server/revocation_news.h"
 #include "gateway/server/trust_uses.h"
@@ -72,7 +72,7 @@ class PeerVerdicts {
 
 // Witnesses are told of verdicts when they are computed. Each may be null.
 struct Witnesses {
-  RefusedChains* refused = nullptr;
+  PresentedChains* presented = nullptr;
   TrustUses::Table* uses = nullptr;
   ExpiryWarner* expiry = nullptr;
 };

@@ -16,7 +16,7 @@ absl::Status Fill(Gateway& gateway, const v1::Question& question, absl::Time now
   switch (question.kind_case()) {
     case v1::Question::kExplain: {
       absl::StatusOr<v1::ExplainResponse> explained =
-          Explain(*snapshot, question.explain(), now, {&gateway.memory().refused, &gateway.revocation(), &gateway.validators()});
+          Explain(*snapshot, question.explain(), now, {&gateway.memory().presented, &gateway.revocation(), &gateway.validators()});
       if (!explained.ok()) return explained.status();
       *answer->mutable_explain() = *std::move(explained);
       return absl::OkStatus();

@@ -62,7 +62,7 @@ class FakeGateway final : public Gateway {
   }
 
  private:
-  Memory memory_{.refused = RefusedChains(), .uses = {1, absl::UnixEpoch()}};
+  Memory memory_{.presented = PresentedChains(), .uses = {1, absl::UnixEpoch()}};
   mutable Mutex mutex_;
   CondVar changed_;
   config::SnapshotRef current_ ABSL_GUARDED_BY(mutex_);

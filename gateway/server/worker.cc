@@ -49,7 +49,7 @@ Worker::Worker(uint16_t index, const WorkerShared& shared)
       read_buffer_(kReadBuffer),
       pools_(&loop_),
       judge_(kJudgeCapacity, *shared.clock, &metrics_, shared.desk,
-             {&shared.memory->refused, &shared.memory->uses.worker(index), shared.expiry}) {
+             {&shared.memory->presented, &shared.memory->uses.worker(index), shared.expiry}) {
   credentials::CheckerOptions options = shared.passwords->ForWorker();
   options.post = [this](absl::AnyInvocable<void()> f) { loop_.Post(std::move(f)); };
   checker_ = std::make_unique<credentials::Checker>(std::move(options));

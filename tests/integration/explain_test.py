@@ -188,12 +188,32 @@ class ExplainTest(GatehouseTest):
         code, _, err = self.explain("--from-event", "0123456789abcdef:1")
         self.assertEqual(code, 3, err)
         self.assertIn("is not among the events that are kept", err)
+
+    def test_a_request_that_was_let_in_is_explained_from_its_event(self):
+        with EventWatch(self.gatehouse, "--outcome", "allowed") as watch:
+            self.assertEqual(self.status("/secure", cert="below"), 200)
+            event = watch.wait(lambda e: e["type"] == "DECISION")
+        code, out, err = self.explain("--from-event", event["request"]["request_id"])
+        self.assertEqual(code, 0, out + err)
+        self.assertIn("leaf <- CN=Issuing <- CN=Partners Root (anchor of trustStores/partners)", out)
+        self.assertIn("sent with it    CN=Issuing", out)
+        self.assertIn("verdict: ACCEPTED.", out)
+
+    def test_an_event_of_a_gateway_that_does_not_know_the_chain_any_more_says_so(self):
         with EventWatch(self.gatehouse, "--outcome", "allowed") as watch:
             self.assertEqual(self.status("/secure", cert="alice"), 200)
             event = watch.wait(lambda e: e["type"] == "DECISION")
-        code, _, err = self.explain("--from-event", event["request"]["request_id"])
-        self.assertEqual(code, 3, err)
-        self.assertIn("it keeps what it refused lately", err)
+        with grpc.insecure_channel(self.gatehouse.control) as channel:
+            stub = certificate_service_pb2_grpc.CertificateServiceStub(channel)
+            request = certificate_service_pb2.ExplainRequest(event=event["request"]["request_id"])
+            self.assertEqual(stub.Explain(request).verdicts[0].accepted, True)
+        anonymous = "{kind: Route, name: open, match: {path: /open}, anonymous: true, fixed_response: {body: ok}}"
+        self.gatehouse.apply(anonymous)
+        with EventWatch(self.gatehouse, "--outcome", "allowed") as watch:
+            self.assertEqual(self.status("/open"), 200)
+            event = watch.wait(lambda e: e["type"] == "DECISION")
+        code, out, err = self.explain("--from-event", event["request"]["request_id"])
+        self.assertEqual(code, 0, out + err)
 
     def test_wrong_usage_is_told(self):
         self.assertEqual(self.explain()[0], 2)

@@ -254,7 +254,7 @@ class FaultServer:
             handler.reply(self.crl(mode))
 
     def ocsp(self, mode, body):
-        if mode == "good":
+        if mode.split("?")[0] == "good":
             return self.authority.ocsp(body)
         if mode == "truncated":
             return self.authority.ocsp(body)[:-20]

@@ -164,6 +164,42 @@ verify_with: online
             self.assertEqual(self.status("/online", "good"), 200)
         self.assertEqual(self.faults.count("ocsp", "good"), asked, "what is known is not asked for again")
 
+    def test_an_explanation_asks_whom_a_request_would_ask_and_tells_what_it_heard(self):
+        for name in ("asked-good", "asked-revoked", "unasked"):
+            self.authority.leaf(name, [f"authorityInfoAccess=OCSP;URI:{self.faults.url('ocsp', 'good?explain')}"])
+        for name in ("other-good", "other-revoked"):  # what is known of a certificate is known to every scheme
+            self.authority.leaf(name)
+        for name in ("asked-revoked", "other-revoked"):
+            self.authority.revoke(name)
+
+        responder = OpensslResponder(self.authority)  # one that has read the index as it is now
+        self.addCleanup(responder.close)
+        self.gatehouse.apply(scheme("explained", f'mode: ONLINE, ocsp_url: "http://127.0.0.1:{responder.port}/", {FETCH}'))
+
+        def explain(name, by, *options):
+            done = self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem(name), "--scheme", by, *options, check=False)
+            return done.returncode, done.stdout + done.stderr
+
+        for asked, leaf, place in (("online", "asked", self.faults.url("ocsp", "good?explain")),
+                                   ("explained", "other", f"http://127.0.0.1:{responder.port}/")):
+            code, out = explain(f"{leaf}-good", asked)
+            self.assertEqual(code, 0, out)
+            self.assertIn(f"good: OCSP {place}, produced ", out)
+            self.assertIn("verdict: ACCEPTED.", out)
+            code, out = explain(f"{leaf}-revoked", asked)
+            self.assertEqual(code, 1, out)
+            self.assertIn("verdict: REFUSED, REVOKED.", out)
+            self.assertIn("(keyCompromise)", out)
+        asked = len(self.faults.asked)
+        code, out = explain("unasked", "online", "--offline")
+        self.assertEqual(code, 1, out)
+        self.assertIn("REFUSED, REVOCATION_UNKNOWN", out)
+        self.assertEqual(len(self.faults.asked), asked)
+        # What was heard for it is known to requests, too.
+        self.assertEqual(self.reason("/online", "asked-revoked"), (401, "REVOKED"))
+        self.assertEqual(self.status("/online", "asked-good"), 200)
+        self.assertEqual(len(self.faults.asked), asked)
+
     def test_lists_of_the_distribution_point(self):
         self.assertEqual(self.status("/online", "by-list"), 200)
         self.assertEqual(self.reason("/online", "revoked-by-list"), (401, "REVOKED"))

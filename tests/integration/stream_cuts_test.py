@@ -154,7 +154,7 @@ class StreamCutsTest(GatehouseTest):
     def test_an_option_of_the_scheme(self):
         self.scheme("options")
         self.check("options", "bob", "alice",
-                   lambda: self.scheme("options", ", require: {subject: [{attribute: CN, value: alice}]}"))
+                   lambda: self.scheme("options", ", require: {subject: [{attribute: CN, value: {exact: alice}}]}"))
         self.assertEqual(self.status("/options/x", "bob"), 401)
 
     def test_the_life_of_the_certificate(self):
