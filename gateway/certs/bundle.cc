@@ -18,11 +18,6 @@ namespace {
 
 using UniquePkcs7 = std::unique_ptr<PKCS7, OpenSslDeleter<PKCS7_free>>;
 
-void FreeSafes(STACK_OF(PKCS7) * s) { sk_PKCS7_pop_free(s, PKCS7_free); }
-void FreeBags(STACK_OF(PKCS12_SAFEBAG) * s) { sk_PKCS12_SAFEBAG_pop_free(s, PKCS12_SAFEBAG_free); }
-using UniqueSafes = std::unique_ptr<STACK_OF(PKCS7), OpenSslDeleter<FreeSafes>>;
-using UniqueBags = std::unique_ptr<STACK_OF(PKCS12_SAFEBAG), OpenSslDeleter<FreeBags>>;
-
 absl::Status Wrong(absl::string_view what) {
   ERR_clear_error();
   return absl::InvalidArgumentError(std::string(what));
@@ -188,6 +183,7 @@ absl::StatusOr<Bundle> ReadBundle(absl::string_view bytes, absl::FunctionRef<abs
     ERR_clear_error();
     if (pfx != nullptr && p == end) {
       out.form = Bundle::Form::kPfx;
+      GH_RETURN_IF_ERROR(CheckPfxCost(*pfx));
       GH_ASSIGN_OR_RETURN(const Secret secret, password());
       GH_RETURN_IF_ERROR(AddPfx(*pfx, secret, &out));
     } else if (!AddPkcs7(bytes, &out).ok()) {

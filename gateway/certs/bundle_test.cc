@@ -2,8 +2,10 @@
 
 #include <openssl/pkcs7.h>
 
+#include <functional>
 #include <random>
 
+#include "gateway/certs/pkcs12.h"
 #include "gateway/certs/server_credential.h"
 #include "gateway/certs/test_pki.h"
 #include "gmock/gmock.h"
@@ -116,6 +118,39 @@ TEST_F(BundleTest, DamagedBundlesAreRefusedOrReadButNeverMore) {
         EXPECT_LE(bundle->certificates.size(), 3u);
       }
     }
+  }
+}
+
+// Whoever made the file says how often its password is hashed.
+TEST_F(BundleTest, APfxThatWouldBeHashedForHoursIsRefusedAtOnce) {
+  const std::string pfx = *ToPfx(KeyAt(2), chain_, Secret(std::string("sesame")), "alice");
+  const auto slow_mac = [](PKCS12* p) {
+    const ASN1_INTEGER* iterations = nullptr;
+    PKCS12_get0_mac(nullptr, nullptr, nullptr, &iterations, p);
+    ASN1_INTEGER_set(const_cast<ASN1_INTEGER*>(iterations), 2'000'000'000);
+  };
+  const auto slow_safe = [](PKCS12* p) {
+    UniqueSafes safes(PKCS12_unpack_authsafes(p));
+    for (int i = 0; i < sk_PKCS7_num(safes.get()); ++i) {
+      PKCS7* safe = sk_PKCS7_value(safes.get(), i);
+      if (OBJ_obj2nid(safe->type) != NID_pkcs7_encrypted) continue;
+      X509_ALGOR_free(safe->d.encrypted->enc_data->algorithm);
+      safe->d.encrypted->enc_data->algorithm = PKCS5_pbe2_set(EVP_aes_256_cbc(), 2'000'000'000, nullptr, 0);
+    }
+    PKCS12_pack_authsafes(p, safes.get());
+  };
+  for (const std::function<void(PKCS12*)>& change : {std::function<void(PKCS12*)>(slow_mac), {slow_safe}}) {
+    const auto* at = reinterpret_cast<const unsigned char*>(pfx.data());
+    UniquePkcs12 changed(d2i_PKCS12(nullptr, &at, static_cast<long>(pfx.size())));
+    change(changed.get());
+    unsigned char* der = nullptr;
+    const int size = i2d_PKCS12(changed.get(), &der);
+    const std::string slow(reinterpret_cast<char*>(der), static_cast<size_t>(size));
+    OPENSSL_free(der);
+    const auto password = []() -> absl::StatusOr<Secret> { return Secret(std::string("sesame")); };
+    EXPECT_THAT(ReadBundle(slow, password).status().message(), HasSubstr("hashed more than 5000000 times"));
+    EXPECT_THAT(ServerCredential::FromPfx("web", slow, Secret(std::string("sesame"))).status().message(),
+                HasSubstr("hashed more than 5000000 times"));
   }
 }
 

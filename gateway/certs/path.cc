@@ -89,10 +89,24 @@ Finding CheckKey(const CertificateRef& certificate, const Strength& strength) {
   return Wrong(Reason::kWeakKeyOrSignature, certificate, "key of a kind that is not accepted");
 }
 
+// RSASSA-PSS has a second digest, that of the mask.
+bool AcceptsPss(const Certificate& certificate, const Strength& strength) {
+  const X509_ALGOR* algorithm = nullptr;
+  X509_get0_signature(nullptr, &algorithm, certificate.x509());
+  unsigned char* der = nullptr;
+  const int size = i2d_X509_ALGOR(algorithm, &der);
+  if (size <= 0) return false;
+  const absl::StatusOr<SignedMessage> message = SignedMessage::Create(
+      "", absl::string_view(reinterpret_cast<const char*>(der), static_cast<size_t>(size)), "");
+  OPENSSL_free(der);
+  return message.ok() && message->Accepts(strength).ok();
+}
+
 Finding CheckSignatureAlgorithm(const CertificateRef& certificate, const Strength& strength) {
   const int algorithm = certificate->signature_nid();
   if (algorithm == NID_ED25519 || algorithm == NID_ED448 ||
-      AcceptsDigest(certificate->signature_digest_nid(), strength)) {
+      (AcceptsDigest(certificate->signature_digest_nid(), strength) &&
+       (algorithm != NID_rsassaPss || AcceptsPss(*certificate, strength)))) {
     return {};
   }
   return Wrong(Reason::kWeakKeyOrSignature, certificate,

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/rsa.h>
 
 #include "gateway/certs/name_constraints.h"
 #include "gateway/certs/test_pki.h"
@@ -163,6 +164,32 @@ TEST_F(PathTest, RefusesNamesUnderAConstraintThatItCannotProcess) {
   EXPECT_THAT(Detail(), HasSubstr("otherName is constrained, which cannot be processed"));
   EXPECT_EQ(Constrained(upn, {SanKind::kDns, "a.test"}), kOk);
   EXPECT_EQ(Constrained("excluded;RID:1.2.3", {SanKind::kDns, "a.test"}), kOk);
+}
+
+TEST_F(PathTest, TheMaskOfAPssSignatureMustBeStrongToo) {
+  UniqueKey key = *MintKey(KeyType::kRsa2048);
+  const Authority ca{Make(Request(Profile::kCa, "CN=Pss"), key.get()), key.get()};
+  SchemeOptions options;
+  options.trust_store = Store({ca.certificate});
+  const CertificateRef leaf = Leaf(ca, "CN=alice");
+  for (const char* mask : {"SHA256", "SHA1"}) {
+    UniqueX509 x(X509_dup(leaf->x509()));
+    EVP_MD_CTX* ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX* key_ctx = nullptr;
+    EVP_DigestSignInit(ctx, &key_ctx, EVP_sha256(), nullptr, key.get());
+    EVP_PKEY_CTX_set_rsa_padding(key_ctx, RSA_PKCS1_PSS_PADDING);
+    EVP_PKEY_CTX_set_rsa_pss_saltlen(key_ctx, RSA_PSS_SALTLEN_DIGEST);
+    EVP_PKEY_CTX_set_rsa_mgf1_md(key_ctx, EVP_get_digestbyname(mask));
+    ASSERT_GT(X509_sign_ctx(x.get(), ctx), 0);
+    EVP_MD_CTX_free(ctx);
+    const CertificateRef made = *Certificate::FromX509(x.get());
+    const bool strong = mask == std::string("SHA256");
+    options.strength.allow_sha1 = false;
+    EXPECT_EQ(Judge(std::vector{made}, options, kTestNow).reason,
+              strong ? Reason::kNone : Reason::kWeakKeyOrSignature) << mask;
+    options.strength.allow_sha1 = true;
+    EXPECT_EQ(Judge(std::vector{made}, options, kTestNow).reason, Reason::kNone) << mask;
+  }
 }
 
 TEST_F(PathTest, ComparesDirectoryNamesByRdns) {

@@ -70,6 +70,7 @@ absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPf
     ERR_clear_error();
     return Wrong(name, "is not PKCS#12");
   }
+  if (absl::Status cost = CheckPfxCost(*bag); !cost.ok()) return Wrong(name, cost.message());
   const std::string word(password.Reveal());
   EVP_PKEY* raw_key = nullptr;
   X509* raw_leaf = nullptr;

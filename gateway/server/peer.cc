@@ -38,7 +38,8 @@ const JudgementRef* PeerVerdicts::Find(uint64_t epoch, absl::Time now) const {
 
 const JudgementRef& PeerVerdicts::Remember(JudgementRef judgement) {
   if (judgement->outcome == certs::Outcome::kIndeterminate) return undecided_ = std::move(judgement);
-  // A configuration has few schemes; what is left of older epochs makes room.
+  // The schemes that one client's requests ask are few; what is left of older epochs makes room. With more, the one that goes
+  // is found again in the worker's memory: it costs a look-up, and nothing is judged twice.
   constexpr size_t kMost = 8;
   for (JudgementRef& j : judgements_) {
     if (j->epoch == judgement->epoch) return j = std::move(judgement);

@@ -165,10 +165,15 @@ absl::StatusOr<std::vector<FileContent>> ReadFiles(const std::string& path, size
     return out;
   }
   GH_ASSIGN_OR_RETURN(std::vector<std::string> names, NamesIn(path));
+  size_t total = 0;
   for (const std::string& name : names) {
     const std::string file = absl::StrCat(path, "/", name);
     if (::stat(file.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) continue;
     GH_ASSIGN_OR_RETURN(std::string content, ReadFile(file, limit));
+    total += content.size();
+    if (total > kMaxFolderBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(EscapeText(path), ": over ", kMaxFolderBytes, " octets together"));
+    }
     out.push_back({file, std::move(content)});
   }
   return out;

@@ -65,7 +65,8 @@ struct FileContent {
 // PERMISSION_DENIED, with the path and the cause, and nothing of the content.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit);
 // ReadFiles is ReadFile for a file, and for each file of a directory in order of their names. Names that begin with a dot
-// are left out (Kubernetes keeps its own there).
+// are left out (Kubernetes keeps its own there). A directory has at most kMaxFolderBytes.
+inline constexpr size_t kMaxFolderBytes = size_t{512} << 20;
 absl::StatusOr<std::vector<FileContent>> ReadFiles(const std::string& path, size_t limit);
 
 }  // namespace gatehouse::server

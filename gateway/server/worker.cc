@@ -223,11 +223,12 @@ absl::Span<const uint32_t> Worker::Admitting(const Edge& edge, const config::Nam
   return name.certificate_schemes;
 }
 
-uint64_t Worker::AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint) {
+uint64_t Worker::AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint,
+                                 bool proven) {
   const config::Snapshot& snapshot = *edge.snapshot;
   const absl::Span<const uint32_t> schemes = Admitting(edge, name);
   const auto accepts = [&](const config::Scheme& scheme) {
-    return judge_.Of(peer, scheme)->outcome == certs::Outcome::kValid;
+    return judge_.Of(peer, scheme, proven)->outcome == certs::Outcome::kValid;
   };
   // Of a hundred schemes one accepts: the rest need not be asked when it is known which.
   for (uint32_t index : schemes) {
@@ -243,8 +244,8 @@ uint64_t Worker::AcceptingScheme(const Peer& peer, const Edge& edge, const confi
   return 0;
 }
 
-bool Worker::Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name) {
-  return AcceptingScheme(peer, edge, edge.listener->NameFor(server_name)) != 0;
+bool Worker::Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name, bool proven) {
+  return AcceptingScheme(peer, edge, edge.listener->NameFor(server_name), 0, proven) != 0;
 }
 
 bool Worker::AcceptsCertificate(const Connection& connection) {
@@ -264,7 +265,7 @@ bool Worker::Welcome(Connection* connection) {
     return name.client_certificate == config::ClientCertificate::kNone ||
            (connection->asked_ && name.client_certificate == config::ClientCertificate::kAllow);
   }
-  uint64_t accepts = AcceptingScheme(*connection->peer_, edge, name, connection->accepted_);
+  uint64_t accepts = AcceptingScheme(*connection->peer_, edge, name, connection->accepted_, /*proven=*/true);
   // Whom something let in, and nothing does now, is given the time that answers need.
   if (connection->accepted_ != 0 && accepts == 0) {
     for (uint32_t index : Admitting(edge, name)) {
@@ -315,7 +316,7 @@ std::optional<tls::SessionBinding> Worker::MayStore(tls::TlsSession& session) {
     if (session.name()->client_certificate != tls::ClientCertificate::kNone) return std::nullopt;
     return tls::SessionBinding{};
   }
-  if (!Resumable(*peer, connection->edge(), session.sni())) return std::nullopt;
+  if (!Resumable(*peer, connection->edge(), session.sni(), /*proven=*/true)) return std::nullopt;
   return tls::SessionBinding{peer, 0};
 }
 
@@ -329,7 +330,8 @@ bool Worker::MayResume(tls::TlsSession& session, const tls::SessionRecord& recor
   if (peer == nullptr) {
     return connection->edge().listener->NameFor(session.sni()).client_certificate == config::ClientCertificate::kNone;
   }
-  return Resumable(*peer, connection->edge(), session.sni());
+  // The binder, which proves that the client has the session, is looked at after this.
+  return Resumable(*peer, connection->edge(), session.sni(), /*proven=*/false);
 }
 
 std::optional<Reason> Worker::TakeHandshakeReason(const Connection* connection) {

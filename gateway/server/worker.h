@@ -147,8 +147,9 @@ class Worker final : public tls::TlsHooks {
   // name; with `verify_with` that one.
   static absl::Span<const uint32_t> Admitting(const Edge& edge, const config::Name& name);
   // The epoch of one of them that accepts the peer; 0: none does. `hint`: the epoch of one that did before, asked first.
-  uint64_t AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint = 0);
-  bool Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name);
+  // `proven` false: possession is not yet, and the question leaves no trace.
+  uint64_t AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint, bool proven);
+  bool Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name, bool proven);
   void Tick();
   void SlimFresh();
 
