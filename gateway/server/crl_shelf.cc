@@ -23,6 +23,8 @@ bool SameSeries(const certs::Crl& a, const certs::Crl& b) {
 CrlShelf::Put CrlShelf::PutFetched(const certs::Inquiry& inquiry, certs::CrlRef list, bool verified,
                                    absl::Time received, InquiryTermsRef terms,
                                    std::vector<certs::CrlRef>* garbage) {
+  by_issuer_.clear();
+  indexed_ = false;
   Fetched& held = fetched_[inquiry.Key()];
   const auto same = std::find_if(held.series.begin(), held.series.end(),
                                  [&](const Series& s) { return SameSeries(*s.list, *list); });
@@ -98,6 +100,8 @@ void CrlShelf::MakeRoom(const Fetched* keep, std::vector<certs::CrlRef>* garbage
 }
 
 std::vector<certs::CrlRef> CrlShelf::PutWatched(const std::string& file, std::vector<certs::CrlRef> lists) {
+  by_issuer_.clear();
+  indexed_ = false;
   std::vector<certs::CrlRef> before;
   if (auto it = watched_.find(file); it != watched_.end()) before = std::move(it->second);
   for (certs::CrlRef& list : lists) {
@@ -113,27 +117,40 @@ std::vector<certs::CrlRef> CrlShelf::PutWatched(const std::string& file, std::ve
   return before;
 }
 
-std::vector<certs::HeldCrl> CrlShelf::Of(uint64_t issuer_hash, absl::Time now, bool use) {
-  std::vector<certs::HeldCrl> out;
+void CrlShelf::Index() {
+  by_issuer_.clear();
   for (const auto& [file, lists] : watched_) {
-    for (const certs::CrlRef& list : lists) {
-      if (list->issuer_hash() == issuer_hash) out.push_back({list, file, std::nullopt});
-    }
+    for (const certs::CrlRef& list : lists) by_issuer_[list->issuer_hash()].watched.push_back({list, file, std::nullopt});
   }
   for (auto& [key, held] : fetched_) {
-    bool used = false;
     for (const Series& series : held.series) {
+      for (const certs::CrlRef& list : {series.list, series.latest}) {
+        if (list == nullptr) continue;
+        std::vector<Fetched*>& fetched = by_issuer_[list->issuer_hash()].fetched;
+        if (fetched.empty() || fetched.back() != &held) fetched.push_back(&held);
+      }
+    }
+  }
+  indexed_ = true;
+}
+
+std::vector<certs::HeldCrl> CrlShelf::Of(uint64_t issuer_hash, absl::Time now, bool use) {
+  if (!indexed_) Index();
+  const auto place = by_issuer_.find(issuer_hash);
+  if (place == by_issuer_.end()) return {};
+  std::vector<certs::HeldCrl> out = place->second.watched;
+  for (Fetched* held : place->second.fetched) {
+    for (const Series& series : held->series) {
       for (const certs::CrlRef& list : {series.list, series.latest}) {
         if (list == nullptr || list->issuer_hash() != issuer_hash) continue;
         // It revokes, and vouches for nobody any more.
         const bool of_the_future = IsOfTheFuture(series.received, now);
-        out.push_back({list, held.inquiry.url, of_the_future ? absl::InfinitePast() : series.received});
-        used = true;
+        out.push_back({list, held->inquiry.url, of_the_future ? absl::InfinitePast() : series.received});
       }
     }
-    if (!used || !use) continue;
-    held.used = now;
-    held.in_use = true;
+    if (!use) continue;
+    held->used = now;
+    held->in_use = true;
   }
   return out;
 }

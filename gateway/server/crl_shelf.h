@@ -15,11 +15,13 @@
 //             somebody's configuration and stay.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "gateway/certs/revocation.h"
 #include "gateway/server/inquiry_terms.h"
@@ -46,7 +48,7 @@ class CrlShelf {
   // stays, the keeper does too: who was told of it with a weak pointer shall find it.
   std::vector<certs::CrlRef> PutWatched(const std::string& file, std::vector<certs::CrlRef> lists);
 
-  // Of an issuer; `use` marks what is fetched as in use.
+  // Of an issuer, found by hash; `use` marks what is fetched as in use.
   std::vector<certs::HeldCrl> Of(uint64_t issuer_hash, absl::Time now, bool use);
   // Whether what came last for this inquiry is verified, and nobody needs to ask again before `max_age` has passed.
   bool Fresh(const certs::Inquiry& inquiry, absl::Duration max_age, absl::Time now) const;
@@ -81,10 +83,19 @@ class CrlShelf {
   void Drop(Series series, std::vector<certs::CrlRef>* garbage);
   void MakeRoom(const Fetched* keep, std::vector<certs::CrlRef>* garbage);
 
+  // What is held of one issuer.
+  struct Place {
+    std::vector<certs::HeldCrl> watched;
+    std::vector<Fetched*> fetched;
+  };
+  void Index();
+
   const size_t max_bytes_;
   size_t bytes_ = 0;  // of fetched lists
   std::map<std::string, Fetched> fetched_;  // by Inquiry::Key
   std::map<std::string, std::vector<certs::CrlRef>> watched_;  // by file
+  absl::flat_hash_map<uint64_t, Place> by_issuer_;  // of both; made anew after a change when it is next asked
+  bool indexed_ = true;
 };
 
 }  // namespace gatehouse::server

@@ -32,6 +32,7 @@ using ::testing::HasSubstr;
 struct Caller {
   certs::CertificateRef certificate;
   EVP_PKEY* key = nullptr;
+  int further = 0;  // copies of the certificate that are sent behind it
 };
 
 struct ClientOptions {
@@ -57,6 +58,7 @@ class Client {
     if (caller.certificate != nullptr) {
       SSL_CTX_use_certificate(ctx_.get(), caller.certificate->x509());
       SSL_CTX_use_PrivateKey(ctx_.get(), caller.key);
+      for (int i = 0; i < caller.further; ++i) SSL_CTX_add1_chain_cert(ctx_.get(), caller.certificate->x509());
     }
     fd_ = ::socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in to{};
@@ -383,6 +385,19 @@ TEST_F(GatewayTest, AFailedHandshakeIsAnEventWithWhatIsKnown) {
   EXPECT_EQ(unproven.certificate->subject, "CN=alice");
   EXPECT_EQ(unproven.possession, events::Possession::kUnproven);
   EXPECT_THAT(*unproven.detail, HasSubstr("signature"));
+}
+
+TEST_F(GatewayTest, MoreCertificatesThanAnybodyNeedsAreRefusedUnreadAndAnEventSaysSo) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  Caller alice = CallerOf(kept_, "CN=alice", 3);
+  alice.further = 5;
+  EXPECT_EQ(Client(Port(), alice).Get("/secure"), 200);
+  alice.further = 60;
+  EXPECT_EQ(Client(Port(), alice).Get("/secure"), 0);
+  events::Event event = WaitForEvent([](const events::Event& e) { return e.reason == Reason::kLimitExceeded; });
+  EXPECT_EQ(event.kind, events::EventKind::kHandshake);
+  EXPECT_THAT(*event.detail, HasSubstr("more than 24 certificates"));
+  EXPECT_EQ(event.certificate, nullptr) << "nobody read it";
 }
 
 TEST_F(GatewayTest, WhoIsStillTrustedResumesAcrossATrustChangeAndNobodyElseDoes) {

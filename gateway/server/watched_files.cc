@@ -155,7 +155,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit) {
   return content;
 }
 
-absl::StatusOr<std::vector<FileContent>> ReadFiles(const std::string& path, size_t limit) {
+absl::StatusOr<std::vector<FileContent>> ReadFiles(const std::string& path, size_t limit, size_t folder_limit) {
   std::vector<FileContent> out;
   struct stat info;
   if (::stat(path.c_str(), &info) != 0) return Failed(path, errno);
@@ -171,8 +171,8 @@ absl::StatusOr<std::vector<FileContent>> ReadFiles(const std::string& path, size
     if (::stat(file.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) continue;
     GH_ASSIGN_OR_RETURN(std::string content, ReadFile(file, limit));
     total += content.size();
-    if (total > kMaxFolderBytes) {
-      return absl::InvalidArgumentError(absl::StrCat(EscapeText(path), ": over ", kMaxFolderBytes, " octets together"));
+    if (total > folder_limit) {
+      return absl::InvalidArgumentError(absl::StrCat(EscapeText(path), ": over ", folder_limit, " octets together"));
     }
     out.push_back({file, std::move(content)});
   }

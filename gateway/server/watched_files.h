@@ -56,6 +56,8 @@ class WatchedFiles {
   std::thread thread_;
 };
 
+inline constexpr size_t kMaxFolderBytes = size_t{512} << 20;
+
 struct FileContent {
   std::string path;
   std::string content;
@@ -65,8 +67,8 @@ struct FileContent {
 // PERMISSION_DENIED, with the path and the cause, and nothing of the content.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit);
 // ReadFiles is ReadFile for a file, and for each file of a directory in order of their names. Names that begin with a dot
-// are left out (Kubernetes keeps its own there). A directory has at most kMaxFolderBytes.
-inline constexpr size_t kMaxFolderBytes = size_t{512} << 20;
-absl::StatusOr<std::vector<FileContent>> ReadFiles(const std::string& path, size_t limit);
+// are left out (Kubernetes keeps its own there). A directory holds at most `folder_limit` octets.
+absl::StatusOr<std::vector<FileContent>> ReadFiles(const std::string& path, size_t limit,
+                                                   size_t folder_limit = kMaxFolderBytes);
 
 }  // namespace gatehouse::server

@@ -99,6 +99,8 @@ TEST_F(WatchedFilesTest, ADirectoryStandsForItsFiles) {
   ASSERT_TRUE(files.ok()) << files.status();
   EXPECT_THAT(*files, ElementsAre(Field(&FileContent::content, "aa"), Field(&FileContent::content, "b"),
                                   Field(&FileContent::content, "c")));
+  EXPECT_TRUE(ReadFiles(Path("d"), 10, 4).ok());
+  EXPECT_THAT(ReadFiles(Path("d"), 10, 3).status().message(), HasSubstr("/d: over 3 octets together"));
 }
 
 TEST_F(WatchedFilesTest, TheSamePathsAgainGoOnWhereTheyWere) {
