@@ -251,7 +251,8 @@ bool Worker::Resumable(const Peer& peer, const Edge& edge, absl::string_view ser
 bool Worker::AcceptsCertificate(const Connection& connection) {
   const Edge& edge = connection.edge();
   return connection.peer() != nullptr &&
-         AcceptingScheme(*connection.peer(), edge, edge.listener->NameFor(connection.server_name()), connection.accepted_) != 0;
+         AcceptingScheme(*connection.peer(), edge, edge.listener->NameFor(connection.server_name()), connection.accepted_,
+                         /*proven=*/true) != 0;
 }
 
 bool Worker::Welcome(Connection* connection) {
