@@ -1,10 +1,14 @@
 #!/usr/bin/python3
 """Policies on the wire: every kind of clause, what a refused caller and an event are told, and what their end does to streams."""
 import base64
+import collections
 import datetime
 import json
 import time
 import unittest
+
+import h2.connection
+import h2.events
 
 from harness import EventWatch, GatehouseTest, wait_for
 
@@ -26,6 +30,9 @@ private_key_file: {pki}/server.key
 ---
 {{kind: Upstream, name: app, endpoints: ["127.0.0.1:{upstream}"]}}
 """
+
+
+PASSWORD = "plum-orchard-7"
 
 
 def moment(seconds):
@@ -53,14 +60,14 @@ class PolicyTest(GatehouseTest):
         cls.gatehouse.apply(cls.base)
         for user, *claims in (("ann", "group=buyers", "group=staff"), ("ben", "group=suspended"), ("cyd",)):
             options = [o for c in claims for o in ("--claim", c)]
-            cls.gatehouse.ctl("user", "add", "staff", user, "--password-stdin", *options, stdin=f"pw-{user}\n")
+            cls.gatehouse.ctl("user", "add", "staff", user, "--password-stdin", *options, stdin=f"{PASSWORD}\n")
 
     def apply(self, *documents):
         self.gatehouse.apply(self.base + "".join(documents))
 
     @staticmethod
     def login(user):
-        return f"Authorization: Basic {base64.b64encode(f'{user}:pw-{user}'.encode()).decode()}\r\n"
+        return f"Authorization: Basic {base64.b64encode(f'{user}:{PASSWORD}'.encode()).decode()}\r\n"
 
     def ask(self, path, user=None, cert=None):
         return self.status(path, cert, headers=self.login(user) if user else "")
@@ -141,6 +148,34 @@ class PolicyTest(GatehouseTest):
         self.assertIn("brief: condition.time", event["detail"])
         self.still_runs(lasting)
         self.assertEqual(self.ask("/brief/x", user="ann"), 403)
+
+    def test_on_http2_only_the_stream_whose_window_closed_is_reset(self):
+        self.apply(policy("brief", f"{{time: {{not_after: {moment(3)}}}}}"), policy("here", "{address: {ranges: [127.0.0.1]}}"),
+                   route("brief", "brief", path="/brief/{rest...}", action="upstream: app"),
+                   route("lasting", "here", path="/lasting/{rest...}", action="upstream: app"))
+        client = self.client(alpn=["h2"])
+        connection = h2.connection.H2Connection()
+        connection.initiate_connection()
+        for stream, path in ((1, "/brief/stream"), (3, "/lasting/stream")):
+            connection.send_headers(stream, [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path),
+                                             ("authorization", self.login("ann").split(": ")[1].strip())], end_stream=True)
+        client.send(connection.data_to_send())
+        ticks, reset, end = collections.Counter(), None, time.monotonic() + 10
+        while time.monotonic() < end and (reset is None or ticks[3] < reset + 20):
+            client.buffer = b""
+            client._fill()
+            for event in connection.receive_data(client.buffer):
+                if isinstance(event, h2.events.DataReceived):
+                    ticks[event.stream_id] += 1
+                    connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                elif isinstance(event, h2.events.StreamReset):
+                    self.assertEqual(event.stream_id, 1)
+                    reset = ticks[3]
+                self.assertNotIsInstance(event, h2.events.ConnectionTerminated)
+            client.send(connection.data_to_send())
+        self.assertIsNotNone(reset, "the window closed")
+        self.assertGreater(ticks[1], 0, "it was open before")
+        self.assertGreaterEqual(ticks[3], reset + 20, "the other stream goes on")
 
     def test_a_change_of_a_nested_policy_reaches_running_streams(self):
         def with_group(group):
