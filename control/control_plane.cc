@@ -10,6 +10,7 @@
 #include "control/api/changes.h"
 #include "control/api/config_service.h"
 #include "control/api/event_service.h"
+#include "control/api/lockout_service.h"
 #include "control/api/policy_service.h"
 #include "control/api/server.h"
 #include "control/api/snapshot_service.h"
@@ -74,6 +75,7 @@ struct ControlPlane::Parts {
         events(hub, access.guard),
         certificates(desk, hub, executor, access.guard),
         policies(changes, executor, clock, access.guard),
+        lockouts(desk, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
         status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, access.guard) {}
 
   void Tell(v1::Event event) {
@@ -99,6 +101,7 @@ struct ControlPlane::Parts {
   api::EventService events;
   api::CertificateService certificates;
   api::PolicyService policies;
+  api::LockoutService lockouts;
   api::StatusService status;
   std::unique_ptr<api::ControlServer> server;
 };
@@ -123,7 +126,8 @@ absl::Status ControlPlane::Serve() {
   Parts& p = *parts_;
   GH_ASSIGN_OR_RETURN(p.server,
                       api::ControlServer::Start(p.server_options, p.access,
-                                                {&p.config, &p.users, &p.snapshots, &p.events, &p.certificates, &p.policies, &p.status}));
+                                                {&p.config, &p.users, &p.snapshots, &p.events, &p.certificates, &p.policies,
+                                                 &p.lockouts, &p.status}));
   return absl::OkStatus();
 }
 

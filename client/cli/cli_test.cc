@@ -80,6 +80,34 @@ class CliTest : public ::testing::Test {
 
 constexpr char kRoute[] = "kind: Route\nname: a\nmatch: {path: /}\nanonymous: true\nidentity_response: {}\n";
 
+TEST_F(CliTest, ListsAndClearsLockouts) {
+  v1::Lockout& lockout = *server_.lockouts_answer.add_lockouts();
+  lockout.set_user("ann");
+  lockout.set_address("192.0.2.7");
+  EXPECT_EQ(Ctl({"lockouts", "list", "--user", "ann", "--address", "192.0.2.7", "--scheme", "Basic", "--gateway", "g", "--all"}),
+            kOk);
+  EXPECT_EQ(server_.lockouts_asked.ShortDebugString(),
+            R"(filter { scheme: "Basic" user: "ann" address: "192.0.2.7" } all: true gateway: "g")");
+  EXPECT_THAT(out_, HasSubstr("ann   192.0.2.7"));
+  EXPECT_EQ(Ctl({"lockouts", "list", "-o", "json"}), kOk);
+  EXPECT_THAT(out_, HasSubstr(R"("user":"ann")"));
+  EXPECT_EQ(Ctl({"lockouts", "list", "-o", "yaml"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("lockouts:\n  - user: ann\n    address: 192.0.2.7\n"));
+  v1::LockoutGateway& lost = *server_.lockouts_answer.add_gateways();
+  lost.set_gateway("edge-2");
+  lost.set_error("gone");
+  EXPECT_EQ(Ctl({"lockouts", "list"}), kUnavailable) << "what is printed is not all";
+  EXPECT_THAT(err_, HasSubstr("gateway edge-2 did not answer: gone"));
+
+  EXPECT_EQ(Ctl({"lockouts", "clear", "--user", "ann"}), kOk);
+  EXPECT_EQ(server_.cleared.ShortDebugString(), R"(filter { user: "ann" })");
+  EXPECT_EQ(out_, "3 entries cleared on 1 gateway\n");
+  EXPECT_EQ(Ctl({"lockouts", "clear", "--all"}), kOk);
+  EXPECT_TRUE(server_.cleared.all());
+  EXPECT_EQ(Ctl({"lockouts", "clear"}), kUsage);
+  EXPECT_EQ(Ctl({"lockouts", "clear", "--all", "--user", "ann"}), kUsage) << "one of them is meant";
+}
+
 TEST_F(CliTest, AWordThatIsNoCommandIsNamedWithWhatWasMeant) {
   EXPECT_EQ(Raw({"appl", "-f", "x"}), 2);
   EXPECT_THAT(err_, HasSubstr("error: no command named \"appl\"; did you mean \"apply\"?"));

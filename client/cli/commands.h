@@ -110,6 +110,14 @@ struct UserFileFlags {
 int ImportUsers(Context& context, const UserFileFlags& flags);
 int ExportUsers(Context& context, const UserFileFlags& flags);
 
+struct LockoutFlags {
+  std::string scheme, user, address, gateway;
+  bool all = false;  // list: also who is not refused now; clear: everything
+  Output output = Output::kTable;
+};
+int ListLockouts(Context& context, const LockoutFlags& flags);
+int ClearLockouts(Context& context, const LockoutFlags& flags);
+
 struct WatchFlags {
   std::vector<std::string> outcomes, reasons, types, routes, schemes, gateways, principals;
   std::string since;   // incarnation:sequence

@@ -8,6 +8,7 @@
 #include "gatehouse/v1/certificate_service.pb.h"
 #include "gatehouse/v1/config_service.pb.h"
 #include "gatehouse/v1/event.pb.h"
+#include "gatehouse/v1/lockout_service.pb.h"
 
 namespace gatehouse::cli {
 
@@ -39,6 +40,9 @@ std::string AccessVerdictText(const v1::AccessVerdict& access, const Style& styl
 // What a trust store holds as gateways have it in force, a row each, with uses; `store` is its configuration.
 std::string TrustText(const v1::TrustStore& store, const v1::ListTrustResponse& listed, absl::Time now,
                       const Style& style);
+
+// Who is refused for guessing passwords, a row each.
+std::string LockoutsText(const v1::ListLockoutsResponse& listed, absl::Time now, const Style& style);
 
 // `expires in 90 d`, `expired 2 d ago`.
 std::string ExpiryText(absl::Time not_after, absl::Time now);

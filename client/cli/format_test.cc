@@ -216,6 +216,38 @@ TEST(TrustTextTest, ShowsUsesExpiryAndComments) {
   EXPECT_THAT(text, HasSubstr("not counted: edge-2: gateway edge-2 did not answer in time"));
 }
 
+TEST(LockoutsTextTest, ShowsWhoIsRefusedAndForHowLong) {
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+  v1::ListLockoutsResponse listed;
+  EXPECT_EQ(LockoutsText(listed, now, Style(false)), "nobody is refused\n");
+  v1::Lockout& pair = *listed.add_lockouts();
+  pair.set_kind(v1::Lockout::USER_AND_ADDRESS);
+  pair.set_user("ann\x1b");
+  pair.set_address("192.0.2.7");
+  pair.set_failures(20);
+  pair.mutable_last_failure()->set_seconds(1'800'000'000 - 28);
+  pair.mutable_refused_until()->set_seconds(1'800'000'000 + 872);
+  pair.set_locked_out(true);
+  v1::Lockout& address = *listed.add_lockouts();
+  address.set_kind(v1::Lockout::ADDRESS);
+  address.set_address("2001:db8::/64");
+  address.set_failures(1);
+  address.mutable_refused_until()->set_seconds(1'800'000'000 + 2);
+  v1::Lockout& user = *listed.add_lockouts();
+  user.set_kind(v1::Lockout::USER);
+  user.set_user("bob");
+  user.set_failures(3);
+  listed.set_left_out(7);
+  const std::string text = LockoutsText(listed, now, Style(false));
+  EXPECT_THAT(text, HasSubstr("ann\\x1B"));
+  EXPECT_THAT(text, HasSubstr("20        28s ago  locked out 14m32s"));
+  EXPECT_THAT(text, HasSubstr("(anybody)"));
+  EXPECT_THAT(text, HasSubstr("1 user    -        delayed 2s"));
+  EXPECT_THAT(text, HasSubstr("(anywhere)"));
+  EXPECT_THAT(text, HasSubstr("counted"));
+  EXPECT_THAT(text, HasSubstr("… and 7 more"));
+}
+
 TEST(ExpiryTextTest, CountsInTheUnitThatMatters) {
   const absl::Time now = absl::UnixEpoch();
   EXPECT_EQ(ExpiryText(now + absl::Hours(24) * 1820, now), "expires in 1,820 d");

@@ -32,6 +32,7 @@ struct Parsed {
   ServerCertificateFlags server_certificate;
   UserFlags user;
   UserFileFlags user_file;
+  LockoutFlags lockouts;
   WatchFlags watch;
   MintFlags mint;
   ExplainFlags explain;
@@ -255,6 +256,34 @@ void AddUsers(CLI::App& app, Parsed& p) {
   out->add_flag("--force", file.force, "replace an existing file");
 }
 
+void AddLockouts(CLI::App& app, Parsed& p) {
+  CLI::App* group = app.add_subcommand("lockouts", "whom gateways refuse for guessing passwords");
+  group->require_subcommand(1);
+  LockoutFlags& flags = p.lockouts;
+  CLI::App* list = group->add_subcommand("list", "tell who is delayed or locked out");
+  CLI::App* clear = group->add_subcommand("clear", "forget failures, and let in again");
+  for (CLI::App* command : {list, clear}) {
+    command->add_option("--user", flags.user, "user, as the client sends it, or as the list shows it");
+    command->add_option("--address", flags.address, "IP address, or IPv6 /64");
+    command->add_option("--scheme", flags.scheme, "scheme");
+    command->add_option("--gateway", flags.gateway, "ask this gateway; default: all that are connected");
+    static const std::map<std::string, Output> kOutputs = {
+        {"table", Output::kTable}, {"yaml", Output::kYaml}, {"json", Output::kJson}};
+    command->add_option("-o,--output", flags.output, "table, yaml or json")
+        ->transform(CLI::CheckedTransformer(kOutputs).description(""));
+  }
+  list->add_flag("--all", flags.all, "also whose failures count, but who is not refused now");
+  clear->add_flag("--all", flags.all, "everything");
+  OnRun(*list, p, [&p] { return ListLockouts(p.context, p.lockouts); });
+  OnRun(*clear, p, [&p] {
+    const LockoutFlags& f = p.lockouts;
+    const bool chosen = !f.user.empty() || !f.address.empty() || !f.scheme.empty();
+    if (chosen != f.all) return ClearLockouts(p.context, f);
+    Fail(p.context, absl::InvalidArgumentError("say what to clear: --user, --address or --scheme, or else --all"));
+    return static_cast<int>(kUsage);
+  });
+}
+
 void AddEvents(CLI::App& app, Parsed& p) {
   CLI::App* group = app.add_subcommand("events", "see what happens");
   group->require_subcommand(1);
@@ -422,6 +451,7 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   AddServerCertificate(app, *parsed);
   AddUsers(app, *parsed);
   AddPolicies(app, *parsed);
+  AddLockouts(app, *parsed);
   AddEvents(app, *parsed);
   AddCertificates(app, *parsed);
   AddState(app, *parsed);

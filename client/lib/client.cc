@@ -13,6 +13,7 @@
 #include "gateway/base/status.h"
 #include "gatehouse/v1/certificate_service.grpc.pb.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
+#include "gatehouse/v1/lockout_service.grpc.pb.h"
 #include "gatehouse/v1/policy_service.grpc.pb.h"
 #include "gatehouse/v1/status_service.grpc.pb.h"
 
@@ -172,6 +173,22 @@ absl::StatusOr<v1::ListTrustResponse> Client::ListTrust(const std::string& trust
   v1::ListTrustResponse response;
   GH_RETURN_IF_ERROR(
       Once(options_.call_timeout, [&](auto& context) { return stub->ListTrust(&context, request, &response); }));
+  return response;
+}
+
+absl::StatusOr<v1::ListLockoutsResponse> Client::ListLockouts(const v1::ListLockoutsRequest& request) {
+  auto stub = v1::LockoutService::NewStub(channel_);
+  v1::ListLockoutsResponse response;
+  GH_RETURN_IF_ERROR(
+      Once(options_.call_timeout, [&](auto& context) { return stub->ListLockouts(&context, request, &response); }));
+  return response;
+}
+
+absl::StatusOr<v1::ClearLockoutsResponse> Client::ClearLockouts(const v1::ClearLockoutsRequest& request) {
+  auto stub = v1::LockoutService::NewStub(channel_);
+  v1::ClearLockoutsResponse response;
+  GH_RETURN_IF_ERROR(
+      Once(options_.call_timeout, [&](auto& context) { return stub->ClearLockouts(&context, request, &response); }));
   return response;
 }
 

@@ -29,6 +29,7 @@
 #include "gateway/base/secret.h"
 #include "gatehouse/v1/certificate_service.pb.h"
 #include "gatehouse/v1/config_service.pb.h"
+#include "gatehouse/v1/lockout_service.pb.h"
 #include "gatehouse/v1/policy_service.pb.h"
 #include "gatehouse/v1/status_service.pb.h"
 #include "gatehouse/v1/user_service.pb.h"
@@ -104,6 +105,10 @@ class Client {
 
   // Whether a policy would hold, clause by clause; nothing is stored.
   absl::StatusOr<v1::TestPolicyResponse> TestPolicy(const v1::TestPolicyRequest& request);
+
+  // Whom gateways refuse for guessing passwords; Clear lets them in again.
+  absl::StatusOr<v1::ListLockoutsResponse> ListLockouts(const v1::ListLockoutsRequest& request);
+  absl::StatusOr<v1::ClearLockoutsResponse> ClearLockouts(const v1::ClearLockoutsRequest& request);
 
   // Watch subscribes to events; see watch.h. It returns once the server has subscribed us.
   absl::StatusOr<std::unique_ptr<gatehouse::client::Watch>> Watch(WatchOptions options, WatchHandler handler);

@@ -14,6 +14,7 @@
 #include "gatehouse/v1/certificate_service.grpc.pb.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
 #include "gatehouse/v1/event_service.grpc.pb.h"
+#include "gatehouse/v1/lockout_service.grpc.pb.h"
 #include "gatehouse/v1/policy_service.grpc.pb.h"
 #include "gatehouse/v1/status_service.grpc.pb.h"
 #include "gatehouse/v1/user_service.grpc.pb.h"
@@ -26,7 +27,8 @@ class FakeControlPlane final : public v1::ConfigService::Service,
                                public v1::StatusService::Service,
                                public v1::UserService::Service,
                                public v1::CertificateService::Service,
-                               public v1::PolicyService::Service {
+                               public v1::PolicyService::Service,
+                               public v1::LockoutService::Service {
  public:
   FakeControlPlane() {
     char folder[] = "/tmp/gatehousectl-XXXXXX";
@@ -47,6 +49,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     builder.RegisterService(static_cast<v1::CertificateService::Service*>(this));
     builder.RegisterService(static_cast<v1::PolicyService::Service*>(this));
     builder.RegisterService(static_cast<v1::UserService::Service*>(this));
+    builder.RegisterService(static_cast<v1::LockoutService::Service*>(this));
     server_ = builder.BuildAndStart();
   }
   void Stop() {
@@ -83,6 +86,9 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   v1::ListTrustResponse trust_answer;
   v1::TestPolicyResponse policy_answer;
   v1::TestPolicyRequest policy_tested;
+  v1::ListLockoutsResponse lockouts_answer;
+  v1::ListLockoutsRequest lockouts_asked;
+  v1::ClearLockoutsRequest cleared;
 
   grpc::Status Apply(grpc::ServerContext*, grpc::ServerReader<v1::ApplyRequest>* reader,
                      v1::ApplyResponse* response) override {
@@ -216,6 +222,20 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   }
   grpc::Status ListTrust(grpc::ServerContext*, const v1::ListTrustRequest*, v1::ListTrustResponse* response) override {
     *response = trust_answer;
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ListLockouts(grpc::ServerContext*, const v1::ListLockoutsRequest* request,
+                            v1::ListLockoutsResponse* response) override {
+    lockouts_asked = *request;
+    *response = lockouts_answer;
+    return grpc::Status::OK;
+  }
+  grpc::Status ClearLockouts(grpc::ServerContext*, const v1::ClearLockoutsRequest* request,
+                             v1::ClearLockoutsResponse* response) override {
+    cleared = *request;
+    response->set_cleared(3);
+    response->add_gateways()->set_gateway("edge-1");
     return grpc::Status::OK;
   }
 

@@ -165,14 +165,18 @@ void Emit(const Json& tree, YAML::Emitter& out) {
   }
 }
 
-}  // namespace
-
-std::string ToYaml(const v1::Resource& resource) {
+std::string Document(const Json& tree) {
   YAML::Emitter out;
   out.SetOutputCharset(YAML::EmitNonAscii);
-  Emit(ResourceTree(resource), out);
+  Emit(tree, out);
   return std::string(out.c_str(), out.size()) + "\n";
 }
+
+}  // namespace
+
+std::string ToYaml(const v1::Resource& resource) { return Document(ResourceTree(resource)); }
+
+std::string MessageYaml(const Message& message) { return Document(ToTree(message)); }
 
 std::string ToYaml(const v1::ConfigSet& set) {
   std::string text;

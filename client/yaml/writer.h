@@ -6,6 +6,7 @@
 #include <string>
 
 #include "gatehouse/v1/config_set.pb.h"
+#include "google/protobuf/message.h"
 
 namespace gatehouse::client {
 
@@ -13,6 +14,8 @@ namespace gatehouse::client {
 std::string ToYaml(const v1::Resource& resource);
 // ToYaml prints every resource as a document, separated by `---`.
 std::string ToYaml(const v1::ConfigSet& set);
+// MessageYaml prints any message as one document, by the proto's names.
+std::string MessageYaml(const google::protobuf::Message& message);
 // ToJson prints one object with "kind" and "name" first, fields by their proto names, in one line or indented.
 std::string ToJson(const v1::Resource& resource, bool indent);
 

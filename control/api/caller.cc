@@ -27,6 +27,8 @@ constexpr MethodRole kRoles[] = {
     {"/gatehouse.v1.CertificateService/Explain", Role::kViewer},
     {"/gatehouse.v1.CertificateService/ListTrust", Role::kViewer},
     {"/gatehouse.v1.PolicyService/TestPolicy", Role::kViewer},
+    {"/gatehouse.v1.LockoutService/ListLockouts", Role::kViewer},
+    {"/gatehouse.v1.LockoutService/ClearLockouts", Role::kEditor},
     {"/gatehouse.v1.EventService/Watch", Role::kViewer},
     {"/gatehouse.v1.EventService/Report", Role::kGateway},
     {"/gatehouse.v1.SnapshotService/Subscribe", Role::kGateway},

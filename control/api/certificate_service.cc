@@ -1,7 +1,6 @@
 #include "control/api/certificate_service.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <memory>
 #include <set>
@@ -9,52 +8,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/api/ask.h"
 #include "control/events/find_event.h"
 #include "gateway/base/mutex.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::api {
 namespace {
-
-constexpr absl::Duration kMaxWait = absl::Seconds(30);
-
-// AskReactor ends with the answer or the caller's cancellation, whichever is first; what comes second finds it
-// detached.
-template <typename Response>
-class AskReactor final : public grpc::ServerUnaryReactor {
- public:
-  struct Slot {
-    Mutex mutex;
-    AskReactor* reactor ABSL_GUARDED_BY(mutex) = nullptr;  // null: ended
-  };
-
-  explicit AskReactor(Response* response) : response_(response), slot_(std::make_shared<Slot>()) {
-    MutexLock lock(&slot_->mutex);
-    slot_->reactor = this;
-  }
-  const std::shared_ptr<Slot>& slot() const { return slot_; }
-
-  static void End(Slot& slot, absl::StatusOr<Response> answer) {
-    MutexLock lock(&slot.mutex);
-    AskReactor* reactor = std::exchange(slot.reactor, nullptr);
-    if (reactor == nullptr) return;
-    if (answer.ok()) *reactor->response_ = *std::move(answer);
-    reactor->Finish(ToGrpc(answer.status()));
-  }
-  void OnCancel() override {
-    const std::shared_ptr<Slot> slot = slot_;
-    End(*slot, absl::CancelledError("cancelled"));
-  }
-  void OnDone() override { delete this; }
-
- private:
-  Response* const response_;
-  const std::shared_ptr<Slot> slot_;
-};
-
-absl::Duration Left(const grpc::CallbackServerContext& context) {
-  return std::min(kMaxWait, absl::FromChrono(context.deadline() - std::chrono::system_clock::now()));
-}
 
 // Completes `request` by what `event` says; what the caller said himself counts.
 absl::Status Complete(const v1::Event& event, v1::ExplainRequest* request) {
@@ -147,7 +107,7 @@ grpc::ServerUnaryReactor* CertificateService::Explain(grpc::CallbackServerContex
     Reactor::End(*slot, absl::InvalidArgumentError("chain_pem: over 1 MiB"));
     return reactor;
   }
-  const auto ask = [this, slot, left = Left(*context)](const v1::ExplainRequest& complete, v1::Event event) {
+  const auto ask = [this, slot, left = TimeLeft(*context)](const v1::ExplainRequest& complete, v1::Event event) {
     v1::Question question;
     *question.mutable_explain() = complete;
     desk_.Ask(complete.gateway(), std::move(question), left,
@@ -197,7 +157,7 @@ grpc::ServerUnaryReactor* CertificateService::ListTrust(grpc::CallbackServerCont
   for (const std::string& gateway : gateways) {
     v1::Question question;
     *question.mutable_list_trust() = *request;
-    desk_.Ask(gateway, std::move(question), Left(*context),
+    desk_.Ask(gateway, std::move(question), TimeLeft(*context),
               [trusted, gateway](const std::string&, absl::StatusOr<v1::Answer> answer) {
                 trusted->Add(gateway, std::move(answer));
               });

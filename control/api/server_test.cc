@@ -19,6 +19,7 @@
 #include "control/api/certificate_service.h"
 #include "control/api/config_service.h"
 #include "control/api/event_service.h"
+#include "control/api/lockout_service.h"
 #include "control/api/policy_service.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
@@ -42,7 +43,7 @@ std::vector<std::string> Methods() {
        {v1::GetRequest::descriptor()->file(), v1::GetStatusRequest::descriptor()->file(),
         v1::Hello::descriptor()->file(), v1::WatchRequest::descriptor()->file(),
         v1::ExplainRequest::descriptor()->file(), v1::TestPolicyRequest::descriptor()->file(),
-        v1::GetUserRequest::descriptor()->file()}) {
+        v1::GetUserRequest::descriptor()->file(), v1::ListLockoutsRequest::descriptor()->file()}) {
     for (int i = 0; i < file->service_count(); ++i) {
       for (int j = 0; j < file->service(i)->method_count(); ++j) {
         methods.push_back(absl::StrCat("/", file->service(i)->full_name(), "/", file->service(i)->method(j)->name()));
@@ -74,10 +75,11 @@ class ServerTest : public ::testing::Test {
     snapshots_ = std::make_unique<SnapshotService>(distributor_, desk_, ring_, guard);
     certificates_ = std::make_unique<CertificateService>(desk_, hub_, executor_, guard);
     policies_ = std::make_unique<PolicyService>(changes_, executor_, clock_, guard);
+    lockouts_ = std::make_unique<LockoutService>(desk_, guard, [](const v1::Event&) {});
     status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, guard);
-    auto server = ControlServer::Start(
-        open, *std::move(access),
-        {config_.get(), users_.get(), events_.get(), snapshots_.get(), certificates_.get(), policies_.get(), status_.get()});
+    auto server = ControlServer::Start(open, *std::move(access),
+                                       {config_.get(), users_.get(), events_.get(), snapshots_.get(), certificates_.get(),
+                                        policies_.get(), lockouts_.get(), status_.get()});
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
     return absl::OkStatus();
@@ -180,6 +182,7 @@ class ServerTest : public ::testing::Test {
   std::unique_ptr<SnapshotService> snapshots_;
   std::unique_ptr<CertificateService> certificates_;
   std::unique_ptr<PolicyService> policies_;
+  std::unique_ptr<LockoutService> lockouts_;
   std::unique_ptr<StatusService> status_;
   std::unique_ptr<ControlServer> server_;
 };

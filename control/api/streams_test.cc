@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/api/certificate_service.h"
 #include "control/api/event_service.h"
+#include "control/api/lockout_service.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
 #include "gmock/gmock.h"
@@ -29,7 +30,7 @@ class StreamsTest : public ::testing::Test {
     socket_ = absl::StrCat(::testing::TempDir(), "/gh-", getpid(), "-", ++sockets_, ".sock");
     grpc::ServerBuilder builder;
     builder.AddListeningPort("unix:" + socket_, grpc::InsecureServerCredentials());
-    for (grpc::Service* service : std::initializer_list<grpc::Service*>{&events_, &snapshots_, &certificates_, &status_}) {
+    for (grpc::Service* service : std::initializer_list<grpc::Service*>{&events_, &snapshots_, &certificates_, &lockouts_, &status_}) {
       builder.RegisterService(service);
     }
     server_ = builder.BuildAndStart();
@@ -75,6 +76,13 @@ class StreamsTest : public ::testing::Test {
   SnapshotService snapshots_{distributor_, desk_, ring_, guard_};
   Executor executor_{1, 16};
   CertificateService certificates_{desk_, hub_, executor_, guard_};
+  Mutex audit_mutex_;
+  std::vector<std::string> audit_;
+  LockoutService lockouts_{desk_, guard_, [this](const v1::Event& event) {
+                             MutexLock lock(&audit_mutex_);
+                             audit_.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ",
+                                                           event.detail()));
+                           }};
   StatusService status_{{"1.2.3", "store-1", absl::FromUnixSeconds(5)}, distributor_, hub_, guard_};
   std::string socket_;
   std::unique_ptr<grpc::Server> server_;
@@ -399,6 +407,67 @@ TEST_F(StreamsTest, UsesAreSummedOverGatewaysAndWhoDoesNotAnswerIsNamed) {
   EXPECT_EQ(listed.entries(0).uses(), 4u);
 }
 
+TEST_F(StreamsTest, LockoutsOfAllGatewaysAreListedTogetherAndClearedOneByOneOrTogether) {
+  std::map<std::string, std::unique_ptr<publish::QuestionDesk::Line>> lines;
+  std::map<std::string, v1::Question> asked;
+  const auto connect = [&](const std::string& name, int64_t until) {
+    lines[name] = desk_.Add(name, [&, name, until](const v1::Question& question) {
+      asked[name] = question;
+      v1::Answer answer;
+      answer.set_id(question.id());
+      if (until == 0) {
+        answer.set_code(static_cast<int>(absl::StatusCode::kUnimplemented));
+        answer.set_error("too old");
+      } else if (question.has_list_lockouts()) {
+        v1::Lockout* lockout = answer.mutable_list_lockouts()->add_lockouts();
+        lockout->set_user("ann");
+        lockout->mutable_refused_until()->set_seconds(until);
+      } else {
+        answer.mutable_clear_lockouts()->set_cleared(2);
+      }
+      lines[name]->Answer(answer);
+    });
+  };
+  auto stub = v1::LockoutService::NewStub(channel_);
+  v1::ListLockoutsRequest list;
+  v1::ListLockoutsResponse listed;
+  auto call = Context();
+  EXPECT_EQ(stub->ListLockouts(call.get(), list, &listed).error_code(), grpc::StatusCode::UNAVAILABLE);
+  connect("a", 100);
+  connect("b", 200);
+  connect("old", 0);
+  list.mutable_filter()->set_user("ann");
+  call = Context();
+  ASSERT_TRUE(stub->ListLockouts(call.get(), list, &listed).ok());
+  ASSERT_EQ(listed.lockouts_size(), 2);
+  EXPECT_EQ(listed.lockouts(0).gateway(), "b") << "refused longest first";
+  EXPECT_EQ(asked["a"].list_lockouts().filter().user(), "ann");
+  std::map<std::string, std::string> errors;
+  for (const v1::LockoutGateway& gateway : listed.gateways()) errors[gateway.gateway()] = gateway.error();
+  EXPECT_EQ(errors, (std::map<std::string, std::string>{{"a", ""}, {"b", ""}, {"old", "too old"}}));
+
+  v1::ClearLockoutsRequest clear;
+  v1::ClearLockoutsResponse cleared;
+  call = Context();
+  EXPECT_EQ(stub->ClearLockouts(call.get(), clear, &cleared).error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+      << "nothing is not everything";
+  clear.mutable_filter()->set_user("ann");
+  call = Context();
+  ASSERT_TRUE(stub->ClearLockouts(call.get(), clear, &cleared).ok());
+  EXPECT_EQ(cleared.cleared(), 4u);
+  clear.set_gateway("b");
+  clear.set_all(true);
+  call = Context();
+  EXPECT_EQ(stub->ClearLockouts(call.get(), clear, &cleared).error_code(), grpc::StatusCode::INVALID_ARGUMENT) << "both";
+  clear.clear_filter();
+  call = Context();
+  ASSERT_TRUE(stub->ClearLockouts(call.get(), clear, &cleared).ok());
+  EXPECT_EQ(cleared.gateways_size(), 1);
+  MutexLock lock(&audit_mutex_);
+  EXPECT_THAT(audit_, ElementsAre("NOTICE uid:1 ClearLockouts user \"ann\": 4 entries",
+                                  "NOTICE uid:1 ClearLockouts all gateway \"b\": 2 entries"));
+}
+
 TEST_F(StreamsTest, NoMethodRunsForACallerThatTheGuardRefuses) {
   open_ = false;
   auto denied = [](const grpc::Status& status) { EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED); };
@@ -410,6 +479,11 @@ TEST_F(StreamsTest, NoMethodRunsForACallerThatTheGuardRefuses) {
   v1::ListTrustResponse listed;
   auto f = Context();
   denied(v1::CertificateService::NewStub(channel_)->ListTrust(f.get(), {}, &listed));
+  v1::ListLockoutsResponse lockouts;
+  v1::ClearLockoutsResponse cleared;
+  auto g = Context(), h = Context();
+  denied(v1::LockoutService::NewStub(channel_)->ListLockouts(g.get(), {}, &lockouts));
+  denied(v1::LockoutService::NewStub(channel_)->ClearLockouts(h.get(), {}, &cleared));
   denied(v1::EventService::NewStub(channel_)->Watch(c.get(), {})->Finish());
   denied(v1::EventService::NewStub(channel_)->Report(d.get())->Finish());
   denied(v1::SnapshotService::NewStub(channel_)->Subscribe(e.get())->Finish());

@@ -98,6 +98,22 @@ void LockoutDesk::Save() {
   }
 }
 
+size_t LockoutDesk::Clear(const credentials::Throttle::Filter& filter,
+                          const credentials::Throttle::OptionsOf& options_of, const std::string& what) {
+  const size_t cleared = throttle_.Clear(filter, options_of);
+  Tell(events::Outcome::kNotice, Reason::kNone, "", absl::StrCat("lock-outs were cleared: ", what, "; ", cleared, " entries"));
+  SaveSoon();
+  return cleared;
+}
+
+uint64_t LockoutDesk::unsaved() const { return file_.has_value() ? throttle_.changes() - saved_.load() : 0; }
+
+void LockoutDesk::SaveSoon() {
+  MutexLock lock(&mutex_);
+  urgent_ = true;
+  wake_.SignalAll();
+}
+
 void LockoutDesk::Hear(const credentials::ThrottleAlarm& alarm) {
   using Kind = credentials::ThrottleAlarm::Kind;
   switch (alarm.kind) {
@@ -121,9 +137,7 @@ void LockoutDesk::Hear(const credentials::ThrottleAlarm& alarm) {
       Tell(events::Outcome::kNotice, Reason::kNone, alarm.scheme, "the password spray is over");
       return;
   }
-  MutexLock lock(&mutex_);
-  urgent_ = true;
-  wake_.SignalAll();
+  SaveSoon();
 }
 
 void LockoutDesk::Tell(events::Outcome outcome, Reason reason, const std::string& scheme, std::string detail) {

@@ -47,8 +47,14 @@ class LockoutDesk {
   // Saves for the last time, and tells nothing more. Idempotent.
   void Stop();
 
+  // Clear lets in again whom the filter chooses; `what` says so in the event. Returns how many entries there were.
+  size_t Clear(const credentials::Throttle::Filter& filter, const credentials::Throttle::OptionsOf& options_of,
+               const std::string& what);
+
   credentials::Throttle& throttle() { return throttle_; }
   const credentials::Throttle& throttle() const { return throttle_; }
+  // What a crash would forget: failures that are counted and not on disk yet; without a file zero.
+  uint64_t unsaved() const;
   // Writes to the file that failed.
   uint64_t save_failures() const { return save_failures_.load(std::memory_order_relaxed); }
 
@@ -57,6 +63,7 @@ class LockoutDesk {
 
   void Run();
   void Save();
+  void SaveSoon();
   void Hear(const credentials::ThrottleAlarm& alarm);
   void Tell(events::Outcome outcome, Reason reason, const std::string& scheme, std::string detail);
 
@@ -65,7 +72,7 @@ class LockoutDesk {
   credentials::Throttle throttle_;
   std::string damage_;  // what was wrong with the file, to be told
   OnEvent on_event_;    // set once, by Start
-  uint64_t saved_ = 0;  // changes; the saver's, or Stop's
+  std::atomic<uint64_t> saved_{0};  // changes
   bool failing_ = false;
   std::atomic<uint64_t> save_failures_{0};
 

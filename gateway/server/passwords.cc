@@ -93,6 +93,8 @@ void Passwords::AddMetrics(metrics::Registry* registry) const {
       [throttle] { return static_cast<double>(throttle->sprays()); });
   add(SourceType::kGauge, "gatehouse_password_sprays_active", "Schemes against which a password spray runs.", {},
       [throttle] { return static_cast<double>(throttle->spraying()); });
+  add(SourceType::kGauge, "gatehouse_lockout_unsaved_changes", "Failures that are counted and not on disk yet.", {},
+      [this] { return static_cast<double>(lockouts_->unsaved()); });
   add(SourceType::kCounter, "gatehouse_lockout_save_failures_total", "Writes of the lock-outs' file that failed.", {},
       [this] { return static_cast<double>(lockouts_->save_failures()); });
 }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/server/explain.h"
+#include "gateway/server/lockout_list.h"
 #include "gateway/server/trust_list.h"
 
 namespace gatehouse::server {
@@ -26,6 +27,20 @@ absl::Status Fill(Gateway& gateway, const v1::Question& question, absl::Time now
           ListTrust(*snapshot, question.list_trust(), gateway.memory().uses);
       if (!listed.ok()) return listed.status();
       *answer->mutable_list_trust() = *std::move(listed);
+      return absl::OkStatus();
+    }
+    case v1::Question::kListLockouts: {
+      absl::StatusOr<v1::ListLockoutsResponse> listed =
+          ListLockouts(*snapshot, question.list_lockouts(), gateway.lockouts(), now);
+      if (!listed.ok()) return listed.status();
+      *answer->mutable_list_lockouts() = *std::move(listed);
+      return absl::OkStatus();
+    }
+    case v1::Question::kClearLockouts: {
+      absl::StatusOr<v1::ClearLockoutsResponse> cleared =
+          ClearLockouts(*snapshot, question.clear_lockouts(), gateway.lockouts());
+      if (!cleared.ok()) return cleared.status();
+      *answer->mutable_clear_lockouts() = *std::move(cleared);
       return absl::OkStatus();
     }
     case v1::Question::KIND_NOT_SET:

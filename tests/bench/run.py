@@ -174,6 +174,7 @@ def basic(bench, server, _):
     if server.name == "gatehouse":
         result = keep_alive(bench, server, "h2", "/basic", *credentials)
         result["without_us"] = keep_alive(bench, server, "h2", "/")["cpu_us"]
+        result["resident_kib"] = resident_kib(server.pids())
         return result
     # Nobody else remembers a verified password: few requests, or none would end within the time.
     return bench.load(server, "keep-alive", "--http2", "--streams", 1, "--connections", 20, "--path", "/basic",
@@ -231,6 +232,7 @@ class Results:
         self.unit = "KiB" if row.startswith("idle") else "us"
         self.values = {}
         self.without = []
+        self.remembered = []  # answers of a round, and the memory after it
         self.wrong = []
 
     def add(self, server, value):
@@ -251,6 +253,10 @@ class Results:
                        "quick_ratio_to_best": ratio(best, quick)}
         if self.without:
             result["gatehouse_without_basic_us"] = round(statistics.median(self.without), 2)
+        if len(self.remembered) > 1:
+            # The first round fills what is bounded.
+            result["gatehouse_decisions"] = sum(answers for answers, _ in self.remembered[1:])
+            result["gatehouse_grown_kib"] = self.remembered[-1][1] - self.remembered[0][1]
         if self.wrong:
             result["wrong"] = self.wrong
         return result
@@ -265,6 +271,8 @@ def measure_requests(bench, row, results):
             if server.name in OURS:
                 server.check_watched()
                 results.without += [result["without_us"]] if "without_us" in result else []
+                if "resident_kib" in result:
+                    results.remembered.append((result["ok"], result["resident_kib"]))
             if result["other"] or result["failed"] or not result["ok"]:
                 results.wrong.append(f"{server.name}: {result['ok']} good answers, {result['reasons']}")
             results.add(server.name, result["cpu_us"])
@@ -296,6 +304,8 @@ def print_table(summaries, peers):
                   "".join(("-" if r is None else f"{r:.2f}").rjust(10) for r in (s["quick_ratio_to_nginx"], s["quick_ratio_to_best"])))
         if "gatehouse_without_basic_us" in s:
             print("  without Basic".ljust(20) + f"{s['gatehouse_without_basic_us']:.2f}".rjust(12))
+        if "gatehouse_grown_kib" in s:
+            print(f"  memory grew by {s['gatehouse_grown_kib']:,} KiB over {s['gatehouse_decisions']:,} cached decisions")
     print("CPU us per operation; idle-memory rows: KiB per connection. Medians; - where a server cannot do it.")
 
 

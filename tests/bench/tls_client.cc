@@ -9,8 +9,8 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "gateway/certs/mint.h"
 
@@ -23,18 +23,25 @@ World::World() : ctx(SSL_CTX_new(TLS_client_method())), key(*certs::MintKey(cert
   SSL_CTX_set_session_cache_mode(ctx.get(), SSL_SESS_CACHE_OFF);
 }
 
-TlsClient::TlsClient(const World& world, X509* leaf) {
+TlsClient::TlsClient(const World& world, X509* leaf, const std::string& from) {
   fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in own{};
+  own.sin_family = AF_INET;
+  if (inet_pton(AF_INET, from.c_str(), &own.sin_addr) == 1) {
+    ::bind(fd_, reinterpret_cast<sockaddr*>(&own), sizeof own);
+  }
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(static_cast<uint16_t>(world.port));
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  timeval timeout{30, 0};
+  timeval timeout{120, 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
   ssl_.reset(SSL_new(world.ctx.get()));
   SSL_set_tlsext_host_name(ssl_.get(), "localhost");
-  SSL_use_certificate(ssl_.get(), leaf);
-  SSL_use_PrivateKey(ssl_.get(), world.key.get());
+  if (leaf != nullptr) {
+    SSL_use_certificate(ssl_.get(), leaf);
+    SSL_use_PrivateKey(ssl_.get(), world.key.get());
+  }
   open_ = fd_ >= 0 && ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0 &&
           SSL_set_fd(ssl_.get(), fd_) == 1 && SSL_connect(ssl_.get()) == 1;
   SSL_certs_clear(ssl_.get());
@@ -44,8 +51,8 @@ TlsClient::TlsClient(const World& world, X509* leaf) {
 TlsClient::~TlsClient() { ::close(fd_); }
 
 int TlsClient::Ask() {
-  static constexpr absl::string_view kRequest = "GET /secure HTTP/1.1\r\nHost: localhost\r\n\r\n";
-  if (!open_ || SSL_write(ssl_.get(), kRequest.data(), static_cast<int>(kRequest.size())) <= 0) return Gone();
+  const std::string request = absl::StrCat("GET /secure HTTP/1.1\r\nHost: localhost\r\n", authorization_, "\r\n");
+  if (!open_ || SSL_write(ssl_.get(), request.data(), static_cast<int>(request.size())) <= 0) return Gone();
   std::string answer;
   char buffer[2048];
   for (;;) {

@@ -1,4 +1,4 @@
-// TlsClient is a blocking HTTP/1.1 client with a certificate; Asker is a thread that uses one, or one after another.
+// TlsClient is a blocking HTTP/1.1 client with a certificate or a password; Asker is a thread that uses one, or one after another.
 //
 // Ownership:  the world outlives its clients.
 // Threading:  a client is used by one thread; an Asker's answers are read after Stop.
@@ -30,13 +30,15 @@ struct World {
 
 class TlsClient {
  public:
-  // Connects.
-  TlsClient(const World& world, X509* leaf);
+  // Connects. `leaf`: null for none. `from`: the IPv4 address to come from; empty: any.
+  TlsClient(const World& world, X509* leaf, const std::string& from = "");
   ~TlsClient();
   TlsClient(const TlsClient&) = delete;
   TlsClient& operator=(const TlsClient&) = delete;
 
   int fd() const { return fd_; }
+  // What requests carry from now on as Authorization.
+  void Authorize(const std::string& authorization) { authorization_ = "Authorization: " + authorization + "\r\n"; }
   // Requests /secure; the answer's status.
   int Ask();
 
@@ -44,6 +46,7 @@ class TlsClient {
   int Gone();
   int fd_ = -1;
   UniqueSsl ssl_;
+  std::string authorization_;
   bool open_ = false;
 };
 
