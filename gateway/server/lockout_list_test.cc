@@ -15,6 +15,7 @@ namespace {
 using credentials::Throttle;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 class LockoutListTest : public ::testing::Test {
  protected:
@@ -73,14 +74,15 @@ TEST_F(LockoutListTest, ShowsWhoIsRefusedLongestFirstAndOnRequestWhoIsNot) {
   v1::ListLockoutsRequest all;
   all.set_all(true);
   EXPECT_EQ(List(all).size(), 9u) << "three pairs, three addresses, three users";
-  clock_.Advance(options_.forget);
-  EXPECT_EQ(List(all).size(), 3u) << "the addresses: half of one user still fails";
+  clock_.Advance(10 * options_.forget);
+  EXPECT_TRUE(List(all).empty());
 }
 
 TEST_F(LockoutListTest, TakesAddressesAndNetworksAndNothingElse) {
   Fail(1, "ann", "2001:db8::1");
   for (const char* same : {"2001:db8::1", "2001:db8::ffff", "2001:db8::/64"}) {
-    EXPECT_THAT(List(Of(same)), ElementsAre("ADDRESS  2001:db8::/64 1 0", "USER_AND_ADDRESS ann 2001:db8::/64 1 0")) << same;
+    EXPECT_THAT(List(Of(same)), UnorderedElementsAre("ADDRESS  2001:db8::/64 1 0", "USER_AND_ADDRESS ann 2001:db8::/64 1 0"))
+        << same;
   }
   EXPECT_TRUE(List(Of("2001:db8:0:1::1")).empty());
   for (const char* bad : {"10.0.0.0/8", "2001:db8::/48", "localhost", "1.2.3", "10.0.0.1/24"}) {
