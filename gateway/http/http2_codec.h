@@ -114,4 +114,15 @@ class Http2Codec final : public ServerCodec {
   std::vector<StreamId> writable_;
 };
 
+inline nghttp2_nv Nv(absl::string_view name, absl::string_view value, uint8_t flags = NGHTTP2_NV_FLAG_NONE) {
+  // nghttp2 reads and copies; its struct just lacks const.
+  return nghttp2_nv{reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+                    reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), flags};
+}
+
+// http2_callbacks.cc: what sends a stream's body.
+nghttp2_data_source_read_callback Http2BodyReader();
+// http2_memory.cc: where `codec`'s session has its memory.
+nghttp2_mem Http2MemoryOf(Http2Codec* codec);
+
 }  // namespace gatehouse::http

@@ -22,7 +22,7 @@ struct CodecShared::Parts {
   RequestHead scratch;  // the head being handed out: its memory is used again
 };
 
-// Fills callbacks and option (http2_codec.cc).
+// Fills callbacks and option (http2_callbacks.cc).
 void InitHttp2Parts(CodecShared::Parts* parts);
 
 }  // namespace gatehouse::http

@@ -2,6 +2,7 @@
 
 The programs are found through GATEHOUSE_BIN (ctest sets it). Everything listens on loopback.
 """
+import atexit
 import http.server
 import json
 import os
@@ -159,7 +160,14 @@ class Gatehouse:
         self.control = f"unix:{self.state}/run/control.sock"
         self.options = options
         self.process = None
+        # A class whose set-up failed is never torn down.
+        atexit.register(self.kill)
         self.start()
+
+    def kill(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def start(self):
         if self.process is not None:
