@@ -607,6 +607,37 @@ TEST_F(CliTest, TellsTheStatus) {
                           Not(HasSubstr("\x1b"))));
 }
 
+TEST_F(CliTest, ExplainsKindsAndFieldsWithoutAServer) {
+  EXPECT_EQ(Raw({"explain"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("TrustStore"));
+  EXPECT_THAT(out_, HasSubstr("trust-store"));
+  EXPECT_EQ(Raw({"explain", "routes"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("KIND:   Route"), HasSubstr("require  <Requirement>"), HasSubstr("(one of action)")));
+  EXPECT_EQ(Raw({"explain", "scheme.client_certificate.allowed_certificate_types"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("<one of ALL, CHAINED, SELF_SIGNED>"), HasSubstr("VALUES:"), HasSubstr("Default ALL.")));
+  EXPECT_EQ(Raw({"explain", "scheme.clientCertificate.revocation.maxAge"}), kOk) << "as JSON spells it";
+  EXPECT_THAT(out_, HasSubstr("<duration, such as 30s or 12h>"));
+  EXPECT_EQ(Raw({"explain", "policy", "--recursive"}), kOk) << "conditions hold conditions";
+  EXPECT_THAT(out_, HasSubstr("      type  <text>"));
+  EXPECT_EQ(Raw({"explain", "route.requires"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("no field of Route named \"requires\"; did you mean \"require\"?"));
+  EXPECT_EQ(Raw({"explain", "rout"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("did you mean \"route\"?"));
+  EXPECT_EQ(Raw({"explain", "route.name.length"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("name holds no fields"));
+}
+
+TEST_F(CliTest, EveryFieldMethodAndValueOfTheApiIsDocumented) {
+  EXPECT_EQ(Raw({"explain", "--markdown"}), kOk);
+  for (absl::string_view line : absl::StrSplit(out_, '\n')) {
+    if (!absl::StartsWith(line, "| `") || absl::StartsWith(line, "| `etag`")) continue;
+    // What a name says is not said again; the rest has a comment.
+    if (!absl::EndsWith(line, "|  |")) ++documented_;
+  }
+  EXPECT_GT(documented_, 300);
+  EXPECT_THAT(out_, AllOf(HasSubstr("### ConfigService"), HasSubstr("| `Apply(stream ApplyRequest)` returns `ApplyResponse` |")));
+}
+
 TEST_F(CliTest, PrintsACompletionScript) {
   EXPECT_EQ(Raw({"completion"}), kOk);
   EXPECT_THAT(out_, AllOf(HasSubstr("\"trust-store add-cert\") words=\""), HasSubstr("complete -o default")));

@@ -38,6 +38,13 @@ struct GetFlags {
 int Get(Context& context, const GetFlags& flags);
 int Describe(Context& context, const GetFlags& flags);
 
+struct ExplainFieldsFlags {
+  std::string path;  // kind[.field…]; empty: the kinds
+  bool recursive = false;
+  bool markdown = false;
+};
+int ExplainFields(Context& context, const ExplainFieldsFlags& flags);
+
 struct DeleteFlags {
   std::string kind;
   std::string name;

@@ -27,6 +27,7 @@ struct Parsed {
   double timeout_seconds = 30;
   ApplyFlags apply;
   GetFlags get;
+  ExplainFieldsFlags explain_fields;
   DeleteFlags remove;
   TrustStoreFlags trust_store;
   ServerCertificateFlags server_certificate;
@@ -89,6 +90,12 @@ void AddResources(CLI::App& app, Parsed& p) {
   describe->add_option("kind", p.get.kind, "route, scheme, trust-store, …")->required();
   describe->add_option("name", p.get.name, "one of them");
   OnRun(*describe, p, [&p] { return Describe(p.context, p.get); });
+
+  CLI::App* explain = app.add_subcommand("explain", "tell what a kind or a field means, as in `explain route.require`");
+  explain->add_option("kind.field", p.explain_fields.path, "default: the kinds");
+  explain->add_flag("-r,--recursive", p.explain_fields.recursive, "names and types of all fields below");
+  explain->add_flag("--markdown", p.explain_fields.markdown, "the whole API's reference");
+  OnRun(*explain, p, [&p] { return ExplainFields(p.context, p.explain_fields); });
 
   CLI::App* remove = app.add_subcommand("delete", "delete a resource that nothing refers to");
   remove->add_option("kind", p.remove.kind, "route, scheme, trust-store, …")->required();
