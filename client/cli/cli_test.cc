@@ -607,6 +607,25 @@ TEST_F(CliTest, TellsTheStatus) {
                           Not(HasSubstr("\x1b"))));
 }
 
+TEST_F(CliTest, RollsBackToWhatItShowed) {
+  PlanAndForce();
+  EXPECT_EQ(Ctl({"rollback", "7", "--dry-run"}), kOk);
+  ASSERT_THAT(server_.rollbacks, SizeIs(1));
+  EXPECT_THAT(out_, HasSubstr("dry run: nothing was changed at revision 41"));
+  EXPECT_EQ(Ctl({"rollback", "7", "--restore-trust", "-m", "bad deploy"}), kOk);
+  ASSERT_THAT(server_.rollbacks, SizeIs(3));
+  EXPECT_TRUE(server_.rollbacks[1].dry_run());
+  EXPECT_FALSE(server_.rollbacks[2].dry_run());
+  EXPECT_EQ(server_.rollbacks[2].expected_revision(), 41u);
+  EXPECT_EQ(server_.rollbacks[2].revision(), 7u);
+  EXPECT_TRUE(server_.rollbacks[2].restore_trust());
+  EXPECT_EQ(server_.rollbacks[2].message(), "bad deploy");
+  EXPECT_THAT(out_, HasSubstr("in force on 3 of 3 gateways"));
+  EXPECT_THAT(err_, HasSubstr("look twice"));
+  EXPECT_EQ(Ctl({"rollback"}), kUsage);
+  EXPECT_EQ(Ctl({"rollback", "-1"}), kUsage);
+}
+
 TEST_F(CliTest, ExplainsKindsAndFieldsWithoutAServer) {
   EXPECT_EQ(Raw({"explain"}), kOk);
   EXPECT_THAT(out_, HasSubstr("TrustStore"));

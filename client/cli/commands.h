@@ -30,6 +30,14 @@ struct ApplyFlags {
 };
 int Apply(Context& context, const ApplyFlags& flags);
 
+struct RollbackFlags {
+  uint64_t revision = 0;
+  bool restore_trust = false;
+  bool dry_run = false;
+  ChangeFlags change;
+};
+int Rollback(Context& context, const RollbackFlags& flags);
+
 struct GetFlags {
   std::string kind;  // or "all"
   std::string name;

@@ -28,6 +28,7 @@ struct Parsed {
   ApplyFlags apply;
   GetFlags get;
   ExplainFieldsFlags explain_fields;
+  RollbackFlags rollback;
   DeleteFlags remove;
   TrustStoreFlags trust_store;
   ServerCertificateFlags server_certificate;
@@ -396,6 +397,16 @@ void AddState(CLI::App& app, Parsed& p) {
   history->add_option("-n,--count", p.count, "at most this many; default 20")->check(CLI::Range(1, 1000000));
   history->add_flag("--json", p.json, "JSON lines");
   OnRun(*history, p, [&p] { return ShowHistory(p.context, p.count, p.json); });
+  CLI::App* rollback = app.add_subcommand("rollback", "make the configuration what it was at a revision; shows what changes first");
+  rollback->add_option("revision", p.rollback.revision, "as `history` lists them")->required();
+  rollback->add_flag("--restore-trust", p.rollback.restore_trust, "trust stores and schemes too: who was kept out since may get in again");
+  rollback->add_flag("--dry-run", p.rollback.dry_run, "show what would change, and change nothing");
+  AddChangeFlags(*rollback, p);
+  AddMessageFlag(*rollback, p);
+  OnRun(*rollback, p, [&p] {
+    p.rollback.change = p.change;
+    return Rollback(p.context, p.rollback);
+  });
   CLI::App* status = app.add_subcommand("status", "tell how the control plane and its gateways are");
   status->add_flag("--json", p.json, "JSON");
   OnRun(*status, p, [&p] { return ShowStatus(p.context, p.json); });

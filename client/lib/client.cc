@@ -121,6 +121,21 @@ absl::StatusOr<v1::ApplyResponse> Client::Apply(const v1::ConfigSet& set,
   return response;
 }
 
+absl::StatusOr<v1::ApplyResponse> Client::Rollback(uint64_t revision, bool restore_trust, const ApplyOptions& options) {
+  auto stub = v1::ConfigService::NewStub(channel_);
+  v1::RollbackRequest request;
+  request.set_revision(revision);
+  request.set_restore_trust(restore_trust);
+  request.set_dry_run(options.dry_run);
+  request.set_expected_revision(options.expected_revision);
+  request.set_message(options.change.message);
+  SetWait(options.change, *request.mutable_wait());
+  v1::ApplyResponse response;
+  GH_RETURN_IF_ERROR(Once(Timeout(options_, options.change),
+                          [&](auto& context) { return stub->Rollback(&context, request, &response); }));
+  return response;
+}
+
 Pages<v1::Revision> Client::History(int page_size) {
   return Pages<v1::Revision>(
       [channel = channel_, options = options_,

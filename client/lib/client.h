@@ -98,6 +98,8 @@ class Client {
                                                 absl::FunctionRef<absl::Status(absl::string_view)> take);
 
   Pages<v1::Revision> History(int page_size = 50);
+  // Rollback makes the configuration what it was at `revision`; `options` as for Apply, replace_all does not count.
+  absl::StatusOr<v1::ApplyResponse> Rollback(uint64_t revision, bool restore_trust, const ApplyOptions& options);
   absl::StatusOr<v1::Status> GetStatus();
   absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
   // What a trust store holds as gateways have it in force, with use counts; `gateway` empty: all of them.

@@ -71,6 +71,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   std::vector<v1::ExportUsersResponse> exported;
   std::vector<v1::WatchRequest> watches;
   std::map<std::string, v1::Resource> resources;  // by IdText
+  std::vector<v1::RollbackRequest> rollbacks;
   v1::ApplyResponse apply_answer;
   v1::ForceStatus force;
   grpc::Status apply_status = grpc::Status::OK;  // of an Apply that is no dry run, or of both with refuse_plan
@@ -101,6 +102,13 @@ class FakeControlPlane final : public v1::ConfigService::Service,
       response->set_revision(apply_answer.revision() + 1);
       *response->mutable_force() = force;
     }
+    return grpc::Status::OK;
+  }
+  grpc::Status Rollback(grpc::ServerContext*, const v1::RollbackRequest* request, v1::ApplyResponse* response) override {
+    rollbacks.push_back(*request);
+    if (!apply_status.ok()) return apply_status;
+    *response = apply_answer;
+    if (!request->dry_run()) *response->mutable_force() = force;
     return grpc::Status::OK;
   }
   grpc::Status Get(grpc::ServerContext*, const v1::GetRequest* request, v1::Resource* response) override {

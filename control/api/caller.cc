@@ -24,6 +24,7 @@ constexpr MethodRole kRoles[] = {
     {"/gatehouse.v1.ConfigService/Update", Role::kEditor},
     {"/gatehouse.v1.ConfigService/Delete", Role::kEditor},
     {"/gatehouse.v1.ConfigService/Apply", Role::kEditor},
+    {"/gatehouse.v1.ConfigService/Rollback", Role::kEditor},
     {"/gatehouse.v1.CertificateService/Explain", Role::kViewer},
     {"/gatehouse.v1.CertificateService/ListTrust", Role::kViewer},
     {"/gatehouse.v1.PolicyService/TestPolicy", Role::kViewer},

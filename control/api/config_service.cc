@@ -9,6 +9,7 @@
 #include "control/api/desk.h"
 #include "control/api/edits.h"
 #include "control/api/resource_fields.h"
+#include "control/api/rollback.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::api {
@@ -73,6 +74,25 @@ absl::Status FillHistory(const v1::HistoryRequest& request, store::Store& store,
   return absl::OkStatus();
 }
 
+// What a call that changed a set answers.
+Desk::ForceSlot FillSet(Outcome& outcome, v1::ApplyResponse* response) {
+  response->set_revision(outcome.revision);
+  for (v1::Change& change : outcome.changes) *response->add_changes() = std::move(change);
+  for (v1::Violation& warning : outcome.warnings) *response->add_warnings() = std::move(warning);
+  return [response] { return response->mutable_force(); };
+}
+
+// An earlier state that does not hold together with what stays as it is now is refused; that may be why.
+absl::Status WithKept(const absl::Status& refused, const std::vector<v1::Violation>& kept) {
+  if (kept.empty() || !absl::IsInvalidArgument(refused)) return refused;
+  constexpr size_t kShown = 5;
+  std::string text(refused.message());
+  for (size_t i = 0; i < kept.size() && i < kShown; ++i) absl::StrAppend(&text, "; ", kept[i].path(), " ", kept[i].message());
+  absl::Status more(refused.code(), text);
+  refused.ForEachPayload([&more](absl::string_view type, const absl::Cord& payload) { more.SetPayload(type, payload); });
+  return more;
+}
+
 // Reads the messages of one Apply, then writes once.
 class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
  public:
@@ -133,12 +153,7 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
       options.dry_run = set_.options.dry_run();
       desk_.Write(actor, "Apply", ending, set_.options.wait(), options,
                   [this](Draft& draft) { return EditApply(set_, draft); },
-                  [this](Outcome& outcome) {
-                    response_->set_revision(outcome.revision);
-                    for (v1::Change& change : outcome.changes) *response_->add_changes() = std::move(change);
-                    for (v1::Violation& warning : outcome.warnings) *response_->add_warnings() = std::move(warning);
-                    return [this] { return response_->mutable_force(); };
-                  });
+                  [this](Outcome& outcome) { return FillSet(outcome, response_); });
     });
   }
 
@@ -214,6 +229,40 @@ grpc::ServerUnaryReactor* ConfigService::Delete(grpc::CallbackServerContext* con
   ChangeOne(GH_DESK, *context, "Delete", call->ending(), request->wait(), request->message(),
                  {request->id().kind(), request->id().name()},
                  [request](Draft& draft) { return EditDelete(*request, draft); }, response);
+  return call;
+}
+
+grpc::ServerUnaryReactor* ConfigService::Rollback(grpc::CallbackServerContext* context,
+                                                  const v1::RollbackRequest* request, v1::ApplyResponse* response) {
+  auto* call = new UnaryCall();
+  const std::shared_ptr<Ending> ending = call->ending();
+  GH_DESK.Start(*context, "Rollback", ending, [this, request, response, ending](const std::string& actor) {
+    if (!request->has_revision()) return ending->Finish(absl::InvalidArgumentError("revision: required"));
+    // Revision 0 was empty; the store knows it by no number.
+    store::StateRef then = std::make_shared<const store::State>();
+    if (request->revision() != 0) {
+      auto loaded = changes_.store().Load(request->revision());
+      if (!loaded.ok()) return ending->Finish(loaded.status());
+      then = *std::move(loaded);
+    }
+    WriteOptions options;
+    options.actor = actor;
+    options.message = request->message().empty() ? absl::StrCat("rollback to revision ", request->revision()) : request->message();
+    options.expected_revision = request->expected_revision();
+    options.dry_run = request->dry_run();
+    std::vector<v1::Violation> kept;
+    auto outcome = changes_.Write(options, [&](Draft& draft) {
+      EditRollback(*then, request->restore_trust(), draft, &kept);
+      return absl::OkStatus();
+    });
+    audit_(AuditEvent(options.dry_run ? "Rollback (dry run)" : "Rollback", actor, outcome));
+    if (!outcome.ok()) return ending->Finish(WithKept(outcome.status(), kept));
+    outcome->warnings.insert(outcome->warnings.begin(), kept.begin(), kept.end());
+    const Desk::ForceSlot slot = FillSet(*outcome, response);
+    v1::WaitOptions wait = request->wait();
+    if (options.dry_run) wait.set_wait(false);
+    ending->FinishInForce(changes_.publisher(), outcome->revision, wait, wait.wait() ? slot() : nullptr);
+  });
   return call;
 }
 

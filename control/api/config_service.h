@@ -32,6 +32,8 @@ class ConfigService final : public v1::ConfigService::CallbackService {
                                    v1::ChangeResponse* response) override;
   grpc::ServerReadReactor<v1::ApplyRequest>* Apply(grpc::CallbackServerContext* context,
                                                    v1::ApplyResponse* response) override;
+  grpc::ServerUnaryReactor* Rollback(grpc::CallbackServerContext* context, const v1::RollbackRequest* request,
+                                     v1::ApplyResponse* response) override;
   grpc::ServerUnaryReactor* History(grpc::CallbackServerContext* context, const v1::HistoryRequest* request,
                                     v1::HistoryResponse* response) override;
 

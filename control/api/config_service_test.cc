@@ -170,6 +170,59 @@ TEST_F(ConfigServiceTest, CreatesReadsUpdatesListsAndDeletes) {
   EXPECT_EQ(Call(&Stub::Get, "id {kind: UPSTREAM name: 'u'}", &resource).error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
+TEST_F(ConfigServiceTest, RollsBackAsANewRevisionAndTellsWhatItLeftAlone) {
+  using Stub = v1::ConfigService::Stub;
+  v1::ApplyResponse response;
+  ASSERT_TRUE(Apply({absl::StrCat("resources { upstreams {name: 'u' endpoints: '127.0.0.1:1'} }")}, &response).ok());
+  ASSERT_TRUE(Apply({"resources { upstreams {name: 'u' endpoints: '127.0.0.1:2'} user_stores {name: 's'} "
+                     "schemes {name: 'b' basic {user_store: 's'}} }"},
+                    &response).ok());
+  EXPECT_EQ(Call(&Stub::Rollback, "", &response).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Call(&Stub::Rollback, "revision: 7", &response).error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(Call(&Stub::Rollback, "revision: 1 expected_revision: 1", &response).error_code(), grpc::StatusCode::ABORTED);
+
+  response.Clear();
+  ASSERT_TRUE(Call(&Stub::Rollback, "revision: 1 dry_run: true", &response).ok());
+  EXPECT_EQ(response.revision(), 2u);
+  ASSERT_EQ(response.changes_size(), 1);
+  EXPECT_EQ(response.changes(0).id().name(), "u");
+  EXPECT_EQ(changes_.Current()->revision, 2u);
+
+  response.Clear();
+  ASSERT_TRUE(Call(&Stub::Rollback, "revision: 1", &response).ok());
+  EXPECT_EQ(response.revision(), 3u);
+  ASSERT_EQ(response.warnings_size(), 2);
+  EXPECT_EQ(response.warnings(0).path(), "schemes[\"b\"]");
+  EXPECT_EQ(response.warnings(1).path(), "userStores[\"s\"]");
+  v1::Resource resource;
+  ASSERT_TRUE(Call(&Stub::Get, "id {kind: UPSTREAM name: 'u'}", &resource).ok());
+  EXPECT_EQ(resource.upstream().endpoints(0), "127.0.0.1:1");
+  ASSERT_TRUE(Call(&Stub::Get, "id {kind: SCHEME name: 'b'}", &resource).ok());
+  v1::HistoryResponse history;
+  ASSERT_TRUE(Call(&Stub::History, "page_size: 1", &history).ok());
+  EXPECT_EQ(history.revisions(0).message(), "rollback to revision 1");
+
+  response.Clear();
+  ASSERT_TRUE(Call(&Stub::Rollback, "revision: 0 restore_trust: true", &response).ok());
+  EXPECT_EQ(Call(&Stub::Get, "id {kind: SCHEME name: 'b'}", &resource).error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_TRUE(Call(&Stub::Get, "id {kind: USER_STORE name: 's'}", &resource).ok());
+  EXPECT_THAT(Audit(), Contains(absl::StrCat("NOTICE uid:", geteuid(), " Rollback: 2 changes")));
+}
+
+TEST_F(ConfigServiceTest, ARollbackThatDoesNotHoldTogetherIsRefusedWithWhatMayBeWhy) {
+  using Stub = v1::ConfigService::Stub;
+  v1::ApplyResponse response;
+  ASSERT_TRUE(Apply({"resources { user_stores {name: 's'} schemes {name: 'b' basic {user_store: 's'}} "
+                     "routes {name: 'r' match {path: '/'} require {any_of: 'b'} fixed_response {}} }"},
+                    &response).ok());
+  ASSERT_TRUE(Apply({"deletions {kind: ROUTE name: 'r'} deletions {kind: SCHEME name: 'b'}"}, &response).ok());
+  const grpc::Status refused = Call(&Stub::Rollback, "revision: 1", &response);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(refused.error_message(), HasSubstr("schemes[\"b\"] stays as it is now: trust comes back only with restore_trust"));
+  EXPECT_EQ(changes_.Current()->revision, 2u);
+  EXPECT_TRUE(Call(&Stub::Rollback, "revision: 1 restore_trust: true", &response).ok());
+}
+
 TEST_F(ConfigServiceTest, ListsInPagesByName) {
   std::string set;
   for (int i = 0; i < 25; ++i) absl::StrAppend(&set, "upstreams {name: 'u", 10 + i, "' endpoints: '127.0.0.1:1'} ");

@@ -193,6 +193,31 @@ class ControlTest(GatehouseTest):
         self.gatehouse.apply(text)
         self.assertEqual(self.gatehouse.revision(), after)
 
+    def test_a_rollback_is_in_force_at_once_and_lets_nobody_back_in_by_itself(self):
+        alice = lambda path: self.status(path, "alice")
+        self.gatehouse.apply("{kind: Route, name: mine, match: {path: /mine}, require: {any_of: [Certificate]}, fixed_response: {}}")
+        before = self.gatehouse.revision()
+        self.addCleanup(lambda: self.gatehouse.apply(self.base, "--replace-all"))
+        self.assertEqual(alice("/mine"), 200)
+        # Somebody is kept out, and a route is spoilt.
+        self.pki.ca("other")
+        self.gatehouse.ctl("trust-store", "add-cert", "partners", self.pki.pem("other"), "--as", "anchor")
+        self.gatehouse.ctl("trust-store", "remove-cert", "partners", self.pki.pem("ca"))
+        self.gatehouse.apply("{kind: Route, name: open, match: {path: /open}, anonymous: true, fixed_response: {status: 500}}")
+        self.assertEqual((alice("/mine"), alice("/open")), (401, 500))
+
+        shown = self.gatehouse.ctl("rollback", str(before), "--dry-run")
+        self.assertIn("dry run", shown.stdout)
+        self.assertEqual(alice("/open"), 500)
+        done = self.gatehouse.ctl("rollback", str(before))
+        self.assertIn("in force on 1 of 1", done.stdout)
+        self.assertIn("trust comes back only with restore_trust", done.stderr)
+        self.assertEqual((alice("/mine"), alice("/open")), (401, 200))
+        self.gatehouse.ctl("rollback", str(before), "--restore-trust")
+        self.assertEqual((alice("/mine"), alice("/open")), (200, 200))
+        self.assertIn(f"rollback to revision {before}", self.gatehouse.ctl("history").stdout)
+        self.assertEqual(self.gatehouse.ctl("rollback", "99999", check=False).returncode, 3)
+
     def test_what_is_exported_can_be_applied_again(self):
         exported = self.gatehouse.ctl("get", "route", "open", "-o", "yaml").stdout
         before = self.gatehouse.revision()
