@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "google/protobuf/descriptor.pb.h"
+
 namespace gatehouse::cli {
 namespace {
 

@@ -206,7 +206,7 @@ TEST_F(ConfigServiceTest, RollsBackAsANewRevisionAndTellsWhatItLeftAlone) {
   ASSERT_TRUE(Call(&Stub::Rollback, "revision: 0 restore_trust: true", &response).ok());
   EXPECT_EQ(Call(&Stub::Get, "id {kind: SCHEME name: 'b'}", &resource).error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_TRUE(Call(&Stub::Get, "id {kind: USER_STORE name: 's'}", &resource).ok());
-  EXPECT_THAT(Audit(), Contains(absl::StrCat("NOTICE uid:", geteuid(), " Rollback: 2 changes")));
+  EXPECT_THAT(Audit(), ::testing::Contains(absl::StrCat("NOTICE uid:", geteuid(), " Rollback: 2 changes")));
 }
 
 TEST_F(ConfigServiceTest, ARollbackThatDoesNotHoldTogetherIsRefusedWithWhatMayBeWhy) {
