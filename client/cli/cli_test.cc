@@ -638,11 +638,11 @@ TEST_F(CliTest, ExplainsKindsAndFieldsWithoutAServer) {
   EXPECT_THAT(out_, HasSubstr("<duration, such as 30s or 12h>"));
   EXPECT_EQ(Raw({"explain", "policy", "--recursive"}), kOk) << "conditions hold conditions";
   EXPECT_THAT(out_, HasSubstr("      type  <text>"));
-  EXPECT_EQ(Raw({"explain", "route.requires"}), kUsage);
+  EXPECT_EQ(Raw({"explain", "route.requires"}), kRefused);
   EXPECT_THAT(err_, HasSubstr("no field of Route named \"requires\"; did you mean \"require\"?"));
-  EXPECT_EQ(Raw({"explain", "rout"}), kUsage);
+  EXPECT_EQ(Raw({"explain", "rout"}), kRefused);
   EXPECT_THAT(err_, HasSubstr("did you mean \"route\"?"));
-  EXPECT_EQ(Raw({"explain", "route.name.length"}), kUsage);
+  EXPECT_EQ(Raw({"explain", "route.name.length"}), kRefused);
   EXPECT_THAT(err_, HasSubstr("name holds no fields"));
 }
 

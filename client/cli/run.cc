@@ -398,7 +398,7 @@ void AddState(CLI::App& app, Parsed& p) {
   history->add_flag("--json", p.json, "JSON lines");
   OnRun(*history, p, [&p] { return ShowHistory(p.context, p.count, p.json); });
   CLI::App* rollback = app.add_subcommand("rollback", "make the configuration what it was at a revision; shows what changes first");
-  rollback->add_option("revision", p.rollback.revision, "as `history` lists them")->required();
+  rollback->add_option("revision", p.rollback.revision, "as `history` lists them")->required()->check(CLI::NonNegativeNumber);
   rollback->add_flag("--restore-trust", p.rollback.restore_trust, "trust stores and schemes too: who was kept out since may get in again");
   rollback->add_flag("--dry-run", p.rollback.dry_run, "show what would change, and change nothing");
   AddChangeFlags(*rollback, p);
