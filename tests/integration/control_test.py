@@ -2,22 +2,16 @@
 """The control plane with an independent gRPC client (Python's), and what it does with bad input."""
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 import unittest
 
-from harness import BIN, PROTO, EventWatch, Gatehouse, GatehouseTest, free_port, wait_for
+from harness import BIN, EventWatch, GatehouseTest, use_stubs, wait_for
 
-STUBS = tempfile.mkdtemp(prefix="gatehouse-stubs-")
-subprocess.run(["protoc", "-I", PROTO, f"--python_out={STUBS}", f"--grpc_out={STUBS}", "--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin",
-                *sorted(PROTO.glob("gatehouse/v1/*.proto"))], check=True)
-sys.path.insert(0, STUBS)
+use_stubs()
 import grpc  # noqa: E402
 from gatehouse.v1 import config_service_pb2, config_service_pb2_grpc, config_set_pb2, event_service_pb2, event_service_pb2_grpc  # noqa: E402
 from gatehouse.v1 import status_service_pb2, status_service_pb2_grpc  # noqa: E402

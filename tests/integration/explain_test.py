@@ -1,20 +1,13 @@
 #!/usr/bin/python3
 """Why a certificate is not sent, or refused: every case of the troubleshooting page, by `gatehousectl cert explain` and by the RPC."""
 import json
-import os
 import pathlib
-import ssl
 import subprocess
-import sys
-import tempfile
 import unittest
 
-from harness import PROTO, EventWatch, GatehouseTest, RawClient, client_context, free_port
+from harness import EventWatch, GatehouseTest, free_port, use_stubs
 
-STUBS = tempfile.mkdtemp(prefix="gatehouse-stubs-")
-subprocess.run(["protoc", "-I", PROTO, f"--python_out={STUBS}", f"--grpc_out={STUBS}", "--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin",
-                *sorted(PROTO.glob("gatehouse/v1/*.proto"))], check=True)
-sys.path.insert(0, STUBS)
+use_stubs()
 import grpc  # noqa: E402
 from gatehouse.v1 import certificate_service_pb2, certificate_service_pb2_grpc, reason_pb2  # noqa: E402
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,6 +20,16 @@ import unittest
 
 BIN = pathlib.Path(os.environ.get("GATEHOUSE_BIN", "build/dev/bin")).resolve()
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
+
+
+def use_stubs():
+    """Makes Python's classes of the protos, for as long as this process runs, and lets `import gatehouse.v1` find them."""
+    folder = tempfile.mkdtemp(prefix="gatehouse-stubs-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run(["protoc", "-I", PROTO, f"--python_out={folder}", f"--grpc_out={folder}",
+                    "--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin", *sorted(PROTO.glob("gatehouse/v1/*.proto"))], check=True)
+    sys.path.insert(0, folder)
+    return folder
 
 
 def free_port():

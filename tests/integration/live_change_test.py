@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 """Trust changes while requests flow, counted on the client's side."""
-import json
 import ssl
 import threading
 import time

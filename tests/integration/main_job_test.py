@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import unittest
 
-from harness import GatehouseTest, RawClient, client_context, EventWatch, free_port
+from harness import EventWatch, GatehouseTest
 
 CONFIG = """
 kind: TrustStore

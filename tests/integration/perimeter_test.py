@@ -3,7 +3,6 @@
 import contextlib
 import json
 import socket
-import ssl
 import struct
 import time
 import unittest
@@ -11,7 +10,7 @@ import urllib.parse
 
 import hpack
 
-from harness import BIN, EventWatch, GatehouseTest, RawClient, client_context
+from harness import BIN, EventWatch, GatehouseTest, client_context
 
 CONFIG = """
 kind: ServerCertificate

@@ -1,16 +1,12 @@
 #!/usr/bin/python3
 """Revocation with real processes: openssl's responder and lists, and a server with every fault of fault_server.py."""
-import json
 import os
-import pathlib
-import shutil
-import socket
 import threading
 import time
 import unittest
 
 from fault_server import Authority, FaultServer, OpensslResponder
-from harness import EventWatch, GatehouseTest, RawClient, client_context, free_port, wait_for
+from harness import EventWatch, GatehouseTest, free_port, wait_for
 
 HEAD = """
 kind: TrustStore

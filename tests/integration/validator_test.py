@@ -7,8 +7,6 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 import unittest
@@ -16,12 +14,9 @@ import urllib.request
 
 import grpc
 
-from harness import BIN, PROTO, EventWatch, GatehouseTest, RawClient, client_context, free_port, wait_for
+from harness import BIN, EventWatch, GatehouseTest, RawClient, client_context, free_port, wait_for, use_stubs
 
-STUBS = tempfile.mkdtemp(prefix="gatehouse-stubs-")
-subprocess.run(["protoc", "-I", PROTO, f"--python_out={STUBS}", f"--grpc_out={STUBS}", "--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin",
-                "gatehouse/v1/credential_validator.proto"], check=True, cwd=PROTO)
-sys.path.insert(0, STUBS)
+STUBS = use_stubs()
 from gatehouse.v1 import credential_validator_pb2 as pb  # noqa: E402
 from gatehouse.v1 import credential_validator_pb2_grpc as pb_grpc  # noqa: E402
 
