@@ -112,6 +112,7 @@ void Connection::Established() {
   codec_ = tls_->alpn_h2() ? http::NewHttp2Codec(this, &worker_->codec_shared(), &born_->codec)
                            : http::NewHttp1Codec(this, &worker_->codec_shared(), &born_->codec);
   armed_ = http::ServerCodec::Phase::kActive;
+  deadline_.Clear();  // the handshake's: a request may be here already, and kActive sets none
   // What it was asked in the handshake may not be what is asked since a change that came meanwhile.
   if (!worker_->Welcome(this)) {
     worker_->RecordCut(1, 0, born_->snapshot->revision);

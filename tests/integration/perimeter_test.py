@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import time
 import unittest
@@ -10,7 +11,7 @@ import urllib.parse
 
 import hpack
 
-from harness import BIN, EventWatch, GatehouseTest, client_context
+from harness import BIN, EventWatch, GatehouseTest, client_context, free_port
 
 CONFIG = """
 kind: ServerCertificate
@@ -103,6 +104,32 @@ class PerimeterTest(GatehouseTest):
 
     def setUp(self):
         self.upstream.requests.clear()
+
+    def test_the_handshakes_time_does_not_run_on_for_a_request_that_came_with_its_last_message(self):
+        port = free_port()
+        self.gatehouse.apply(f"{{kind: Listener, name: hasty, address: '127.0.0.1:{port}', server_certificates: [server], "
+                             "limits: {handshake_timeout: 1s}}")
+        self.addCleanup(self.gatehouse.ctl, "delete", "listener", "hasty")
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client_context(self.pki).wrap_bio(incoming, outgoing, server_hostname="a")
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break  # the last message is not sent yet
+                except ssl.SSLWantReadError:
+                    sock.sendall(outgoing.read())
+                    incoming.write(sock.recv(65536))
+            tls.write(b"GET /public/slow/2.5 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            sock.sendall(outgoing.read())
+            answer = b""
+            while data := sock.recv(65536):
+                incoming.write(data)
+                try:
+                    answer += tls.read(65536)
+                except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+                    pass
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200"), answer[:100])
 
     def test_ambiguous_framing_is_refused_and_ends_the_connection(self):
         behind = b"GET /public/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
