@@ -36,8 +36,9 @@ class AskReactor final : public grpc::ServerUnaryReactor {
     MutexLock lock(&slot.mutex);
     AskReactor* reactor = std::exchange(slot.reactor, nullptr);
     if (reactor == nullptr) return;
-    if (answer.ok()) *reactor->response_ = *std::move(answer);
-    reactor->Finish(ToGrpc(answer.status()));
+    const absl::Status status = answer.status();
+    if (status.ok()) *reactor->response_ = *std::move(answer);
+    reactor->Finish(ToGrpc(status));
   }
   void OnCancel() override {
     const std::shared_ptr<Slot> slot = slot_;

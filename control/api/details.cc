@@ -245,12 +245,14 @@ class Comparison {
       name = field.message_type()->FindFieldByName(field.is_map() ? "key" : "name");
     }
     for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
-      std::string bytes = BytesAt(message, field, i), key = bytes;
+      std::string bytes = BytesAt(message, field, i);
+      std::string key = bytes;
       if (name != nullptr) {
         const Message& element = reflection.GetRepeatedMessage(message, &field, i);
         key = element.GetReflection()->GetString(element, name);
       }
-      items.try_emplace(std::move(key), Item{i, std::move(bytes)});
+      Item item{i, std::move(bytes)};
+      items.try_emplace(std::move(key), std::move(item));
     }
     return items;
   }

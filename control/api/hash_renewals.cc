@@ -121,7 +121,9 @@ void HashRenewals::Write() {
   std::map<std::string, std::vector<HashChange>> by_actor;
   for (Made& made : made_) by_actor[made.actor].push_back(std::move(made.change));
   made_.clear();
-  for (const auto& [actor, changes] : by_actor) {
+  for (const auto& entry : by_actor) {
+    const std::string& actor = entry.first;
+    const std::vector<HashChange>& changes = entry.second;
     WriteOptions options;
     options.actor = actor;
     std::vector<std::string> users;

@@ -19,8 +19,9 @@ grpc::ServerUnaryReactor* PolicyService::TestPolicy(grpc::CallbackServerContext*
   }
   const bool queued = executor_.Submit([this, reactor, request, response] {
     absl::StatusOr<v1::TestPolicyResponse> tried = TryPolicy(*changes_.Current(), *request, clock_.Now());
-    if (tried.ok()) *response = *std::move(tried);
-    reactor->Finish(RespondStatus(tried.status()));
+    const absl::Status status = tried.status();
+    if (status.ok()) *response = *std::move(tried);
+    reactor->Finish(RespondStatus(status));
   });
   if (!queued) reactor->Finish(RespondStatus(absl::ResourceExhaustedError("too many calls at once; try again")));
   return reactor;

@@ -69,7 +69,7 @@ absl::Status SealedFile::Save(absl::string_view plain) const {
 void SealedFile::Drop() const { unlink(path_.c_str()); }
 
 std::string SealedFile::PutAside() const {
-  const std::string aside = absl::StrCat(path_, ".damaged");
+  std::string aside = absl::StrCat(path_, ".damaged");
   rename(path_.c_str(), aside.c_str());
   return aside;
 }

@@ -76,7 +76,7 @@ Outcome TestOne(const CertificateClause& clause, const certs::Certificate& leaf,
     all = std::min(all, one);
   };
   const std::string unmet = certs::UnmetRequirement(leaf, clause.match);
-  also(Known(unmet.empty()), [&] { return unmet; });
+  also(Known(unmet.empty()), [&] { return std::string(unmet); });
   if (!clause.serials.empty()) {
     const absl::string_view serial = WithoutZeros(leaf.serial_hex_integer());
     also(Known(absl::c_any_of(clause.serials, [&](const std::string& s) { return s == serial; })),

@@ -309,7 +309,7 @@ class RunningGateway final : public Gateway {
         continue;
       }
       uint64_t revision = order.snapshot->revision;
-      absl::Status status = InstallNow(std::move(order.snapshot));
+      absl::Status status = InstallNow(order.snapshot);
       events::Event event;
       event.kind = events::EventKind::kConfig;
       event.revision = revision;
@@ -322,7 +322,7 @@ class RunningGateway final : public Gateway {
   }
 
   // On the installer's thread. Everything that can fail comes before anything that takes effect.
-  absl::Status InstallNow(std::shared_ptr<const config::Snapshot> snapshot) {
+  absl::Status InstallNow(const std::shared_ptr<const config::Snapshot>& snapshot) {
     std::shared_ptr<const Generation> before;
     std::map<std::string, Bound> bound;
     {
@@ -539,7 +539,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(GatewayOptions options) 
   password_options.lockouts.file = options.lockout_file;
   password_options.lockouts.key_file = options.lockout_key_file;
   password_options.renewal = std::move(options.renewal);
-  GH_ASSIGN_OR_RETURN(std::unique_ptr<Passwords> passwords, Passwords::Open(std::move(password_options)));
+  GH_ASSIGN_OR_RETURN(std::unique_ptr<Passwords> passwords, Passwords::Open(password_options));
   return std::make_unique<RunningGateway>(std::move(options), std::move(line), std::move(desk), std::move(passwords));
 }
 

@@ -42,7 +42,7 @@ Passwords::Passwords(const Options& options, std::unique_ptr<LockoutDesk> lockou
       renewals_(options.renewal ? std::make_unique<credentials::RenewalOffers>(options.renewal, clock_) : nullptr),
       executor_(std::make_unique<FairExecutor>(options.threads, options.queue, YieldToLoops)) {}
 
-absl::StatusOr<std::unique_ptr<Passwords>> Passwords::Open(Options options) {
+absl::StatusOr<std::unique_ptr<Passwords>> Passwords::Open(const Options& options) {
   GH_ASSIGN_OR_RETURN(std::unique_ptr<LockoutDesk> lockouts, LockoutDesk::Open(options.lockouts));
   return std::unique_ptr<Passwords>(new Passwords(options, std::move(lockouts)));
 }

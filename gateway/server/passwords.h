@@ -31,7 +31,7 @@ class Passwords {
     credentials::RenewalOffers::Sink renewal;  // null: nobody takes passwords of weak hashes
   };
 
-  static absl::StatusOr<std::unique_ptr<Passwords>> Open(Options options);
+  static absl::StatusOr<std::unique_ptr<Passwords>> Open(const Options& options);
 
   // Begins: `on_event` gets what happens. Before the first worker runs.
   void Start(LockoutDesk::OnEvent on_event);
@@ -55,7 +55,7 @@ class Passwords {
     double seconds() const { return static_cast<double>(nanos_.load(std::memory_order_relaxed)) * 1e-9; }
 
    private:
-    const credentials::LibraryPasswordVerifier library_;
+    credentials::LibraryPasswordVerifier library_;
     mutable std::atomic<uint64_t> hashes_{0}, nanos_{0};
   };
 

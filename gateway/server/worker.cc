@@ -321,7 +321,7 @@ std::optional<tls::SessionBinding> Worker::MayStore(tls::TlsSession& session) {
   return tls::SessionBinding{peer, 0};
 }
 
-std::shared_ptr<const void> Worker::Revive(tls::TlsSession&, std::vector<std::string> presented) {
+std::shared_ptr<const void> Worker::Revive(tls::TlsSession&, const std::vector<std::string>& presented) {
   return judge_.Recognise(absl::MakeConstSpan(presented));
 }
 

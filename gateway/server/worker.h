@@ -138,7 +138,7 @@ class Worker final : public tls::TlsHooks {
   // tls::TlsHooks
   tls::Presented OnPresented(tls::TlsSession& session, absl::Span<X509* const> chain) override;
   std::optional<tls::SessionBinding> MayStore(tls::TlsSession& session) override;
-  std::shared_ptr<const void> Revive(tls::TlsSession& session, std::vector<std::string> presented) override;
+  std::shared_ptr<const void> Revive(tls::TlsSession& session, const std::vector<std::string>& presented) override;
   bool MayResume(tls::TlsSession& session, const tls::SessionRecord& record) override;
 
   void RecordCut(Reason reason, uint32_t connections, uint32_t streams, uint64_t from_revision, const std::string& detail);

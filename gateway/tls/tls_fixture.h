@@ -64,7 +64,7 @@ struct Hooks : TlsHooks {
     return resume && (r.binding.user == nullptr || *static_cast<const std::string*>(r.binding.user.get()) == "who");
   }
   size_t presented = 0;
-  std::shared_ptr<const void> Revive(TlsSession&, std::vector<std::string> ders) override {
+  std::shared_ptr<const void> Revive(TlsSession&, const std::vector<std::string>& ders) override {
     revived = ders;
     return std::make_shared<std::string>("who");
   }

@@ -42,7 +42,7 @@ class TlsHooks {
   virtual std::optional<SessionBinding> MayStore(TlsSession&) { return std::nullopt; }
   // What MayStore would have bound to a session that another process made, from the list that was presented to it, DER,
   // leaf first. The ticket is authentic, so possession was proven then. Null: a full handshake.
-  virtual std::shared_ptr<const void> Revive(TlsSession&, std::vector<std::string>) { return nullptr; }
+  virtual std::shared_ptr<const void> Revive(TlsSession&, const std::vector<std::string>&) { return nullptr; }
   // A client wants to resume. False: a clean full handshake.
   virtual bool MayResume(TlsSession&, const SessionRecord&) { return false; }
 };
