@@ -59,6 +59,8 @@ std::string RouteSummary(const v1::Route& route) {
       return absl::StrCat(text, "  -> identity");
     case v1::Route::kUpstream:
       return absl::StrCat(text, "  -> upstream ", EscapeText(route.upstream()));
+    case v1::Route::kRedirect:
+      return absl::StrCat(text, "  -> redirect ", EscapeText(route.redirect().location()));
     case v1::Route::ACTION_NOT_SET:
       break;
   }
@@ -113,6 +115,11 @@ std::string Summary(const v1::Resource& resource) {
       return Joined(resource.upstream().endpoints());
     case v1::Resource::kRoute:
       return RouteSummary(resource.route());
+    case v1::Resource::kBinding: {
+      std::string callers;
+      for (const std::string& caller : resource.binding().callers()) absl::StrAppend(&callers, " ", EscapeText(caller));
+      return absl::StrCat(v1::Role_Name(resource.binding().role()), " ", callers);
+    }
     case v1::Resource::KIND_NOT_SET:
       break;
   }

@@ -91,6 +91,8 @@ v1::Kind KindOf(const v1::Resource& resource) {
       return v1::UPSTREAM;
     case v1::Resource::kRoute:
       return v1::ROUTE;
+    case v1::Resource::kBinding:
+      return v1::BINDING;
     case v1::Resource::KIND_NOT_SET:
       break;
   }

@@ -153,6 +153,7 @@ absl::Status GatewayStream::Receive(v1::SubscribeRequest request) {
       return absl::OkStatus();
     case v1::SubscribeRequest::kHello:
       return absl::InvalidArgumentError("a second Hello");
+    case v1::SubscribeRequest::kLoad:
     case v1::SubscribeRequest::KIND_NOT_SET:
       break;
   }

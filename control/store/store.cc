@@ -12,6 +12,7 @@ ResourceKey KeyOf(const v1::Resource& resource) {
     case v1::Resource::kPolicy: return {v1::POLICY, resource.policy().name()};
     case v1::Resource::kUpstream: return {v1::UPSTREAM, resource.upstream().name()};
     case v1::Resource::kRoute: return {v1::ROUTE, resource.route().name()};
+    case v1::Resource::kBinding: return {v1::BINDING, resource.binding().name()};
     case v1::Resource::KIND_NOT_SET: break;
   }
   return {0, ""};
@@ -27,6 +28,7 @@ void AddTo(const v1::Resource& resource, v1::ConfigSet* set) {
     case v1::Resource::kPolicy: *set->add_policies() = resource.policy(); break;
     case v1::Resource::kUpstream: *set->add_upstreams() = resource.upstream(); break;
     case v1::Resource::kRoute: *set->add_routes() = resource.route(); break;
+    case v1::Resource::kBinding: *set->add_bindings() = resource.binding(); break;
     case v1::Resource::KIND_NOT_SET: break;
   }
 }
@@ -47,6 +49,7 @@ std::vector<v1::Resource> ResourcesOf(const v1::ConfigSet& set) {
   for (const auto& m : set.policies()) *all.emplace_back().mutable_policy() = m;
   for (const auto& m : set.upstreams()) *all.emplace_back().mutable_upstream() = m;
   for (const auto& m : set.routes()) *all.emplace_back().mutable_route() = m;
+  for (const auto& m : set.bindings()) *all.emplace_back().mutable_binding() = m;
   return all;
 }
 

@@ -253,6 +253,9 @@ void ReadAction(Draft& draft, const std::string& path, const v1::Route& v, Route
         draft.Violate(path + ".upstream", draft.upstream_names.Missing("upstream", v.upstream()));
       }
       break;
+    case v1::Route::kRedirect:
+      draft.Violate(path + ".redirect", "is not known to this version");
+      break;
     case v1::Route::ACTION_NOT_SET:
       draft.Violate(path, "needs one of fixed_response, identity_response and upstream");
       break;

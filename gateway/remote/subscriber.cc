@@ -176,6 +176,7 @@ bool Subscriber::Receive(const v1::SubscribeResponse& response, Stream* stream) 
       questions_->Submit([this, question = response.question(), stream] { Answer(question, stream); });
       return true;
     case v1::SubscribeResponse::kTicketKeys: TakeTicketKeys(response.ticket_keys()); return true;
+    case v1::SubscribeResponse::kCurrent:
     case v1::SubscribeResponse::KIND_NOT_SET: return true;
   }
   return true;

@@ -43,6 +43,7 @@ absl::Status Fill(Gateway& gateway, const v1::Question& question, absl::Time now
       *answer->mutable_clear_lockouts() = *std::move(cleared);
       return absl::OkStatus();
     }
+    case v1::Question::kListEndpoints:
     case v1::Question::KIND_NOT_SET:
       break;
   }
