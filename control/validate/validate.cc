@@ -71,6 +71,7 @@ std::string PathOf(v1::Kind kind, const std::string& name) {
     case v1::POLICY: list = "policies"; break;
     case v1::UPSTREAM: list = "upstreams"; break;
     case v1::ROUTE: list = "routes"; break;
+    case v1::BINDING: list = "bindings"; break;
     default: break;
   }
   return absl::StrCat(list, "[\"", name, "\"]");
