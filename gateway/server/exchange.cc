@@ -28,7 +28,11 @@ std::string UnmetPolicy(const authn::Decision& decision, const authn::RequestFac
 }  // namespace
 
 Exchange::Exchange(Connection* connection, http::StreamId stream, loop::Instant now)
-    : connection_(connection), stream_(stream), begun_(now), snapshot_(connection->worker()->snapshot()) {}
+    : connection_(connection),
+      stream_(stream),
+      begun_(now),
+      snapshot_(connection->worker()->snapshot()),
+      basic_(connection, this) {}
 
 Exchange::~Exchange() = default;
 
@@ -109,7 +113,10 @@ authn::RequestFacts Exchange::FactsFor(const authn::Requirement& requirement) co
 
 authn::SchemeResult Exchange::Check(uint32_t index) {
   const config::Scheme& scheme = snapshot_->scheme(index);
-  return scheme.is_certificate() ? CheckCertificate(scheme) : CheckBasic(index, scheme);
+  if (scheme.is_certificate()) return CheckCertificate(scheme);
+  authn::SchemeResult result = basic_.Check(scheme);
+  if (result.kind == authn::SchemeResult::Kind::kSuccess) summary_ = connection_->basic().summary;
+  return result;
 }
 
 authn::SchemeResult Exchange::CheckCertificate(const config::Scheme& scheme) {
@@ -154,128 +161,6 @@ void Exchange::Redecide() {
   Decide();
   if (state_ == State::kDone) connection_->Finished(stream_);
   connection_->Wake();
-}
-
-authn::SchemeResult Exchange::CheckBasic(uint32_t index, const config::Scheme& scheme) {
-  BasicCheck* check = nullptr;
-  for (const std::unique_ptr<BasicCheck>& c : checks_) {
-    if (c->scheme == index) check = c.get();
-  }
-  if (check == nullptr) {
-    std::optional<absl::string_view> authorization = head().fields().Find("authorization");
-    if (!authorization) return authn::SchemeResult::NoResult(Reason::kNoCredentials);
-    check = checks_.emplace_back(std::make_unique<BasicCheck>()).get();
-    check->scheme = index;
-    if (scheme.validator != nullptr) {
-      AskService(check, scheme, *authorization, /*again=*/false);
-    } else {
-      AskChecker(check, scheme, *authorization);
-    }
-  }
-  if (!check->done) return authn::SchemeResult::Pending();
-  const credentials::CheckResult& result = check->result;
-  too_large_ = too_large_ || result.too_large;
-  if (!result.verified) {
-    if (result.reason == Reason::kNoCredentials) return authn::SchemeResult::NoResult(result.reason);
-    return authn::SchemeResult::Failure(result.reason, result.retry_after);
-  }
-  user_ = result.user;
-  user_scheme_ = scheme.name;
-  user_epoch_ = scheme.epoch;
-  user_until_ = result.fresh_until;
-  // One identity a user and connection: its claims are not made anew for each request.
-  BasicMemory& memory = connection_->basic();
-  if (memory.user != user_ || memory.epoch != scheme.epoch) {
-    memory.user = user_;
-    memory.epoch = scheme.epoch;
-    memory.identity = identity::BasicIdentity(*user_, scheme.name, scheme.user_store_name);
-    auto summary = std::make_shared<events::IdentitySummary>();
-    summary->principal = user_->name;
-    summary->schemes.push_back(scheme.name);
-    memory.summary = std::move(summary);
-  }
-  summary_ = memory.summary;
-  return authn::SchemeResult::Success(memory.identity);
-}
-
-void Exchange::AskChecker(BasicCheck* check, const config::Scheme& scheme, absl::string_view authorization) {
-  credentials::Checker::Answer answer = connection_->worker()->checker().Check(
-      scheme.basic(), authorization, connection_->address_key(), &connection_->basic().memo,
-      [this, check](const credentials::CheckResult& result) {
-        check->result = result;
-        check->done = true;
-        Redecide();
-      });
-  metrics::WorkerMetrics& metrics = connection_->worker()->metrics();
-  if (auto* ticket = std::get_if<credentials::Checker::Ticket>(&answer)) {
-    metrics.credential_cache_misses.Add();
-    check->ticket = std::move(*ticket);
-  } else {
-    check->result = std::get<credentials::CheckResult>(std::move(answer));
-    if (check->result.verified) metrics.credential_cache_hits.Add();
-    check->done = true;
-  }
-}
-
-void Exchange::AskService(BasicCheck* check, const config::Scheme& scheme, absl::string_view authorization, bool again) {
-  Worker& worker = *connection_->worker();
-  const std::string address = connection_->host();
-  delegate::Facts facts;
-  facts.host = head().host();
-  facts.path = head().path();
-  facts.method = head().method();
-  facts.client_address = address;
-  facts.listener = connection_->edge().listener->name;
-  facts.route = route_->name;
-  facts.request_id = RequestId();
-  if (scheme.validator->sent.Has(delegate::Fact::kCertificate) && worker.AcceptsCertificate(*connection_)) {
-    facts.certificate_sha256 = HexLower(AsView(connection_->peer()->leaf));
-  }
-  const auto take = [check](const delegate::Result& result) {
-    check->result = result;
-    check->detail = result.detail;
-    check->done = true;
-  };
-  auto done = [this, take, again](const delegate::Result& result) {
-    take(result);
-    if (!again) Redecide();
-  };
-  auto post = [loop = &worker.loop()](absl::AnyInvocable<void()> f) { loop->Post(std::move(f)); };
-  delegate::Desk& desk = worker.validators();
-  delegate::Desk::Answer answer =
-      again ? desk.Recheck(scheme.validator, authorization, connection_->address_key(), facts, post, done)
-            : desk.Check(scheme.validator, scheme.basic()->throttle, authorization, connection_->address_key(), facts, post,
-                         done);
-  if (auto* ticket = std::get_if<delegate::Desk::Ticket>(&answer)) {
-    check->asked = std::move(*ticket);
-  } else {
-    take(std::get<delegate::Result>(answer));
-  }
-}
-
-authn::SchemeResult Exchange::RecheckBasic(const config::Scheme& scheme) {
-  if (user_ == nullptr || user_scheme_ != scheme.name) return authn::SchemeResult::NoResult(Reason::kNoCredentials);
-  const absl::Time now = connection_->worker()->clock().Now();
-  if (scheme.validator == nullptr) {
-    if (!credentials::StillAdmits(*scheme.basic(), *user_, now)) {
-      return authn::SchemeResult::Failure(Reason::kTrustWithdrawn);
-    }
-  } else if (user_epoch_ != scheme.epoch || now >= user_until_) {
-    if (again_ == nullptr || again_epoch_ != scheme.epoch) {
-      again_ = std::make_unique<BasicCheck>();
-      again_epoch_ = scheme.epoch;
-      AskService(again_.get(), scheme, head().fields().Find("authorization").value_or(""), /*again=*/true);
-    }
-    // Nobody is cut while the answer is on its way: it has a deadline.
-    if (again_->done) {
-      const std::unique_ptr<BasicCheck> answered = std::move(again_);
-      if (!answered->result.verified) return authn::SchemeResult::Failure(Reason::kTrustWithdrawn);
-      user_ = answered->result.user;
-      user_epoch_ = scheme.epoch;
-      user_until_ = answered->result.fresh_until;
-    }
-  }
-  return authn::SchemeResult::Success(identity::BasicIdentity(*user_, scheme.name, scheme.user_store_name));
 }
 
 void Exchange::Act(const authn::Decision& decision) {
@@ -495,14 +380,14 @@ void Exchange::OnClientReset() {
   if (!recorded_) Record(identity_ != nullptr, 499, identity_ != nullptr ? Reason::kNone : Reason::kNoCredentials,
                          "the client went before it was answered");
   state_ = State::kDone;
-  checks_.clear();
+  basic_.Cancel();
   request_.reset();
 }
 
 http::Answer Exchange::OnProtocolError(const http::ProtocolError& error) {
   Record(false, error.status, error.malformed ? Reason::kMalformedRequest : Reason::kLimitExceeded, error.text);
   state_ = State::kDone;
-  checks_.clear();
+  basic_.Cancel();
   request_.reset();
   return ProblemAnswer(error, RequestId());
 }
@@ -531,14 +416,12 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
     }
   }
   // A field of 8 KiB and more, or a repeated one, is not a wrong password but a malformed request (SEMANTICS 2).
-  if (status == 401 && too_large_) problem.status = 400;
+  if (status == 401 && basic_.too_large()) problem.status = 400;
   http::Answer answer = ProblemAnswer(problem);
   http::ServerCodec& codec = connection_->codec();
   codec.SendHead(stream_, answer.head, answer.body.empty());
   if (!answer.body.empty()) codec.SendBody(stream_, answer.body, true);
-  for (const std::unique_ptr<BasicCheck>& check : checks_) {
-    if (decision != nullptr && check->scheme == decision->scheme && detail.empty()) detail = check->detail;
-  }
+  if (decision != nullptr && detail.empty()) detail = basic_.DetailOf(decision->scheme);
   if (decision == nullptr || decision->policy == nullptr) {
     Record(false, problem.status, reason, detail);
   } else {
@@ -564,7 +447,7 @@ std::optional<Withdrawal> Exchange::Readmit(const config::Snapshot& snapshot) {
     Source(const config::Snapshot& s, Exchange& e) : snapshot(s), exchange(e) {}
     authn::SchemeResult Check(uint32_t index) override {
       const config::Scheme& scheme = snapshot.scheme(index);
-      return scheme.is_certificate() ? exchange.RecheckCertificate(scheme) : exchange.RecheckBasic(scheme);
+      return scheme.is_certificate() ? exchange.RecheckCertificate(scheme) : exchange.basic_.Recheck(scheme);
     }
   } source(snapshot, *this);
   if (route != nullptr) {

@@ -9,7 +9,7 @@
 // kProxying  the request is with the upstream, bytes flow both ways
 // kDone      nothing more is called
 //
-// Ownership:  owned by its connection; pins the snapshot, owns the password check's ticket and the upstream request.
+// Ownership:  owned by its connection; pins the snapshot, owns its password checks and the upstream request.
 // Threading:  the worker's loop only.
 // Errors:     answered to the client (answers.h) and told by the event.
 #pragma once
@@ -22,15 +22,14 @@
 
 #include "gateway/authn/decision.h"
 #include "gateway/config/snapshot.h"
-#include "gateway/credentials/checker.h"
 #include "gateway/events/event.h"
 #include "gateway/http/codec.h"
 #include "gateway/identity/identity.h"
 #include "gateway/loop/instant.h"
+#include "gateway/server/basic_checks.h"
 #include "gateway/server/revocation_wait.h"
 #include "gateway/upstream/request.h"
 #include "gateway/upstream/upstream.h"
-#include "gateway/delegate/desk.h"
 
 namespace gatehouse::server {
 
@@ -44,7 +43,7 @@ struct Withdrawal {
   std::string detail = {};  // which policy and clause
 };
 
-class Exchange final : public upstream::ResponseHandler, public authn::SchemeSource {
+class Exchange final : public upstream::ResponseHandler, public authn::SchemeSource, private BasicChecks::Request {
  public:
   Exchange(Connection* connection, http::StreamId stream, loop::Instant now);
   ~Exchange() override;
@@ -82,9 +81,6 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   bool DemandedBefore(const identity::Policy& policy) const;
   // Something that was pending is known.
   void Redecide();
-  authn::SchemeResult CheckBasic(uint32_t index, const config::Scheme& scheme);
-  // Whether the user who was let in may stay.
-  authn::SchemeResult RecheckBasic(const config::Scheme& scheme);
 
   // upstream::ResponseHandler
   void OnHead(http::ResponseHead&& response) override;
@@ -94,7 +90,12 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   void OnError(upstream::ErrorKind kind, absl::string_view detail) override;
   void OnWritable() override;
 
-  const http::RequestHead& head() const { return *head_; }
+  // BasicChecks::Request
+  const http::RequestHead& head() const override { return *head_; }
+  const config::Route& route() const override { return *route_; }
+  absl::string_view RequestId() override;
+  void OnChecked() override { Redecide(); }
+
   // Whether the listener's `verify_with` lets this connection carry requests. False: refused, or pending.
   bool PassesListener();
   // Finds the route. False: answered, there is none.
@@ -109,7 +110,6 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   void Done();
   // The one event. `detail` is evidence for people.
   void Record(bool allowed, int status, Reason reason, absl::string_view detail = {});
-  absl::string_view RequestId();
   void ResumeUpstream();
 
   Connection* const connection_;
@@ -131,29 +131,9 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   std::shared_ptr<const events::IdentitySummary> summary_;
   uint32_t failed_scheme_ = authn::Decision::kNoScheme;
 
-  // Basic: one a scheme that was asked, remembered between two Decides.
-  struct BasicCheck {
-    uint32_t scheme = 0;
-    bool done = false;
-    credentials::CheckResult result;
-    credentials::Checker::Ticket ticket;
-    // Of a scheme that a service decides.
-    delegate::Desk::Ticket asked;
-    std::string detail;
-  };
-  void AskChecker(BasicCheck* check, const config::Scheme& scheme, absl::string_view authorization);
-  // `again`: for a user who was let in; the next sweep, within a second, looks at the answer.
-  void AskService(BasicCheck* check, const config::Scheme& scheme, absl::string_view authorization, bool again);
-  std::vector<std::unique_ptr<BasicCheck>> checks_;
   // Certificates: one a scheme whose verdict waits for answers.
   std::vector<std::pair<uint32_t, std::unique_ptr<RevocationWait>>> waits_;
-  bool too_large_ = false;
-  credentials::UserRef user_;  // who was admitted by Basic, for Readmit
-  std::string user_scheme_;
-  uint64_t user_epoch_ = 0;  // of the scheme, as it let the user in
-  absl::Time user_until_;    // a service is asked again then
-  std::unique_ptr<BasicCheck> again_;
-  uint64_t again_epoch_ = 0;  // of the scheme that asks
+  BasicChecks basic_;
 
   // Proxying.
   std::unique_ptr<upstream::Request> request_;
