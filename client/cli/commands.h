@@ -1,4 +1,4 @@
-// The commands: flags in, exit code out. What a flag means stands in the help texts of run.cc.
+// The commands: flags in, exit code out. What a flag means stands in the help texts of group_*.cc.
 #pragma once
 
 #include <cstdint>
@@ -195,7 +195,15 @@ int TestPolicy(Context& context, const PolicyTestFlags& flags);
 // PrintJson prints a message as one JSON object with the proto's names.
 int PrintJson(Context& context, const google::protobuf::Message& message);
 
-int ShowHistory(Context& context, int count, bool json);
-int ShowStatus(Context& context, bool json);
+struct HistoryFlags {
+  int count = 20;
+  bool json = false;
+};
+int ShowHistory(Context& context, const HistoryFlags& flags);
+
+struct StatusFlags {
+  bool json = false;
+};
+int ShowStatus(Context& context, const StatusFlags& flags);
 
 }  // namespace gatehouse::cli

@@ -44,6 +44,8 @@ std::string TrustText(const v1::TrustStore& store, const v1::ListTrustResponse& 
 // Who is refused for guessing passwords, a row each.
 std::string LockoutsText(const v1::ListLockoutsResponse& listed, absl::Time now, const Style& style);
 
+// `2027-01-31 12:00:00`, local time.
+std::string DateText(const google::protobuf::Timestamp& time);
 // `expires in 90 d`, `expired 2 d ago`.
 std::string ExpiryText(absl::Time not_after, absl::Time now);
 // `3f:9a:…`, the first `octets` of a hex digest.

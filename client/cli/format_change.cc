@@ -45,6 +45,10 @@ std::string ChangesText(const google::protobuf::RepeatedPtrField<v1::Change>& ch
   return text;
 }
 
+std::string DateText(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::LocalTimeZone());
+}
+
 std::string WarningText(const v1::Violation& warning, const Style& style) {
   return absl::StrCat(style.Yellow("warning:"), " ", PathText(warning.path()), warning.path().empty() ? "" : ": ",
                       EscapeText(warning.message()), "\n");

@@ -1,4 +1,4 @@
-// history, status: what the control plane says.
+// status.
 #include <ostream>
 #include <vector>
 
@@ -11,56 +11,15 @@
 #include "gateway/base/escape.h"
 
 namespace gatehouse::cli {
-namespace {
-
-std::string TimeText(const google::protobuf::Timestamp& time) {
-  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::LocalTimeZone());
-}
-
-std::string WhatChanged(const v1::Revision& revision) {
-  constexpr int kShown = 4;
-  std::string text;
-  for (int i = 0; i < revision.changes_size() && i < kShown; ++i) {
-    const v1::Change& change = revision.changes(i);
-    char sign = change.action() == v1::Change::ADDED ? '+' : change.action() == v1::Change::REMOVED ? '-' : '~';
-    absl::StrAppend(&text, i == 0 ? "" : " ", std::string(1, sign),
-                    client::IdText(change.id().kind(), change.id().name()));
-  }
-  if (revision.changes_size() > kShown) absl::StrAppend(&text, " and ", revision.changes_size() - kShown, " more");
-  return text;
-}
-
-}  // namespace
-
-int ShowHistory(Context& context, int count, bool json) {
-  auto client = context.Connect();
-  if (!client.ok()) return Fail(context, client.status());
-  client::Pages<v1::Revision> pages = (*client)->History(std::min(count, 1000));
-  std::vector<std::vector<std::string>> rows;
-  for (int i = 0; i < count; ++i) {
-    absl::StatusOr<std::optional<v1::Revision>> revision = pages.Next();
-    if (!revision.ok()) return Fail(context, revision.status());
-    if (!revision->has_value()) break;
-    if (json) {
-      if (int code = PrintJson(context, **revision); code != kOk) return code;
-      continue;
-    }
-    rows.push_back({absl::StrCat((*revision)->revision()), TimeText((*revision)->time()),
-                    EscapeText((*revision)->actor()), EscapeText((*revision)->message()), WhatChanged(**revision)});
-  }
-  if (!json) PrintTable({"REVISION", "TIME", "WHO", "MESSAGE", "WHAT"}, rows, Style(context.color), context.out());
-  return kOk;
-}
-
-int ShowStatus(Context& context, bool json) {
+int ShowStatus(Context& context, const StatusFlags& flags) {
   auto client = context.Connect();
   if (!client.ok()) return Fail(context, client.status());
   absl::StatusOr<v1::Status> status = (*client)->GetStatus();
   if (!status.ok()) return Fail(context, status.status());
-  if (json) return PrintJson(context, *status);
+  if (flags.json) return PrintJson(context, *status);
   const Style style(context.color);
   context.out() << style.Bold("control plane") << "   version " << EscapeText(status->version()) << "   revision "
-                << status->revision() << "   since " << TimeText(status->start_time()) << "\n"
+                << status->revision() << "   since " << DateText(status->start_time()) << "\n"
                 << style.Bold("events") << "          " << status->events() << " seen, " << status->events_lost()
                 << " lost, " << status->watchers() << " watching\n";
   std::vector<std::vector<std::string>> rows;

@@ -1,0 +1,23 @@
+// history, rollback.
+#include "client/cli/groups.h"
+
+namespace gatehouse::cli {
+
+void AddHistory(CLI::App& app, CommandLine& line) {
+  HistoryFlags& flags = line.Make<HistoryFlags>();
+  CLI::App* history = app.add_subcommand("history", "list changes, newest first: who, when, what");
+  history->add_option("-n,--count", flags.count, "at most this many; default 20")->check(CLI::Range(1, 1000000));
+  history->add_flag("--json", flags.json, "JSON lines");
+  OnRun(*history, line, [&] { return ShowHistory(line.context, flags); });
+
+  RollbackFlags& rollback_flags = line.Make<RollbackFlags>();
+  CLI::App* rollback = app.add_subcommand("rollback", "make the configuration what it was at a revision; shows what changes first");
+  rollback->add_option("revision", rollback_flags.revision, "as `history` lists them")->required()->check(CLI::NonNegativeNumber);
+  rollback->add_flag("--restore-trust", rollback_flags.restore_trust,
+                     "trust stores and schemes too: who was kept out since may get in again");
+  rollback->add_flag("--dry-run", rollback_flags.dry_run, "show what would change, and change nothing");
+  AddChangeFlags(*rollback, rollback_flags.change);
+  OnRun(*rollback, line, [&] { return Rollback(line.context, rollback_flags); });
+}
+
+}  // namespace gatehouse::cli

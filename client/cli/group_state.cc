@@ -1,0 +1,21 @@
+// status, version.
+#include <ostream>
+
+#include "client/cli/groups.h"
+
+namespace gatehouse::cli {
+
+void AddState(CLI::App& app, CommandLine& line) {
+  StatusFlags& flags = line.Make<StatusFlags>();
+  CLI::App* status = app.add_subcommand("status", "tell how the control plane and its gateways are");
+  status->add_flag("--json", flags.json, "JSON");
+  OnRun(*status, line, [&] { return ShowStatus(line.context, flags); });
+
+  CLI::App* version = app.add_subcommand("version", "print the version");
+  OnRun(*version, line, [&] {
+    line.context.out() << "gatehousectl " << GATEHOUSE_VERSION << "\n";
+    return static_cast<int>(kOk);
+  });
+}
+
+}  // namespace gatehouse::cli

@@ -1,0 +1,17 @@
+// The groups of commands, one file each (group_*.cc); run.cc calls every one.
+#pragma once
+
+#include "client/cli/command_line.h"
+
+namespace gatehouse::cli {
+
+void AddResources(CLI::App& app, CommandLine& line);     // apply, get, describe, explain, delete
+void AddTrust(CLI::App& app, CommandLine& line);         // trust-store, server-certificate
+void AddUsers(CLI::App& app, CommandLine& line);         // user, lockouts
+void AddPolicies(CLI::App& app, CommandLine& line);      // policy
+void AddEvents(CLI::App& app, CommandLine& line);        // events
+void AddCertificates(CLI::App& app, CommandLine& line);  // cert
+void AddHistory(CLI::App& app, CommandLine& line);       // history, rollback
+void AddState(CLI::App& app, CommandLine& line);         // status, version
+
+}  // namespace gatehouse::cli
