@@ -261,6 +261,8 @@ void ReadAction(Draft& draft, const std::string& path, const v1::Route& v, Route
       break;
   }
   route->keep_authorization = v.keep_authorization();
+  route->websocket = v.websocket();
+  if (v.websocket() && route->action != Action::kUpstream) draft.Violate(path + ".websocket", "is only for routes with an upstream");
   if (v.has_identity_headers()) {
     if (route->action != Action::kUpstream && v.action_case() != v1::Route::ACTION_NOT_SET) {
       draft.Violate(path + ".identity_headers", "is only for routes with an upstream");

@@ -362,7 +362,7 @@ TEST_F(BuildTest, CompilesARoute) {
       Base() + R"(policies { name: "buyers" condition { claim { type: "group" scheme: "Basic" exact: "buyers" } } })" +
       RouteText("orders", R"(match { path: "/orders/{rest...}" hosts: "shop.example" }
                          require { any_of: "Certificate" any_of: "Basic" policies: "buyers" } upstream: "orders"
-                         keep_authorization: true
+                         keep_authorization: true websocket: true
                          identity_headers { xfcc: true claims { key: "X-User" value: "nameidentifier" } })") +
       Good("open", "anonymous: true") + Good("all", "require { all_of: \"Basic\" all_of: \"Certificate\" }") +
       Good("any", "require { any_scheme: true }"));
@@ -376,6 +376,7 @@ TEST_F(BuildTest, CompilesARoute) {
                                               R"(Basic realm="our staff", charset="UTF-8")"));
   EXPECT_EQ(orders->action, Action::kUpstream);
   EXPECT_TRUE(orders->keep_authorization);
+  EXPECT_TRUE(orders->websocket);
   EXPECT_EQ(snapshot->upstream(orders->upstream).name, "orders");
   ASSERT_NE(orders->injector, nullptr);
   EXPECT_TRUE(snapshot->strip.Removes("x_USER"));
@@ -392,6 +393,11 @@ TEST_F(BuildTest, CompilesARoute) {
   EXPECT_EQ(snapshot->FindRoute("any")->requirement.mode, authn::Mode::kAnyScheme);
   EXPECT_THAT(snapshot->FindRoute("any")->requirement.schemes, SizeIs(2));
   EXPECT_EQ(snapshot->FindRoute("none"), nullptr);
+}
+
+TEST_F(BuildTest, OnlyAnUpstreamSpeaksWebSocket) {
+  EXPECT_THAT(Lines(BuildText(Base() + Good("open", "anonymous: true websocket: true")).violations),
+              ElementsAre("routes[\"open\"].websocket: is only for routes with an upstream"));
 }
 
 TEST_F(BuildTest, ASchemeThatIsNotInAnySchemeStaysOut) {

@@ -43,6 +43,7 @@ struct Route {
   uint32_t upstream = 0;                                // kUpstream
   std::shared_ptr<const identity::Injector> injector;   // null: no identity headers
   bool keep_authorization = false;
+  bool websocket = false;                               // upgrades to WebSocket pass; only with kUpstream
 
   bool anonymous() const { return requirement.mode == authn::Mode::kAnonymous; }
 };

@@ -105,6 +105,10 @@ class ServerCodec {
   // Responses. False: the stream is gone, or (SendHead) a field may not go on the wire: nothing was sent.
   virtual bool SendFixed(StreamId id, std::shared_ptr<const FixedResponse> response) = 0;
   virtual bool SendHead(StreamId id, const ResponseHead& head, bool end) = 0;
+  // Answers a request with `websocket`: from here on OnBody and SendBody carry bytes of another protocol, until both sides
+  // said `end`. HTTP/1: 101; what the client sent behind its request comes by HasReadyInput. HTTP/2: 200. `head.status` is not
+  // looked at.
+  virtual bool SendSwitch(StreamId id, const ResponseHead& head) = 0;
   // SendBody returns how many bytes it took; less than data.size() means wait for OnBodyWritable. `end` counts only when
   // all was taken. Bytes beyond the announced Content-Length, or too few of them, break the stream.
   virtual size_t SendBody(StreamId id, absl::string_view data, bool end) = 0;
@@ -131,6 +135,8 @@ class ServerCodec {
   virtual bool WantsWrite() const = 0;
   // No more requests will come and all output was produced: send it, close_notify, close.
   virtual bool done() const = 0;
+  // HTTP/1, switched: our side has ended and all output was produced, but the client may go on: send it and close_notify.
+  virtual bool half_done() const { return false; }
   virtual bool idle() const { return active_streams() == 0; }
   // Rest lets go of memory that a connection needs only while it is busy. For one that has been idle for a while.
   virtual void Rest() = 0;

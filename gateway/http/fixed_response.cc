@@ -8,6 +8,7 @@ namespace gatehouse::http {
 
 absl::string_view ReasonPhrase(int status) {
   switch (status) {
+    case 101: return "Switching Protocols";
     case 200: return "OK";
     case 201: return "Created";
     case 202: return "Accepted";

@@ -17,6 +17,7 @@ namespace {
 //   request side    kHead -> kLength | kChunked -> kComplete
 //   response side   kNone -> kAwait -> kStreaming -> kSent
 //   both complete: the stream closes, and the next head is read, or the connection ends.
+//   a switch to WebSocket: request side kComplete -> kRaw -> kComplete, and then the connection ends.
 class Http1Codec final : public ServerCodec {
  public:
   Http1Codec(CodecHandler* handler, CodecShared* shared, const CodecOptions* options)
@@ -27,9 +28,14 @@ class Http1Codec final : public ServerCodec {
   bool WantsRead() const override {
     return !closing_ && !eof_ && unconsumed_ < limits_.body_window && in_.size() < InputLimit();
   }
-  bool HasReadyInput() const override { return !closing_ && !active() && in_.size() > scanned_ && in_ != "\r"; }
+  bool HasReadyInput() const override {
+    if (closing_) return false;
+    if (rx_ == Rx::kRaw) return !in_.empty() || eof_;
+    return !active() && in_.size() > scanned_ && in_ != "\r";
+  }
   bool SendFixed(StreamId id, std::shared_ptr<const FixedResponse> response) override;
   bool SendHead(StreamId id, const ResponseHead& head, bool end) override;
+  bool SendSwitch(StreamId id, const ResponseHead& head) override;
   size_t SendBody(StreamId id, absl::string_view data, bool end) override;
   void SendTrailers(StreamId id, const FieldList& trailers) override;
   void SendContinue(StreamId id) override;
@@ -48,6 +54,7 @@ class Http1Codec final : public ServerCodec {
   void Produce(OutBuffer* out) override;
   bool WantsWrite() const override { return !out_.empty() || (active() && SettleDue()); }
   bool done() const override { return closing_ && out_.empty() && !active(); }
+  bool half_done() const override { return rx_ == Rx::kRaw && tx_ == Tx::kSent && out_.empty(); }
   size_t active_streams() const override { return active() ? 1 : 0; }
   void Rest() override {
     if (in_.empty()) std::string().swap(in_);
@@ -61,19 +68,21 @@ class Http1Codec final : public ServerCodec {
   int version() const override { return 11; }
 
  private:
-  enum class Rx : uint8_t { kHead, kLength, kChunked, kComplete };
+  enum class Rx : uint8_t { kHead, kLength, kChunked, kRaw, kComplete };
   enum class Tx : uint8_t { kNone, kAwait, kStreaming, kSent };
   enum class TxBody : uint8_t { kNone, kLength, kChunked, kUntilClose };
 
   bool active() const { return tx_ != Tx::kNone; }
   bool Answerable(StreamId id) const { return id == id_ && (tx_ == Tx::kAwait || tx_ == Tx::kStreaming); }
   size_t InputLimit() const { return limits_.header_bytes + limits_.target_bytes + limits_.pipeline_bytes; }
-  bool SettleDue() const { return tx_ == Tx::kSent; }
+  bool SettleDue() const { return tx_ == Tx::kSent && rx_ != Rx::kRaw; }
   void Process(absl::string_view* input);
   bool ProcessHead(absl::string_view* input);   // false: needs more
   bool ProcessBody(absl::string_view* input);
   void OnHead(absl::string_view head);
   std::optional<Refusal> Frame(RequestHead* head);
+  // Appends the status line and the fields. False: one may not go on the wire, and nothing was appended.
+  bool AppendHead(int status, const FieldList& fields);
   void Refuse(const Refusal& refusal);
   void Abort();
   void Settle(absl::string_view* input);
@@ -92,6 +101,7 @@ class Http1Codec final : public ServerCodec {
   bool http10_ = false;
   bool head_request_ = false;
   bool expects_ = false;     // 100-continue is awaited
+  bool websocket_ = false;   // the request asks for it
   bool aborted_ = false;
   bool blocked_ = false;     // SendBody took less than given
   bool draining_ = false;
@@ -108,6 +118,13 @@ class Http1Codec final : public ServerCodec {
   std::string out_;
   ChunkedDecoder chunked_;
 };
+
+// RFC 6455 4.1, as far as it is HTTP's. Bytes that come before the answer wait: they are WebSocket's if it is a switch, and the
+// next request if not.
+bool AsksForWebSocket(const RequestHead& head) {
+  return head.version == 11 && !head.has_body && head.fields().HasToken("upgrade", "websocket") &&
+         head.fields().HasToken("connection", "upgrade") && head.method() == "GET";
+}
 
 ServerCodec::Result Http1Codec::Receive(absl::string_view bytes, loop::Instant) {
   if (closing_) return Result::kClose;
@@ -133,6 +150,11 @@ ServerCodec::Result Http1Codec::ReceiveEof() {
     closing_ = true;
     return Result::kClose;
   }
+  if (rx_ == Rx::kRaw) {
+    absl::string_view rest;
+    ProcessBody(&rest);
+    return Result::kOk;
+  }
   if (rx_ == Rx::kLength || rx_ == Rx::kChunked) {
     handler_->OnReset(id_, static_cast<uint32_t>(ErrorCode::kCancel));
     Abort();
@@ -153,6 +175,8 @@ void Http1Codec::Process(absl::string_view* input) {
       more = !input->empty() && ProcessHead(input);
     } else if (rx_ == Rx::kLength || rx_ == Rx::kChunked) {
       more = !input->empty() && ProcessBody(input);
+    } else if (rx_ == Rx::kRaw) {
+      more = (!input->empty() || eof_) && ProcessBody(input);
     }
     if (!more) break;
   }
@@ -266,6 +290,7 @@ void Http1Codec::OnHead(absl::string_view bytes) {
   }
   expects_ = head.expect_continue && head.has_body;
   keep_alive_ = head.keep_alive && !eof_;
+  head.websocket = websocket_ = AsksForWebSocket(head);
   tx_ = Tx::kAwait;
   tx_body_ = TxBody::kNone;
   handler_->OnRequest(id_, std::move(head));
@@ -295,6 +320,14 @@ std::optional<Refusal> Http1Codec::Frame(RequestHead* head) {
 }
 
 bool Http1Codec::ProcessBody(absl::string_view* input) {
+  if (rx_ == Rx::kRaw) {
+    const absl::string_view data = *input;
+    input->remove_prefix(data.size());
+    unconsumed_ += data.size();
+    if (eof_) rx_ = Rx::kComplete;
+    handler_->OnBody(id_, data, eof_);
+    return true;
+  }
   if (rx_ == Rx::kLength) {
     size_t n = static_cast<size_t>(std::min<uint64_t>(rx_remaining_, input->size()));
     absl::string_view data = input->substr(0, n);
@@ -379,6 +412,7 @@ void Http1Codec::Abort() {
   aborted_ = true;
   closing_ = true;
   tx_ = Tx::kSent;
+  if (rx_ == Rx::kRaw) rx_ = Rx::kComplete;
 }
 
 void Http1Codec::Settle(absl::string_view* input) {
@@ -422,18 +456,33 @@ bool Http1Codec::SendFixed(StreamId id, std::shared_ptr<const FixedResponse> res
   return true;
 }
 
-bool Http1Codec::SendHead(StreamId id, const ResponseHead& head, bool end) {
-  if (id != id_ || tx_ != Tx::kAwait || head.status < 200 || head.status > 599) return false;
-  for (size_t i = 0; i < head.fields.size(); ++i) {
-    if (!IsToken(head.fields[i].name) || !IsFieldValue(head.fields[i].value)) return false;
+bool Http1Codec::AppendHead(int status, const FieldList& fields) {
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (!IsToken(fields[i].name) || !IsFieldValue(fields[i].value)) return false;
   }
-  absl::StrAppend(&out_, "HTTP/1.1 ", head.status, " ", ReasonPhrase(head.status), "\r\n");
-  for (size_t i = 0; i < head.fields.size(); ++i) {
-    FieldList::Field f = head.fields[i];
+  absl::StrAppend(&out_, "HTTP/1.1 ", status, " ", ReasonPhrase(status), "\r\n");
+  for (size_t i = 0; i < fields.size(); ++i) {
+    FieldList::Field f = fields[i];
     if (IsHopByHop(f.name) || f.name == "content-length") continue;
     if (f.name == "date" && options_->date != nullptr && !options_->date->value.empty()) continue;
     absl::StrAppend(&out_, f.name, ": ", f.value, "\r\n");
   }
+  return true;
+}
+
+bool Http1Codec::SendSwitch(StreamId id, const ResponseHead& head) {
+  if (id != id_ || tx_ != Tx::kAwait || rx_ != Rx::kComplete || !websocket_ || !AppendHead(101, head.fields)) return false;
+  out_.append("connection: Upgrade\r\nupgrade: websocket\r\n\r\n");
+  keep_alive_ = false;
+  tx_ = Tx::kStreaming;
+  tx_body_ = TxBody::kUntilClose;
+  rx_ = Rx::kRaw;
+  return true;
+}
+
+bool Http1Codec::SendHead(StreamId id, const ResponseHead& head, bool end) {
+  if (id != id_ || tx_ != Tx::kAwait || head.status < 200 || head.status > 599) return false;
+  if (!AppendHead(head.status, head.fields)) return false;
   bool bodiless = head_request_ || head.status == 204 || head.status == 304;
   std::optional<uint64_t> length = head.content_length;
   if (!length.has_value() && end && !bodiless) length = 0;

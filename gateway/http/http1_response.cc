@@ -8,10 +8,11 @@
 
 namespace gatehouse::http {
 
-void ResponseParser::Reset(absl::string_view request_method) {
+void ResponseParser::Reset(absl::string_view request_method, bool upgrade) {
   state_ = State::kHead;
   body_ = Body::kNone;
   head_request_ = request_method == "HEAD";
+  upgrade_ = upgrade;
   reusable_ = false;
   started_ = false;
   interim_ = 0;
@@ -81,8 +82,7 @@ void ResponseParser::OnHead(absl::string_view bytes) {
   }
   if (line.status < 100 || line.status > 599) return Fail("the response's status is not 100 to 599");
   if (line.status < 200) {
-    // 101 answers an Upgrade that we never send.
-    if (line.status == 101) return Fail("101 without an upgrade");
+    if (line.status == 101) return OnSwitch(std::move(head), line.version);
     if (++interim_ > limits_.interim_responses) return Fail("too many interim responses");
     if (line.status == 100) handler_->OnContinue();
     return;
@@ -122,6 +122,20 @@ void ResponseParser::OnHead(absl::string_view bytes) {
   state_ = end ? State::kDone : State::kBody;
   handler_->OnResponseHead(std::move(head), end);
   if (end) handler_->OnResponseEnd(FieldList());
+}
+
+void ResponseParser::OnSwitch(ResponseHead&& head, int version) {
+  const FieldList& fields = head.fields;
+  if (!upgrade_) return Fail("101 without an upgrade");
+  if (version != 11 || fields.Count("upgrade") != 1 || !absl::EqualsIgnoreCase(*fields.Find("upgrade"), "websocket") ||
+      !fields.HasToken("connection", "upgrade")) {
+    return Fail("101 that does not switch to WebSocket");
+  }
+  head.status = 101;
+  reusable_ = false;
+  body_ = Body::kUntilClose;
+  state_ = State::kBody;
+  handler_->OnResponseHead(std::move(head), false);
 }
 
 size_t ResponseParser::ReceiveBody(absl::string_view bytes) {

@@ -20,12 +20,13 @@ namespace gatehouse::http {
 
 class ResponseHandler {
  public:
-  // The final head (never 1xx). When `end`, the response has no body and is complete.
+  // The final head. When `end`, the response has no body and is complete. With status 101 the connection is switched, and what
+  // follows until its end is the body.
   virtual void OnResponseHead(ResponseHead&& head, bool end) = 0;
   virtual void OnResponseBody(absl::string_view data) = 0;
   // Complete. Trailers are empty unless the body was chunked and had some.
   virtual void OnResponseEnd(FieldList&& trailers) = 0;
-  // 100 Continue arrived; other 1xx are skipped.
+  // 100 Continue arrived; other 1xx are skipped. 101 is an OnResponseHead, where it was asked for.
   virtual void OnContinue() {}
 
  protected:
@@ -44,8 +45,9 @@ class ResponseParser {
 
   ResponseParser(ResponseHandler* handler, const ResponseLimits& limits) : handler_(handler), limits_(limits) {}
 
-  // For the next response on this connection. `request_method` decides whether there is a body.
-  void Reset(absl::string_view request_method);
+  // For the next response on this connection. `request_method` decides whether there is a body; `upgrade`, whether the request
+  // asked for WebSocket.
+  void Reset(absl::string_view request_method, bool upgrade = false);
   // Receive returns how many bytes it took: all, unless the response is complete (kDone; what follows is unexpected on a
   // connection without pipelining) or kFailed. Handler calls happen inside; the parser must not be destroyed in them.
   size_t Receive(absl::string_view bytes);
@@ -63,6 +65,7 @@ class ResponseParser {
   enum class Body : uint8_t { kNone, kLength, kChunked, kUntilClose };
   void Fail(const char* text);
   void OnHead(absl::string_view head);
+  void OnSwitch(ResponseHead&& head, int version);
   void Finish(FieldList&& trailers);
   size_t ReceiveBody(absl::string_view bytes);
 
@@ -71,6 +74,7 @@ class ResponseParser {
   State state_ = State::kHead;
   Body body_ = Body::kNone;
   bool head_request_ = false;
+  bool upgrade_ = false;
   bool reusable_ = false;
   bool started_ = false;
   int interim_ = 0;

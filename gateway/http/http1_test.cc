@@ -480,5 +480,148 @@ TEST(ResponseParserTest, ATruncatedResponseAndSurplusBytesAreNoticed) {
   EXPECT_EQ(parser.Receive("HTTP/1.1 204 No\r\n\r\nHTTP/1.1"), 19u) << "the rest is not ours";
 }
 
+
+constexpr char kUpgrade[] = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n";
+
+class Http1WebSocketTest : public Http1Test {
+ protected:
+  Http1WebSocketTest() { answer_ = false; }
+  void Switch() {
+    ResponseHead head;
+    head.fields.Add("sec-websocket-accept", "x");
+    ASSERT_TRUE(codec_->SendSwitch(1, head));
+    EXPECT_EQ(Out(), "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n");
+  }
+};
+
+TEST_F(Http1WebSocketTest, IsAskedForByAGetOfHttp11WithoutABody) {
+  for (absl::string_view head : {
+           "GET /a HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c",
+           "GET /a HTTP/1.1\r\nConnection: upgrade",
+           "GET /a HTTP/1.1\r\nUpgrade: websocket",
+           "GET /a HTTP/1.1\r\nConnection: close\r\nUpgrade: websocket",
+           "GET /a HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket",
+           "POST /a HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket",
+           "GET /a HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1",
+           "GET /a HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked",
+       }) {
+    Start();
+    Send(absl::StrCat(head, "\r\nHost: h\r\n\r\n"));
+    EXPECT_FALSE(seen_.heads.at(1).websocket) << head;
+    EXPECT_FALSE(codec_->SendSwitch(1, ResponseHead())) << head;
+  }
+  Start();
+  Send(kUpgrade);
+  EXPECT_TRUE(seen_.heads.at(1).websocket);
+}
+
+TEST_F(Http1WebSocketTest, BytesGoBothWaysOnceItIsGranted) {
+  Send(absl::StrCat(kUpgrade, "early"));
+  EXPECT_THAT(seen_.bodies, IsEmpty()) << "what comes before the answer waits for it";
+  Switch();
+  EXPECT_EQ(seen_.bodies.at(1), "early");
+  Send("GET / HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(seen_.bodies.at(1), "earlyGET / HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kActive);
+  EXPECT_EQ(codec_->SendBody(1, "abc", false), 3u);
+  EXPECT_EQ(Out(), "abc");
+}
+
+TEST_F(Http1WebSocketTest, WhatWaitedIsTheNextRequestIfItIsNotGranted) {
+  Send(absl::StrCat(kUpgrade, kGet));
+  EXPECT_TRUE(codec_->SendFixed(1, fixed_));
+  EXPECT_THAT(Out(), HasSubstr("hello"));
+  EXPECT_THAT(seen_.lines, ElementsAre("request 1 GET h /ws", "closed 1", "request 2 GET h /a"));
+}
+
+TEST_F(Http1WebSocketTest, IsReadNoFasterThanItIsUsedUp) {
+  seen_.consume = false;
+  Send(kUpgrade);
+  Switch();
+  Send(std::string(options_.limits.body_window, 'x'));
+  EXPECT_FALSE(codec_->WantsRead());
+  codec_->ConsumeBody(1, 1);
+  EXPECT_TRUE(codec_->WantsRead());
+}
+
+TEST_F(Http1WebSocketTest, NoLimitOfBodiesEndsIt) {
+  options_.limits.body_bytes = 10;
+  Send(kUpgrade);
+  Switch();
+  Send(std::string(100, 'x'));
+  EXPECT_EQ(seen_.bodies.at(1).size(), 100u);
+}
+
+TEST_F(Http1WebSocketTest, EndsWhenBothSidesHaveEnded) {
+  Send(kUpgrade);
+  Switch();
+  codec_->SendBody(1, "bye", true);
+  EXPECT_FALSE(codec_->half_done()) << "its last bytes are not produced yet";
+  EXPECT_EQ(Out(), "bye");
+  EXPECT_TRUE(codec_->half_done());
+  EXPECT_FALSE(codec_->done());
+  Send("still");
+  EXPECT_EQ(seen_.bodies.at(1), "still");
+  EXPECT_EQ(codec_->ReceiveEof(), ServerCodec::Result::kOk);
+  Out();
+  EXPECT_TRUE(codec_->done());
+  EXPECT_THAT(seen_.lines, ElementsAre("request 1 GET h /ws", "end 1 5", "closed 1"));
+}
+
+TEST_F(Http1WebSocketTest, TheClientMayEndFirst) {
+  Send(kUpgrade);
+  Switch();
+  EXPECT_EQ(codec_->ReceiveEof(), ServerCodec::Result::kOk);
+  EXPECT_FALSE(codec_->done());
+  codec_->SendBody(1, "bye", true);
+  EXPECT_EQ(Out(), "bye");
+  EXPECT_TRUE(codec_->done());
+}
+
+TEST_F(Http1WebSocketTest, AClientThatEndedBeforeTheAnswerHasEndedAfterIt) {
+  Send(absl::StrCat(kUpgrade, "all"));
+  EXPECT_EQ(codec_->ReceiveEof(), ServerCodec::Result::kOk);
+  Switch();
+  EXPECT_THAT(seen_.lines, ElementsAre("request 1 GET h /ws", "end 1 3"));
+}
+
+TEST_F(Http1WebSocketTest, AResetEndsTheConnection) {
+  Send(kUpgrade);
+  Switch();
+  codec_->Reset(1, ErrorCode::kCancel);
+  Out();
+  EXPECT_TRUE(codec_->done());
+  EXPECT_EQ(Send("more"), ServerCodec::Result::kClose);
+  EXPECT_THAT(seen_.bodies, IsEmpty());
+}
+
+TEST(ResponseParserTest, BelievesASwitchThatWasAskedForAlone) {
+  constexpr absl::string_view kSwitch = "HTTP/1.1 101 x\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n\r\n";
+  struct Case {
+    absl::string_view wire;
+    bool asked;
+  };
+  for (const Case& c : std::vector<Case>{
+           {kSwitch, false},
+           {"HTTP/1.1 101 x\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", true},
+           {"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", true},
+           {"HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n", true},
+           {"HTTP/1.0 101 x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", true},
+       }) {
+    Responses got;
+    ResponseParser parser(&got, {});
+    parser.Reset("GET", c.asked);
+    parser.Receive(c.wire);
+    EXPECT_EQ(parser.state(), ResponseParser::State::kFailed) << c.wire;
+  }
+  Responses got;
+  ResponseParser parser(&got, {});
+  parser.Reset("GET", true);
+  parser.Receive(absl::StrCat("HTTP/1.1 100 Continue\r\n\r\n", kSwitch, "HTTP/1.1 200 OK\r\n\r\n"));
+  EXPECT_EQ(got.body, "HTTP/1.1 200 OK\r\n\r\n");
+  EXPECT_EQ(got.log, "continue;head 101;");
+  EXPECT_FALSE(parser.reusable());
+}
+
 }  // namespace
 }  // namespace gatehouse::http

@@ -62,6 +62,10 @@ struct Http2Callbacks {
       if (name == ":method") s->method = fields.Store(value);
       if (name == ":scheme") s->scheme = fields.Store(value);
       if (name == ":path") s->path = fields.Store(value);
+      if (name == ":protocol") {
+        s->protocol = fields.Store(value);
+        s->has_protocol = true;
+      }
       if (name == ":authority") {
         s->authority = fields.Store(value);
         s->has_authority = true;
@@ -164,7 +168,7 @@ struct Http2Callbacks {
       return 0;
     }
     s->rx_total += n;
-    if (s->rx_total > c->limits_.body_bytes) {
+    if (s->rx_total > c->limits_.body_bytes && !s->websocket) {
       nghttp2_session_consume(session, id, n);
       c->RefuseRequest(s, Refusal{413, false, "the body is too large"});
       return 0;
@@ -197,8 +201,8 @@ struct Http2Callbacks {
     if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
     Http2Stream* s = c->Find(frame->hd.stream_id);
-    // Answered before the request ended: tell the client to stop sending (RFC 9113 8.1).
-    if (s != nullptr && !s->rx_ended) {
+    // Answered before the request ended: tell the client to stop sending (RFC 9113 8.1). A switched stream's other half goes on.
+    if (s != nullptr && !s->rx_ended && !s->switched) {
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
     }
     return 0;

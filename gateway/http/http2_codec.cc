@@ -31,8 +31,9 @@ Http2Codec::Http2Codec(CodecHandler* handler, CodecShared* shared, const CodecOp
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(limits_.body_window)},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(limits_.header_bytes)},
       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},  // RFC 8441 3
   };
-  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, 4);
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, 5);
 }
 
 Http2Codec::~Http2Codec() {
@@ -165,6 +166,14 @@ void Http2Codec::OnHeadComplete(Http2Stream* s, bool end) {
   raw.target = fields.View(s->path);
   raw.has_authority = s->has_authority;
   s->head_request = raw.method == "HEAD";
+  if (s->has_protocol) {
+    // Extended CONNECT (RFC 8441 4).
+    if (raw.method != "CONNECT") return RefuseRequest(s, Refusal{400, true, "a :protocol without CONNECT"});
+    if (fields.View(s->protocol) != "websocket") return RefuseRequest(s, Refusal{501, true, "the protocol is not supported"});
+    if (end || fields.Has("content-length")) return RefuseRequest(s, Refusal{400, true, "an extended CONNECT with a length or without a body"});
+    raw.method = "GET";
+    head->websocket = s->websocket = true;
+  }
   // CheckRequest copies what it is given before it stores into the same bytes, the scheme is compared first.
   std::optional<Refusal> refusal = CheckRequest(raw, limits_, options_->tls, head.get());
   if (refusal.has_value()) return RefuseRequest(s, *refusal);
@@ -261,6 +270,20 @@ bool Http2Codec::SendHead(StreamId id, const ResponseHead& head, bool end) {
   s->tx_remaining = announced.value_or(0);
   // A bodiless answer ends with its head, whatever SendBody brings.
   return Submit(s, nv.data(), nv.size(), !end && !bodiless);
+}
+
+bool Http2Codec::SendSwitch(StreamId id, const ResponseHead& head) {
+  Http2Stream* s = Answerable(id);
+  if (s == nullptr || s->tx_started || !s->websocket) return false;
+  const FieldList& fields = head.fields;
+  std::vector<nghttp2_nv> nv = {Nv(":status", "200")};
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (!IsToken(fields[i].name) || !IsFieldValue(fields[i].value)) return false;
+    if (IsHopByHop(fields[i].name) || fields[i].name == "content-length") continue;
+    nv.push_back(Nv(fields[i].name, fields[i].value));
+  }
+  s->switched = true;
+  return Submit(s, nv.data(), nv.size(), true);
 }
 
 void Http2Codec::Wake(Http2Stream* s) {
@@ -381,7 +404,7 @@ ServerCodec::Phase Http2Codec::phase() const {
   if (building_ > 0) return Phase::kHead;
   if (active_ == 0) return Phase::kIdle;
   for (const Http2Stream* s = streams_; s != nullptr; s = s->next) {
-    if (s->opened && !s->rx_ended && !s->dead && s->unconsumed < limits_.body_window) return Phase::kBody;
+    if (s->opened && !s->rx_ended && !s->dead && !s->websocket && s->unconsumed < limits_.body_window) return Phase::kBody;
   }
   return Phase::kActive;
 }

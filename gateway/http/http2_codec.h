@@ -32,6 +32,8 @@ struct Http2Stream {
   bool deferred = false;
   bool blocked = false;     // SendBody took less than given
   bool tx_limited = false;  // Content-Length was announced
+  bool websocket = false;   // an extended CONNECT: carries bytes both ways once it is answered 200
+  bool switched = false;
   uint64_t tx_remaining = 0;
   uint64_t rx_total = 0;
   size_t unconsumed = 0;
@@ -41,8 +43,9 @@ struct Http2Stream {
   std::unique_ptr<FieldList> tx_trailers;
   // While the head arrives.
   std::unique_ptr<RequestHead> head;
-  FieldList::Slice method, scheme, authority, path;
+  FieldList::Slice method, scheme, authority, path, protocol;
   bool has_authority = false;
+  bool has_protocol = false;
   size_t header_bytes = 0;
   bool too_large = false;
 };
@@ -57,6 +60,7 @@ class Http2Codec final : public ServerCodec {
   bool WantsRead() const override { return !failed_ && nghttp2_session_want_read(session_) != 0; }
   bool SendFixed(StreamId id, std::shared_ptr<const FixedResponse> response) override;
   bool SendHead(StreamId id, const ResponseHead& head, bool end) override;
+  bool SendSwitch(StreamId id, const ResponseHead& head) override;
   size_t SendBody(StreamId id, absl::string_view data, bool end) override;
   void SendTrailers(StreamId id, const FieldList& trailers) override;
   void SendContinue(StreamId id) override;

@@ -83,6 +83,29 @@ class Client {
     };
     return nghttp2_submit_request(session, nullptr, nv.data(), nv.size(), body != nullptr ? &p : nullptr, nullptr);
   }
+  // A request whose body comes by Data.
+  int32_t Open(const Fields& fields) {
+    std::vector<nghttp2_nv> nv;
+    for (const auto& [n, v] : fields) {
+      nv.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(n.data())), reinterpret_cast<uint8_t*>(const_cast<char*>(v.data())),
+                    n.size(), v.size(), 0});
+    }
+    return nghttp2_submit_headers(session, NGHTTP2_FLAG_NONE, -1, nullptr, nv.data(), nv.size(), nullptr);
+  }
+  void Data(int32_t id, const std::string& bytes, bool end) {
+    sources.push_back(std::make_unique<std::pair<std::string, size_t>>(bytes, 0));
+    nghttp2_data_provider p;
+    p.source.ptr = sources.back().get();
+    p.read_callback = [](nghttp2_session*, int32_t, uint8_t* b, size_t n, uint32_t* flags, nghttp2_data_source* s, void*) -> ssize_t {
+      auto* from = static_cast<std::pair<std::string, size_t>*>(s->ptr);
+      n = std::min(n, from->first.size() - from->second);
+      std::copy_n(from->first.data() + from->second, n, reinterpret_cast<char*>(b));
+      from->second += n;
+      if (from->second == from->first.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+      return static_cast<ssize_t>(n);
+    };
+    nghttp2_submit_data(session, end ? NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE, id, &p);
+  }
   std::string Take() {
     std::string out;
     const uint8_t* p;
@@ -524,6 +547,73 @@ TEST_F(Http2Test, AConnectionThatRestedGoesOnAsBefore) {
   Talk();
   EXPECT_EQ(client_->bodies[id], "hello");
   EXPECT_TRUE(client_->goaways.empty());
+}
+
+
+Fields Connect(const std::string& protocol = "websocket") {
+  return {{":method", "CONNECT"}, {":protocol", protocol}, {":scheme", "https"}, {":authority", "h"}, {":path", "/ws"}};
+}
+
+TEST_F(Http2Test, AnExtendedConnectForWebSocketIsTheGetThatItStandsFor) {
+  answer_ = false;
+  const int32_t id = client_->Open(Connect());
+  Talk();
+  ASSERT_EQ(seen_.heads.count(id), 1u);
+  EXPECT_TRUE(seen_.heads.at(id).websocket);
+  EXPECT_EQ(seen_.heads.at(id).method(), "GET");
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kActive) << "no body is awaited";
+  ResponseHead head;
+  head.fields.Add("sec-websocket-protocol", "chat");
+  ASSERT_TRUE(codec_->SendSwitch(id, head));
+  Talk();
+  EXPECT_EQ(client_->got[id], ":status=200;sec-websocket-protocol=chat;");
+  client_->Data(id, "hello", false);
+  Talk();
+  EXPECT_EQ(seen_.bodies[id], "hello");
+  codec_->SendBody(id, "bye", true);
+  Talk();
+  EXPECT_EQ(client_->bodies[id], "bye");
+  EXPECT_EQ(client_->closed.count(id), 0u) << "the client's half goes on";
+  client_->Data(id, " world", true);
+  Talk();
+  EXPECT_EQ(seen_.bodies[id], "hello world");
+  EXPECT_EQ(client_->closed.at(id), 0u);
+  EXPECT_THAT(seen_.lines, ElementsAre(absl::StrCat("request ", id, " GET h /ws +body"), absl::StrCat("end ", id, " 11"),
+                                       absl::StrCat("closed ", id)));
+}
+
+TEST_F(Http2Test, NoOtherConnectIsServed) {
+  const int32_t plain = client_->Open({{":method", "CONNECT"}, {":authority", "h:443"}});
+  const int32_t other = client_->Open(Connect("connect-udp"));
+  const int32_t ended = client_->Request(Connect());
+  Fields sized = Connect();
+  sized.emplace_back("content-length", "5");
+  const int32_t with_length = client_->Open(sized);
+  Fields get = Get();
+  get.emplace_back(":protocol", "websocket");
+  const int32_t not_connect = client_->Open(get);
+  Talk();
+  EXPECT_TRUE(absl::StartsWith(client_->got[plain], ":status=501;")) << client_->got[plain];
+  EXPECT_TRUE(absl::StartsWith(client_->got[other], ":status=501;")) << client_->got[other];
+  EXPECT_TRUE(absl::StartsWith(client_->got[ended], ":status=400;")) << client_->got[ended];
+  EXPECT_FALSE(absl::StartsWith(client_->got[with_length], ":status=200;"));
+  EXPECT_FALSE(absl::StartsWith(client_->got[not_connect], ":status=200;"));
+  EXPECT_TRUE(seen_.heads.empty());
+}
+
+TEST_F(Http2Test, AWebSocketHasNoLimitOfBodiesButItsWindow) {
+  options_.limits.body_bytes = 10;
+  answer_ = false;
+  seen_.consume = false;
+  const int32_t id = client_->Open(Connect());
+  Talk();
+  ASSERT_TRUE(codec_->SendSwitch(id, ResponseHead()));
+  client_->Data(id, std::string(200'000, 'x'), false);
+  Talk();
+  EXPECT_EQ(seen_.bodies[id].size(), 65'535u) << "the connection's window, which is a little smaller than the stream's";
+  codec_->Reset(id, ErrorCode::kCancel);
+  Talk();
+  EXPECT_EQ(client_->closed.at(id), 8u);
 }
 
 }  // namespace

@@ -35,6 +35,9 @@ class RequestHead {
   bool has_body = false;  // body bytes (or its end) follow
   bool expect_continue = false;
   bool keep_alive = true;  // HTTP/1: the client's wish
+  // It asks to speak WebSocket on this stream: Upgrade in HTTP/1.1 (RFC 6455 4.1), or extended CONNECT in HTTP/2 (RFC 8441),
+  // which is the GET that it stands for. Any other upgrade is nothing but hop-by-hop fields.
+  bool websocket = false;
 
   // Header fields in lower case, with host (HTTP/2: made from :authority when absent), without pseudo-fields.
   FieldList& fields() { return fields_; }
@@ -61,7 +64,7 @@ class RequestHead {
 };
 
 struct ResponseHead {
-  int status = 200;  // 200..599; 1xx goes by SendContinue
+  int status = 200;  // 200..599; 101 where ServerCodec::SendSwitch or an upgraded upstream says so
   FieldList fields;  // hop-by-hop fields and content-length in here are ignored by the codecs
   std::optional<uint64_t> content_length;  // unknown: chunked, or until the stream ends
 };

@@ -146,6 +146,8 @@ void AddConnections(Exposition* out) {
   out->Each("gatehouse_handshake_failures_total", "TLS handshakes that failed, by reason.", "reason",
             &WorkerMetrics::handshake_failures, ReasonLabel);
   out->Total(kGauge, "gatehouse_streams_open", "Requests running now.", &WorkerMetrics::streams_open);
+  out->Total(kGauge, "gatehouse_websockets_open", "Upgraded requests running now.", &WorkerMetrics::websockets_open);
+  out->Total(kCounter, "gatehouse_websockets_total", "Requests that became a WebSocket.", &WorkerMetrics::websockets_total);
   out->Total(kCounter, "gatehouse_streams_cut_total", "Running requests ended because trust was withdrawn.",
              &WorkerMetrics::streams_cut);
   out->Total(kCounter, "gatehouse_connections_cut_total", "Connections ended because trust was withdrawn.",

@@ -38,6 +38,8 @@ class WorkerMetrics {
   Counter handshakes_resumed;
   std::array<Counter, kReasonCount> handshake_failures;
   Counter streams_open;  // gauge
+  Counter websockets_total;  // requests that became one
+  Counter websockets_open;   // gauge
   Counter streams_cut;       // trust withdrawn
   Counter connections_cut;   // trust withdrawn
   Counter received_bytes;    // of request bodies

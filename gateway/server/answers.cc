@@ -54,6 +54,7 @@ std::string Text(absl::string_view s) { return std::string(s); }
 }  // namespace
 
 bool IsGrpc(const http::RequestHead& head) {
+  if (head.websocket) return false;  // whose 200 means yes
   std::optional<absl::string_view> type = head.fields().Find("content-type");
   if (!type) return false;
   constexpr absl::string_view kGrpc = "application/grpc";

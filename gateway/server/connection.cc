@@ -188,8 +188,10 @@ void Connection::Flush() {
     if (tls_->Write(out.view()) != tls::IoStatus::kOk) return Close();
   }
   if (codec_->done() && !codec_->WantsWrite()) return Finish();
+  if (codec_->half_done() && !half_done_) tls_->Shutdown();
   tls::IoStatus sent = tls_->Flush();
   if (sent == tls::IoStatus::kFailed) return Close();
+  if (sent == tls::IoStatus::kOk && codec_->half_done() && !std::exchange(half_done_, true)) ::shutdown(fd_.get(), SHUT_WR);
   bool wants_read = codec_->WantsRead() && !eof_;
   watch_->Set(wants_read, sent == tls::IoStatus::kWantWrite);
   ArmDeadline();

@@ -149,6 +149,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   http::ServerCodec::Phase armed_ = http::ServerCodec::Phase::kActive;
   bool resumed_ = false;
   bool eof_ = false;
+  bool half_done_ = false;  // switched to WebSocket: close_notify was sent, and the client may go on
   bool asked_ = false;   // for a certificate, in its handshake
   bool spared_ = false;    // none does any more, but other streams run
   bool refused_ = false;  // the codec refused something: linger, so that the answer is seen

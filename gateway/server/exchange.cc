@@ -9,6 +9,7 @@
 #include "gateway/identity/claims.h"
 #include "gateway/server/answers.h"
 #include "gateway/server/connection.h"
+#include "gateway/server/websocket.h"
 #include "gateway/server/worker.h"
 
 namespace gatehouse::server {
@@ -34,7 +35,9 @@ Exchange::Exchange(Connection* connection, http::StreamId stream, loop::Instant 
       snapshot_(connection->worker()->snapshot()),
       basic_(connection, this) {}
 
-Exchange::~Exchange() = default;
+Exchange::~Exchange() {
+  if (switched_) connection_->worker()->metrics().websockets_open.Add(-1);
+}
 
 bool Exchange::Start(http::RequestHead&& head) {
   head_ = &head;
@@ -166,6 +169,8 @@ void Exchange::Redecide() {
 void Exchange::Act(const authn::Decision& decision) {
   identity_ = decision.identity;
   http::ServerCodec& codec = connection_->codec();
+  // Over HTTP/1.1 an upgrade may be left unheeded; 200 for an extended CONNECT would be a promise.
+  if (head().websocket && head().version >= 20 && !route_->websocket) return Refuse(501, Reason::kMethodNotAllowed);
   switch (route_->action) {
     case config::Action::kFixedResponse:
       SendFixed();
@@ -203,6 +208,12 @@ void Exchange::Forward(const config::Route& route) {
   const config::Upstream& upstream = snapshot_->upstream(route.upstream);
   upstream::Pool* pool = connection_->worker()->pools().Find(upstream.name);
   if (pool == nullptr) return Refuse(503, Reason::kUpstreamUnavailable);  // removed while a password was checked
+  if (head().websocket && route.websocket) {
+    absl::string_view error;
+    std::optional<std::string> key = AskWebSocket(head(), &error);
+    if (!key.has_value()) return Refuse(400, Reason::kMalformedRequest, nullptr, {}, error);
+    websocket_key_ = *std::move(key);
+  }
   const http::FieldList& fields = head().fields();
   http::FieldList out;
   out.Reserve(1024, fields.size() + 8);
@@ -214,8 +225,10 @@ void Exchange::Forward(const config::Route& route) {
     // What the client's Connection names goes before anything of ours comes (SEMANTICS 5).
     if (has_connection && fields.HasToken("connection", f.name)) continue;
     if (f.name == "authorization" && !route.keep_authorization) continue;
+    if (f.name == "sec-websocket-key" && !websocket_key_.empty()) continue;
     out.Add(f.name, f.value);
   }
+  if (!websocket_key_.empty()) out.Add("sec-websocket-key", websocket_key_);
   out.Add("x-forwarded-for", connection_->host());
   out.Add("x-forwarded-proto", "https");
   out.Add("x-forwarded-host", head().authority());
@@ -232,7 +245,9 @@ void Exchange::Forward(const config::Route& route) {
   request.target = target;
   request.authority = head().authority();
   request.fields = &out;
-  if (!head().has_body) {
+  if (!websocket_key_.empty()) {
+    request.framing = upstream::Framing::kUpgrade;
+  } else if (!head().has_body) {
     request.framing = head().content_length ? upstream::Framing::kLength : upstream::Framing::kNoBody;
   } else if (head().content_length) {
     request.framing = upstream::Framing::kLength;
@@ -243,6 +258,7 @@ void Exchange::Forward(const config::Route& route) {
   request_ = pool->Start(request, this);
   state_ = State::kProxying;
   if (head().expect_continue) connection_->codec().SendContinue(stream_);
+  if (!websocket_key_.empty()) return;  // whatever comes waits for the answer
   if (!head().has_body) {
     request_ended_ = true;
     return;
@@ -255,7 +271,7 @@ void Exchange::Forward(const config::Route& route) {
 }
 
 void Exchange::OnBody(absl::string_view data, bool end) {
-  if (state_ == State::kDeciding) {
+  if (state_ == State::kDeciding || (state_ == State::kProxying && !websocket_key_.empty() && !head_sent_)) {
     held_body_.append(data.data(), data.size());
     held_end_ = held_end_ || end;
     return;
@@ -286,6 +302,7 @@ void Exchange::OnWritable() {
 }
 
 void Exchange::OnHead(http::ResponseHead&& response) {
+  if (!websocket_key_.empty() && OnSwitch(std::move(response))) return;
   int status = response.status;
   if (!connection_->codec().SendHead(stream_, response, false)) {
     request_.reset();
@@ -293,6 +310,47 @@ void Exchange::OnHead(http::ResponseHead&& response) {
   }
   head_sent_ = true;
   Record(true, status, Reason::kNone);
+  connection_->Wake();
+}
+
+bool Exchange::OnSwitch(http::ResponseHead&& response) {
+  http::ServerCodec& codec = connection_->codec();
+  const bool http2 = head().version >= 20;
+  absl::string_view wrong;
+  if (response.status == 101) {
+    if (!ProvesWebSocket(response.fields, websocket_key_)) {
+      wrong = "the upstream's Sec-WebSocket-Accept does not prove that it speaks WebSocket";
+    } else {
+      // RFC 8441 5: HTTP/2 has no use for the proof.
+      if (http2) response.fields.Remove("sec-websocket-accept");
+      if (!codec.SendSwitch(stream_, response)) wrong = "the response has a field that cannot be passed on";
+    }
+  } else if (http2 && response.status < 300) {
+    wrong = "the upstream did not switch to WebSocket";
+  } else {
+    // An ordinary answer. What the client sent in good hope is thrown away.
+    request_ended_ = true;
+    codec.ConsumeBody(stream_, std::exchange(held_body_, {}).size());
+    return false;
+  }
+  if (!wrong.empty()) {
+    request_.reset();
+    RefuseProxied(502, Reason::kUpstreamUnavailable, wrong);
+    return true;
+  }
+  head_sent_ = switched_ = true;
+  metrics::WorkerMetrics& metrics = connection_->worker()->metrics();
+  metrics.websockets_total.Add();
+  metrics.websockets_open.Add();
+  Record(true, http2 ? 200 : 101, Reason::kNone);
+  if (!held_body_.empty() || held_end_) OnBody(std::exchange(held_body_, {}), held_end_);
+  connection_->Wake();
+  return true;
+}
+
+void Exchange::OnHalfClosed() {
+  half_closed_ = true;
+  ResumeUpstream();
   connection_->Wake();
 }
 
@@ -330,6 +388,10 @@ void Exchange::ResumeUpstream() {
     size_t taken = connection_->codec().SendBody(stream_, held_response_, false);
     held_response_.erase(0, taken);
     if (!held_response_.empty()) return;
+  }
+  if (half_closed_ && !response_ended_) {
+    connection_->codec().SendBody(stream_, {}, true);
+    return;
   }
   if (response_ended_) {
     // Whatever the client still sends is not wanted: the codec says so on the wire.
@@ -439,6 +501,8 @@ void Exchange::Done() {
 std::optional<Withdrawal> Exchange::Readmit(const config::Snapshot& snapshot) {
   if (!connection_->PassesListener()) return Withdrawal{};
   const config::Route* route = snapshot.FindRoute(route_->name);
+  // The permission to upgrade is part of what admitted it.
+  if (!websocket_key_.empty() && (route == nullptr || !route->websocket)) return Withdrawal{};
   // Re-asks the schemes that admitted it: certificates anew, passwords by what the user store says of the user now, or the
   // service once its answer is used up.
   struct Source final : authn::SchemeSource {

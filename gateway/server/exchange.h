@@ -89,6 +89,7 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   void OnComplete() override;
   void OnError(upstream::ErrorKind kind, absl::string_view detail) override;
   void OnWritable() override;
+  void OnHalfClosed() override;
 
   // BasicChecks::Request
   const http::RequestHead& head() const override { return *head_; }
@@ -104,6 +105,8 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   void Act(const authn::Decision& decision);
   void SendFixed();
   void Forward(const config::Route& route);
+  // The upstream's answer to a request for WebSocket. True: it is a switch, or was refused here; false: an ordinary answer.
+  bool OnSwitch(http::ResponseHead&& response);
   void Refuse(int status, Reason reason, const authn::Decision* decision = nullptr, absl::string_view allow = {},
               absl::string_view detail = {});
   void RefuseProxied(int status, Reason reason, absl::string_view detail);
@@ -143,6 +146,9 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   std::string held_response_;  // response body that the client's stream did not take
   http::FieldList held_trailers_;
   bool has_trailers_ = false;
+  std::string websocket_key_;  // sent to the upstream; not empty: it was asked for WebSocket
+  bool switched_ = false;      // and said yes
+  bool half_closed_ = false;   // and has ended its side
   char request_id_[33];
   bool has_id_ = false;
 };

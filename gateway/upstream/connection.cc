@@ -72,7 +72,7 @@ void Connection::BeginRequest() {
   head_seen_ = false;
   touched_ = false;
   write_broken_ = false;
-  parser_.Reset(request_->head_method_ ? "HEAD" : "GET");
+  parser_.Reset(request_->head_method_ ? "HEAD" : "GET", request_->framing_ == Framing::kUpgrade);
   // The two strings change places, so that both keep their memory.
   out_.clear();
   sent_ = 0;
@@ -90,10 +90,17 @@ Request* Connection::TakeRequest() {
 }
 
 void Connection::Abandon() {
+  const bool fin_due = switched_ && request_->ended_;
   TakeRequest();
   if (state_ == State::kConnecting) return;  // it may serve another
   if (state_ == State::kBusy && !touched_ && !parser_.started()) {
     BecomeIdle();
+    return;
+  }
+  if (state_ == State::kBusy && half_closed_ && fin_due && unsent() > 0 && !write_broken_) {
+    state_ = State::kParting;
+    UpdateWatch();
+    Rearm();
     return;
   }
   Close();
@@ -118,7 +125,8 @@ void Connection::Close() {
 
 void Connection::UpdateWatch() {
   if (state_ == State::kIdle) watch_->Set(true, false);
-  if (state_ == State::kBusy) watch_->Set(!request_->paused_, unsent() > 0);
+  if (state_ == State::kParting) watch_->Set(false, unsent() > 0);
+  if (state_ == State::kBusy) watch_->Set(!request_->paused_ && !half_closed_, unsent() > 0);
 }
 
 void Connection::UpdateReading() {
@@ -137,10 +145,13 @@ void Connection::Rearm() {
     case State::kIdle:
       deadline_.Set(now + options.keep_timeout);
       return;
+    case State::kParting:
+      deadline_.Set(now + options.stall_timeout);
+      return;
     case State::kBusy:
-      if (unsent() > 0) {
+      if (unsent() > 0 || switched_) {
         deadline_.Set(now + options.stall_timeout);
-      } else if (request_->paused_ || (!request_->ended_ && !write_broken_)) {
+      } else if (request_->paused_ || (!request_->ended_ && !write_broken_ && request_->framing_ != Framing::kUpgrade)) {
         deadline_.Clear();  // the caller's turn, whose own timeouts watch the client
       } else {
         deadline_.Set(now + (head_seen_ ? options.stall_timeout : options.response_timeout));
@@ -157,10 +168,13 @@ void Connection::OnDeadline(loop::Deadline*) {
       pool_->OnConnectFailed(this, ErrorKind::kConnectTimeout, Named("no connection in time"));
       return;
     case State::kIdle:
+    case State::kParting:
       Close();
       return;
     case State::kBusy:
-      if (unsent() > 0) {
+      if (switched_) {
+        FailRequest(ErrorKind::kStalled, "no octet either way for the idle timeout");
+      } else if (unsent() > 0) {
         FailRequest(ErrorKind::kStalled, "does not take the request's body");
       } else if (head_seen_) {
         FailRequest(ErrorKind::kStalled, "stopped within the response's body");
@@ -178,7 +192,7 @@ void Connection::OnReady(bool readable, bool writable) {
     FinishConnect();
     return;
   }
-  if (writable && state_ == State::kBusy) Send();
+  if (writable && (state_ == State::kBusy || state_ == State::kParting)) Send();
   if (readable && (state_ == State::kBusy || state_ == State::kIdle)) Receive();
 }
 
@@ -202,7 +216,7 @@ void Connection::Flush() {
     pool_->OnConnectFailed(this, ErrorKind::kConnectFailed, Named(ErrnoText(connect_error_)));
     return;
   }
-  if (state_ == State::kBusy) Send();
+  if (state_ == State::kBusy || state_ == State::kParting) Send();
 }
 
 void Connection::Send() {
@@ -222,6 +236,12 @@ void Connection::Send() {
     }
     break;
   }
+  if (state_ == State::kParting) {
+    if (unsent() == 0) return Close();
+    UpdateWatch();
+    if (progress) Rearm();
+    return;
+  }
   // What may have to be sent again is kept until the next request.
   if (!request_->repeatable() && (unsent() == 0 || sent_ > kCompactAt)) {
     out_.erase(0, sent_);
@@ -232,7 +252,15 @@ void Connection::Send() {
   if (request_->above_mark_ && unsent() <= pool_->options_.send_buffer / 2) {
     request_->above_mark_ = false;
     request_->handler_->OnWritable();  // this may end the request
+    if (state_ != State::kBusy) return;
   }
+  if (switched_ && unsent() == 0 && (request_->ended_ || (half_closed_ && write_broken_))) EndSwitched();
+}
+
+void Connection::EndSwitched() {
+  if (!fin_sent_) shutdown(fd_.get(), SHUT_WR);
+  fin_sent_ = true;
+  if (half_closed_) Complete(false);
 }
 
 void Connection::Receive() {
@@ -247,7 +275,7 @@ void Connection::Receive() {
       return;
     }
     if (n <= 0) {
-      OnEnd(n == 0 ? "closed before the response was complete" : absl::string_view(strerrordesc_np(errno)));
+      OnEnd(/*closed=*/n == 0, n == 0 ? "closed before the response was complete" : absl::string_view(strerrordesc_np(errno)));
       return;
     }
     auto size = static_cast<size_t>(n);
@@ -267,9 +295,18 @@ void Connection::Receive() {
   }
 }
 
-void Connection::OnEnd(absl::string_view why) {
+void Connection::OnEnd(bool closed, absl::string_view why) {
   if (reused_ && !parser_.started() && request_->repeatable()) {
     pool_->Repeat(this);
+    return;
+  }
+  if (!closed) return FailRequest(ErrorKind::kReset, why);
+  if (switched_) {
+    half_closed_ = true;
+    if (fin_sent_ || write_broken_) return Complete(false);
+    UpdateWatch();
+    Rearm();
+    request_->handler_->OnHalfClosed();
     return;
   }
   parser_.ReceiveEof();
@@ -284,6 +321,10 @@ void Connection::OnEnd(absl::string_view why) {
 void Connection::OnResponseHead(http::ResponseHead&& head, bool) {
   if (request_ == nullptr) return;
   head_seen_ = true;
+  if (request_->framing_ == Framing::kUpgrade) {
+    switched_ = head.status == 101;
+    request_->ended_ = !switched_;  // an ordinary answer: nothing is sent any more
+  }
   http::RemoveHopByHop(&head.fields);
   request_->handler_->OnHead(std::move(head));
 }
@@ -295,7 +336,7 @@ void Connection::OnResponseBody(absl::string_view data) {
 void Connection::OnResponseEnd(http::FieldList&& trailers) { trailers_ = std::move(trailers); }
 
 void Connection::Complete(bool reusable) {
-  bool whole = reusable && request_->ended_ && unsent() == 0 && !write_broken_;
+  bool whole = reusable && request_->ended_ && unsent() == 0 && !write_broken_ && request_->framing_ != Framing::kUpgrade;
   http::FieldList trailers = std::move(trailers_);
   trailers_.Clear();
   if (!trailers.empty()) {

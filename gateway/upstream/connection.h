@@ -1,6 +1,7 @@
 // Connection is one HTTP/1.1 connection to an endpoint: it carries one request at a time and is kept between them.
 //
 //   kConnecting --> kBusy <--> kIdle        any --> kClosed (then deleted at the end of the loop's turn)
+//                     `--> kParting: the request is gone, and what it sent last after a switch still goes out
 //
 // Ownership:  the pool's.
 // Threading:  the pool's loop.
@@ -56,7 +57,7 @@ class Connection final : private loop::Flushable, private loop::DeadlineHandler,
   size_t pool_index = 0;
 
  private:
-  enum class State : uint8_t { kConnecting, kIdle, kBusy, kClosed };
+  enum class State : uint8_t { kConnecting, kIdle, kBusy, kParting, kClosed };
 
   void Flush() override;
   void OnDeadline(loop::Deadline* deadline) override;
@@ -69,7 +70,9 @@ class Connection final : private loop::Flushable, private loop::DeadlineHandler,
   void BeginRequest();
   void Send();
   void Receive();
-  void OnEnd(absl::string_view why);
+  void OnEnd(bool closed, absl::string_view why);
+  // Switched: passes on that one side has ended, and completes when both have.
+  void EndSwitched();
   void Complete(bool reusable);
   void FailRequest(ErrorKind kind, absl::string_view detail);
   void BecomeIdle();
@@ -94,6 +97,9 @@ class Connection final : private loop::Flushable, private loop::DeadlineHandler,
   bool head_seen_ = false;
   bool touched_ = false;       // octets of this request were sent
   bool write_broken_ = false;  // the upstream stopped reading; its response may still come
+  bool switched_ = false;      // 101: the bytes are WebSocket's
+  bool half_closed_ = false;   // switched: the upstream ended its side
+  bool fin_sent_ = false;      // switched: ours is ended
 };
 
 }  // namespace gatehouse::upstream

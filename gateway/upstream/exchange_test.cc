@@ -427,5 +427,135 @@ TEST_F(ExchangeTest, ARequestMayBeDestroyedInsideOnWritable) {
   EXPECT_FALSE(answer.ended());
 }
 
+
+constexpr absl::string_view kSwitched = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nx-a: 1\r\n\r\n";
+
+class UpgradeTest : public ExchangeTest {
+ protected:
+  void Switch(absl::string_view more = "") {
+    request_ = Start(&answer_, "GET", Framing::kUpgrade);
+    peer_ = AcceptRequest();
+    peer_->Send(absl::StrCat(kSwitched, more));
+    ASSERT_TRUE(Until([&] { return answer_.heads == 1; }));
+  }
+  Answer answer_;
+  std::unique_ptr<Request> request_;
+  std::unique_ptr<Peer> peer_;
+};
+
+TEST_F(UpgradeTest, BytesGoBothWaysAfterASwitch) {
+  Switch("early");
+  EXPECT_EQ(peer_->received, "GET /x HTTP/1.1\r\nhost: app.test\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n");
+  EXPECT_EQ(answer_.status, 101);
+  EXPECT_FALSE(answer_.fields.Has("upgrade"));
+  ASSERT_TRUE(Until([&] { return answer_.body == "early"; }));
+  request_->SendBody("0\r\n\r\nhello", false);
+  ASSERT_TRUE(Receives(*peer_, "\r\n\r\n0\r\n\r\nhello"));
+  peer_->Send("HTTP/1.1 200 OK\r\n\r\n");
+  ASSERT_TRUE(Until([&] { return answer_.body == "earlyHTTP/1.1 200 OK\r\n\r\n"; }));
+  EXPECT_FALSE(answer_.ended());
+}
+
+TEST_F(UpgradeTest, IsCompleteWhenBothSidesHaveEndedTheirs) {
+  Switch();
+  request_->SendBody("bye", true);
+  ASSERT_TRUE(Receives(*peer_, "bye"));
+  ASSERT_TRUE(SeesClose(*peer_)) << "ours is ended";
+  EXPECT_FALSE(answer_.ended());
+  peer_->Send("and bye");
+  peer_->Close();
+  ASSERT_TRUE(Ends(answer_));
+  EXPECT_EQ(answer_.completions, 1);
+  EXPECT_EQ(answer_.body, "and bye");
+  EXPECT_EQ(pool_->stats().open_connections.value(), 0);
+}
+
+TEST_F(UpgradeTest, TheUpstreamMayEndFirst) {
+  Switch();
+  peer_->HalfClose();
+  ASSERT_TRUE(Until([&] { return answer_.half_closes == 1; }));
+  EXPECT_FALSE(answer_.ended());
+  request_->SendBody("last", true);
+  ASSERT_TRUE(Receives(*peer_, "last"));
+  ASSERT_TRUE(Ends(answer_));
+  EXPECT_EQ(answer_.completions, 1);
+}
+
+TEST_F(UpgradeTest, WhatWasSentLastGoesOutThoughTheRequestIsGone) {
+  Switch();
+  peer_->HalfClose();
+  ASSERT_TRUE(Until([&] { return answer_.half_closes == 1; }));
+  const std::string much(8 << 20, 'x');
+  request_->SendBody(much, true);
+  Turn(3);
+  request_.reset();
+  size_t got = 0;
+  ASSERT_TRUE(Until([&] {
+    bool open = peer_->Poll();
+    got += peer_->received.size();
+    peer_->received.clear();
+    return !open;
+  }));
+  EXPECT_GE(got, much.size());
+  EXPECT_TRUE(Until([&] { return pool_->stats().open_connections.value() == 0; }));
+}
+
+TEST_F(UpgradeTest, AResetIsAnErrorAndNoEnd) {
+  Switch();
+  peer_->Reset();
+  ASSERT_TRUE(Ends(answer_));
+  EXPECT_EQ(answer_.errors, 1);
+  EXPECT_EQ(answer_.error, ErrorKind::kReset);
+}
+
+TEST_F(UpgradeTest, EndsWhenNothingGoesEitherWay) {
+  Switch();
+  Pass(options_.stall_timeout / 2);
+  EXPECT_FALSE(answer_.ended());
+  Pass(options_.stall_timeout);
+  ASSERT_TRUE(Ends(answer_));
+  EXPECT_EQ(answer_.error, ErrorKind::kStalled);
+}
+
+TEST_F(UpgradeTest, AnAnswerThatDoesNotComeIsAwaitedAsLongAsAnyOther) {
+  request_ = Start(&answer_, "GET", Framing::kUpgrade);
+  peer_ = AcceptRequest();
+  Pass(options_.response_timeout + absl::Seconds(2));
+  ASSERT_TRUE(Ends(answer_));
+  EXPECT_EQ(answer_.error, ErrorKind::kResponseTimeout);
+}
+
+TEST_F(UpgradeTest, AnOrdinaryAnswerIsOneAndItsConnectionIsNotUsedAgain) {
+  request_ = Start(&answer_, "GET", Framing::kUpgrade);
+  peer_ = AcceptRequest();
+  peer_->Send("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
+  ASSERT_TRUE(Ends(answer_));
+  EXPECT_EQ(answer_.completions, 1);
+  EXPECT_EQ(answer_.status, 403);
+  EXPECT_EQ(answer_.body, "no");
+  EXPECT_EQ(pool_->stats().idle_connections.value(), 0);
+  EXPECT_TRUE(SeesClose(*peer_));
+}
+
+TEST_F(UpgradeTest, ASwitchThatNobodyAskedForIsAnError) {
+  request_ = Start(&answer_);
+  peer_ = AcceptRequest();
+  peer_->Send(kSwitched);
+  ASSERT_TRUE(Ends(answer_));
+  EXPECT_EQ(answer_.error, ErrorKind::kProtocol);
+}
+
+TEST_F(ExchangeTest, AResetWithinABodyWithoutLengthIsNoEndOfIt) {
+  Answer answer;
+  auto request = Start(&answer);
+  auto peer = AcceptRequest();
+  peer->Send("HTTP/1.1 200 OK\r\n\r\nhalf");
+  ASSERT_TRUE(Until([&] { return answer.body == "half"; }));
+  peer->Reset();
+  ASSERT_TRUE(Ends(answer));
+  EXPECT_EQ(answer.errors, 1);
+  EXPECT_EQ(answer.error, ErrorKind::kReset);
+}
+
 }  // namespace
 }  // namespace gatehouse::upstream

@@ -3,6 +3,9 @@
 //   kQueued --connection--> kAttached --response complete--> kDone
 //      `------------- error, exactly one OnError -------------^
 //
+// One that asks for WebSocket (kUpgrade) and is answered 101 is complete when both sides have ended theirs; its connection
+// carries nothing else afterwards, whatever the answer was.
+//
 // Retries: a refused or timed-out connect tries other endpoints, since nothing was sent. A kept connection that dies
 // before the first octet of the response is retried once on a new one, only for idempotent methods without a body.
 //
@@ -32,7 +35,7 @@ class Request {
   Request& operator=(const Request&) = delete;
 
   // SendBody copies `bytes` to the send buffer. Call it only while writable(), or the buffer grows past its mark. After
-  // `end` nothing more. With kLength, more or fewer octets than declared end in kBadRequest (later, not inside).
+  // `end` nothing more. kUpgrade: only after OnHead with 101. With kLength, more or fewer octets than declared end in kBadRequest (later, not inside).
   void SendBody(absl::string_view bytes, bool end);
   bool writable() const { return !above_mark_; }
   // While paused, nothing is read: at most what was read already (32 KiB) is still delivered.

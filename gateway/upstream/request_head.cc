@@ -78,6 +78,8 @@ bool WriteHead(const RequestHead& head, std::string* out) {
     out->append("\r\n");
   } else if (head.framing == Framing::kChunked) {
     out->append("transfer-encoding: chunked\r\n");
+  } else if (head.framing == Framing::kUpgrade) {
+    out->append("connection: Upgrade\r\nupgrade: websocket\r\n");
   }
   out->append("\r\n");
   return true;

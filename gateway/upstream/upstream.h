@@ -26,7 +26,8 @@ absl::string_view ErrorKindName(ErrorKind kind);
 // The status that the client is told.
 int StatusFor(ErrorKind kind);
 
-enum class Framing : uint8_t { kNoBody, kLength, kChunked };
+// kUpgrade: the request asks for WebSocket; there is no body until the answer is 101, and then bytes both ways.
+enum class Framing : uint8_t { kNoBody, kLength, kChunked, kUpgrade };
 
 // Whether a request may be sent twice without a second effect (RFC 9110 9.2.2).
 bool IsIdempotent(absl::string_view method);
@@ -47,7 +48,7 @@ struct RequestHead {
 class ResponseHandler {
  public:
   virtual ~ResponseHandler() = default;
-  // The final head (never 1xx), without hop-by-hop fields.
+  // The final head, without hop-by-hop fields. Never 1xx, but 101 when it answers kUpgrade.
   virtual void OnHead(http::ResponseHead&& head) = 0;
   virtual void OnBody(absl::string_view bytes) = 0;
   virtual void OnTrailers(http::FieldList&& trailers) = 0;
@@ -56,6 +57,8 @@ class ResponseHandler {
   virtual void OnError(ErrorKind kind, absl::string_view detail) = 0;
   // writable() is true again.
   virtual void OnWritable() = 0;
+  // kUpgrade, switched: the upstream ended its side, and takes what we still send. OnComplete follows once we ended ours.
+  virtual void OnHalfClosed() {}
 };
 
 }  // namespace gatehouse::upstream

@@ -16,6 +16,11 @@ class Answering final : public http::CodecHandler {
     if (head.path().empty() || head.host().empty()) abort();
     if (head.fields().Count("host") != 1 || head.fields().Count("content-length") > 1) abort();
     if (!open.insert(id).second) abort();
+    if (head.websocket && head.path().size() % 2 == 0) {
+      if (!codec->SendSwitch(id, http::ResponseHead())) abort();
+      codec->SendBody(id, "welcome", head.path().size() % 4 == 0);
+      return;
+    }
     switch (id % 4) {
       case 0:
       case 1:
