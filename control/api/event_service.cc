@@ -26,7 +26,8 @@ grpc::Slice SliceOf(hub::Watcher::Piece&& piece) {
 class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   explicit WatchReactor(const absl::Status& refused) { Finish(ToGrpc(refused)); }
-  WatchReactor(hub::Hub& hub, const v1::WatchRequest& request) {
+  WatchReactor(hub::Hub& hub, const v1::WatchRequest& request, const Guard& guard,
+               const grpc::CallbackServerContext& context) {
     auto watcher = hub.Watch(request.filter(), request.has_after() ? &request.after() : nullptr, [this] { Pump(); });
     if (!watcher.ok()) {
       Finish(ToGrpc(watcher.status()));
@@ -37,6 +38,7 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
       watcher_ = *std::move(watcher);
     }
     StartSendInitialMetadata();
+    admission_ = guard.Admit(context, [this](const absl::Status& why) { End(ToGrpc(why)); });
     Pump();
   }
 
@@ -84,77 +86,86 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   grpc::ByteBuffer response_;
   // Last: its end waits for a wake that runs, which uses what is above.
   std::unique_ptr<hub::Watcher> watcher_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Admission> admission_;  // likewise
 };
 
 // ReportReactor takes one batch after another and answers each, so that the gateway can forget it.
 class ReportReactor final : public grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse> {
  public:
-  ReportReactor(hub::Hub& hub, const absl::Status& refused) : hub_(hub) {
-    if (refused.ok()) {
-      StartRead(&request_);
-    } else {
-      Finish(ToGrpc(refused));
-    }
+  ReportReactor(hub::Hub& hub, const absl::Status& refused) : hub_(hub) { End(ToGrpc(refused)); }
+  ReportReactor(hub::Hub& hub, const Guard& guard, const grpc::CallbackServerContext& context) : hub_(hub) {
+    admission_ = guard.Admit(context, [this](const absl::Status& why) { End(ToGrpc(why)); });
+    StartRead(&request_);
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) {
-      Finish(grpc::Status::OK);  // the gateway has said all
-      return;
-    }
+    if (!ok) return End(grpc::Status::OK);  // the gateway has said all
     if (gateway_.empty()) {
       gateway_ = request_.gateway();
       run_ = request_.run();
       if (gateway_.empty() || gateway_.size() > kMaxNameBytes || run_.empty() || run_.size() > kMaxNameBytes) {
-        Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                            "the first report must have gateway and run, 1 to 64 bytes each"));
-        return;
+        return End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                                "the first report must have gateway and run, 1 to 64 bytes each"));
       }
     }
     if (request_.batch() == 0) {
-      Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "batch: counts from 1"));
-      return;
+      return End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "batch: counts from 1"));
     }
     std::vector<v1::Event> events(std::make_move_iterator(request_.mutable_events()->begin()),
                                   std::make_move_iterator(request_.mutable_events()->end()));
+    MutexLock lock(&mutex_);
+    if (ended_) return;  // what nobody may say any more is not heard
     response_.set_batch(hub_.Report(gateway_, run_, request_.batch(), absl::MakeSpan(events)));
     StartWrite(&response_);
   }
   void OnWriteDone(bool ok) override {
-    if (ok) {
-      request_.Clear();
-      StartRead(&request_);
-    } else {
-      Finish(grpc::Status::CANCELLED);
-    }
+    if (!ok) return End(grpc::Status::CANCELLED);
+    MutexLock lock(&mutex_);
+    if (ended_) return;
+    request_.Clear();
+    StartRead(&request_);
   }
+  void OnCancel() override { End(grpc::Status::CANCELLED); }
   void OnDone() override { delete this; }
 
  private:
+  void End(const grpc::Status& status) {
+    MutexLock lock(&mutex_);
+    if (ended_) return;
+    ended_ = true;
+    Finish(status);
+  }
+
   hub::Hub& hub_;
   std::string gateway_;
   std::string run_;
   v1::ReportRequest request_;
   v1::ReportResponse response_;
+  Mutex mutex_;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  // Last: its end waits for a notice that is given, which uses what is above.
+  std::unique_ptr<Admission> admission_;
 };
 
 }  // namespace
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::Watch(grpc::CallbackServerContext* context,
                                                                 const grpc::ByteBuffer* request) {
-  absl::StatusOr<std::string> caller = guard_(*context, "/gatehouse.v1.EventService/Watch");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Watch");
   if (!caller.ok()) return new WatchReactor(caller.status());
   grpc::ByteBuffer bytes(*request);
   v1::WatchRequest parsed;
   if (!grpc::SerializationTraits<v1::WatchRequest>::Deserialize(&bytes, &parsed).ok()) {
     return new WatchReactor(absl::InvalidArgumentError("the request is not a WatchRequest"));
   }
-  return new WatchReactor(hub_, parsed);
+  return new WatchReactor(hub_, parsed, guard_, *context);
 }
 
 grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* EventService::Report(
     grpc::CallbackServerContext* context) {
-  return new ReportReactor(hub_, guard_(*context, "/gatehouse.v1.EventService/Report").status());
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Report");
+  if (!caller.ok()) return new ReportReactor(hub_, caller.status());
+  return new ReportReactor(hub_, guard_, *context);
 }
 
 }  // namespace gatehouse::api

@@ -1,21 +1,96 @@
 // Guard decides, before a handler runs, whether the caller may call a method; and turns our status into gRPC's.
+//
+//   absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Watch");
+//   if (!caller.ok()) return ...;
+//   admission_ = guard_.Admit(*context, [this](const absl::Status& why) { End(ToGrpc(why)); });   // streams
+//
+// Threading:  thread-safe and quick.
+// Errors:     UNAUTHENTICATED (caller unknown), PERMISSION_DENIED (known, role missing), UNIMPLEMENTED (no such method),
+//             RESOURCE_EXHAUSTED (more calls than a caller may make).
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <grpcpp/grpcpp.h>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "control/api/roles.h"
 
 namespace gatehouse::api {
 
-// Returns the caller's name, e.g. "uid:1000", or UNAUTHENTICATED or PERMISSION_DENIED. `method` is the full name,
-// "/gatehouse.v1.EventService/Watch". Thread-safe and quick.
-using Guard = std::function<absl::StatusOr<std::string>(const grpc::CallbackServerContext& context,
-                                                        absl::string_view method)>;
+// Who calls. Converts to and from its name alone, for who needs no more.
+struct Caller {
+  Caller() = default;
+  Caller(std::string name_) : name(std::move(name_)) {}
+  Caller(const char* name_) : name(name_) {}
+  operator const std::string&() const { return name; }
+
+  bool Has(v1::Role role) const { return (roles & RoleBit(role)) != 0; }
+
+  std::string name;                   // "uid:1000", "san:spiffe://ops/alice", "loopback"; empty: nobody in particular
+  std::string peer;                   // where from: "unix", "127.0.0.1:41234"
+  Roles roles = 0;
+  std::vector<std::string> bindings;  // names of those that give the roles
+  std::string gateway;                // the name in a certificate of the control plane's own authority
+};
+
+// Admission is a stream's right to go on; see Guard::Admit. Destroying it waits for a notice that is being given.
+class Admission {
+ public:
+  virtual ~Admission() = default;
+};
+
+class Guard {
+ public:
+  class Source {
+   public:
+    virtual ~Source() = default;
+    virtual absl::StatusOr<Caller> Judge(const grpc::CallbackServerContext& context, absl::string_view method) = 0;
+    virtual std::unique_ptr<Admission> Admit(const grpc::CallbackServerContext& context,
+                                             std::function<void(const absl::Status&)> end) = 0;
+  };
+
+  explicit Guard(std::shared_ptr<Source> source) : source_(std::move(source)) {}
+  // A guard that is a function; what it admitted stays. For tests.
+  template <typename F, typename = std::enable_if_t<
+                            std::is_invocable_v<F, const grpc::CallbackServerContext&, absl::string_view>>>
+  Guard(F judge) : source_(std::make_shared<Function<F>>(std::move(judge))) {}
+
+  absl::StatusOr<Caller> operator()(const grpc::CallbackServerContext& context, absl::string_view method) const {
+    return source_->Judge(context, method);
+  }
+  // Calls `end`, at most once and while the admission lives, when the caller of this call, which was let in, would not be
+  // any more. `end` must not destroy the admission.
+  [[nodiscard]] std::unique_ptr<Admission> Admit(const grpc::CallbackServerContext& context,
+                                                 std::function<void(const absl::Status&)> end) const {
+    return source_->Admit(context, std::move(end));
+  }
+
+ private:
+  template <typename F>
+  class Function final : public Source {
+   public:
+    explicit Function(F judge) : judge_(std::move(judge)) {}
+    absl::StatusOr<Caller> Judge(const grpc::CallbackServerContext& context, absl::string_view method) override {
+      return judge_(context, method);
+    }
+    std::unique_ptr<Admission> Admit(const grpc::CallbackServerContext&,
+                                     std::function<void(const absl::Status&)>) override {
+      return nullptr;
+    }
+
+   private:
+    F judge_;
+  };
+
+  std::shared_ptr<Source> source_;
+};
 
 // The codes are the same numbers by definition.
 inline grpc::Status ToGrpc(const absl::Status& status) {

@@ -50,7 +50,8 @@ int FirstDescriptor() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Open(const std::string& path,
-                                                                 std::shared_ptr<PeerCredentials> credentials) {
+                                                                 std::shared_ptr<PeerCredentials> credentials,
+                                                                 MayConnect may_connect) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof(address.sun_path)) {
@@ -62,6 +63,7 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Open(const std::stri
 
   auto listener = std::unique_ptr<UnixListener>(new UnixListener());
   listener->credentials_ = std::move(credentials);
+  listener->may_connect_ = std::move(may_connect);
   const std::string lock = absl::StrCat(path, ".lock");
   listener->lock_ = open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (listener->lock_ < 0) return Failed("cannot open", lock);
@@ -127,7 +129,7 @@ void UnixListener::Accept(grpc::Server& server) {
   }
   ucred peer{};
   socklen_t size = sizeof(peer);
-  if (getsockopt(accepted, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || !MayUseSocket(peer.uid)) {
+  if (getsockopt(accepted, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || !may_connect_(peer.uid)) {
     close(accepted);
     return;
   }

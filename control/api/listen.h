@@ -10,6 +10,7 @@
 //             (path too long).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -22,8 +23,11 @@ namespace gatehouse::api {
 
 class UnixListener {
  public:
+  // Asked of each uid that connects.
+  using MayConnect = std::function<bool(uid_t)>;
   static absl::StatusOr<std::unique_ptr<UnixListener>> Open(const std::string& path,
-                                                            std::shared_ptr<PeerCredentials> credentials);
+                                                            std::shared_ptr<PeerCredentials> credentials,
+                                                            MayConnect may_connect);
   ~UnixListener();
   UnixListener(const UnixListener&) = delete;
   UnixListener& operator=(const UnixListener&) = delete;
@@ -40,6 +44,7 @@ class UnixListener {
 
   std::string path_;
   std::shared_ptr<PeerCredentials> credentials_;
+  MayConnect may_connect_;
   int listen_ = -1;
   int wake_ = -1;
   int lock_ = -1;

@@ -131,7 +131,7 @@ grpc::ServerUnaryReactor* LockoutService::ListLockouts(grpc::CallbackServerConte
   using Reactor = AskReactor<v1::ListLockoutsResponse>;
   auto* reactor = new Reactor(response);
   const std::shared_ptr<Reactor::Slot> slot = reactor->slot();
-  absl::StatusOr<std::string> caller = guard_(*context, "/gatehouse.v1.LockoutService/ListLockouts");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.LockoutService/ListLockouts");
   if (!caller.ok()) {
     Reactor::End(*slot, caller.status());
     return reactor;
@@ -153,7 +153,7 @@ grpc::ServerUnaryReactor* LockoutService::ClearLockouts(grpc::CallbackServerCont
   auto* reactor = new Reactor(response);
   const std::shared_ptr<Reactor::Slot> slot = reactor->slot();
   const std::string what = Described(*request);
-  absl::StatusOr<std::string> caller = guard_(*context, "/gatehouse.v1.LockoutService/ClearLockouts");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.LockoutService/ClearLockouts");
   if (!caller.ok()) {
     audit_(AuditEvent(what, "unknown", caller.status()));
     Reactor::End(*slot, caller.status());

@@ -14,6 +14,10 @@ namespace gatehouse::api {
 namespace {
 
 constexpr int kMaxMetadataBytes = 16 * 1024;
+// Pings that come too often before the connection is ended (ENHANCE_YOUR_CALM).
+constexpr int kMaxPingStrikes = 2;
+constexpr int kHandshakeMillis = 10'000;
+constexpr int kKeepaliveMillis = 30'000;
 
 // The address that clients use: the option's host and the port that was picked.
 std::string Bound(const std::string& address, int port) {
@@ -46,13 +50,14 @@ absl::StatusOr<ControlServer::Access> ControlServer::Prepare(const ControlServer
     }
   }
   if (!options.insecure_loopback.empty()) GH_RETURN_IF_ERROR(CheckLoopback(options.insecure_loopback));
-  Access access;
-  access.credentials = std::make_shared<PeerCredentials>();
   CallerRules rules;
   rules.allowed_names = options.allowed_names;
   rules.insecure_loopback = !options.insecure_loopback.empty();
-  access.guard = MakeGuard(std::move(rules), access.credentials);
-  return access;
+  rules.anybody = !options.gateway_authority.empty();
+  rules.limits = options.limits;
+  auto credentials = std::make_shared<PeerCredentials>();
+  auto callers = std::make_shared<Callers>(std::move(rules), credentials);
+  return Access{callers->guard(), std::move(credentials), std::move(callers)};
 }
 
 absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(const ControlServerOptions& options,
@@ -60,8 +65,10 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(const Contro
                                                                     const std::vector<grpc::Service*>& services) {
   SetUpPlugins();
   auto control = std::unique_ptr<ControlServer>(new ControlServer());
+  control->callers_ = access.callers;
   if (!options.socket.empty()) {
-    GH_ASSIGN_OR_RETURN(control->unix_, UnixListener::Open(options.socket, access.credentials));
+    GH_ASSIGN_OR_RETURN(control->unix_, UnixListener::Open(
+        options.socket, access.credentials, [callers = access.callers](uid_t uid) { return callers->MayConnect(uid); }));
     control->addresses_.push_back(absl::StrCat("unix:", options.socket));
   }
   grpc::ServerBuilder builder;
@@ -70,14 +77,25 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(const Contro
   // Watchers ping while nothing happens.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kMaxPingStrikes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options.limits.streams_at_once));
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMillis);
+  // Who is gone without a word is found out.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMillis);
   builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(MakeCallCounter(access.callers->calls()));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   grpc::ResourceQuota quota("control");
   quota.Resize(options.max_memory_bytes);
   builder.SetResourceQuota(quota);
   int tls_port = 0, loopback_port = 0;
   if (!options.listen.empty()) {
-    GH_ASSIGN_OR_RETURN(control->tls_, TlsFiles::Load(options.tls));
-    builder.AddListeningPort(options.listen, control->tls_->Credentials(options.allowed_names), &tls_port);
+    GH_ASSIGN_OR_RETURN(control->tls_, TlsFiles::Load(options.tls, options.gateway_authority));
+    access.callers->SetVouch([tls = control->tls_](const std::string& chain) { return tls->Vouch(chain); });
+    builder.AddListeningPort(options.listen,
+                             control->tls_->Credentials(access.callers, !options.gateway_authority.empty()), &tls_port);
   }
   if (!options.insecure_loopback.empty()) {
     builder.AddListeningPort(options.insecure_loopback, grpc::InsecureServerCredentials(), &loopback_port);
@@ -102,7 +120,10 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(const Contro
 ControlServer::~ControlServer() { Shutdown(absl::ZeroDuration()); }
 
 absl::StatusOr<std::string> ControlServer::ReloadTls() {
-  return tls_ == nullptr ? absl::StatusOr<std::string>("") : tls_->Reload();
+  if (tls_ == nullptr) return std::string();
+  absl::StatusOr<std::string> taken = tls_->Reload();
+  if (taken.ok() && !taken->empty()) callers_->Rejudge();
+  return taken;
 }
 
 void ControlServer::Shutdown(absl::Duration grace) {

@@ -17,7 +17,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "control/api/caller.h"
+#include "control/api/callers.h"
 #include "control/api/listen.h"
 #include "control/api/tls_files.h"
 
@@ -30,8 +30,13 @@ struct ControlServerOptions {
   std::string listen;
   TlsPaths tls;
   std::vector<AllowedName> allowed_names;
+  // Certificate of the authority that gives gateways their client certificates, PEM; empty: none. With it callers without a
+  // client certificate may call methods of ANYBODY, such as GatewayService.Join.
+  std::string gateway_authority;
   // TCP without TLS, for development: loopback addresses only. Empty: none.
   std::string insecure_loopback;
+  // Of one caller.
+  CallerLimits limits;
   // A trust store with all the lists that it may hold is one message, and so is a user store of 100,000 users.
   int max_receive_bytes = 144 * 1024 * 1024;
   // For all calls together.
@@ -41,8 +46,9 @@ struct ControlServerOptions {
 class ControlServer {
  public:
   struct Access {
-    Guard guard;
+    Guard guard;  // the callers'
     std::shared_ptr<PeerCredentials> credentials;
+    std::shared_ptr<Callers> callers;
   };
   // Checks what can be checked before anything is opened, and makes the guard that the services need.
   static absl::StatusOr<Access> Prepare(const ControlServerOptions& options);
@@ -55,7 +61,7 @@ class ControlServer {
   // Shutdown stops accepting, lets calls end until `grace` has passed, then cancels them. Idempotent.
   void Shutdown(absl::Duration grace);
 
-  // As TlsFiles::Reload; "" without a TLS listener. Thread-safe.
+  // As TlsFiles::Reload; "" without a TLS listener. Open streams whose callers have no authority any more end. Thread-safe.
   absl::StatusOr<std::string> ReloadTls();
 
   // "unix:/path", "127.0.0.1:41234": what clients connect to, with the ports that were picked.
@@ -64,6 +70,7 @@ class ControlServer {
  private:
   ControlServer() = default;
 
+  std::shared_ptr<Callers> callers_;
   std::shared_ptr<TlsFiles> tls_;
   std::unique_ptr<UnixListener> unix_;
   std::unique_ptr<grpc::Server> server_;

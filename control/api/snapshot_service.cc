@@ -12,9 +12,10 @@ class SubscribeReactor final : public grpc::ServerBidiReactor<v1::SubscribeReque
  public:
   explicit SubscribeReactor(const absl::Status& refused) { Finish(ToGrpc(refused)); }
   SubscribeReactor(publish::Distributor& distributor, publish::QuestionDesk& desk, publish::TicketKeyRing& ticket_keys,
-                   std::string peer)
-      : stream_(std::make_unique<publish::GatewayStream>(distributor, desk, ticket_keys, std::move(peer),
-                                                         [this] { Pump(); })) {
+                   const Guard& guard, const grpc::CallbackServerContext& context)
+      : stream_(std::make_unique<publish::GatewayStream>(distributor, desk, ticket_keys, context.peer(),
+                                                         [this] { Pump(); })),
+        admission_(guard.Admit(context, [this](const absl::Status& why) { End(ToGrpc(why)); })) {
     StartSendInitialMetadata();
     StartRead(&request_);
   }
@@ -67,15 +68,16 @@ class SubscribeReactor final : public grpc::ServerBidiReactor<v1::SubscribeReque
   v1::SubscribeResponse response_;
   // Last: its end waits for a wake that runs, which uses what is above.
   const std::unique_ptr<publish::GatewayStream> stream_;
+  const std::unique_ptr<Admission> admission_;  // likewise
 };
 
 }  // namespace
 
 grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse>* SnapshotService::Subscribe(
     grpc::CallbackServerContext* context) {
-  absl::StatusOr<std::string> caller = guard_(*context, "/gatehouse.v1.SnapshotService/Subscribe");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.SnapshotService/Subscribe");
   if (!caller.ok()) return new SubscribeReactor(caller.status());
-  return new SubscribeReactor(distributor_, desk_, ticket_keys_, context->peer());
+  return new SubscribeReactor(distributor_, desk_, ticket_keys_, guard_, *context);
 }
 
 }  // namespace gatehouse::api

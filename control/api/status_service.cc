@@ -7,7 +7,7 @@ namespace gatehouse::api {
 grpc::ServerUnaryReactor* StatusService::GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
                                                    v1::Status* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::StatusOr<std::string> caller = guard_(*context, "/gatehouse.v1.StatusService/GetStatus");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.StatusService/GetStatus");
   if (!caller.ok()) {
     reactor->Finish(ToGrpc(caller.status()));
     return reactor;

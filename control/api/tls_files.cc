@@ -25,6 +25,31 @@ absl::StatusOr<std::string> ReadFile(absl::string_view option, const std::string
   return text.str();
 }
 
+absl::StatusOr<UniqueStore> StoreOf(const std::vector<certs::CertificateRef>& authorities) {
+  UniqueStore store(X509_STORE_new());
+  for (const certs::CertificateRef& authority : authorities) {
+    if (X509_STORE_add_cert(store.get(), authority->x509()) != 1) return OpenSslError("cannot take an authority");
+  }
+  // As in the handshake: a client's certificate, and an intermediate in the file is an authority too.
+  X509_STORE_set_flags(store.get(), X509_V_FLAG_PARTIAL_CHAIN);
+  X509_STORE_set_purpose(store.get(), X509_PURPOSE_SSL_CLIENT);
+  return store;
+}
+
+bool Leads(X509_STORE* store, const std::vector<certs::CertificateRef>& chain) {
+  if (store == nullptr) return false;
+  UniqueX509Stack untrusted(sk_X509_new_null());
+  for (const certs::CertificateRef& one : chain) {
+    X509_up_ref(one->x509());
+    sk_X509_push(untrusted.get(), one->x509());
+  }
+  UniqueStoreCtx context(X509_STORE_CTX_new());
+  const bool leads = X509_STORE_CTX_init(context.get(), store, chain.front()->x509(), untrusted.get()) == 1 &&
+                     X509_verify_cert(context.get()) == 1;
+  if (!leads) TakeOpenSslError();
+  return leads;
+}
+
 absl::Status About(absl::string_view what, const absl::Status& status) {
   return absl::InvalidArgumentError(absl::StrCat(what, ": ", status.message()));
 }
@@ -35,11 +60,13 @@ absl::Status About(absl::string_view what, const absl::Status& status) {
 // gRPC destroys with its credentials: handshakes may outlive the server object.
 class FilesCredentials final : public grpc::ServerCredentials {
  public:
-  FilesCredentials(std::shared_ptr<TlsFiles> files, std::vector<AllowedName> allowed) {
-    auto* state = new State{std::move(files), std::move(allowed), nullptr};
+  FilesCredentials(std::shared_ptr<TlsFiles> files, std::shared_ptr<const Callers> callers, bool anybody) {
+    auto* state = new State{std::move(files), std::move(callers), nullptr};
     credentials_ = grpc_ssl_server_credentials_create_with_options(
         grpc_ssl_server_credentials_create_options_using_config_fetcher(
-            GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, Fetch, state));
+            anybody ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY
+                    : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY,
+            Fetch, state));
     grpc_server_credentials_set_auth_metadata_processor(
         credentials_, {CheckName, [](void* s) { delete static_cast<State*>(s); }, state});
   }
@@ -50,7 +77,7 @@ class FilesCredentials final : public grpc::ServerCredentials {
  private:
   struct State {
     const std::shared_ptr<TlsFiles> files;
-    const std::vector<AllowedName> allowed;
+    const std::shared_ptr<const Callers> callers;
     std::shared_ptr<const TlsFiles::Content> given;  // under the lock that gRPC holds around Fetch
   };
 
@@ -73,19 +100,29 @@ class FilesCredentials final : public grpc::ServerCredentials {
   }
 
   // Refuses strangers before any handler, those of health and reflection included.
-  static void CheckName(void* s, grpc_auth_context* context, const grpc_metadata*, size_t,
+  static void CheckName(void* s, grpc_auth_context* context, const grpc_metadata* metadata, size_t count,
                         grpc_process_auth_metadata_done_cb done, void* user_data) {
-    const bool known = grpc_auth_context_peer_is_authenticated(context) != 0 &&
-                       FindAllowed(context, static_cast<State*>(s)->allowed).has_value();
-    done(user_data, nullptr, 0, nullptr, 0, known ? GRPC_STATUS_OK : GRPC_STATUS_PERMISSION_DENIED,
-         known ? nullptr : "no name of the client certificate is among the allowed ones");
+    absl::string_view path;
+    for (size_t i = 0; i < count; ++i) {
+      if (grpc_slice_str_cmp(metadata[i].key, ":path") != 0) continue;
+      path = absl::string_view(reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(metadata[i].value)),
+                               GRPC_SLICE_LENGTH(metadata[i].value));
+    }
+    const Identity identity = Identify(context);
+    const bool passes = static_cast<State*>(s)->callers->MayPass(identity, path);
+    const bool nobody = identity.kind == Identity::Kind::kNobody;
+    done(user_data, nullptr, 0, nullptr, 0,
+         passes ? GRPC_STATUS_OK : nobody ? GRPC_STATUS_UNAUTHENTICATED : GRPC_STATUS_PERMISSION_DENIED,
+         passes   ? nullptr
+         : nobody ? "the caller has no identity: a client certificate is needed"
+                  : "no name of the client certificate is among the allowed ones");
   }
 
   grpc_server_credentials* credentials_;
 };
 
-absl::StatusOr<std::shared_ptr<TlsFiles>> TlsFiles::Load(TlsPaths paths) {
-  std::shared_ptr<TlsFiles> files(new TlsFiles(std::move(paths)));
+absl::StatusOr<std::shared_ptr<TlsFiles>> TlsFiles::Load(TlsPaths paths, std::string gateways) {
+  std::shared_ptr<TlsFiles> files(new TlsFiles(std::move(paths), std::move(gateways)));
   absl::StatusOr<std::string> loaded = files->Reload();
   if (!loaded.ok()) return loaded.status();
   return files;
@@ -105,6 +142,12 @@ absl::StatusOr<std::string> TlsFiles::Reload() {
   }
   absl::StatusOr<std::vector<certs::CertificateRef>> authorities = certs::Certificate::ListFromPem(content->client_ca);
   if (!authorities.ok()) return About(absl::StrCat("--client-ca ", paths_.client_ca), authorities.status());
+  GH_ASSIGN_OR_RETURN(content->clients, StoreOf(*authorities));
+  if (!gateways_.empty()) {
+    GH_ASSIGN_OR_RETURN(auto own, certs::Certificate::ListFromPem(gateways_));
+    GH_ASSIGN_OR_RETURN(content->gateways, StoreOf(own));
+    absl::StrAppend(&content->client_ca, "\n", gateways_);
+  }
 
   MutexLock lock(&mutex_);
   if (content_ != nullptr && content_->chain == content->chain && content_->client_ca == content->client_ca &&
@@ -117,8 +160,22 @@ absl::StatusOr<std::string> TlsFiles::Reload() {
                       " of clients");
 }
 
-std::shared_ptr<grpc::ServerCredentials> TlsFiles::Credentials(std::vector<AllowedName> allowed) {
-  return std::make_shared<FilesCredentials>(shared_from_this(), std::move(allowed));
+absl::StatusOr<Voucher> TlsFiles::Vouch(const std::string& chain_pem) const {
+  std::shared_ptr<const Content> content;
+  {
+    MutexLock lock(&mutex_);
+    content = content_;
+  }
+  absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(chain_pem);
+  if (!chain.ok()) return absl::PermissionDeniedError("the client certificate cannot be read");
+  if (Leads(content->clients.get(), *chain)) return Voucher::kClients;
+  if (Leads(content->gateways.get(), *chain)) return Voucher::kGateways;
+  return absl::PermissionDeniedError(
+      "no authority of the control API vouches for the client certificate any more: it expired, or --client-ca changed");
+}
+
+std::shared_ptr<grpc::ServerCredentials> TlsFiles::Credentials(std::shared_ptr<const Callers> callers, bool anybody) {
+  return std::make_shared<FilesCredentials>(shared_from_this(), std::move(callers), anybody);
 }
 
 }  // namespace gatehouse::api

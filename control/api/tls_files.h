@@ -17,8 +17,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "control/api/caller.h"
+#include "control/api/callers.h"
 #include "gateway/base/mutex.h"
+#include "gateway/base/openssl.h"
 #include "gateway/base/secret.h"
 
 namespace gatehouse::api {
@@ -31,25 +32,34 @@ struct TlsPaths {
 
 class TlsFiles : public std::enable_shared_from_this<TlsFiles> {
  public:
-  static absl::StatusOr<std::shared_ptr<TlsFiles>> Load(TlsPaths paths);
+  // `gateways` is the authority of gateways, PEM, beside those of the file; empty: none.
+  static absl::StatusOr<std::shared_ptr<TlsFiles>> Load(TlsPaths paths, std::string gateways = "");
 
   // Reload returns what is served from the next handshake on, for the log, or "" when the files hold what they held.
   absl::StatusOr<std::string> Reload();
 
-  // Mutual TLS with these files; callers none of whose names is in `allowed` reach no handler, not even health's.
-  std::shared_ptr<grpc::ServerCredentials> Credentials(std::vector<AllowedName> allowed);
+  // Which of the authorities, as they are now, vouches for a chain (PEM, leaf first) now; PERMISSION_DENIED: none. Asked at
+  // each call, since a connection may be older than the authorities.
+  absl::StatusOr<Voucher> Vouch(const std::string& chain_pem) const;
+
+  // Mutual TLS with these files; who does not pass `callers` reaches no handler, not even health's. With `anybody` a client
+  // certificate is asked for and not required.
+  std::shared_ptr<grpc::ServerCredentials> Credentials(std::shared_ptr<const Callers> callers, bool anybody);
 
  private:
   friend class FilesCredentials;
   struct Content {
     std::string chain;
     Secret key;
-    std::string client_ca;
+    std::string client_ca;  // of the file, and the gateways'
+    UniqueStore clients;
+    UniqueStore gateways;  // null: none
   };
-  explicit TlsFiles(TlsPaths paths) : paths_(std::move(paths)) {}
+  TlsFiles(TlsPaths paths, std::string gateways) : paths_(std::move(paths)), gateways_(std::move(gateways)) {}
 
   const TlsPaths paths_;
-  Mutex mutex_;
+  const std::string gateways_;
+  mutable Mutex mutex_;
   std::shared_ptr<const Content> content_ ABSL_GUARDED_BY(mutex_);
 };
 
