@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
+#include "gateway/base/address_range.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/fields.h"
 #include "gateway/config/build_draft.h"
@@ -15,6 +16,7 @@ namespace gatehouse::config {
 namespace {
 
 constexpr int kMaxNames = 1000;
+constexpr int kMaxProxies = 1000;
 // A CertificateRequest grows by these, and clients do not read endless ones.
 constexpr size_t kMaxHints = 200;
 constexpr size_t kMaxHintBytes = 16 * 1024;
@@ -58,6 +60,9 @@ Limits ReadLimits(Draft& draft, const std::string& path, const v1::Limits& v) {
       number(v.max_concurrent_streams(), "max_concurrent_streams", limits.max_concurrent_streams, 1, 1000));
   limits.max_connections = static_cast<uint32_t>(
       number(v.max_connections(), "max_connections", limits.max_connections, 1, 10'000'000));
+  limits.max_connections_per_address =
+      static_cast<uint32_t>(number(v.max_connections_per_address(), "max_connections_per_address", 0, 0, 10'000'000));
+  limits.request_timeout = timeout(v.has_request_timeout(), v.request_timeout(), "request_timeout", absl::ZeroDuration());
   return limits;
 }
 
@@ -262,9 +267,50 @@ void ReadNames(Draft& draft, const std::string& path, const v1::Listener& v,
   }
 }
 
+// Whose connections are introduced by a PROXY header.
+void ReadProxies(Draft& draft, const std::string& path, const v1::Listener& v, Listener* listener) {
+  if (v.proxy_protocol_from_size() > kMaxProxies) draft.Violate(path + ".proxy_protocol_from", "are over ", kMaxProxies);
+  for (int i = 0; i < v.proxy_protocol_from_size(); ++i) {
+    absl::StatusOr<AddressRange> range = ParseAddressRange(v.proxy_protocol_from(i));
+    if (range.ok()) {
+      listener->proxy_protocol_from.push_back(*range);
+    } else {
+      draft.Violate(absl::StrCat(path, ".proxy_protocol_from[", i, "]"), range.status().message());
+    }
+  }
+}
+
+// A listener that only redirects: whatever is about TLS, proof or routes has no meaning there.
+void ReadRedirectOnly(Draft& draft, const std::string& path, const v1::Listener& v, Listener* listener) {
+  RedirectOnly redirect;
+  const uint32_t status = v.redirect_only().status() == 0 ? 308 : v.redirect_only().status();
+  if (status != 301 && status != 302 && status != 307 && status != 308) {
+    draft.Violate(path + ".redirect_only.status", "must be 301, 302, 307 or 308");
+  }
+  redirect.status = static_cast<int>(status);
+  redirect.port = static_cast<uint16_t>(ReadNumber(draft, v.redirect_only().port(), path + ".redirect_only.port", 443, 1, 65535));
+  listener->redirect_only = redirect;
+  const std::pair<bool, absl::string_view> given[] = {
+      {!v.server_certificates().empty(), "server_certificates"},
+      {v.client_certificate() != v1::Listener::CLIENT_CERTIFICATE_UNSPECIFIED, "client_certificate"},
+      {!v.server_names().empty(), "server_names"},
+      {v.min_tls_version() != v1::Listener::TLS_VERSION_UNSPECIFIED, "min_tls_version"},
+      {!v.verify_with().empty(), "verify_with"},
+      {v.session_tickets(), "session_tickets"},
+      {!v.trusted_proxies().empty(), "trusted_proxies"},
+      {v.has_access_log(), "access_log"},
+  };
+  for (const auto& [set, field] : given) {
+    if (set) draft.Violate(absl::StrCat(path, ".", field), "has no meaning with redirect_only");
+  }
+  listener->names.emplace_back();
+}
+
 void ReadListener(Draft& draft, const v1::Listener& v, Listener* listener) {
   const std::string path = PathOf("listeners", v.name());
   listener->limits = ReadLimits(draft, path + ".limits", v.limits());
+  ReadProxies(draft, path, v, listener);
+  if (v.has_redirect_only()) return ReadRedirectOnly(draft, path, v, listener);
   if (!v1::Listener::TlsVersion_IsValid(v.min_tls_version())) {
     draft.Violate(path + ".min_tls_version", "unknown value ", static_cast<int>(v.min_tls_version()));
   }

@@ -135,5 +135,54 @@ TEST_F(ListenerTest, ResolvesDefaults) {
   EXPECT_EQ(snapshot->upstreams[0], (Upstream{.name = "orders", .endpoints = {"127.0.0.1:8080"}}));
 }
 
+
+TEST_F(ListenerTest, AListenerThatOnlyRedirectsHasNoTlsAndNoRoutes) {
+  const std::string plain = R"(listeners { name: "plain" address: "127.0.0.1:2" redirect_only { status: 301 port: 8443 }
+                                           proxy_protocol_from: "10.0.0.0/8" limits { max_connections_per_address: 7 } })";
+  const std::shared_ptr<const Snapshot> snapshot = BuildGood(Base() + plain + Good("all", "anonymous: true"));
+  const Listener& listener = *snapshot->FindListener("plain");
+  ASSERT_TRUE(listener.redirect_only.has_value());
+  EXPECT_EQ(listener.redirect_only->status, 301);
+  EXPECT_EQ(listener.redirect_only->port, 8443);
+  EXPECT_EQ(listener.limits.max_connections_per_address, 7u);
+  EXPECT_THAT(listener.proxy_protocol_from, SizeIs(1));
+  EXPECT_EQ(listener.NameFor("x").client_certificate, ClientCertificate::kNone);
+  EXPECT_THAT(snapshot->FindRoute("all")->listeners, ElementsAre(snapshot->FindListener("edge")->index));
+  EXPECT_EQ(BuildGood(Base() + R"(listeners { name: "plain" address: "127.0.0.1:2" redirect_only {} })")
+                ->FindListener("plain")->redirect_only->status, 308);
+
+  EXPECT_THAT(Lines(BuildText(Base() + plain + RouteText("named", R"(match { path: "/" } listeners: "plain" anonymous: true
+                                                                     fixed_response {})")).violations),
+              ElementsAre("routes[\"named\"].listeners[0]: \"plain\" only redirects: no route is reachable through it"));
+  EXPECT_THAT(Lines(BuildText(Base() + R"(
+    listeners { name: "odd" address: "127.0.0.1:2" redirect_only { status: 303 port: 65536 } server_certificates: "localhost"
+                client_certificate: ALLOW server_names { name: "a.example" } min_tls_version: TLS_1_3 verify_with: "Certificate"
+                session_tickets: true trusted_proxies: "10.0.0.0/8" access_log {} proxy_protocol_from: "10.0.0.1/8" })").violations),
+              ElementsAre("listeners[\"odd\"].access_log: has no meaning with redirect_only",
+                          "listeners[\"odd\"].client_certificate: has no meaning with redirect_only",
+                          ::testing::HasSubstr("listeners[\"odd\"].proxy_protocol_from[0]: "),
+                          "listeners[\"odd\"].redirect_only.port: must be 1 to 65535",
+                          "listeners[\"odd\"].redirect_only.status: must be 301, 302, 307 or 308",
+                          "listeners[\"odd\"].server_certificates: has no meaning with redirect_only",
+                          "listeners[\"odd\"].server_names: has no meaning with redirect_only",
+                          "listeners[\"odd\"].session_tickets: has no meaning with redirect_only",
+                          "listeners[\"odd\"].trusted_proxies: has no meaning with redirect_only",
+                          "listeners[\"odd\"].verify_with: has no meaning with redirect_only"));
+}
+
+TEST_F(ListenerTest, LimitsOfAddressesAndOfRequestsAreOffByDefault) {
+  const Limits off = BuildGood(Base())->FindListener("edge")->limits;
+  EXPECT_EQ(off.max_connections_per_address, 0u);
+  EXPECT_EQ(off.request_timeout, absl::ZeroDuration());
+  const Limits on = BuildGood(Base() + R"(listeners { name: "l" address: "127.0.0.1:2" server_certificates: "localhost"
+                                                      limits { request_timeout { seconds: 9 } max_connections_per_address: 5 } })")
+                        ->FindListener("l")->limits;
+  EXPECT_EQ(on.max_connections_per_address, 5u);
+  EXPECT_EQ(on.request_timeout, absl::Seconds(9));
+  EXPECT_THAT(Lines(BuildText(Base() + R"(listeners { name: "l" address: "127.0.0.1:2" server_certificates: "localhost"
+                                                      limits { request_timeout { nanos: 1 } } })").violations),
+              ElementsAre(::testing::HasSubstr("listeners[\"l\"].limits.request_timeout: ")));
+}
+
 }  // namespace
 }  // namespace gatehouse::config

@@ -67,7 +67,9 @@ void ReadMatch(Draft& draft, const std::string& path, const v1::Route& v, Route*
 
 void ReadListeners(Draft& draft, const std::string& path, const v1::Route& v, Route* route) {
   if (v.listeners().empty()) {
-    for (uint32_t i = 0; i < draft.listeners.size(); ++i) route->listeners.push_back(i);
+    for (uint32_t i = 0; i < draft.listeners.size(); ++i) {
+      if (!draft.listeners[i]->has_redirect_only()) route->listeners.push_back(i);
+    }
     return;
   }
   for (int i = 0; i < v.listeners_size(); ++i) {
@@ -77,6 +79,8 @@ void ReadListeners(Draft& draft, const std::string& path, const v1::Route& v, Ro
       draft.Violate(here, draft.listener_names.Missing("listener", v.listeners(i)));
     } else if (absl::c_linear_search(route->listeners, *index)) {
       draft.Violate(here, "\"", v.listeners(i), "\" is there twice");
+    } else if (draft.listeners[*index]->has_redirect_only()) {
+      draft.Violate(here, "\"", v.listeners(i), "\" only redirects: no route is reachable through it");
     } else {
       route->listeners.push_back(*index);
     }
@@ -316,7 +320,10 @@ void WarnOfAnonymous(Draft& draft, const std::vector<Route>& routes) {
 // What besides routes and policies goes into the table.
 std::string FactsOf(const Draft& draft) {
   std::string facts;
-  for (const v1::Listener* listener : draft.listeners) AppendField(&facts, listener->name());
+  for (const v1::Listener* listener : draft.listeners) {
+    AppendField(&facts, listener->name());
+    AppendField(&facts, uint64_t{listener->has_redirect_only()});
+  }
   AppendField(&facts, "/");
   for (const Scheme& scheme : draft.snapshot->schemes) {
     AppendField(&facts, scheme.name);

@@ -19,6 +19,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "gateway/base/address_range.h"
 #include "gateway/base/digest.h"
 #include "gateway/certs/options.h"
 #include "gateway/certs/server_credential.h"
@@ -45,6 +46,8 @@ struct Limits {
   uint64_t max_body_bytes = UINT64_MAX;  // unlimited
   uint32_t max_concurrent_streams = 100;
   uint32_t max_connections = 100'000;
+  uint32_t max_connections_per_address = 0;                // 0: unlimited
+  absl::Duration request_timeout = absl::ZeroDuration();  // zero: unlimited
   friend bool operator==(const Limits&, const Limits&) = default;
 };
 
@@ -66,6 +69,12 @@ struct Name {
   uint64_t trust_epoch = 0;
 };
 
+// RedirectOnly: what a listener in plain HTTP answers everybody.
+struct RedirectOnly {
+  int status = 308;
+  uint16_t port = 443;
+};
+
 struct Listener {
   std::string name;
   uint32_t index = 0;
@@ -75,6 +84,8 @@ struct Listener {
   bool session_tickets = false;
   Limits limits;
   uint32_t verify_with = kNoScheme;
+  std::vector<AddressRange> proxy_protocol_from;
+  std::optional<RedirectOnly> redirect_only;  // no TLS, no routes; `names` is one that nobody is asked by
 
   // NameFor: exact, then `*.` for one label, then the default. `server_name` in any case; "" = none.
   const Name& NameFor(absl::string_view server_name) const;

@@ -114,6 +114,8 @@ class ServerCodec {
   virtual size_t SendBody(StreamId id, absl::string_view data, bool end) = 0;
   // Ends the response. Trailers that may not go on the wire are left out.
   virtual void SendTrailers(StreamId id, const FieldList& trailers) = 0;
+  // 103 Early Hints, to clients of HTTP/1.1 and later that wait for the answer's head. What may not go on the wire is left out.
+  virtual void SendEarlyHints(StreamId id, const FieldList& fields) = 0;
   // 100 Continue, if the client asked and it still makes sense.
   virtual void SendContinue(StreamId id) = 0;
   // Ends the stream at once. HTTP/1: the connection closes, after a complete response only what was produced is sent.

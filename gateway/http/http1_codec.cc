@@ -38,6 +38,7 @@ class Http1Codec final : public ServerCodec {
   bool SendSwitch(StreamId id, const ResponseHead& head) override;
   size_t SendBody(StreamId id, absl::string_view data, bool end) override;
   void SendTrailers(StreamId id, const FieldList& trailers) override;
+  void SendEarlyHints(StreamId id, const FieldList& fields) override;
   void SendContinue(StreamId id) override;
   void Reset(StreamId id, ErrorCode) override {
     if (Answerable(id) || (active() && id == id_)) Abort();
@@ -566,6 +567,17 @@ void Http1Codec::SendTrailers(StreamId id, const FieldList& trailers) {
   }
   out_.append("\r\n");
   EndResponse();
+}
+
+void Http1Codec::SendEarlyHints(StreamId id, const FieldList& fields) {
+  if (id != id_ || tx_ != Tx::kAwait || http10_ || out_.size() > limits_.send_buffer) return;
+  out_.append("HTTP/1.1 103 Early Hints\r\n");
+  for (size_t i = 0; i < fields.size(); ++i) {
+    FieldList::Field f = fields[i];
+    if (!IsToken(f.name) || !IsFieldValue(f.value) || IsHopByHop(f.name) || f.name == "content-length") continue;
+    absl::StrAppend(&out_, f.name, ": ", f.value, "\r\n");
+  }
+  out_.append("\r\n");
 }
 
 void Http1Codec::SendContinue(StreamId id) {

@@ -85,6 +85,7 @@ void ResponseParser::OnHead(absl::string_view bytes) {
     if (line.status == 101) return OnSwitch(std::move(head), line.version);
     if (++interim_ > limits_.interim_responses) return Fail("too many interim responses");
     if (line.status == 100) handler_->OnContinue();
+    if (line.status == 103) handler_->OnEarlyHints(std::move(fields));
     return;
   }
   head.status = line.status;

@@ -26,8 +26,10 @@ class ResponseHandler {
   virtual void OnResponseBody(absl::string_view data) = 0;
   // Complete. Trailers are empty unless the body was chunked and had some.
   virtual void OnResponseEnd(FieldList&& trailers) = 0;
-  // 100 Continue arrived; other 1xx are skipped. 101 is an OnResponseHead, where it was asked for.
+  // 100 Continue arrived. 101 is an OnResponseHead, where it was asked for; 1xx without a function here are skipped.
   virtual void OnContinue() {}
+  // 103 Early Hints (RFC 8297).
+  virtual void OnEarlyHints(FieldList&&) {}
 
  protected:
   ~ResponseHandler() = default;

@@ -623,5 +623,24 @@ TEST(ResponseParserTest, BelievesASwitchThatWasAskedForAlone) {
   EXPECT_FALSE(parser.reusable());
 }
 
+
+TEST_F(Http1Test, EarlyHintsGoBeforeTheAnswerAndNeverAfterIt) {
+  answer_ = false;
+  FieldList hints;
+  hints.Add("link", "</a.css>; rel=preload");
+  hints.Add("connection", "close");
+  hints.Add("content-length", "5");
+  hints.Add("x", "a\r\nb");
+  Send(kGet);
+  codec_->SendEarlyHints(1, hints);
+  EXPECT_EQ(Out(), "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
+  codec_->SendFixed(1, fixed_);
+  codec_->SendEarlyHints(1, hints);
+  EXPECT_THAT(Out(), Not(HasSubstr("103")));
+  Send("GET /a HTTP/1.0\r\nHost: h\r\n\r\n");
+  codec_->SendEarlyHints(2, hints);
+  EXPECT_EQ(Out(), "") << "HTTP/1.0 knows no interim responses";
+}
+
 }  // namespace
 }  // namespace gatehouse::http

@@ -332,6 +332,18 @@ void Http2Codec::SendTrailers(StreamId id, const FieldList& trailers) {
   Wake(s);
 }
 
+void Http2Codec::SendEarlyHints(StreamId id, const FieldList& fields) {
+  Http2Stream* s = Answerable(id);
+  if (s == nullptr || s->tx_started) return;
+  std::vector<nghttp2_nv> nv = {Nv(":status", "103")};
+  for (size_t i = 0; i < fields.size(); ++i) {
+    FieldList::Field f = fields[i];
+    if (!IsToken(f.name) || !IsFieldValue(f.value) || IsHopByHop(f.name) || f.name == "content-length") continue;
+    nv.push_back(Nv(f.name, f.value));
+  }
+  nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, nv.data(), nv.size(), nullptr);
+}
+
 void Http2Codec::SendContinue(StreamId id) {
   Http2Stream* s = Answerable(id);
   if (s == nullptr || s->tx_started || s->rx_ended || s->rx_total > 0) return;

@@ -63,6 +63,7 @@ class Http2Codec final : public ServerCodec {
   bool SendSwitch(StreamId id, const ResponseHead& head) override;
   size_t SendBody(StreamId id, absl::string_view data, bool end) override;
   void SendTrailers(StreamId id, const FieldList& trailers) override;
+  void SendEarlyHints(StreamId id, const FieldList& fields) override;
   void SendContinue(StreamId id) override;
   void Reset(StreamId id, ErrorCode code) override;
   void ConsumeBody(StreamId id, size_t n) override;

@@ -616,5 +616,24 @@ TEST_F(Http2Test, AWebSocketHasNoLimitOfBodiesButItsWindow) {
   EXPECT_EQ(client_->closed.at(id), 8u);
 }
 
+
+TEST_F(Http2Test, EarlyHintsGoBeforeTheAnswerAndNeverAfterIt) {
+  answer_ = false;
+  const int32_t id = client_->Request(Get());
+  Talk();
+  FieldList hints;
+  hints.Add("link", "</a.css>; rel=preload");
+  hints.Add("connection", "close");
+  codec_->SendEarlyHints(id, hints);
+  Talk();
+  EXPECT_EQ(client_->got[id], ":status=103;link=</a.css>; rel=preload;");
+  client_->got.clear();
+  codec_->SendFixed(id, fixed_);
+  codec_->SendEarlyHints(id, hints);
+  Talk();
+  EXPECT_TRUE(absl::StartsWith(client_->got[id], ":status=200;")) << client_->got[id];
+  EXPECT_FALSE(absl::StrContains(client_->got[id], "103"));
+}
+
 }  // namespace
 }  // namespace gatehouse::http

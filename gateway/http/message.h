@@ -64,7 +64,7 @@ class RequestHead {
 };
 
 struct ResponseHead {
-  int status = 200;  // 200..599; 101 where ServerCodec::SendSwitch or an upgraded upstream says so
+  int status = 200;  // 200..599; 1xx goes by SendContinue and SendEarlyHints, 101 where ServerCodec::SendSwitch or an upgraded upstream says so
   FieldList fields;  // hop-by-hop fields and content-length in here are ignored by the codecs
   std::optional<uint64_t> content_length;  // unknown: chunked, or until the stream ends
 };

@@ -137,6 +137,12 @@ void AddConnections(Exposition* out) {
   constexpr MetricType kGauge = MetricType::Gauge;
   out->Total(kCounter, "gatehouse_connections_total", "Connections accepted.", &WorkerMetrics::connections_accepted);
   out->Total(kGauge, "gatehouse_connections_open", "Connections open now.", &WorkerMetrics::connections_open);
+  out->Total(kCounter, "gatehouse_connections_refused_total", "Connections closed at once, over a limit of connections.",
+             &WorkerMetrics::connections_refused);
+  out->Total(kCounter, "gatehouse_accept_pauses_total", "Times that accepting paused for want of descriptors or memory.",
+             &WorkerMetrics::accept_pauses);
+  out->Total(kCounter, "gatehouse_redirects_total", "Requests sent to HTTPS by listeners that only redirect.",
+             &WorkerMetrics::redirects);
   MetricFamily& handshakes =
       out->Family(kCounter, "gatehouse_handshakes_total", "TLS handshakes completed, by kind.");
   handshakes.metric.push_back(Series(

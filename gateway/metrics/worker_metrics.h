@@ -34,6 +34,9 @@ class WorkerMetrics {
 
   Counter connections_accepted;
   Counter connections_open;  // gauge
+  Counter connections_refused;  // over a limit of connections
+  Counter accept_pauses;        // for want of descriptors or memory
+  Counter redirects;            // by listeners that only do that
   Counter handshakes_full;
   Counter handshakes_resumed;
   std::array<Counter, kReasonCount> handshake_failures;

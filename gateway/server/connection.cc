@@ -54,7 +54,45 @@ void Connection::Start() {
                                          [this](bool readable, bool writable) { OnReady(readable, writable); });
   watch_->Set(true, false);
   deadline_.Set(worker_->loop().now() + born_->codec.limits.handshake_timeout);
+  if (born_->IntroducedBy(remote_)) {
+    proxy_ = std::make_unique<loop::ProxyReader>();
+  } else if (!Counted()) {
+    return;
+  }
   Handshake();
+}
+
+bool Connection::Introduced() {
+  switch (proxy_->Read(fd_.get())) {
+    case loop::ProxyReader::State::kMore:
+      return false;
+    case loop::ProxyReader::State::kGone:
+      Close();
+      return false;
+    case loop::ProxyReader::State::kBad:
+      worker_->metrics().CountHandshakeFailure(Reason::kHandshakeFailed);
+      worker_->RecordHandshakeFailure(*this, Reason::kHandshakeFailed, proxy_->error());
+      Close();
+      return false;
+    case loop::ProxyReader::State::kDone:
+      break;
+  }
+  if (proxy_->client().has_value()) {
+    remote_ = *proxy_->client();
+    address_ = events::PeerAddress::FromSockaddr(remote_.addr(), remote_.length());
+  }
+  proxy_.reset();
+  return Counted();
+}
+
+bool Connection::Counted() {
+  counted_ = worker_->Count(*born_, address_key());
+  if (!counted_.granted()) Close();
+  return counted_.granted();
+}
+
+loop::Instant Connection::request_since() const {
+  return armed_ == http::ServerCodec::Phase::kHead && codec_->version() == 11 ? head_since_ : worker_->loop().now();
 }
 
 void Connection::OnReady(bool readable, bool writable) {
@@ -73,6 +111,7 @@ void Connection::OnReady(bool readable, bool writable) {
 }
 
 void Connection::Handshake() {
+  if (proxy_ != nullptr && !Introduced()) return;
   tls::IoStatus status = tls_->Handshake();
   if (status == tls::IoStatus::kOk) return Established();
   if (status == tls::IoStatus::kFailed || status == tls::IoStatus::kClosed) return HandshakeFailed();
@@ -215,7 +254,9 @@ void Connection::ArmDeadline() {
   armed_ = phase;
   switch (phase) {
     case Phase::kIdle: return deadline_.Set(now + born_->codec.limits.idle_timeout);
-    case Phase::kHead: return deadline_.Set(now + born_->codec.limits.header_timeout);
+    case Phase::kHead:
+      head_since_ = now;
+      return deadline_.Set(now + born_->codec.limits.header_timeout);
     case Phase::kBody: return deadline_.Set(now + born_->codec.limits.body_timeout);
     case Phase::kActive: return deadline_.Clear();
   }

@@ -4,7 +4,7 @@
 //        |                              |  error, timeout, peer gone                          ^
 //        `------ failed, timed out -----+-----------------------------------------------------'
 //
-// kHandshaking  TLS; nothing of the client is believed yet
+// kHandshaking  TLS, behind a load balancer's PROXY header where one is demanded; nothing of the client is believed yet
 // kServing      requests come and go
 // kDraining     no new requests (GOAWAY, Connection: close); what runs may end
 // kLingering    our side is shut down; the peer's rest is read and thrown away for a moment, so that it sees our last
@@ -29,6 +29,7 @@
 #include "gateway/loop/deadline.h"
 #include "gateway/loop/listen.h"
 #include "gateway/loop/loop.h"
+#include "gateway/loop/proxy_reader.h"
 #include "gateway/server/edge.h"
 #include "gateway/server/peer.h"
 #include "gateway/server/revocation_wait.h"
@@ -96,6 +97,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   std::string host() const { return remote_.host(); }
   const std::string& server_name() const { return tls_->sni(); }
   uint64_t id() const { return id_; }
+  // When the request that is being handed out began to come.
+  loop::Instant request_since() const;
   bool resumed() const { return resumed_; }
   BasicMemory& basic();
   // The exchange's answer is complete, or it gave up; it is deleted at the end of the turn.
@@ -124,6 +127,10 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
 
   void OnReady(bool readable, bool writable);
   void Handshake();
+  // The PROXY header, where one is demanded. False: it is not all there, or the connection was closed.
+  bool Introduced();
+  // Counts the client against the limit of its address. False: closed.
+  bool Counted();
   void Established();
   void HandshakeFailed();
   // What a handshake that failed had presented: for its event, and believed nowhere.
@@ -142,8 +149,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   const std::shared_ptr<const EdgeInForce> listener_;  // what the listener says now
   const std::shared_ptr<Edge> born_;  // the edge it was accepted on: TLS context and limits
   loop::Fd fd_;
-  const loop::Address remote_;
-  const events::PeerAddress address_;
+  loop::Address remote_;  // the client; behind a load balancer, once it is introduced
+  events::PeerAddress address_;
   const uint64_t id_;
   State state_ = State::kHandshaking;
   http::ServerCodec::Phase armed_ = http::ServerCodec::Phase::kActive;
@@ -159,10 +166,13 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   bool rested_ = false;
   bool slim_ = false;    // the session's certificates were dropped
   bool output_armed_ = false;  // the deadline is the write timeout
+  AddressCounts::Place counted_;
+  std::unique_ptr<loop::ProxyReader> proxy_;  // null: no PROXY header is awaited
   std::unique_ptr<tls::TlsSession> tls_;
   std::unique_ptr<http::ServerCodec> codec_;
   std::unique_ptr<loop::Watch> watch_;
   loop::Deadline deadline_;
+  loop::Instant head_since_;  // HTTP/1.1: when the first octet of a head came that was not whole
   PeerRef peer_;  // null: no certificate
   uint64_t judged_ = 0;    // config::Name::trust_epoch under which it was last judged
   uint64_t accepted_ = 0;  // epoch of the scheme, reachable on its name, that accepted its certificate then; 0: none did

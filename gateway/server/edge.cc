@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/events/event.h"
 
 namespace gatehouse::server {
 namespace {
@@ -43,10 +44,19 @@ http::Limits LimitsOf(const config::Limits& from) {
   limits.header_timeout = from.header_timeout;
   limits.idle_timeout = from.idle_timeout;
   limits.body_timeout = from.body_timeout;
+  limits.request_timeout = from.request_timeout;
   return limits;
 }
 
 }  // namespace
+
+bool Edge::IntroducedBy(const loop::Address& peer) const {
+  if (listener->proxy_protocol_from.empty()) return false;
+  const events::PeerAddress address = events::PeerAddress::FromSockaddr(peer.addr(), peer.length());
+  const absl::Span<const uint8_t> ip = address.ip();
+  return std::any_of(listener->proxy_protocol_from.begin(), listener->proxy_protocol_from.end(),
+                     [&](const AddressRange& range) { return Contains(range, ip.data(), ip.size()); });
+}
 
 absl::StatusOr<std::shared_ptr<Edge>> Edge::Create(std::shared_ptr<const config::Snapshot> snapshot,
                                                    const config::Listener& listener, const Edge* previous,
@@ -58,6 +68,12 @@ absl::StatusOr<std::shared_ptr<Edge>> Edge::Create(std::shared_ptr<const config:
   edge->listener = &listener;
   edge->codec.limits = LimitsOf(listener.limits);
   edge->open = previous != nullptr ? previous->open : std::make_shared<std::atomic<uint32_t>>(0);
+  edge->addresses = previous != nullptr ? previous->addresses : std::make_shared<AddressCounts>();
+  if (listener.redirect_only.has_value()) {
+    edge->codec.tls = false;
+    return edge;
+  }
+  if (previous != nullptr && previous->tls == nullptr) previous = nullptr;  // it only redirected
   if (previous != nullptr && SameTls(*previous->listener, listener)) {
     edge->tls = previous->tls;
     return edge;

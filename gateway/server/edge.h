@@ -12,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/http/codec_factory.h"
+#include "gateway/loop/address.h"
+#include "gateway/server/address_counts.h"
 #include "gateway/tls/server_context.h"
 
 namespace gatehouse::server {
@@ -19,9 +21,13 @@ namespace gatehouse::server {
 struct Edge {
   std::shared_ptr<const config::Snapshot> snapshot;  // keeps `listener` alive
   const config::Listener* listener = nullptr;
-  std::shared_ptr<const tls::ServerContext> tls;
+  std::shared_ptr<const tls::ServerContext> tls;  // null: it only redirects
   std::shared_ptr<std::atomic<uint32_t>> open;  // connections of this listener, of all workers and generations
+  std::shared_ptr<AddressCounts> addresses;            // of these, by client address
   http::CodecOptions codec;  // limits of the listener; each worker's copy of the edge has its own date
+
+  // Whether `peer` is a load balancer that must begin its connections with a PROXY header.
+  bool IntroducedBy(const loop::Address& peer) const;
 
   // Takes over the TLS contexts of `previous` (may be null) when nothing of them changed.
   static absl::StatusOr<std::shared_ptr<Edge>> Create(std::shared_ptr<const config::Snapshot> snapshot,

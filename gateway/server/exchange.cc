@@ -54,7 +54,21 @@ bool Exchange::Start(http::RequestHead&& head) {
   if (state_ == State::kDone) return true;
   taken_ = std::move(head);
   head_ = &taken_;
+  if (listener_->limits.request_timeout != absl::ZeroDuration()) {
+    loop::DeadlineHandler* handler = this;
+    deadline_ = std::make_unique<loop::Deadline>(&connection_->worker()->loop().deadlines(), handler);
+    deadline_->Set(connection_->request_since() + listener_->limits.request_timeout);
+  }
   return false;
+}
+
+void Exchange::OnDeadline(loop::Deadline*) {
+  if (state_ == State::kDone) return;
+  request_.reset();
+  if (head_sent_) return OnError(upstream::ErrorKind::kStalled, {});
+  const bool unsent = head().has_body && !(state_ == State::kDeciding ? held_end_ : request_ended_);
+  basic_.Cancel();
+  RefuseProxied(unsent && !head().websocket ? 408 : 504, Reason::kLimitExceeded, "the request took longer than request_timeout");
 }
 
 bool Exchange::PassesListener() {
@@ -298,6 +312,15 @@ void Exchange::OnWritable() {
   if (unconsumed_ == 0) return;
   size_t n = std::exchange(unconsumed_, 0);
   connection_->codec().ConsumeBody(stream_, n);
+  connection_->Wake();
+}
+
+void Exchange::OnEarlyHints(http::FieldList&& fields) {
+  if (state_ != State::kProxying || head_sent_ || !websocket_key_.empty()) return;
+  // What to fetch meanwhile, and nothing else: the route changes the fields of the answer, not of this.
+  fields.RemoveIf([](absl::string_view name, absl::string_view) { return name != "link"; });
+  if (fields.empty()) return;
+  connection_->codec().SendEarlyHints(stream_, fields);
   connection_->Wake();
 }
 

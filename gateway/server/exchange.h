@@ -25,6 +25,7 @@
 #include "gateway/events/event.h"
 #include "gateway/http/codec.h"
 #include "gateway/identity/identity.h"
+#include "gateway/loop/deadline.h"
 #include "gateway/loop/instant.h"
 #include "gateway/server/basic_checks.h"
 #include "gateway/server/revocation_wait.h"
@@ -43,7 +44,7 @@ struct Withdrawal {
   std::string detail = {};  // which policy and clause
 };
 
-class Exchange final : public upstream::ResponseHandler, public authn::SchemeSource, private BasicChecks::Request {
+class Exchange final : public upstream::ResponseHandler, public authn::SchemeSource, private BasicChecks::Request, private loop::DeadlineHandler {
  public:
   Exchange(Connection* connection, http::StreamId stream, loop::Instant now);
   ~Exchange() override;
@@ -84,6 +85,7 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
 
   // upstream::ResponseHandler
   void OnHead(http::ResponseHead&& response) override;
+  void OnEarlyHints(http::FieldList&& fields) override;
   void OnBody(absl::string_view bytes) override;
   void OnTrailers(http::FieldList&& trailers) override;
   void OnComplete() override;
@@ -96,6 +98,9 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   const config::Route& route() const override { return *route_; }
   absl::string_view RequestId() override;
   void OnChecked() override { Redecide(); }
+
+  // Limits::request_timeout.
+  void OnDeadline(loop::Deadline*) override;
 
   // Whether the listener's `verify_with` lets this connection carry requests. False: refused, or pending.
   bool PassesListener();
@@ -137,6 +142,7 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   // Certificates: one a scheme whose verdict waits for answers.
   std::vector<std::pair<uint32_t, std::unique_ptr<RevocationWait>>> waits_;
   BasicChecks basic_;
+  std::unique_ptr<loop::Deadline> deadline_;  // null: the listener limits no request's time
 
   // Proxying.
   std::unique_ptr<upstream::Request> request_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "gateway/server/answers.h"
 #include "gateway/server/connection.h"
@@ -17,6 +18,7 @@ constexpr size_t kRingCapacity = 4096;       // events
 constexpr size_t kReadBuffer = 64 * 1024;
 constexpr size_t kJudgeCapacity = 16 * 1024;  // returning clients
 constexpr absl::Duration kTick = absl::Seconds(1);
+constexpr absl::Duration kTellAgain = absl::Seconds(10);
 // Long enough for a client that asks once and goes; short enough that a flood of handshakes does not pile up certificates.
 constexpr absl::Duration kFresh = absl::Milliseconds(100);
 
@@ -98,6 +100,7 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
     door.acceptor = std::make_unique<loop::Acceptor>(
         &loop_, std::move(socket->second),
         [this, name = name](loop::Fd fd, const loop::Address& peer) { OnAccept(name, std::move(fd), peer); });
+    door.exhausted = 0;
   }
   for (auto it = doors_.begin(); it != doors_.end();) {
     if (edges.contains(it->first)) {
@@ -111,6 +114,10 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
   for (const config::Upstream& upstream : slot_.get()->upstreams) upstreams.push_back(OptionsOf(upstream));
   pools_.Apply(std::move(upstreams));
   metrics_.snapshot_revision.Set(static_cast<int64_t>(slot_.get()->revision));
+  for (auto it = redirects_.begin(); it != redirects_.end();) {
+    RedirectConnection& redirect = **it++;
+    if (redirect.misplaced()) redirect.Close();
+  }
   // In force from here on; what ran before is looked at next.
   sweep_.Begin();
 }
@@ -151,7 +158,39 @@ void Worker::Tick() {
   for (Connection* c = first_; c != nullptr; c = c->next_) c->Rest();
   // Verdicts run out of freshness while streams run: a certificate that expired does not stay in.
   sweep_.Tick();
+  TellTurnedAway();
   tick_->Start(kTick);
+}
+
+void Worker::TellTurnedAway() {
+  for (auto& [name, door] : doors_) {
+    if (door.acceptor == nullptr) continue;
+    metrics_.accept_pauses.Add(static_cast<int64_t>(door.acceptor->exhausted() - door.exhausted));
+    door.exhausted = door.acceptor->exhausted();
+  }
+  const int64_t refused = metrics_.connections_refused.value() - refused_told_;
+  const int64_t pauses = metrics_.accept_pauses.value() - pauses_told_;
+  if ((refused == 0 && pauses == 0) || slot_.get() == nullptr) return;
+  if (turned_away_told_.nanos != 0 && loop_.now() - turned_away_told_ < kTellAgain) return;
+  events::Event* event = recorder_.Begin(events::EventKind::kGateway);
+  if (event == nullptr) return;
+  std::vector<std::string> told;
+  if (refused > 0) told.push_back(absl::StrCat(refused, " connections were closed over a listener's limits of connections"));
+  if (pauses > 0) told.push_back(absl::StrCat("accepting paused ", pauses, " times for want of descriptors or memory"));
+  event->outcome = events::Outcome::kNotice;
+  event->reason = Reason::kLimitExceeded;
+  event->revision = slot_.get()->revision;
+  event->detail = std::make_shared<const std::string>(absl::StrJoin(told, "; "));
+  recorder_.Commit();
+  turned_away_told_ = loop_.now();
+  refused_told_ += refused;
+  pauses_told_ += pauses;
+}
+
+AddressCounts::Place Worker::Count(const Edge& edge, const std::string& address_key) {
+  AddressCounts::Place place = edge.addresses->Take(address_key, edge.listener->limits.max_connections_per_address);
+  if (!place.granted()) metrics_.connections_refused.Add();
+  return place;
 }
 
 void Worker::NoteFresh() {
@@ -171,6 +210,7 @@ void Worker::Drain(bool final_phase) {
     c->Drain(final_phase);
     c = next;
   }
+  for (auto it = redirects_.begin(); it != redirects_.end();) (*it++)->Drain(final_phase);
 }
 
 void Worker::CutAll() {
@@ -179,6 +219,7 @@ void Worker::CutAll() {
     c->Close();
     c = next;
   }
+  while (!redirects_.empty()) redirects_.front()->Close();
 }
 
 uint16_t Worker::RouteLabel(const config::Route& route) const {
@@ -198,13 +239,25 @@ void Worker::OnAccept(const std::string& listener, loop::Fd fd, const loop::Addr
   auto door = doors_.find(listener);
   if (door == doors_.end() || draining_) return;
   const Edge& edge = *door->second.listener->edge;
-  if (*edge.open >= edge.listener->limits.max_connections) return;  // ~Fd closes it
+  if (*edge.open >= edge.listener->limits.max_connections) {
+    metrics_.connections_refused.Add();
+    return;  // ~Fd closes it
+  }
+  if (edge.listener->redirect_only.has_value()) {
+    redirects_.push_front(std::make_unique<RedirectConnection>(this, door->second.listener, std::move(fd), peer));
+    return redirects_.front()->Start(redirects_.begin());
+  }
   auto* connection = new Connection(this, door->second.listener, std::move(fd), peer, ++*shared_.next_connection);
   connection->next_ = first_;
   if (first_ != nullptr) first_->prev_ = connection;
   first_ = connection;
   ++connection_count_;
   connection->Start();
+}
+
+void Worker::Retire(RedirectConnection::List::iterator redirect) {
+  loop_.DeferDelete(std::move(*redirect));
+  redirects_.erase(redirect);
 }
 
 void Worker::Retire(Connection* connection) {
@@ -256,7 +309,7 @@ bool Worker::AcceptsCertificate(const Connection& connection) {
 }
 
 bool Worker::Welcome(Connection* connection) {
-  if (connection->listener_->gone) return false;
+  if (connection->listener_->gone || connection->edge().tls == nullptr) return false;
   const Edge& edge = connection->edge();
   const config::Name& name = edge.listener->NameFor(connection->server_name());
   connection->judged_ = name.trust_epoch;

@@ -29,6 +29,7 @@
 #include "gateway/server/gateway.h"
 #include "gateway/server/passwords.h"
 #include "gateway/server/peer.h"
+#include "gateway/server/redirect_connection.h"
 #include "gateway/server/sweep.h"
 #include "gateway/tls/tls_session.h"
 #include "gateway/upstream/pools.h"
@@ -81,7 +82,7 @@ class Worker final : public tls::TlsHooks {
   void Drain(bool final_phase);
   // CutAll ends every connection.
   void CutAll();
-  size_t connections() const { return connection_count_; }
+  size_t connections() const { return connection_count_ + redirects_.size(); }
   bool draining() const { return draining_; }
   // A handshake ended well.
   void NoteFresh();
@@ -113,6 +114,9 @@ class Worker final : public tls::TlsHooks {
 
   // Connection's end: deleted at the end of the turn.
   void Retire(Connection* connection);
+  void Retire(RedirectConnection::List::iterator redirect);
+  // A place among the listener's connections for a client at `address_key`; not granted: it has too many already.
+  AddressCounts::Place Count(const Edge& edge, const std::string& address_key);
   // Whether the connection may stay under the snapshot in force: its listener is there, its handshake asked for what is
   // asked for now, and a certificate that was accepted still is, or streams run. Notes the judgement in the connection.
   bool Welcome(Connection* connection);
@@ -133,6 +137,7 @@ class Worker final : public tls::TlsHooks {
   struct Door {  // one listener of this worker
     std::shared_ptr<EdgeInForce> listener;
     std::unique_ptr<loop::Acceptor> acceptor;
+    uint64_t exhausted = 0;  // of the acceptor, as of the last tick
   };
 
   // tls::TlsHooks
@@ -151,6 +156,8 @@ class Worker final : public tls::TlsHooks {
   uint64_t AcceptingScheme(const Peer& peer, const Edge& edge, const config::Name& name, uint64_t hint, bool proven);
   bool Resumable(const Peer& peer, const Edge& edge, absl::string_view server_name, bool proven);
   void Tick();
+  // Connections that were turned away since the last time this was told: an event, at most one in ten seconds.
+  void TellTurnedAway();
   void SlimFresh();
 
   const uint16_t index_;
@@ -169,9 +176,13 @@ class Worker final : public tls::TlsHooks {
   Judge judge_;
   std::unique_ptr<credentials::Checker> checker_;
   std::map<std::string, Door> doors_;  // by listener
+  RedirectConnection::List redirects_;
   Connection* first_ = nullptr;
   size_t connection_count_ = 0;
   Sweep sweep_{this};
+  int64_t refused_told_ = 0;
+  int64_t pauses_told_ = 0;
+  loop::Instant turned_away_told_;
   bool draining_ = false;
   uint64_t next_request_ = 0;
   const Connection* handshake_of_ = nullptr;  // whose certificates a hook refused, and why

@@ -329,6 +329,10 @@ void Connection::OnResponseHead(http::ResponseHead&& head, bool) {
   request_->handler_->OnHead(std::move(head));
 }
 
+void Connection::OnEarlyHints(http::FieldList&& fields) {
+  if (request_ != nullptr) request_->handler_->OnEarlyHints(std::move(fields));
+}
+
 void Connection::OnResponseBody(absl::string_view data) {
   if (request_ != nullptr) request_->handler_->OnBody(data);
 }

@@ -63,6 +63,7 @@ class Connection final : private loop::Flushable, private loop::DeadlineHandler,
   void OnDeadline(loop::Deadline* deadline) override;
   void OnResponseHead(http::ResponseHead&& head, bool end) override;
   void OnResponseBody(absl::string_view data) override;
+  void OnEarlyHints(http::FieldList&& fields) override;
   void OnResponseEnd(http::FieldList&& trailers) override;
 
   void OnReady(bool readable, bool writable);

@@ -58,9 +58,17 @@ TEST_F(ExchangeTest, AResponseWithoutLengthEndsWithTheConnection) {
   EXPECT_EQ(pool_->stats().open_connections.value(), 0);
 }
 
-TEST_F(ExchangeTest, InterimResponsesAreSkipped) {
+TEST_F(ExchangeTest, EarlyHintsAreTold) {
   Answer answer;
   AnswerAndClose("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", &answer);
+  EXPECT_EQ(answer.hints, 1);
+  EXPECT_EQ(answer.status, 204);
+}
+
+TEST_F(ExchangeTest, OtherInterimResponsesAreSkipped) {
+  Answer answer;
+  AnswerAndClose("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 199 x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", &answer);
+  EXPECT_EQ(answer.hints, 0);
   EXPECT_EQ(answer.completions, 1);
   EXPECT_EQ(answer.status, 204);
 }

@@ -50,6 +50,8 @@ class ResponseHandler {
   virtual ~ResponseHandler() = default;
   // The final head, without hop-by-hop fields. Never 1xx, but 101 when it answers kUpgrade.
   virtual void OnHead(http::ResponseHead&& head) = 0;
+  // 103 (RFC 8297), before the final head; at most a few times.
+  virtual void OnEarlyHints(http::FieldList&&) {}
   virtual void OnBody(absl::string_view bytes) = 0;
   virtual void OnTrailers(http::FieldList&& trailers) = 0;
   // The response is whole. The request's body may not be (an early response): what is left of it is not wanted.

@@ -119,9 +119,10 @@ class Answer : public ResponseHandler {
     if (on_writable) on_writable();
   }
   void OnHalfClosed() override { ++half_closes; }
+  void OnEarlyHints(http::FieldList&&) override { ++hints; }
   bool ended() const { return completions + errors > 0; }
 
-  int heads = 0, half_closes = 0, completions = 0, errors = 0, writables = 0;
+  int heads = 0, hints = 0, half_closes = 0, completions = 0, errors = 0, writables = 0;
   int status = 0;
   http::FieldList fields, trailers;
   std::string body, detail;
