@@ -158,16 +158,17 @@ TEST_F(ListenerTest, AListenerThatOnlyRedirectsHasNoTlsAndNoRoutes) {
     listeners { name: "odd" address: "127.0.0.1:2" redirect_only { status: 303 port: 65536 } server_certificates: "localhost"
                 client_certificate: ALLOW server_names { name: "a.example" } min_tls_version: TLS_1_3 verify_with: "Certificate"
                 session_tickets: true trusted_proxies: "10.0.0.0/8" access_log {} proxy_protocol_from: "10.0.0.1/8" })").violations),
-              ElementsAre("listeners[\"odd\"].access_log: has no meaning with redirect_only",
-                          "listeners[\"odd\"].client_certificate: has no meaning with redirect_only",
-                          ::testing::HasSubstr("listeners[\"odd\"].proxy_protocol_from[0]: "),
-                          "listeners[\"odd\"].redirect_only.port: must be 1 to 65535",
+              ElementsAre(::testing::HasSubstr("listeners[\"odd\"].proxy_protocol_from[0]: "),
                           "listeners[\"odd\"].redirect_only.status: must be 301, 302, 307 or 308",
+                          "listeners[\"odd\"].redirect_only.port: 65536 is out of range: 1 to 65535",
                           "listeners[\"odd\"].server_certificates: has no meaning with redirect_only",
+                          "listeners[\"odd\"].client_certificate: has no meaning with redirect_only",
                           "listeners[\"odd\"].server_names: has no meaning with redirect_only",
+                          "listeners[\"odd\"].min_tls_version: has no meaning with redirect_only",
+                          "listeners[\"odd\"].verify_with: has no meaning with redirect_only",
                           "listeners[\"odd\"].session_tickets: has no meaning with redirect_only",
                           "listeners[\"odd\"].trusted_proxies: has no meaning with redirect_only",
-                          "listeners[\"odd\"].verify_with: has no meaning with redirect_only"));
+                          "listeners[\"odd\"].access_log: has no meaning with redirect_only"));
 }
 
 TEST_F(ListenerTest, LimitsOfAddressesAndOfRequestsAreOffByDefault) {

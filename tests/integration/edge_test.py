@@ -12,6 +12,9 @@ import time
 import unittest
 import urllib.request
 
+import h2.connection
+import h2.events
+
 from harness import BIN, EventWatch, Gatehouse, GatehouseTest, RawClient, client_context, free_port, wait_for
 from sockets import Socket1, Socket2, SocketUpstream
 
@@ -53,6 +56,10 @@ private_key_file: {pki}/server.key
 ---
 {{kind: Route, name: fixed, match: {{path: /fixed}}, anonymous: true, fixed_response: {{body: here}}}}
 ---
+{{kind: Upstream, name: interim, endpoints: ["127.0.0.1:{interim}"]}}
+---
+{{kind: Route, name: interim, match: {{path: "/interim/{{rest...}}"}}, anonymous: true, upstream: interim}}
+---
 {{kind: Route, name: ws, match: {{path: "/ws/{{rest...}}"}}, anonymous: true, upstream: sockets, websocket: true}}
 """
 
@@ -86,6 +93,44 @@ class Introduced(RawClient):
         self.sock = context.wrap_socket(raw, server_hostname="localhost")
 
 
+class InterimUpstream:
+    """Answers /hints with interim answers, a body in chunks and trailers, /many with too many interim ones, and HEAD without a body."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=32)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def serve(self, sock):
+        with sock:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                data = sock.recv(65536)
+                if not data:
+                    return
+                head += data
+            hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nSet-Cookie: a=b\r\nConnection: x\r\n\r\n"
+            if b"/many" in head:
+                sock.sendall(hint * 30)
+            else:
+                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + hint)
+                time.sleep(0.3)
+            if head.startswith(b"HEAD"):
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+            else:
+                sock.sendall(b"HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n"
+                             b"5\r\nhello\r\n0\r\nX-Sum: 7\r\nConnection: y\r\n\r\n")
+            sock.recv(1)
+
+
 class EdgeTest(GatehouseTest):
     options = ("--metrics-address", "127.0.0.1:0")
 
@@ -96,8 +141,9 @@ class EdgeTest(GatehouseTest):
         cls.pki.server()
         cls.pki.leaf("alice", "ca")
         cls.sockets = SocketUpstream()
+        cls.interim = InterimUpstream()
         cls.ports = {name: free_port() for name in ("behind", "apart", "brisk", "few", "plain", "plain_port")}
-        cls.gatehouse.apply(CONFIG.format(pki=cls.pki.folder, port=cls.port, upstream=cls.upstream.port, sockets=cls.sockets.port,
+        cls.gatehouse.apply(CONFIG.format(pki=cls.pki.folder, port=cls.port, upstream=cls.upstream.port, sockets=cls.sockets.port, interim=cls.interim.port,
                                           **cls.ports))
 
     def metric(self, name, gatehouse=None):
@@ -234,6 +280,60 @@ class EdgeTest(GatehouseTest):
         finally:
             self.port = port
 
+    # interim answers and trailers
+
+    def raw(self, request, until):
+        client = self.client()
+        client.send(request)
+        data = b""
+        while not data.endswith(until):
+            piece = client.sock.recv(65536)
+            self.assertTrue(piece, data)
+            data += piece
+        return data
+
+    def test_early_hints_and_trailers_reach_a_client_of_http1(self):
+        data = self.raw(b"GET /interim/hints HTTP/1.1\r\nHost: h\r\nTE: trailers\r\n\r\n", b"0\r\nx-sum: 7\r\n\r\n")
+        hints, answer = data.split(b"\r\n\r\n", 1)
+        self.assertEqual(hints, b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload", "links, and nothing else")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
+        self.assertNotIn(b"100 Continue", data)
+        self.assertNotIn(b"102", data)
+        old = self.raw(b"GET /interim/hints HTTP/1.0\r\nHost: h\r\n\r\n", b"hello")
+        self.assertTrue(old.startswith(b"HTTP/1.1 200 OK\r\n"), "HTTP/1.0 knows no interim answers")
+
+    def test_early_hints_and_trailers_reach_a_client_of_http2(self):
+        client = self.client(alpn=["h2"])
+        connection = h2.connection.H2Connection()
+        connection.initiate_connection()
+        connection.send_headers(1, [(":method", "GET"), (":scheme", "https"), (":authority", "h"), (":path", "/interim/hints")],
+                                end_stream=True)
+        client.send(connection.data_to_send())
+        got = []
+        while not any(isinstance(e, h2.events.StreamEnded) for e in got):
+            got += connection.receive_data(client.sock.recv(65536))
+        text = lambda headers: {k.decode(): v.decode() for k, v in headers}
+        hints, = [text(e.headers) for e in got if isinstance(e, h2.events.InformationalResponseReceived)]
+        self.assertEqual(hints, {":status": "103", "link": "</a.css>; rel=preload"})
+        trailers, = [text(e.headers) for e in got if isinstance(e, h2.events.TrailersReceived)]
+        self.assertEqual(trailers, {"x-sum": "7"})
+        self.assertEqual(b"".join(e.data for e in got if isinstance(e, h2.events.DataReceived)), b"hello")
+
+    def test_interim_answers_without_end_are_an_error(self):
+        with EventWatch(self.gatehouse, "--type", "DECISION") as watch:
+            self.assertIn(b"HTTP/1.1 502", self.raw(b"GET /interim/many HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", b"}\n"))
+            self.assertIn("too many interim", watch.wait(lambda e: e["request"]["path"] == "/interim/many")["detail"])
+
+    def test_an_answer_to_head_has_no_body(self):
+        client = self.client()
+        client.send(b"HEAD /interim/x HTTP/1.1\r\nHost: h\r\n\r\n")
+        while client.buffer.count(b"\r\n\r\n") < 2:
+            client._fill()
+        self.assertIn(b"content-length: 5000\r\n", client.buffer)
+        self.assertTrue(client.buffer.endswith(b"\r\n\r\n"))
+        client.buffer = b""
+        self.assertEqual(client.get("/fixed")[::2], (200, b"here"), "the next answer follows at once")
+
     # redirects
 
     def plain(self, request, port="plain", header=b""):
@@ -363,7 +463,7 @@ class EdgeTest(GatehouseTest):
         after_time, after = busy(1), rss()
         print(f"median {before_time * 1e3:.1f} ms alone, {after_time * 1e3:.1f} ms among 1,000 slow clients; "
               f"{(after - before) / 1000:.1f} KiB each")
-        self.assertLess((after - before) / 1000, 64)
+        self.assertLess((after - before) / 1000, 192)  # under a sanitizer too
         self.assertLess(after_time, max(10 * before_time, 0.05))
         # Heads and bodies run into their timeouts: nobody is there for ever.
         end = time.monotonic() + 60
@@ -384,7 +484,7 @@ class EdgeTest(GatehouseTest):
             socket_.assert_runs(2)
         self.assertEqual(self.metric("gatehouse_websockets_open"), open_before + 200)
         print(f"{(rss() - before) / 200:.1f} KiB a WebSocket")
-        self.assertLess((rss() - before) / 200, 256)
+        self.assertLess((rss() - before) / 200, 192)
         for socket_ in sockets:
             socket_.close()
         wait_for("all are gone", lambda: self.metric("gatehouse_websockets_open") == open_before and self.sockets.sockets == 0)
