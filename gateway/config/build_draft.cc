@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
 #include "gateway/base/escape.h"
 #include "gateway/config/suggest.h"
 
@@ -128,9 +129,33 @@ absl::StatusOr<Endpoint> ParseEndpoint(absl::string_view text, bool port_zero) {
   } else if (!bracketed && inet_pton(AF_INET6, host.c_str(), octets) == 1) {
     return bad("needs brackets around its IPv6 address");
   } else {
-    return bad("is not an IP address with a port; names are not resolved here");
+    return bad("is not an IP address with a port");
   }
   return endpoint;
+}
+
+bool IsHostName(absl::string_view name) {
+  constexpr size_t kMaxHostName = 253;
+  if (name.empty() || name.size() > kMaxHostName) return false;
+  for (absl::string_view label : absl::StrSplit(name, '.')) {
+    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
+    if (!std::all_of(label.begin(), label.end(),
+                     [](unsigned char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; })) {
+      return false;
+    }
+  }
+  // A number at the end is an address that is not one (WHATWG URL).
+  const absl::string_view last = name.substr(name.rfind('.') + 1);
+  return !std::all_of(last.begin(), last.end(), [](unsigned char c) { return absl::ascii_isdigit(c); });
+}
+
+bool IsHostAndPort(absl::string_view text) {
+  const size_t colon = text.rfind(':');
+  uint32_t port = 0;
+  return colon != absl::string_view::npos && IsHostName(text.substr(0, colon)) && text.size() - colon <= 6 &&
+         std::all_of(text.begin() + static_cast<ptrdiff_t>(colon) + 1, text.end(),
+                     [](unsigned char c) { return absl::ascii_isdigit(c); }) &&
+         absl::SimpleAtoi(text.substr(colon + 1), &port) && port != 0 && port <= 65535;
 }
 
 void IndexSet(Draft& draft) {

@@ -134,5 +134,9 @@ struct Endpoint {
   uint16_t port = 0;
 };
 absl::StatusOr<Endpoint> ParseEndpoint(absl::string_view text, bool port_zero);
+// Labels of letters, digits, hyphens and underscores, the last one no number.
+bool IsHostName(absl::string_view name);
+// `name:port`, the port not 0.
+bool IsHostAndPort(absl::string_view text);
 
 }  // namespace gatehouse::config

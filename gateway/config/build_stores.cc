@@ -249,44 +249,4 @@ void BuildServerCertificates(Draft& draft) {
   }
 }
 
-void BuildUpstreams(Draft& draft) {
-  constexpr int kMaxEndpoints = 256;
-  for (const v1::Upstream* upstream : draft.upstreams) {
-    const std::string path = PathOf("upstreams", upstream->name());
-    Upstream& out = draft.snapshot->upstreams.emplace_back();
-    out.name = upstream->name();
-    out.index = static_cast<uint32_t>(draft.snapshot->upstreams.size() - 1);
-    if (upstream->endpoints().empty() || upstream->endpoints_size() > kMaxEndpoints) {
-      draft.Violate(path + ".endpoints", "must be 1 to ", kMaxEndpoints, " of ip:port");
-    }
-    absl::flat_hash_set<absl::string_view> seen;
-    for (int i = 0; i < upstream->endpoints_size(); ++i) {
-      const std::string& endpoint = upstream->endpoints(i);
-      const std::string here = absl::StrCat(path, ".endpoints[", i, "]");
-      absl::StatusOr<Endpoint> parsed = ParseEndpoint(endpoint, false);
-      if (!parsed.ok()) {
-        draft.Violate(here, parsed.status().message());
-      } else if (!seen.insert(endpoint).second) {
-        draft.Violate(here, "\"", endpoint, "\" is there twice");
-      }
-      out.endpoints.push_back(endpoint);
-    }
-    const auto timeout = [&](bool present, const google::protobuf::Duration& value, absl::string_view field,
-                             absl::Duration fallback) {
-      return ReadDuration(draft, present, value, absl::StrCat(path, ".", field),
-                          {fallback, absl::Milliseconds(1), absl::Hours(24)});
-    };
-    out.connect_timeout = timeout(upstream->has_connect_timeout(), upstream->connect_timeout(), "connect_timeout",
-                                  out.connect_timeout);
-    out.response_timeout = timeout(upstream->has_response_timeout(), upstream->response_timeout(),
-                                   "response_timeout", out.response_timeout);
-    out.idle_timeout =
-        timeout(upstream->has_idle_timeout(), upstream->idle_timeout(), "idle_timeout", out.idle_timeout);
-    out.max_connections = static_cast<uint32_t>(
-        ReadNumber(draft, upstream->max_connections(), path + ".max_connections", out.max_connections, 1, 65'536));
-    out.max_pending = static_cast<uint32_t>(
-        ReadNumber(draft, upstream->max_pending(), path + ".max_pending", out.max_pending, 1, 1'000'000));
-  }
-}
-
 }  // namespace gatehouse::config

@@ -167,7 +167,7 @@ INSTANTIATE_TEST_SUITE_P(Leaves, BadInputTest, ::testing::ValuesIn(std::vector<B
     {R"(user_stores { name: "u" users { name: "a" password_hashes: "@hash@" claims { type: "Thumbprint" value: "x" } } })", R"(userStores["u"].users["a"].claims[0].type)", "reserved"},
     {R"(upstreams { name: "u" })", R"(upstreams["u"].endpoints)", "1 to 256"},
     {R"(upstreams { name: "u" endpoints: "10.0.0.1:0" })", R"(upstreams["u"].endpoints[0])", "port"},
-    {R"(upstreams { name: "u" endpoints: "10.0.0.1:1" endpoints: "web:1" })", R"(upstreams["u"].endpoints[1])", "names are not resolved"},
+    {R"(upstreams { name: "u" endpoints: "10.0.0.1:1" endpoints: "web" })", R"(upstreams["u"].endpoints[1])", "must be ip:port, [v6]:port or name:port"},
     {R"(upstreams { name: "u" endpoints: "10.0.0.1:1" max_connections: 70000 })", R"(upstreams["u"].max_connections)", "out of range"},
     {R"(policies { name: "p" })", R"(policies["p"].condition)", "required"},
     {R"(policies { name: "p" condition {} })", R"(policies["p"].condition)", "needs one of"},

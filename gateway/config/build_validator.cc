@@ -1,12 +1,9 @@
 // Services that decide credentials for Basic schemes.
 #include <algorithm>
 
-#include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "gateway/base/escape.h"
 #include "gateway/certs/server_credential.h"
@@ -18,22 +15,6 @@ namespace {
 constexpr int kMaxEndpoints = 8;
 constexpr size_t kMaxPem = 1 << 20;
 constexpr size_t kMaxSocketPath = 107;  // sockaddr_un
-constexpr size_t kMaxHostName = 253;
-
-// Labels of letters, digits, hyphens and underscores.
-bool IsHostName(absl::string_view name) {
-  if (name.empty() || name.size() > kMaxHostName) return false;
-  for (absl::string_view label : absl::StrSplit(name, '.')) {
-    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
-    if (!std::all_of(label.begin(), label.end(),
-                     [](unsigned char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; })) {
-      return false;
-    }
-  }
-  // A number at the end is an address that is not one (WHATWG URL).
-  const absl::string_view last = name.substr(name.rfind('.') + 1);
-  return !std::all_of(last.begin(), last.end(), [](unsigned char c) { return absl::ascii_isdigit(c); });
-}
 
 struct Place {
   bool local = false;   // what is sent there does not leave the machine
@@ -58,11 +39,7 @@ Place PlaceOf(absl::string_view endpoint) {
     place.local = ip.size() == 4 ? ip[0] == 127 : ip == std::string(15, '\0') + '\1';
     return place;
   }
-  const size_t colon = endpoint.rfind(':');
-  uint32_t port = 0;
-  if (colon == absl::string_view::npos || !IsHostName(endpoint.substr(0, colon)) ||
-      endpoint.size() - colon > 6 || !absl::c_all_of(endpoint.substr(colon + 1), [](unsigned char c) { return absl::ascii_isdigit(c); }) ||
-      !absl::SimpleAtoi(endpoint.substr(colon + 1), &port) || port == 0 || port > 65535) {
+  if (!IsHostAndPort(endpoint)) {
     place.problem = "must be host:port, [v6]:port or unix:/path";
   }
   return place;

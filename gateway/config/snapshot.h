@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -115,15 +116,39 @@ struct Scheme {
   const credentials::BasicSchemeRef& basic() const { return std::get<credentials::BasicSchemeRef>(kind); }
 };
 
+// How the endpoints of an upstream are asked whether they are well.
+struct HealthCheck {
+  std::string path = "/";
+  std::string host;  // empty: the endpoint, as configured
+  absl::Duration interval = absl::Seconds(10);
+  absl::Duration timeout = absl::Seconds(2);
+  uint32_t healthy_after = 2;
+  uint32_t unhealthy_after = 3;
+  std::vector<uint16_t> statuses;           // empty: 200 to 299
+  std::optional<std::string> grpc_service;  // by grpc.health.v1 instead
+  friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
+};
+
 struct Upstream {
   std::string name;
   uint32_t index = 0;
-  std::vector<std::string> endpoints;  // `ip:port` or `[v6]:port`
+  std::vector<std::string> endpoints;  // `ip:port`, `[v6]:port` or `name:port`
   absl::Duration connect_timeout = absl::Seconds(5);
   absl::Duration response_timeout = absl::Seconds(60);
   absl::Duration idle_timeout = absl::Seconds(60);
+  absl::Duration dns_refresh = absl::Seconds(30);
   uint32_t max_connections = 256;
   uint32_t max_pending = 1024;
+  uint32_t max_requests = 0;   // 0: unlimited
+  bool least_request = false;  // else round robin
+  // Failures in a row that eject an endpoint; 0: it is never ejected.
+  uint32_t eject_after = 5;
+  absl::Duration eject_for = absl::Seconds(30);
+  uint32_t eject_percent = 50;
+  uint32_t attempts = 2;
+  bool retry_idempotent = false;
+  uint32_t retry_budget_percent = 20;
+  std::optional<HealthCheck> health_check;
   friend bool operator==(const Upstream&, const Upstream&) = default;
 };
 

@@ -38,10 +38,10 @@ Connection::Connection(Pool* pool, std::shared_ptr<Site> site)
 
 Connection::~Connection() { loop_->Unmark(this); }
 
-std::string Connection::Named(absl::string_view what) const { return absl::StrCat(site_->name, ": ", what); }
+std::string Connection::Named(absl::string_view what) const { return absl::StrCat(site_->name(), ": ", what); }
 
 void Connection::Connect() {
-  const loop::Address& address = site_->address;
+  const loop::Address& address = site_->endpoint->address();
   fd_ = loop::Fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd_.valid()) {
     connect_error_ = errno;
@@ -243,7 +243,7 @@ void Connection::Send() {
     return;
   }
   // What may have to be sent again is kept until the next request.
-  if (!request_->repeatable() && (unsent() == 0 || sent_ > kCompactAt)) {
+  if (!request_->keeps_wire() && (unsent() == 0 || sent_ > kCompactAt)) {
     out_.erase(0, sent_);
     sent_ = 0;
   }
@@ -321,6 +321,7 @@ void Connection::OnEnd(bool closed, absl::string_view why) {
 void Connection::OnResponseHead(http::ResponseHead&& head, bool) {
   if (request_ == nullptr) return;
   head_seen_ = true;
+  pool_->OnHead(request_, head.status);
   if (request_->framing_ == Framing::kUpgrade) {
     switched_ = head.status == 101;
     request_->ended_ = !switched_;  // an ordinary answer: nothing is sent any more
@@ -363,8 +364,8 @@ void Connection::Complete(bool reusable) {
 void Connection::FailRequest(ErrorKind kind, absl::string_view detail) {
   std::string text = Named(detail);
   Request* request = TakeRequest();
-  Close();
-  request->Fail(kind, text);
+  if (request->keeps_wire()) request->wire_ = std::move(out_);
+  pool_->OnBroken(this, request, kind, text, /*seen=*/true);
 }
 
 void Connection::BecomeIdle() {

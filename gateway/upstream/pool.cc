@@ -3,22 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "gateway/upstream/connection.h"
 #include "gateway/upstream/request_head.h"
 
 namespace gatehouse::upstream {
 namespace {
 
-constexpr absl::Duration kRest = absl::Seconds(1);
-// Endpoints that time out are slow to find out about; those that refuse are not.
-constexpr int kMaxTimeouts = 2;
-
-std::shared_ptr<Site> MakeSite(const loop::Address& address) {
-  auto site = std::make_shared<Site>();
-  site->address = address;
-  site->name = address.ToString();
-  return site;
-}
+constexpr size_t kFreeRetries = 3;  // whatever the budget's share comes to
 
 }  // namespace
 
@@ -27,100 +19,127 @@ std::unique_ptr<Pool> Pool::Create(loop::Loop* loop, UpstreamOptions options) {
 }
 
 Pool::Pool(loop::Loop* loop, UpstreamOptions options)
-    : loop_(loop), options_(std::move(options)), queue_deadline_(&loop->deadlines(), this) {
-  for (const loop::Address& address : options_.endpoints) sites_.push_back(MakeSite(address));
+    : loop_(loop),
+      options_(std::move(options)),
+      stats_(options_.stats != nullptr ? options_.stats : std::make_shared<PoolStats>()),
+      balancer_(loop, stats_.get()),
+      queue_deadline_(&loop->deadlines(), this) {
+  balancer_.Use(options_);
 }
 
 Pool::~Pool() {
   loop_->Unmark(this);
-  auto end = [](Request* request) {
+  auto end = [this](Request* request) {
+    Leave(request);
     request->state_ = Request::State::kDone;
     request->connection_ = nullptr;
     request->pool_ = nullptr;
   };
+  stats_->pending.Add(-static_cast<int64_t>(pending_.size()));
   for (Request* request : pending_) end(request);
   for (Request* request : failing_) end(request);
   for (const auto& connection : connections_) {
+    connection->site().counts->connections.Add(-1);
+    stats_->open_connections.Add(-1);
     if (connection->request() != nullptr) end(connection->TakeRequest());
   }
+  for (const SiteRef& site : balancer_.sites()) stats_->idle_connections.Add(-static_cast<int64_t>(site->idle.size()));
 }
 
 std::unique_ptr<Request> Pool::Start(const RequestHead& head, ResponseHandler* handler) {
   std::unique_ptr<Request> request(new Request(this, handler, head));
+  const bool too_many = options_.max_requests != 0 && running_ >= options_.max_requests;
   ++running_;
-  stats_.requests.Add();
-  if (!WriteHead(head, &request->wire_)) {
-    FailLater(request.get(), ErrorKind::kBadRequest);
-  } else if (sites_.empty()) {
-    FailLater(request.get(), ErrorKind::kNoEndpoint);
+  stats_->requests.Add();
+  if (too_many) {
+    FailLater(request.get(), ErrorKind::kOverloaded, "too many requests run");
+  } else if (!WriteHead(head, &request->wire_)) {
+    FailLater(request.get(), ErrorKind::kBadRequest, "the request cannot be written as HTTP/1.1");
   } else {
-    Place(request.get(), /*fresh=*/false);
+    Place(request.get());
   }
   return request;
 }
 
-void Pool::Place(Request* request, bool fresh) {
-  if (!fresh) {
-    if (Connection* connection = TakeIdle(*request)) {
-      stats_.reused.Add();
-      connection->Attach(request);
+void Pool::Place(Request* request) {
+  const SiteRef* site = balancer_.Pick(request->tried_);
+  if (site == nullptr && !(options_.resolving && balancer_.sites().empty())) {
+    FailWithoutEndpoint(request);
+    return;
+  }
+  if (site != nullptr) {
+    Connection* connection = TakeIdle(**site, *request);
+    if (connection == nullptr && full()) connection = TakeAnyIdle(*request);
+    if (connection != nullptr) {
+      stats_->reused.Add();
+      Attach(request, connection);
+      return;
+    }
+    if (!full()) {
+      Open(request, *site);
       return;
     }
   }
-  if (connections_.size() < options_.max_connections) {
-    Open(request);
-  } else if (pending_.size() < options_.max_pending) {
+  if (pending_.size() < options_.max_pending) {
     Enqueue(request);
   } else {
-    FailLater(request, ErrorKind::kOverloaded);
+    FailLater(request, ErrorKind::kOverloaded, "too many requests wait for a connection");
   }
 }
 
-Connection* Pool::TakeIdle(const Request& request) {
-  // The endpoint whose turn it is, unless no more connections may be opened: then any that is free.
-  bool full = connections_.size() >= options_.max_connections;
-  size_t tries = full ? sites_.size() : 1;
-  for (size_t i = 0; i < tries; ++i) {
-    Site& site = *NextSite();
-    while (!site.idle.empty()) {
-      Connection* connection = site.idle.back();
-      site.idle.pop_back();
-      stats_.idle_connections.Add(-1);
-      // What cannot be repeated is not risked on a connection that is known to be dead.
-      if (request.repeatable() || connection->Healthy()) {
-        if (!full) next_site_ = (next_site_ + 1) % sites_.size();
-        return connection;
-      }
-      connection->Close();
-    }
-    if (full) next_site_ = (next_site_ + 1) % sites_.size();
+Connection* Pool::TakeIdle(Site& site, const Request& request) {
+  while (!site.idle.empty()) {
+    Connection* connection = site.idle.back();
+    site.idle.pop_back();
+    stats_->idle_connections.Add(-1);
+    // What cannot be repeated is not risked on a connection that is known to be dead.
+    if (request.repeatable() || connection->Healthy()) return connection;
+    connection->Close();
   }
   return nullptr;
 }
 
-// The site whose turn it is; resting ones are passed over while there are others.
-std::shared_ptr<Site> Pool::NextSite() {
-  for (size_t i = 0; i < sites_.size(); ++i) {
-    const std::shared_ptr<Site>& site = sites_[next_site_];
-    if (site->resting_until <= loop_->now()) return site;
-    next_site_ = (next_site_ + 1) % sites_.size();
+Connection* Pool::TakeAnyIdle(const Request& request) {
+  Site* useless = nullptr;
+  for (const SiteRef& site : balancer_.sites()) {
+    if (site->idle.empty()) continue;
+    if (!site->in_service()) {
+      useless = site.get();
+    } else if (Connection* connection = TakeIdle(*site, request)) {
+      return connection;
+    }
   }
-  return sites_[next_site_];
+  if (full() && useless != nullptr) useless->idle.back()->Close();
+  return nullptr;
 }
 
-void Pool::Open(Request* request) {
-  auto connection = std::make_unique<Connection>(this, NextSite());
-  next_site_ = (next_site_ + 1) % sites_.size();
+void Pool::Attach(Request* request, Connection* connection) {
+  Site& site = connection->site();
+  request->site_ = &site;
+  site.counts->requests.Add();
+  site.counts->active.Add();
+  connection->Attach(request);
+}
+
+void Pool::Leave(Request* request) {
+  if (request->site_ == nullptr) return;
+  request->site_->counts->active.Add(-1);
+  request->site_ = nullptr;
+}
+
+void Pool::Open(Request* request, const SiteRef& site) {
+  auto connection = std::make_unique<Connection>(this, site);
   connection->pool_index = connections_.size();
   connections_.push_back(std::move(connection));
-  stats_.connects.Add();
-  stats_.open_connections.Add();
+  site->counts->connections.Add();
+  stats_->connects.Add();
+  stats_->open_connections.Add();
   Connection* opened = connections_.back().get();
-  opened->Attach(request);
+  Attach(request, opened);
   opened->Connect();
 }
 
-void Pool::FailLater(Request* request, ErrorKind kind) {
+void Pool::FailLater(Request* request, ErrorKind kind, const char* detail) {
   if (request->state_ == Request::State::kAttached && request->connection_ != nullptr) {
     Connection* connection = request->connection_;
     connection->TakeRequest();
@@ -130,8 +149,14 @@ void Pool::FailLater(Request* request, ErrorKind kind) {
   }
   request->state_ = Request::State::kFailing;
   request->failure_ = kind;
+  request->failure_detail_ = detail;
   request->place_ = failing_.insert(failing_.end(), request);
   loop_->MarkDirty(this);
+}
+
+void Pool::FailWithoutEndpoint(Request* request) {
+  FailLater(request, ErrorKind::kNoEndpoint,
+            balancer_.sites().empty() ? "no endpoint has an address" : "no endpoint is healthy");
 }
 
 void Pool::Flush() {
@@ -139,16 +164,7 @@ void Pool::Flush() {
   for (size_t n = failing_.size(); n > 0 && !failing_.empty(); --n) {
     Request* request = failing_.front();
     failing_.pop_front();
-    switch (request->failure_) {
-      case ErrorKind::kOverloaded:
-        request->Fail(ErrorKind::kOverloaded, "too many requests wait for a connection");
-        break;
-      case ErrorKind::kNoEndpoint:
-        request->Fail(ErrorKind::kNoEndpoint, "no endpoint is configured");
-        break;
-      default:
-        request->Fail(request->failure_, "the request cannot be written as HTTP/1.1");
-    }
+    request->Fail(request->failure_, request->failure_detail_);
   }
   if (!failing_.empty()) loop_->MarkDirty(this);
 }
@@ -157,14 +173,14 @@ void Pool::Enqueue(Request* request) {
   request->state_ = Request::State::kQueued;
   request->queued_at_ = loop_->now();
   request->place_ = pending_.insert(pending_.end(), request);
-  stats_.pending.Add();
+  stats_->pending.Add();
   ArmQueue();
 }
 
 void Pool::Dequeue(Request* request) {
   pending_.erase(request->place_);
   request->queued_at_ = {};
-  stats_.pending.Add(-1);
+  stats_->pending.Add(-1);
   ArmQueue();
 }
 
@@ -192,16 +208,17 @@ void Pool::OnDeadline(loop::Deadline*) {
 }
 
 void Pool::OnIdle(Connection* connection) {
-  if (connection->site().gone) {
-    connection->Close();
+  Site& site = connection->site();
+  if (site.gone || (!pending_.empty() && !site.in_service())) {
+    connection->Close();  // and its place goes to whoever waits
     return;
   }
   if (Request* request = FirstPending()) {
-    connection->Attach(request);
+    Attach(request, connection);
     return;
   }
-  connection->site().idle.push_back(connection);
-  stats_.idle_connections.Add();
+  site.idle.push_back(connection);
+  stats_->idle_connections.Add();
 }
 
 void Pool::OnClosed(Connection* connection) {
@@ -209,7 +226,7 @@ void Pool::OnClosed(Connection* connection) {
   auto it = std::find(idle.begin(), idle.end(), connection);
   if (it != idle.end()) {
     idle.erase(it);
-    stats_.idle_connections.Add(-1);
+    stats_->idle_connections.Add(-1);
   }
   std::unique_ptr<Connection>& slot = connections_[connection->pool_index];
   std::unique_ptr<Connection> closed = std::move(slot);
@@ -218,78 +235,127 @@ void Pool::OnClosed(Connection* connection) {
     slot->pool_index = connection->pool_index;
   }
   connections_.pop_back();
-  stats_.open_connections.Add(-1);
+  stats_->open_connections.Add(-1);
+  closed->site().counts->connections.Add(-1);
   loop_->DeferDelete(std::move(closed));
-  ServePending();
+  if (!closing_) ServePending();
 }
 
 void Pool::ServePending() {
-  while (connections_.size() < options_.max_connections && !sites_.empty()) {
-    Request* request = FirstPending();
-    if (request == nullptr) return;
-    Open(request);
+  while (!full() && !pending_.empty()) {
+    const SiteRef* site = balancer_.Pick(pending_.front()->tried_);
+    if (site != nullptr) {
+      Open(FirstPending(), *site);
+    } else if (options_.resolving && balancer_.sites().empty()) {
+      return;
+    } else {
+      FailWithoutEndpoint(pending_.front());
+    }
   }
 }
 
+bool Pool::MayRetry(const Request& request, ErrorKind kind, bool seen) const {
+  if (request.head_seen_ || request.tries_ >= options_.retries.attempts) return false;
+  const bool no_connection = kind == ErrorKind::kConnectFailed || kind == ErrorKind::kConnectTimeout;
+  // Where there was nobody, there is nobody: only others are asked.
+  if (!balancer_.AnyBut(no_connection ? request.tried_ : Request::Tried())) return false;
+  if (!seen) return true;
+  return options_.retries.idempotent && request.keeps_wire() &&
+         retrying_ < std::max(kFreeRetries, running_ * options_.retries.budget_percent / 100);
+}
+
+void Pool::Retry(Request* request) {
+  ++request->tries_;
+  stats_->retries.Add();
+  Place(request);
+}
+
 void Pool::OnConnectFailed(Connection* connection, ErrorKind kind, absl::string_view detail) {
-  std::string text(detail);
-  connection->site().resting_until = loop_->now() + kRest;
   Request* request = connection->TakeRequest();
-  if (request == nullptr) {
-    connection->Close();
+  if (request != nullptr) {
+    OnBroken(connection, request, kind, detail, /*seen=*/false);
     return;
   }
-  ++request->attempts_;
-  if (kind == ErrorKind::kConnectTimeout) ++request->timeouts_;
-  bool again = static_cast<size_t>(request->attempts_) < sites_.size() && request->timeouts_ < kMaxTimeouts;
-  // Before Close, which gives the place that is free to whoever waits.
-  if (again) Open(request);
+  balancer_.Failed(connection->site(), std::string(detail), /*no_connection=*/true);
   connection->Close();
-  if (!again) request->Fail(kind, text);
+}
+
+void Pool::OnHead(Request* request, int status) {
+  request->head_seen_ = true;
+  if (request->budgeted_) {
+    request->budgeted_ = false;
+    --retrying_;
+  }
+  if (status >= 502 && status <= 504) {
+    balancer_.Failed(*request->site_, absl::StrCat(request->site_->name(), ": answered ", status), /*no_connection=*/false);
+  } else {
+    balancer_.Succeeded(*request->site_);
+  }
+}
+
+void Pool::OnFailed(Request* request, ErrorKind kind, absl::string_view detail, bool seen) {
+  const std::string text(detail);
+  Site* site = request->site_;
+  const bool no_connection = kind == ErrorKind::kConnectFailed || kind == ErrorKind::kConnectTimeout;
+  balancer_.Failed(*site, text, no_connection);
+  request->tried_.push_back(site);
+  Leave(request);
+  if (!MayRetry(*request, kind, seen)) {
+    request->Fail(kind, text);
+    return;
+  }
+  if (seen && !request->budgeted_) {
+    request->budgeted_ = true;
+    ++retrying_;
+  }
+  request->state_ = Request::State::kQueued;
+  Retry(request);
+}
+
+void Pool::OnBroken(Connection* connection, Request* request, ErrorKind kind, absl::string_view detail, bool seen) {
+  const std::string text(detail);
+  // The place that becomes free is for this request first, then for whoever waits.
+  closing_ = true;
+  connection->Close();
+  closing_ = false;
+  OnFailed(request, kind, text, seen);
+  ServePending();
 }
 
 void Pool::Repeat(Connection* connection) {
   Request* request = connection->TakeRequest();
   request->repeated_ = true;
   request->wire_ = std::move(connection->out());
-  stats_.repeated.Add();
-  if (sites_.empty()) {
-    connection->Close();
-    request->Fail(ErrorKind::kNoEndpoint, "no endpoint is configured");
-    return;
-  }
-  Open(request);
+  stats_->repeated.Add();
+  Leave(request);
+  closing_ = true;
   connection->Close();
+  closing_ = false;
+  if (const SiteRef* site = balancer_.Pick(request->tried_)) {
+    Open(request, *site);
+  } else {
+    FailWithoutEndpoint(request);
+  }
+  ServePending();
 }
 
-void Pool::OnDone(Request*, const ErrorKind* error) {
+void Pool::OnDone(Request* request, const ErrorKind* error) {
   --running_;
-  if (error != nullptr) stats_.errors[static_cast<size_t>(*error)].Add();
+  Leave(request);
+  if (request->budgeted_) --retrying_;
+  if (error != nullptr) stats_->errors[static_cast<size_t>(*error)].Add();
 }
 
 void Pool::CloseIdle() {
-  for (const std::shared_ptr<Site>& site : sites_) {
+  for (const SiteRef& site : balancer_.sites()) {
     while (!site->idle.empty()) site->idle.back()->Close();
   }
 }
 
 void Pool::Update(UpstreamOptions options) {
-  std::vector<std::shared_ptr<Site>> before = std::exchange(sites_, {});
-  for (const loop::Address& address : options.endpoints) {
-    auto it = std::find_if(before.begin(), before.end(), [&address](const std::shared_ptr<Site>& site) {
-      return site != nullptr && site->address == address;
-    });
-    sites_.push_back(it == before.end() ? MakeSite(address) : std::exchange(*it, nullptr));
-  }
-  next_site_ = 0;
   options_ = std::move(options);
-  for (const std::shared_ptr<Site>& site : before) {
-    if (site == nullptr) continue;
-    site->gone = true;
+  for (const SiteRef& site : balancer_.Use(options_)) {
     while (!site->idle.empty()) site->idle.back()->Close();
-  }
-  if (sites_.empty()) {
-    while (Request* request = FirstPending()) FailLater(request, ErrorKind::kNoEndpoint);
   }
   ServePending();
   ArmQueue();

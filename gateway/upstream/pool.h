@@ -4,7 +4,10 @@
 //   request->SendBody(bytes, /*end=*/false);        // while writable(); OnWritable says when again
 //   request.reset();                                // cancel: no callback follows
 //
-// Endpoints are asked in turn; one that refused a connection rests for a second while others are there.
+// Which endpoint: balancer.h. After a failure a request goes to another one, at most `attempts` times in all:
+//   - always when the upstream cannot have seen it: no connection came about, or it was refused unread;
+//   - with `idempotent` also later, when doing it twice has no second effect, its body was not begun and no head of an answer
+//     came; such retries under way are a share of the running requests at most.
 //
 // Ownership:  the Pool owns its connections, the caller its Requests. Requests that outlive the Pool end silently, so
 //             destroy it only when running() is 0 or nobody waits any more, and never inside one of its callbacks.
@@ -19,32 +22,12 @@
 #include "gateway/base/counter.h"
 #include "gateway/loop/deadline.h"
 #include "gateway/loop/loop.h"
+#include "gateway/upstream/balancer.h"
 #include "gateway/upstream/options.h"
 #include "gateway/upstream/request.h"
 #include "gateway/upstream/upstream.h"
 
 namespace gatehouse::upstream {
-
-// Counted by the pool, read by anybody.
-struct PoolStats {
-  Counter requests;
-  Counter connects;  // attempted
-  Counter reused;    // requests that found a kept connection
-  Counter repeated;  // requests sent again since a kept connection had died
-  Counter open_connections;  // gauge
-  Counter idle_connections;  // gauge
-  Counter pending;           // gauge
-  Counter errors[kErrorKindCount];
-};
-
-// Site is an endpoint as the pool sees it.
-struct Site {
-  loop::Address address;
-  std::string name;                // "127.0.0.1:8080"
-  std::vector<Connection*> idle;   // the last used is the first to be used again
-  loop::Instant resting_until;     // it refused: others first
-  bool gone = false;               // not in the options any more
-};
 
 class Pool final : private loop::Flushable, private loop::DeadlineHandler {
  public:
@@ -58,7 +41,8 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   void Update(UpstreamOptions options);
   // CloseIdle closes all connections that carry nothing.
   void CloseIdle();
-  const PoolStats& stats() const { return stats_; }
+  const PoolStats& stats() const { return *stats_; }
+  const std::vector<SiteRef>& sites() const { return balancer_.sites(); }
   const UpstreamOptions& options() const { return options_; }
   // Requests that are not done.
   size_t running() const { return running_; }
@@ -71,36 +55,54 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   void Flush() override;
   void OnDeadline(loop::Deadline* deadline) override;
 
-  // Gives `request` a connection or a place in the queue; `fresh` excludes kept connections.
-  void Place(Request* request, bool fresh);
-  Connection* TakeIdle(const Request& request);
-  std::shared_ptr<Site> NextSite();
-  void Open(Request* request);
-  void FailLater(Request* request, ErrorKind kind);
+  // Gives `request` a connection or a place in the queue.
+  void Place(Request* request);
+  // A kept connection of `site` that `request` may be risked on.
+  Connection* TakeIdle(Site& site, const Request& request);
+  // No more connections may be opened: one of whatever endpoint is in service, or room for a new one.
+  Connection* TakeAnyIdle(const Request& request);
+  bool full() const { return connections_.size() >= options_.max_connections; }
+  void Attach(Request* request, Connection* connection);
+  void Open(Request* request, const SiteRef& site);
+  void Leave(Request* request);
+  void FailLater(Request* request, ErrorKind kind, const char* detail);
+  void FailWithoutEndpoint(Request* request);
   void Enqueue(Request* request);
   void Dequeue(Request* request);
   Request* FirstPending();
   void ServePending();
   void ArmQueue();
 
+  bool MayRetry(const Request& request, ErrorKind kind, bool seen) const;
+  void Retry(Request* request);
+
   // From connections.
   void OnIdle(Connection* connection);
   void OnClosed(Connection* connection);
   void OnConnectFailed(Connection* connection, ErrorKind kind, absl::string_view detail);
+  // The final head of the answer is there.
+  void OnHead(Request* request, int status);
+  // `request`, which was taken from its connection, failed there. It goes elsewhere or ends. `seen`: the upstream may have
+  // acted on it; otherwise all of it is in `wire_` again.
+  void OnFailed(Request* request, ErrorKind kind, absl::string_view detail, bool seen);
+  // The same when `connection`, which had it, is of no use any more and to be closed.
+  void OnBroken(Connection* connection, Request* request, ErrorKind kind, absl::string_view detail, bool seen);
+  // The kept connection had died before it saw the request.
   void Repeat(Connection* connection);
   // From requests.
   void OnDone(Request* request, const ErrorKind* error);
 
   loop::Loop* const loop_;
   UpstreamOptions options_;
-  std::vector<std::shared_ptr<Site>> sites_;
-  size_t next_site_ = 0;
+  const std::shared_ptr<PoolStats> stats_;
+  Balancer balancer_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::list<Request*> pending_;
   std::list<Request*> failing_;
   loop::Deadline queue_deadline_;
   size_t running_ = 0;
-  PoolStats stats_;
+  size_t retrying_ = 0;   // retries of requests that may have been seen, until their head comes
+  bool closing_ = false;  // a connection makes room for the retry of its own request
 };
 
 }  // namespace gatehouse::upstream

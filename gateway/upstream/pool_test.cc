@@ -184,7 +184,8 @@ TEST_F(PoolTest, APostIsNotRiskedOnAConnectionThatIsKnownToBeDead) {
 }
 
 TEST_F(PoolTest, ARefusedConnectionTriesTheOtherEndpoints) {
-  options_.endpoints = {RefusedAddress(), RefusedAddress(), upstream_.address()};
+  options_.endpoints = {Endpoint::Of(RefusedAddress()), Endpoint::Of(RefusedAddress()), Endpoint::Of(upstream_.address())};
+  options_.retries.attempts = 3;
   for (int i = 0; i < 3; ++i) {
     Answer answer;
     auto request = Start(&answer, "POST", Framing::kLength, 2);
@@ -199,7 +200,7 @@ TEST_F(PoolTest, ARefusedConnectionTriesTheOtherEndpoints) {
 }
 
 TEST_F(PoolTest, WhenEveryEndpointRefusesTheLastCauseIsTold) {
-  options_.endpoints = {RefusedAddress(), RefusedAddress()};
+  options_.endpoints = {Endpoint::Of(RefusedAddress()), Endpoint::Of(RefusedAddress())};
   Answer answer;
   auto request = Start(&answer);
   EXPECT_FALSE(answer.ended()) << "called back inside Start";
@@ -224,7 +225,7 @@ TEST_F(PoolTest, NoConnectionInTimeIsATimeout) {
     fillers.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     (void)connect(fillers.back().get(), full.address().addr(), full.address().length());
   }
-  options_.endpoints = {full.address()};
+  options_.endpoints = {Endpoint::Of(full.address())};
   Answer answer;
   auto request = Start(&answer);
   Turn();
@@ -236,7 +237,7 @@ TEST_F(PoolTest, NoConnectionInTimeIsATimeout) {
 
 TEST_F(PoolTest, EndpointsAreAskedInTurn) {
   FakeUpstream other;
-  options_.endpoints = {upstream_.address(), other.address()};
+  options_.endpoints = {Endpoint::Of(upstream_.address()), Endpoint::Of(other.address())};
   int here = 0, there = 0;
   std::vector<std::unique_ptr<Peer>> peers;
   std::vector<std::unique_ptr<Request>> requests;
@@ -358,7 +359,7 @@ TEST_F(PoolTest, AnUpdateLeavesRunningRequestsAndUsesTheNewEndpointsForOthers) {
 
   FakeUpstream other;
   UpstreamOptions changed = options_;
-  changed.endpoints = {other.address()};
+  changed.endpoints = {Endpoint::Of(other.address())};
   pool_->Update(changed);
 
   kept->Send(kOk);
@@ -379,7 +380,7 @@ TEST_F(PoolTest, AnUpdateKeepsConnectionsToEndpointsThatStay) {
   auto kept = Warm();
   FakeUpstream other;
   UpstreamOptions changed = options_;
-  changed.endpoints = {upstream_.address(), other.address()};
+  changed.endpoints = {options_.endpoints[0], Endpoint::Of(other.address())};
   pool_->Update(changed);
   EXPECT_EQ(pool_->stats().idle_connections.value(), 1);
 }

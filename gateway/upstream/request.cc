@@ -37,12 +37,13 @@ void Request::SendBody(absl::string_view bytes, bool end) {
   if (ended_ || state_ == State::kDone || state_ == State::kFailing) return;
   if (framing_ == Framing::kLength) {
     if (bytes.size() > remaining_ || (end && bytes.size() != remaining_)) {
-      pool_->FailLater(this, ErrorKind::kBadRequest);
+      pool_->FailLater(this, ErrorKind::kBadRequest, "the body is not as long as was said");
       return;
     }
     remaining_ -= bytes.size();
   }
   ended_ = end;
+  body_begun_ = true;
   if (connection_ != nullptr && connection_->write_broken()) {
     connection_->Wake();
     return;

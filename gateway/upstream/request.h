@@ -6,8 +6,8 @@
 // One that asks for WebSocket (kUpgrade) and is answered 101 is complete when both sides have ended theirs; its connection
 // carries nothing else afterwards, whatever the answer was.
 //
-// Retries: a refused or timed-out connect tries other endpoints, since nothing was sent. A kept connection that dies
-// before the first octet of the response is retried once on a new one, only for idempotent methods without a body.
+// Retries: pool.h. Besides, a kept connection that dies before the first octet of the response is replaced by a new one,
+// once, for idempotent methods whose body was not begun.
 //
 // Ownership:  the caller's; destroying it cancels, inside a callback too, and no callback follows. An exchange that was
 //             cancelled half-way costs its connection.
@@ -19,6 +19,7 @@
 #include <list>
 #include <string>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 #include "gateway/loop/instant.h"
 #include "gateway/upstream/upstream.h"
@@ -27,6 +28,7 @@ namespace gatehouse::upstream {
 
 class Connection;
 class Pool;
+struct Site;
 
 class Request {
  public:
@@ -50,8 +52,11 @@ class Request {
   enum class State : uint8_t { kQueued, kAttached, kFailing, kDone };
 
   Request(Pool* pool, ResponseHandler* handler, const RequestHead& head);
-  // May be sent again on another connection: it has no effect twice and no body that is gone.
-  bool repeatable() const { return idempotent_ && framing_ == Framing::kNoBody && !repeated_; }
+  // What was sent must be kept, since it may be sent again: it has no effect twice, and no body that is gone.
+  bool keeps_wire() const { return idempotent_ && !body_begun_ && !head_seen_; }
+  // May be sent again since its kept connection had died.
+  bool repeatable() const { return keeps_wire() && !repeated_; }
+  using Tried = absl::InlinedVector<const Site*, 2>;
   // Ends in OnError, after which this may be gone.
   void Fail(ErrorKind kind, absl::string_view detail);
 
@@ -62,14 +67,19 @@ class Request {
   std::list<Request*>::iterator place_;  // in the pool's queue; kQueued, kFailing
   loop::Instant queued_at_;
   uint64_t remaining_;  // kLength: octets of the body still to come from the caller
-  int attempts_ = 0;    // connects that failed
-  int timeouts_ = 0;    // of which timed out
+  Site* site_ = nullptr;  // whose connection has it
+  Tried tried_;           // where it failed
+  uint32_t tries_ = 1;
+  const char* failure_detail_ = "";  // kFailing
   State state_ = State::kQueued;
   const Framing framing_;
   ErrorKind failure_ = ErrorKind::kBadRequest;  // kFailing
   const bool idempotent_;
   const bool head_method_;
   bool repeated_ = false;
+  bool body_begun_ = false;
+  bool head_seen_ = false;
+  bool budgeted_ = false;  // a retry that counts in the pool's budget
   bool ended_;  // the caller gave all of the body
   bool paused_ = false;
   bool above_mark_ = false;

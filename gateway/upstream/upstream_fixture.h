@@ -134,7 +134,7 @@ class UpstreamFixture : public ::testing::Test {
  protected:
   UpstreamFixture() {
     options_.name = "app";
-    options_.endpoints = {upstream_.address()};
+    options_.endpoints = {Endpoint::Of(upstream_.address())};
   }
 
   void MakePool() { pool_ = Pool::Create(&loop_, options_); }
