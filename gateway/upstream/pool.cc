@@ -72,7 +72,7 @@ void Pool::Place(Request* request) {
     if (connection == nullptr && full()) connection = TakeAnyIdle(*request);
     if (connection != nullptr) {
       stats_->reused.Add();
-      Attach(request, connection);
+      Give(connection, request);
       return;
     }
     if (!full()) {
@@ -113,7 +113,7 @@ Connection* Pool::TakeAnyIdle(const Request& request) {
   return nullptr;
 }
 
-void Pool::Attach(Request* request, Connection* connection) {
+void Pool::Give(Connection* connection, Request* request) {
   Site& site = connection->site();
   request->site_ = &site;
   site.counts->requests.Add();
@@ -135,11 +135,11 @@ void Pool::Open(Request* request, const SiteRef& site) {
   stats_->connects.Add();
   stats_->open_connections.Add();
   Connection* opened = connections_.back().get();
-  Attach(request, opened);
+  Give(opened, request);
   opened->Connect();
 }
 
-void Pool::FailLater(Request* request, ErrorKind kind, const char* detail) {
+void Pool::FailLater(Request* request, ErrorKind kind, absl::string_view detail) {
   if (request->state_ == Request::State::kAttached && request->connection_ != nullptr) {
     Connection* connection = request->connection_;
     connection->TakeRequest();
@@ -149,7 +149,7 @@ void Pool::FailLater(Request* request, ErrorKind kind, const char* detail) {
   }
   request->state_ = Request::State::kFailing;
   request->failure_ = kind;
-  request->failure_detail_ = detail;
+  request->failure_detail_ = std::string(detail);
   request->place_ = failing_.insert(failing_.end(), request);
   loop_->MarkDirty(this);
 }
@@ -164,7 +164,7 @@ void Pool::Flush() {
   for (size_t n = failing_.size(); n > 0 && !failing_.empty(); --n) {
     Request* request = failing_.front();
     failing_.pop_front();
-    request->Fail(request->failure_, request->failure_detail_);
+    request->Fail(request->failure_, std::string(request->failure_detail_));
   }
   if (!failing_.empty()) loop_->MarkDirty(this);
 }
@@ -214,7 +214,7 @@ void Pool::OnIdle(Connection* connection) {
     return;
   }
   if (Request* request = FirstPending()) {
-    Attach(request, connection);
+    Give(connection, request);
     return;
   }
   site.idle.push_back(connection);

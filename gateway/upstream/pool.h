@@ -62,10 +62,10 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   // No more connections may be opened: one of whatever endpoint is in service, or room for a new one.
   Connection* TakeAnyIdle(const Request& request);
   bool full() const { return connections_.size() >= options_.max_connections; }
-  void Attach(Request* request, Connection* connection);
+  void Give(Connection* connection, Request* request);
   void Open(Request* request, const SiteRef& site);
   void Leave(Request* request);
-  void FailLater(Request* request, ErrorKind kind, const char* detail);
+  void FailLater(Request* request, ErrorKind kind, absl::string_view detail);
   void FailWithoutEndpoint(Request* request);
   void Enqueue(Request* request);
   void Dequeue(Request* request);

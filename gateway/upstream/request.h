@@ -70,7 +70,7 @@ class Request {
   Site* site_ = nullptr;  // whose connection has it
   Tried tried_;           // where it failed
   uint32_t tries_ = 1;
-  const char* failure_detail_ = "";  // kFailing
+  std::string failure_detail_;  // kFailing
   State state_ = State::kQueued;
   const Framing framing_;
   ErrorKind failure_ = ErrorKind::kBadRequest;  // kFailing

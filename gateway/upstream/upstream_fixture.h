@@ -85,6 +85,7 @@ class FakeUpstream {
   }
   // From now on connections are refused.
   void StopListening() { socket_.reset(); }
+  bool listening() const { return socket_ != nullptr; }
 
  private:
   std::unique_ptr<loop::ListenSocket> socket_;
