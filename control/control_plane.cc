@@ -15,6 +15,7 @@
 #include "control/api/server.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
+#include "control/api/upstream_service.h"
 #include "control/api/user_service.h"
 #include "control/metrics.h"
 #include "control/publish/alarms.h"
@@ -56,7 +57,7 @@ absl::StatusOr<api::ControlServerOptions> ServerOptions(const Options& options) 
 // In order of dependence: what is below uses what is above, and is destroyed before it.
 struct ControlPlane::Parts {
   Parts(api::ControlServerOptions server_options_, api::ControlServer::Access access_,
-        std::unique_ptr<store::Store> store_, absl::Duration ticket_period, const Clock& clock)
+        std::unique_ptr<store::Store> store_, absl::Duration ticket_period, std::string embedded, const Clock& clock)
       : server_options(std::move(server_options_)),
         access(std::move(access_)),
         store(std::move(store_)),
@@ -76,6 +77,7 @@ struct ControlPlane::Parts {
         certificates(desk, hub, executor, access.guard),
         policies(changes, executor, clock, access.guard),
         lockouts(desk, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
+        upstreams(desk, std::move(embedded), access.guard),
         status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, access.guard) {}
 
   void Tell(v1::Event event) {
@@ -102,6 +104,7 @@ struct ControlPlane::Parts {
   api::CertificateService certificates;
   api::PolicyService policies;
   api::LockoutService lockouts;
+  api::UpstreamService upstreams;
   api::StatusService status;
   std::unique_ptr<api::ControlServer> server;
 };
@@ -117,7 +120,7 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Options& 
   GH_ASSIGN_OR_RETURN(std::unique_ptr<store::Store> store, store::SqliteStore::Open(std::move(sqlite)));
   std::unique_ptr<ControlPlane> plane(new ControlPlane());
   plane->parts_ = std::make_unique<Parts>(std::move(server), std::move(access), std::move(store),
-                                          options.session_ticket_period, clock);
+                                          options.session_ticket_period, options.gateway_name, clock);
   GH_RETURN_IF_ERROR(plane->parts_->changes.Start());
   return plane;
 }
@@ -127,7 +130,7 @@ absl::Status ControlPlane::Serve() {
   GH_ASSIGN_OR_RETURN(p.server,
                       api::ControlServer::Start(p.server_options, p.access,
                                                 {&p.config, &p.users, &p.snapshots, &p.events, &p.certificates, &p.policies,
-                                                 &p.lockouts, &p.status}));
+                                                 &p.lockouts, &p.upstreams, &p.status}));
   return absl::OkStatus();
 }
 

@@ -108,6 +108,26 @@ TEST_F(CliTest, ListsAndClearsLockouts) {
   EXPECT_EQ(Ctl({"lockouts", "clear", "--all", "--user", "ann"}), kUsage) << "one of them is meant";
 }
 
+TEST_F(CliTest, TellsHowTheEndpointsOfUpstreamsDo) {
+  EXPECT_EQ(Ctl({"upstream", "status"}), kOk);
+  EXPECT_EQ(out_, "no upstream is configured\n");
+  v1::EndpointStatus& one = *server_.endpoints_answer.add_endpoints();
+  one.set_upstream("orders");
+  one.set_endpoint("app.test:80");
+  one.set_address("192.0.2.7:80");
+  one.set_state(v1::EndpointStatus::EJECTED);
+  one.set_requests(12);
+  one.set_detail("\x1b[31mred");
+  EXPECT_EQ(Ctl({"upstream", "status", "orders", "--gateway", "g"}), kOk);
+  EXPECT_EQ(server_.endpoints_asked.ShortDebugString(), R"(gateway: "g" upstream: "orders")");
+  EXPECT_THAT(out_, HasSubstr("orders    app.test:80  192.0.2.7:80  EJECTED"));
+  EXPECT_THAT(out_, ::testing::Not(HasSubstr("\x1b")));
+  EXPECT_EQ(Ctl({"upstream", "status", "-o", "json"}), kOk);
+  EXPECT_THAT(out_, HasSubstr(R"("state":"EJECTED")"));
+  EXPECT_EQ(Ctl({"upstream", "status", "-o", "yaml"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("upstream: orders"));
+}
+
 TEST_F(CliTest, AWordThatIsNoCommandIsNamedWithWhatWasMeant) {
   EXPECT_EQ(Raw({"appl", "-f", "x"}), 2);
   EXPECT_THAT(err_, HasSubstr("error: no command named \"appl\"; did you mean \"apply\"?"));

@@ -133,6 +133,12 @@ struct LockoutFlags {
 int ListLockouts(Context& context, const LockoutFlags& flags);
 int ClearLockouts(Context& context, const LockoutFlags& flags);
 
+struct UpstreamFlags {
+  std::string name, gateway;
+  Output output = Output::kTable;
+};
+int UpstreamStatus(Context& context, const UpstreamFlags& flags);
+
 struct WatchFlags {
   std::vector<std::string> outcomes, reasons, types, routes, schemes, gateways, principals;
   std::string since;   // incarnation:sequence

@@ -9,6 +9,7 @@
 #include "gatehouse/v1/config_service.pb.h"
 #include "gatehouse/v1/event.pb.h"
 #include "gatehouse/v1/lockout_service.pb.h"
+#include "gatehouse/v1/upstream_service.pb.h"
 
 namespace gatehouse::cli {
 
@@ -46,6 +47,9 @@ std::string LockoutsText(const v1::ListLockoutsResponse& listed, absl::Time now,
 
 // `2027-01-31 12:00:00`, local time.
 std::string DateText(const google::protobuf::Timestamp& time);
+// How the endpoints of upstreams do, a row each.
+std::string EndpointsText(const v1::ListEndpointsResponse& listed, absl::Time now, const Style& style);
+
 // `expires in 90 d`, `expired 2 d ago`.
 std::string ExpiryText(absl::Time not_after, absl::Time now);
 // `3f:9a:…`, the first `octets` of a hex digest.

@@ -51,6 +51,8 @@ std::string About(const v1::Event& event) {
       return "expiry";
     case v1::Event::GUESSING:
       return "password guessing";
+    case v1::Event::UPSTREAM:
+      return absl::StrCat("upstream ", EscapeText(event.upstream().upstream()), " ", EscapeText(event.upstream().endpoint()));
     default:
       return EscapeText(v1::Event::Type_Name(event.type()));
   }

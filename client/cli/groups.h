@@ -13,5 +13,6 @@ void AddEvents(CLI::App& app, CommandLine& line);        // events
 void AddCertificates(CLI::App& app, CommandLine& line);  // cert
 void AddHistory(CLI::App& app, CommandLine& line);       // history, rollback
 void AddState(CLI::App& app, CommandLine& line);         // status, version
+void AddUpstream(CLI::App& app, CommandLine& line);      // upstream
 
 }  // namespace gatehouse::cli

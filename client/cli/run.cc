@@ -74,6 +74,7 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   AddCertificates(app, line);
   AddHistory(app, line);
   AddState(app, line);
+  AddUpstream(app, line);
   CLI::App* completion = app.add_subcommand("completion", "print a completion script: `source <(gatehousectl completion)`");
   OnRun(*completion, line, [&app, &line] {
     line.context.out() << BashCompletion(app);

@@ -14,6 +14,7 @@
 #include "gatehouse/v1/certificate_service.grpc.pb.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
 #include "gatehouse/v1/lockout_service.grpc.pb.h"
+#include "gatehouse/v1/upstream_service.grpc.pb.h"
 #include "gatehouse/v1/policy_service.grpc.pb.h"
 #include "gatehouse/v1/status_service.grpc.pb.h"
 
@@ -204,6 +205,14 @@ absl::StatusOr<v1::ClearLockoutsResponse> Client::ClearLockouts(const v1::ClearL
   v1::ClearLockoutsResponse response;
   GH_RETURN_IF_ERROR(
       Once(options_.call_timeout, [&](auto& context) { return stub->ClearLockouts(&context, request, &response); }));
+  return response;
+}
+
+absl::StatusOr<v1::ListEndpointsResponse> Client::ListEndpoints(const v1::ListEndpointsRequest& request) {
+  auto stub = v1::UpstreamService::NewStub(channel_);
+  v1::ListEndpointsResponse response;
+  GH_RETURN_IF_ERROR(
+      Once(options_.call_timeout, [&](auto& context) { return stub->ListEndpoints(&context, request, &response); }));
   return response;
 }
 

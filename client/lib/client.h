@@ -30,6 +30,7 @@
 #include "gatehouse/v1/certificate_service.pb.h"
 #include "gatehouse/v1/config_service.pb.h"
 #include "gatehouse/v1/lockout_service.pb.h"
+#include "gatehouse/v1/upstream_service.pb.h"
 #include "gatehouse/v1/policy_service.pb.h"
 #include "gatehouse/v1/status_service.pb.h"
 #include "gatehouse/v1/user_service.pb.h"
@@ -111,6 +112,9 @@ class Client {
   // Whom gateways refuse for guessing passwords; Clear lets them in again.
   absl::StatusOr<v1::ListLockoutsResponse> ListLockouts(const v1::ListLockoutsRequest& request);
   absl::StatusOr<v1::ClearLockoutsResponse> ClearLockouts(const v1::ClearLockoutsRequest& request);
+
+  // How the endpoints of upstreams do on one gateway.
+  absl::StatusOr<v1::ListEndpointsResponse> ListEndpoints(const v1::ListEndpointsRequest& request);
 
   // Watch subscribes to events; see watch.h. It returns once the server has subscribed us.
   absl::StatusOr<std::unique_ptr<gatehouse::client::Watch>> Watch(WatchOptions options, WatchHandler handler);

@@ -15,6 +15,7 @@
 #include "gatehouse/v1/config_service.grpc.pb.h"
 #include "gatehouse/v1/event_service.grpc.pb.h"
 #include "gatehouse/v1/lockout_service.grpc.pb.h"
+#include "gatehouse/v1/upstream_service.grpc.pb.h"
 #include "gatehouse/v1/policy_service.grpc.pb.h"
 #include "gatehouse/v1/status_service.grpc.pb.h"
 #include "gatehouse/v1/user_service.grpc.pb.h"
@@ -28,7 +29,8 @@ class FakeControlPlane final : public v1::ConfigService::Service,
                                public v1::UserService::Service,
                                public v1::CertificateService::Service,
                                public v1::PolicyService::Service,
-                               public v1::LockoutService::Service {
+                               public v1::LockoutService::Service,
+                               public v1::UpstreamService::Service {
  public:
   FakeControlPlane() {
     char folder[] = "/tmp/gatehousectl-XXXXXX";
@@ -50,6 +52,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     builder.RegisterService(static_cast<v1::PolicyService::Service*>(this));
     builder.RegisterService(static_cast<v1::UserService::Service*>(this));
     builder.RegisterService(static_cast<v1::LockoutService::Service*>(this));
+    builder.RegisterService(static_cast<v1::UpstreamService::Service*>(this));
     server_ = builder.BuildAndStart();
   }
   void Stop() {
@@ -90,6 +93,8 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   v1::ListLockoutsResponse lockouts_answer;
   v1::ListLockoutsRequest lockouts_asked;
   v1::ClearLockoutsRequest cleared;
+  v1::ListEndpointsResponse endpoints_answer;
+  v1::ListEndpointsRequest endpoints_asked;
 
   grpc::Status Apply(grpc::ServerContext*, grpc::ServerReader<v1::ApplyRequest>* reader,
                      v1::ApplyResponse* response) override {
@@ -244,6 +249,13 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     cleared = *request;
     response->set_cleared(3);
     response->add_gateways()->set_gateway("edge-1");
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ListEndpoints(grpc::ServerContext*, const v1::ListEndpointsRequest* request,
+                             v1::ListEndpointsResponse* response) override {
+    endpoints_asked = *request;
+    *response = endpoints_answer;
     return grpc::Status::OK;
   }
 

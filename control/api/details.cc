@@ -85,11 +85,15 @@ std::string Element(const Message& parent, const FieldDescriptor& field, int ind
       return list ? reflection.GetRepeatedEnum(parent, &field, index)->name()
                   : reflection.GetEnum(parent, &field)->name();
     case FieldDescriptor::CPPTYPE_BOOL:
-      return reflection.GetBool(parent, &field) ? "true" : "false";
-    case FieldDescriptor::CPPTYPE_UINT32: return absl::StrCat(reflection.GetUInt32(parent, &field));
-    case FieldDescriptor::CPPTYPE_UINT64: return absl::StrCat(reflection.GetUInt64(parent, &field));
-    case FieldDescriptor::CPPTYPE_INT32: return absl::StrCat(reflection.GetInt32(parent, &field));
-    case FieldDescriptor::CPPTYPE_INT64: return absl::StrCat(reflection.GetInt64(parent, &field));
+      return (list ? reflection.GetRepeatedBool(parent, &field, index) : reflection.GetBool(parent, &field)) ? "true" : "false";
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return absl::StrCat(list ? reflection.GetRepeatedUInt32(parent, &field, index) : reflection.GetUInt32(parent, &field));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return absl::StrCat(list ? reflection.GetRepeatedUInt64(parent, &field, index) : reflection.GetUInt64(parent, &field));
+    case FieldDescriptor::CPPTYPE_INT32:
+      return absl::StrCat(list ? reflection.GetRepeatedInt32(parent, &field, index) : reflection.GetInt32(parent, &field));
+    case FieldDescriptor::CPPTYPE_INT64:
+      return absl::StrCat(list ? reflection.GetRepeatedInt64(parent, &field, index) : reflection.GetInt64(parent, &field));
     case FieldDescriptor::CPPTYPE_MESSAGE: break;
     default: return "?";
   }

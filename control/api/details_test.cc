@@ -64,6 +64,12 @@ TEST(DetailsTest, ScalarsMessagesAndListsAreTold) {
               ElementsAre("identity_response: removed", "upstream: unset -> \"u\""));
 }
 
+TEST(DetailsTest, ListsOfNumbersAreCompared) {
+  EXPECT_THAT(Compare("upstream {name: 'u' health_check {statuses: 200}}",
+                      "upstream {name: 'u' health_check {statuses: 200 statuses: 204} ejection {off: true} retries {attempts: 3}}"),
+              ElementsAre("health_check.statuses: +1 (204) -0", "ejection.off: false -> true", "retries.attempts: 0 -> 3"));
+}
+
 TEST(DetailsTest, SecretsAreNeverShown) {
   EXPECT_THAT(Compare("server_certificate {name: 'c' private_key_pem: 'OLD'}",
                       "server_certificate {name: 'c' private_key_pem: 'NEW'}"),

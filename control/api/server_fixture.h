@@ -17,6 +17,7 @@
 #include "control/api/server.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
+#include "control/api/upstream_service.h"
 #include "control/api/user_service.h"
 #include "control/store/memory_store.h"
 #include "control/store/store_fixture.h"
@@ -49,10 +50,11 @@ class ServerTest : public ::testing::Test {
     certificates_ = std::make_unique<CertificateService>(desk_, hub_, executor_, guard);
     policies_ = std::make_unique<PolicyService>(changes_, executor_, clock_, guard);
     lockouts_ = std::make_unique<LockoutService>(desk_, guard, [](const v1::Event&) {});
+    upstreams_ = std::make_unique<UpstreamService>(desk_, "embedded", guard);
     status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, guard);
     auto server = ControlServer::Start(open, *std::move(access),
                                        {config_.get(), users_.get(), events_.get(), snapshots_.get(), certificates_.get(),
-                                        policies_.get(), lockouts_.get(), status_.get()});
+                                        policies_.get(), lockouts_.get(), upstreams_.get(), status_.get()});
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
     return absl::OkStatus();
@@ -157,6 +159,7 @@ class ServerTest : public ::testing::Test {
   std::unique_ptr<CertificateService> certificates_;
   std::unique_ptr<PolicyService> policies_;
   std::unique_ptr<LockoutService> lockouts_;
+  std::unique_ptr<UpstreamService> upstreams_;
   std::unique_ptr<StatusService> status_;
   std::shared_ptr<Callers> callers_;
   std::unique_ptr<ControlServer> server_;

@@ -11,6 +11,7 @@
 #include "control/api/certificate_service.h"
 #include "control/api/event_service.h"
 #include "control/api/lockout_service.h"
+#include "control/api/upstream_service.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
 #include "gmock/gmock.h"
@@ -30,7 +31,7 @@ class StreamsTest : public ::testing::Test {
     socket_ = absl::StrCat(::testing::TempDir(), "/gh-", getpid(), "-", ++sockets_, ".sock");
     grpc::ServerBuilder builder;
     builder.AddListeningPort("unix:" + socket_, grpc::InsecureServerCredentials());
-    for (grpc::Service* service : std::initializer_list<grpc::Service*>{&events_, &snapshots_, &certificates_, &lockouts_, &status_}) {
+    for (grpc::Service* service : std::initializer_list<grpc::Service*>{&events_, &snapshots_, &certificates_, &lockouts_, &upstreams_, &status_}) {
       builder.RegisterService(service);
     }
     server_ = builder.BuildAndStart();
@@ -83,6 +84,7 @@ class StreamsTest : public ::testing::Test {
                              audit_.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ",
                                                            event.detail()));
                            }};
+  UpstreamService upstreams_{desk_, "embedded", guard_};
   StatusService status_{{"1.2.3", "store-1", absl::FromUnixSeconds(5)}, distributor_, hub_, guard_};
   std::string socket_;
   std::unique_ptr<grpc::Server> server_;
@@ -468,6 +470,43 @@ TEST_F(StreamsTest, LockoutsOfAllGatewaysAreListedTogetherAndClearedOneByOneOrTo
                                   "NOTICE uid:1 ClearLockouts all gateway \"b\": 2 entries"));
 }
 
+TEST_F(StreamsTest, EndpointsAreThoseOfTheGatewayThatIsMeant) {
+  std::map<std::string, std::unique_ptr<publish::QuestionDesk::Line>> lines;
+  const auto connect = [&](const std::string& name) {
+    lines[name] = desk_.Add(name, [&, name](const v1::Question& question) {
+      v1::Answer answer;
+      answer.set_id(question.id());
+      if (question.list_endpoints().upstream() == "none") {
+        answer.set_code(static_cast<int>(absl::StatusCode::kNotFound));
+        answer.set_error("upstream: there is no \"none\"");
+      } else {
+        answer.mutable_list_endpoints()->add_endpoints()->set_detail(name);
+      }
+      lines[name]->Answer(answer);
+    });
+  };
+  auto stub = v1::UpstreamService::NewStub(channel_);
+  const auto ask = [&](const std::string& gateway, const std::string& upstream = "") {
+    v1::ListEndpointsRequest request;
+    request.set_gateway(gateway);
+    request.set_upstream(upstream);
+    v1::ListEndpointsResponse listed;
+    auto call = Context();
+    const grpc::Status status = stub->ListEndpoints(call.get(), request, &listed);
+    return status.ok() ? listed.endpoints(0).detail() : absl::StrCat(status.error_code(), " ", status.error_message());
+  };
+  EXPECT_EQ(ask(""), "14 no gateway is connected");
+  connect("a");
+  EXPECT_EQ(ask(""), "a");
+  connect("b");
+  EXPECT_EQ(ask(""), "3 gateway: 2 are connected, say which one is meant");
+  EXPECT_EQ(ask("b"), "b");
+  EXPECT_EQ(ask("c"), "14 gateway c is not connected");
+  EXPECT_EQ(ask("b", "none"), "5 upstream: there is no \"none\"");
+  connect("embedded");
+  EXPECT_EQ(ask(""), "embedded");
+}
+
 TEST_F(StreamsTest, NoMethodRunsForACallerThatTheGuardRefuses) {
   open_ = false;
   auto denied = [](const grpc::Status& status) { EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED); };
@@ -484,6 +523,9 @@ TEST_F(StreamsTest, NoMethodRunsForACallerThatTheGuardRefuses) {
   auto g = Context(), h = Context();
   denied(v1::LockoutService::NewStub(channel_)->ListLockouts(g.get(), {}, &lockouts));
   denied(v1::LockoutService::NewStub(channel_)->ClearLockouts(h.get(), {}, &cleared));
+  v1::ListEndpointsResponse endpoints;
+  auto i = Context();
+  denied(v1::UpstreamService::NewStub(channel_)->ListEndpoints(i.get(), {}, &endpoints));
   denied(v1::EventService::NewStub(channel_)->Watch(c.get(), {})->Finish());
   denied(v1::EventService::NewStub(channel_)->Report(d.get())->Finish());
   denied(v1::SnapshotService::NewStub(channel_)->Subscribe(e.get())->Finish());

@@ -104,6 +104,7 @@ void Event::Reset(EventKind new_kind) {
 void Event::LetGo() {
   identity.reset();
   certificate.reset();
+  upstream.reset();
   listener.reset();
   server_name.reset();
   route.reset();

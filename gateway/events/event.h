@@ -29,6 +29,7 @@ enum class EventKind : uint8_t {
   kGateway = 5,    // the gateway started, drains, stopped
   kExpiry = 6,     // a certificate is about to expire
   kGuessing = 7,   // passwords are guessed: lock-outs, sprays
+  kUpstream = 8,   // an endpoint of an upstream went out of service, or came back
 };
 
 enum class Outcome : uint8_t {
@@ -58,6 +59,12 @@ struct CertificateSummary {
   std::string issuer;
   std::string serial;  // upper-case hex
   absl::Time not_after;
+};
+
+// What an event says about an endpoint of an upstream.
+struct UpstreamSummary {
+  std::string upstream;  // resource name
+  std::string endpoint;  // `ip:port`; of a name without addresses `name:port`
 };
 
 // A peer's address, kept binary: it is printed by whoever prints the event.
@@ -104,6 +111,7 @@ struct Event {
   PeerAddress peer;
   std::shared_ptr<const IdentitySummary> identity;        // null: nobody was authenticated
   std::shared_ptr<const CertificateSummary> certificate;  // null: none was presented
+  std::shared_ptr<const UpstreamSummary> upstream;        // null: the event is not about one
   SharedText listener;
   SharedText server_name;  // indicated by the client in its handshake; null: none was
   SharedText route;   // null: no route matched

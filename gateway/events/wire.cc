@@ -54,6 +54,8 @@ v1::Event::Type TypeOf(EventKind kind) {
       return v1::Event::EXPIRY;
     case EventKind::kGuessing:
       return v1::Event::GUESSING;
+    case EventKind::kUpstream:
+      return v1::Event::UPSTREAM;
   }
   return v1::Event::TYPE_UNSPECIFIED;
 }
@@ -198,6 +200,14 @@ void PutCertificate(Writer& w, const CertificateSummary& certificate) {
   w.EndMessage(start);
 }
 
+void PutUpstream(Writer& w, const UpstreamSummary& upstream) {
+  using F = v1::UpstreamFacts;
+  const size_t start = w.Begin(v1::Event::kUpstreamFieldNumber, Writer::kLengthSize);
+  w.Text(F::kUpstreamFieldNumber, upstream.upstream);
+  w.Text(F::kEndpointFieldNumber, upstream.endpoint);
+  w.EndMessage(start);
+}
+
 }  // namespace
 
 void AppendWire(const Event& event, absl::string_view gateway, std::string* out) {
@@ -230,6 +240,7 @@ void AppendWire(const Event& event, absl::string_view gateway, std::string* out)
   w.Number(F::kConnectionsFieldNumber, event.connections);
   w.Number(F::kStreamsFieldNumber, event.streams);
   w.Number(F::kPreviousRevisionFieldNumber, event.previous_revision);
+  if (event.upstream != nullptr) PutUpstream(w, *event.upstream);
 }
 
 void ToProto(const Event& event, v1::Event* out) {

@@ -21,6 +21,9 @@ bool IsForwardedField(absl::string_view name) {
          name == "x-forwarded-host" || name == "x-forwarded-port" || name == "x-real-ip";
 }
 
+// When a client may ask again whom an upstream has no room for.
+constexpr absl::Duration kOverloadedRetry = absl::Seconds(1);
+
 // Why a policy did not hold, for the event.
 std::string UnmetPolicy(const authn::Decision& decision, const authn::RequestFacts& facts) {
   return decision.policy->Unmet({*decision.identity, facts.address, facts.now});
@@ -436,7 +439,8 @@ void Exchange::ResumeUpstream() {
 void Exchange::OnError(upstream::ErrorKind kind, absl::string_view detail) {
   if (!head_sent_) {
     return RefuseProxied(upstream::StatusFor(kind), Reason::kUpstreamUnavailable,
-                         absl::StrCat(upstream::ErrorKindName(kind), detail.empty() ? "" : ": ", detail));
+                         absl::StrCat(upstream::ErrorKindName(kind), detail.empty() ? "" : ": ", detail),
+                         kind == upstream::ErrorKind::kOverloaded ? kOverloadedRetry : absl::ZeroDuration());
   }
   // Half a response must not look whole.
   connection_->codec().Reset(stream_, http::ErrorCode::kInternalError);
@@ -445,8 +449,9 @@ void Exchange::OnError(upstream::ErrorKind kind, absl::string_view detail) {
   connection_->Wake();
 }
 
-void Exchange::RefuseProxied(int status, Reason reason, absl::string_view detail) {
+void Exchange::RefuseProxied(int status, Reason reason, absl::string_view detail, absl::Duration retry_after) {
   Problem problem;
+  problem.retry_after = retry_after;
   problem.status = status;
   problem.request_id = RequestId();
   problem.grpc = IsGrpc(head());

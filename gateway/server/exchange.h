@@ -114,7 +114,7 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   bool OnSwitch(http::ResponseHead&& response);
   void Refuse(int status, Reason reason, const authn::Decision* decision = nullptr, absl::string_view allow = {},
               absl::string_view detail = {});
-  void RefuseProxied(int status, Reason reason, absl::string_view detail);
+  void RefuseProxied(int status, Reason reason, absl::string_view detail, absl::Duration retry_after = absl::ZeroDuration());
   void Done();
   // The one event. `detail` is evidence for people.
   void Record(bool allowed, int status, Reason reason, absl::string_view detail = {});

@@ -23,6 +23,7 @@
 #include "gateway/fetch/curl_fetcher.h"
 #include "gateway/server/answers.h"
 #include "gateway/server/expiry_warner.h"
+#include "gateway/server/upstreams.h"
 #include "gateway/server/validator_metrics.h"
 #include "gateway/server/worker.h"
 
@@ -97,7 +98,19 @@ class RunningGateway final : public Gateway {
         desk_(std::move(desk)),
         passwords_(std::move(passwords)),
         validators_(std::make_unique<delegate::Desk>(DelegatedOptions())) {
+    upstreams_ = std::make_unique<Upstreams>(Upstreams::Options{
+        .workers = static_cast<size_t>(OrCores(options_.workers, 256)),
+        .clock = &clock_,
+        .resolver = std::move(options_.resolver),
+        .registry = &registry_,
+        .report = [this](events::Event event) { Report(std::move(event)); },
+        .refresh = [this](const std::string& upstream) {
+          for (auto& worker : workers_) {
+            worker->Post([w = worker.get(), upstream] { w->RefreshUpstream(upstream); });
+          }
+        }});
     WorkerShared shared;
+    shared.upstreams = &upstreams_->directory();
     shared.desk = desk_.get();
     shared.validators = validators_.get();
     shared.clock = &clock_;
@@ -136,6 +149,7 @@ class RunningGateway final : public Gateway {
       ready_.SignalAll();
     }
     installer_.join();
+    upstreams_->Stop();
     for (auto& worker : workers_) worker->Stop();
     desk_.reset();  // posts to workers until it is gone, as does the next
     validators_.reset();
@@ -198,6 +212,7 @@ class RunningGateway final : public Gateway {
   RevocationDesk& revocation() override { return *desk_; }
   LockoutDesk& lockouts() override { return passwords_->lockouts(); }
   const delegate::Desk& validators() const override { return *validators_; }
+  const upstream::Directory& upstreams() const override { return upstreams_->directory(); }
   const Memory& memory() const override { return memory_; }
 
   std::string MetricsText() const override { return registry_.Scrape(); }
@@ -378,6 +393,7 @@ class RunningGateway final : public Gateway {
       if (scheme.validator != nullptr) services.push_back(scheme.validator);
     }
     validators_->Use(services);
+    upstreams_->Use(*snapshot);
 
     Countdown countdown(workers_.size());
     for (size_t i = 0; i < workers_.size(); ++i) {
@@ -494,6 +510,7 @@ class RunningGateway final : public Gateway {
   const std::unique_ptr<Passwords> passwords_;
   std::unique_ptr<delegate::Desk> validators_;
   std::atomic<uint64_t> next_connection_{0};
+  std::unique_ptr<Upstreams> upstreams_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<events::Collector> collector_;
 

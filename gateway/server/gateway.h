@@ -27,6 +27,7 @@
 #include "gateway/server/revocation_desk.h"
 #include "gateway/server/trust_uses.h"
 #include "gateway/tls/ticket_keys.h"
+#include "gateway/upstream/directory.h"
 #include "gateway/delegate/desk.h"
 
 namespace gatehouse::server {
@@ -55,6 +56,8 @@ struct GatewayOptions {
   std::unique_ptr<fetch::Fetcher> fetcher;
   // Who speaks to users' own validation services; empty: nobody, and their schemes refuse.
   delegate::ClientFactory validators;
+  // Who finds the addresses of upstreams; null: the system.
+  std::unique_ptr<upstream::Resolver> resolver;
 };
 
 // Memory is what a gateway remembers of what it judged, for those who ask.
@@ -107,6 +110,8 @@ class Gateway {
   virtual LockoutDesk& lockouts() = 0;
   // Who asks users' own services about credentials.
   virtual const delegate::Desk& validators() const = 0;
+  // Where upstreams are, and how they do.
+  virtual const upstream::Directory& upstreams() const = 0;
 
   // Metrics in Prometheus' text format. From any thread; felt by no worker.
   virtual std::string MetricsText() const = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/server/endpoint_list.h"
 #include "gateway/server/explain.h"
 #include "gateway/server/lockout_list.h"
 #include "gateway/server/trust_list.h"
@@ -43,7 +44,13 @@ absl::Status Fill(Gateway& gateway, const v1::Question& question, absl::Time now
       *answer->mutable_clear_lockouts() = *std::move(cleared);
       return absl::OkStatus();
     }
-    case v1::Question::kListEndpoints:
+    case v1::Question::kListEndpoints: {
+      absl::StatusOr<v1::ListEndpointsResponse> listed =
+          ListEndpoints(*snapshot, question.list_endpoints(), gateway.upstreams());
+      if (!listed.ok()) return listed.status();
+      *answer->mutable_list_endpoints() = *std::move(listed);
+      return absl::OkStatus();
+    }
     case v1::Question::KIND_NOT_SET:
       break;
   }

@@ -1,7 +1,7 @@
 // Answer answers what the control plane asks a gateway, whichever way the question came.
 //
 // Threading:  any thread; not on a worker's loop: an explanation takes some milliseconds, and may wait for fetches.
-// Errors:     in the answer: those of Explain, ListTrust and LockoutService; UNAVAILABLE before the first configuration.
+// Errors:     in the answer: those of Explain, ListTrust, LockoutService and ListEndpoints; UNAVAILABLE before the first configuration.
 #pragma once
 
 #include "absl/time/time.h"

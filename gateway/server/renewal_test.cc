@@ -41,6 +41,7 @@ class FakeGateway final : public Gateway {
   RevocationDesk& revocation() override { std::abort(); }  // not asked by who only renews
   LockoutDesk& lockouts() override { std::abort(); }
   const delegate::Desk& validators() const override { std::abort(); }
+  const upstream::Directory& upstreams() const override { std::abort(); }
   std::vector<BoundListener> listeners() const override { return {}; }
   bool Drain(absl::Duration) override { return true; }
   std::string NotReady() const override { return ""; }

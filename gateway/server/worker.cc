@@ -26,21 +26,6 @@ std::string HttpDate(absl::Time now) {
   return absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", now, absl::UTCTimeZone());
 }
 
-upstream::UpstreamOptions OptionsOf(const config::Upstream& upstream) {
-  upstream::UpstreamOptions options;
-  options.name = upstream.name;
-  for (const std::string& text : upstream.endpoints) {
-    absl::StatusOr<loop::Address> address = loop::Address::Parse(text);
-    if (address.ok()) options.endpoints.push_back(*address);  // config::Build took literals only
-  }
-  options.connect_timeout = upstream.connect_timeout;
-  options.response_timeout = upstream.response_timeout;
-  options.stall_timeout = upstream.idle_timeout;
-  options.max_connections = upstream.max_connections;
-  options.max_pending = upstream.max_pending;
-  return options;
-}
-
 }  // namespace
 
 Worker::Worker(uint16_t index, const WorkerShared& shared)
@@ -111,7 +96,9 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
     it = doors_.erase(it);
   }
   std::vector<upstream::UpstreamOptions> upstreams;
-  for (const config::Upstream& upstream : slot_.get()->upstreams) upstreams.push_back(OptionsOf(upstream));
+  for (const config::Upstream& upstream : slot_.get()->upstreams) {
+    if (auto options = shared_.upstreams->For(upstream.name, index_)) upstreams.push_back(*std::move(options));
+  }
   pools_.Apply(std::move(upstreams));
   metrics_.snapshot_revision.Set(static_cast<int64_t>(slot_.get()->revision));
   for (auto it = redirects_.begin(); it != redirects_.end();) {
@@ -120,6 +107,12 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
   }
   // In force from here on; what ran before is looked at next.
   sweep_.Begin();
+}
+
+void Worker::RefreshUpstream(const std::string& name) {
+  upstream::Pool* pool = pools_.Find(name);
+  std::optional<upstream::UpstreamOptions> options = shared_.upstreams->For(name, index_);
+  if (pool != nullptr && options.has_value()) pool->Update(*std::move(options));
 }
 
 void Worker::Hear(std::shared_ptr<const RevocationNews> news) {

@@ -32,6 +32,7 @@
 #include "gateway/server/redirect_connection.h"
 #include "gateway/server/sweep.h"
 #include "gateway/tls/tls_session.h"
+#include "gateway/upstream/directory.h"
 #include "gateway/upstream/pools.h"
 #include "gateway/delegate/desk.h"
 
@@ -46,6 +47,7 @@ struct WorkerShared {
   metrics::Registry* registry = nullptr;
   RevocationDesk* desk = nullptr;
   delegate::Desk* validators = nullptr;
+  const upstream::Directory* upstreams = nullptr;
   Memory* memory = nullptr;
   ExpiryWarner* expiry = nullptr;
   std::atomic<uint64_t>* next_connection = nullptr;
@@ -78,6 +80,8 @@ class Worker final : public tls::TlsHooks {
   // What became known about revocation: verdicts that it concerns are judged anew at next use, and a sweep looks at those
   // who ask nothing.
   void Hear(std::shared_ptr<const RevocationNews> news);
+  // The addresses of an upstream changed.
+  void RefreshUpstream(const std::string& name);
   // First phase: stop accepting, tell clients. Second: refuse what they still open.
   void Drain(bool final_phase);
   // CutAll ends every connection.
