@@ -209,7 +209,7 @@ void Pool::OnDeadline(loop::Deadline*) {
 
 void Pool::OnIdle(Connection* connection) {
   Site& site = connection->site();
-  if (site.gone || (!pending_.empty() && !site.in_service())) {
+  if (site.gone || (pending_.empty() ? retired_ : !site.in_service())) {
     connection->Close();  // and its place goes to whoever waits
     return;
   }
@@ -350,6 +350,11 @@ void Pool::CloseIdle() {
   for (const SiteRef& site : balancer_.sites()) {
     while (!site->idle.empty()) site->idle.back()->Close();
   }
+}
+
+void Pool::Retire() {
+  retired_ = true;
+  CloseIdle();
 }
 
 void Pool::Update(UpstreamOptions options) {

@@ -41,6 +41,8 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   void Update(UpstreamOptions options);
   // CloseIdle closes all connections that carry nothing.
   void CloseIdle();
+  // Retire: the upstream is gone from the configuration. What runs or waits goes on, and no connection is kept.
+  void Retire();
   const PoolStats& stats() const { return *stats_; }
   const std::vector<SiteRef>& sites() const { return balancer_.sites(); }
   const UpstreamOptions& options() const { return options_; }
@@ -102,6 +104,7 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   loop::Deadline queue_deadline_;
   size_t running_ = 0;
   size_t retrying_ = 0;   // retries of requests that may have been seen, until their head comes
+  bool retired_ = false;
   bool closing_ = false;  // a connection makes room for the retry of its own request
 };
 

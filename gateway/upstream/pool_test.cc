@@ -423,6 +423,7 @@ TEST_F(PoolTest, PoolsKeepWhatStaysAndRetireWhatIsGone) {
   peer->Send(kOk);
   ASSERT_TRUE(Ends(answer));
   EXPECT_EQ(answer.completions, 1);
+  EXPECT_TRUE(SeesClose(*peer)) << "a pool that is gone keeps no connection";
   pools.Apply({other});
   EXPECT_EQ(pools.retired(), 0u);
 }

@@ -20,7 +20,7 @@ void Pools::Apply(std::vector<UpstreamOptions> upstreams) {
     before.erase(it);
   }
   for (auto& [name, pool] : before) {
-    pool->CloseIdle();
+    pool->Retire();
     retired_.push_back(std::move(pool));
   }
 }
