@@ -53,10 +53,17 @@ class Place:
         listener, self.listener = self.listener, None
         if listener is None:
             return
-        listener.shutdown(socket.SHUT_RDWR)
+        self.refuse(listener)
         listener.close()
         for connection in list(self.connections):
             self._reset(connection)
+
+    def refuse(self, listener=None):
+        """New connections are refused; open ones live."""
+        try:
+            (listener or self.listener).shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # refused already
 
     def endpoint(self, name="127.0.0.1"):
         return f"{name}:{self.port}"
@@ -223,7 +230,7 @@ class BalanceTest(Fixture):
         self.behind(places)
         with Load(self) as gets, Load(self, method="POST") as posts:
             wait_for("some requests", lambda: gets.total() > 50 and posts.total() > 50)
-            places[0].listener.shutdown(socket.SHUT_RDWR)  # new connections are refused, open ones live
+            places[0].refuse()
             seen = gets.total()
             wait_for("more requests", lambda: gets.total() > seen + 300)
         self.assertEqual((set(gets.results), set(posts.results)), ({200}, {200}))
