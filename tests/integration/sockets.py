@@ -277,7 +277,8 @@ class Socket2(Socket1):
         while data:
             room = min(self.h2.local_flow_control_window(self.stream), self.h2.max_outbound_frame_size, len(data))
             if room == 0:
-                self.read()
+                if not self.read():
+                    raise ConnectionError("ended")
                 continue
             self.h2.send_data(self.stream, data[:room])
             data = data[room:]
