@@ -114,6 +114,13 @@ uint64_t ReadNumber(Draft& draft, uint64_t value, const std::string& path, uint6
 
 certs::Requirements ReadRequirements(Draft& draft, const std::string& path, const v1::CertificateMatcher& require);
 
+// What answers a route of that kind.
+void ReadRedirect(Draft& draft, const std::string& path, const v1::Redirect& v, Route* route);
+// What comes on top of a route's action, which was read: rewriting, fields of the answer, limits, events, log.
+void ReadRouteExtras(Draft& draft, const std::string& path, const v1::Route& v, Route* route);
+// `of_route`: it may say `off`.
+AccessLogRef ReadAccessLog(Draft& draft, const std::string& path, const v1::AccessLog& v, bool of_route);
+
 // The steps, in the order they are taken.
 void IndexSet(Draft& draft);
 void BuildTrustStores(Draft& draft);

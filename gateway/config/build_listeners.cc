@@ -319,6 +319,16 @@ void ReadListener(Draft& draft, const v1::Listener& v, Listener* listener) {
   }
   listener->min_tls_1_3 = v.min_tls_version() == v1::Listener::TLS_1_3;
   listener->session_tickets = v.session_tickets();
+  if (v.has_access_log()) listener->access_log = ReadAccessLog(draft, path + ".access_log", v.access_log(), false);
+  if (v.trusted_proxies_size() > kMaxNames) draft.Violate(path + ".trusted_proxies", "are over ", kMaxNames);
+  for (int i = 0; i < v.trusted_proxies_size(); ++i) {
+    absl::StatusOr<AddressRange> range = ParseAddressRange(v.trusted_proxies(i));
+    if (range.ok()) {
+      listener->trusted_proxies.push_back(*range);
+    } else {
+      draft.Violate(absl::StrCat(path, ".trusted_proxies[", i, "]"), range.status().message());
+    }
+  }
   if (!v.verify_with().empty()) {
     const uint32_t* scheme = draft.scheme_names.Find(v.verify_with());
     if (scheme == nullptr) {

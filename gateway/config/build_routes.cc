@@ -223,6 +223,21 @@ void ReadInjector(Draft& draft, const std::string& path, const v1::IdentityHeade
   options.xfcc = v.xfcc();
   options.client_cert = v.rfc9440();
   options.client_cert_chain = v.rfc9440_chain();
+  options.xfcc_fields.cert = v.xfcc_cert();
+  options.xfcc_fields.chain = v.xfcc_chain();
+  if (!v.xfcc()) {
+    if (v.xfcc_cert()) draft.Violate(path + ".xfcc_cert", "adds to X-Forwarded-Client-Cert: only with `xfcc`");
+    if (v.xfcc_chain()) draft.Violate(path + ".xfcc_chain", "adds to X-Forwarded-Client-Cert: only with `xfcc`");
+  }
+  switch (v.claim_encoding()) {
+    case v1::IdentityHeaders::ENCODING_UNSPECIFIED: break;
+    case v1::IdentityHeaders::PERCENT: options.claim_encoding = identity::ClaimEncoding::kPercent; break;
+    case v1::IdentityHeaders::BASE64: options.claim_encoding = identity::ClaimEncoding::kBase64; break;
+    default: draft.Violate(path + ".claim_encoding", "unknown value ", static_cast<int>(v.claim_encoding()));
+  }
+  if (v.claim_encoding() != v1::IdentityHeaders::ENCODING_UNSPECIFIED && v.claims().empty()) {
+    draft.Violate(path + ".claim_encoding", "is for `claims`, and there are none");
+  }
   if (v.max_value_bytes() != 0) options.max_value_bytes = v.max_value_bytes();
   for (const auto& [header, type] : v.claims()) {
     if (type.empty()) draft.Violate(absl::StrCat(path, ".", PathOf("claims", header)), "needs a claim type");
@@ -258,10 +273,10 @@ void ReadAction(Draft& draft, const std::string& path, const v1::Route& v, Route
       }
       break;
     case v1::Route::kRedirect:
-      draft.Violate(path + ".redirect", "is not known to this version");
+      ReadRedirect(draft, path + ".redirect", v.redirect(), route);
       break;
     case v1::Route::ACTION_NOT_SET:
-      draft.Violate(path, "needs one of fixed_response, identity_response and upstream");
+      draft.Violate(path, "needs one of fixed_response, identity_response, upstream and redirect");
       break;
   }
   route->keep_authorization = v.keep_authorization();
@@ -408,6 +423,7 @@ void BuildRoutes(Draft& draft) {
     ReadListeners(draft, path, *v, &route);
     ReadRequirement(draft, path, *v, &route);
     ReadAction(draft, path, *v, &route);
+    ReadRouteExtras(draft, path, *v, &route);
     if (draft.violations.size() != violations_before) continue;
     if (route.injector != nullptr) {
       injected.insert(injected.end(), route.injector->header_names().begin(), route.injector->header_names().end());

@@ -124,6 +124,18 @@ bool ReadLeastRequest(Draft& draft, const std::string& path, v1::Upstream::Balan
   return false;
 }
 
+Forwarded ReadForwarded(Draft& draft, const std::string& path, v1::Upstream::ForwardedFields fields) {
+  switch (fields) {
+    case v1::Upstream::FORWARDED_FIELDS_UNSPECIFIED:
+    case v1::Upstream::X_FORWARDED: return Forwarded::kXForwarded;
+    case v1::Upstream::FORWARDED: return Forwarded::kForwarded;
+    case v1::Upstream::X_FORWARDED_AND_FORWARDED: return Forwarded::kBoth;
+    case v1::Upstream::NO_FORWARDED: return Forwarded::kNone;
+    default: draft.Violate(path, "unknown value ", static_cast<int>(fields));
+  }
+  return Forwarded::kXForwarded;
+}
+
 }  // namespace
 
 void BuildUpstreams(Draft& draft) {
@@ -151,6 +163,7 @@ void BuildUpstreams(Draft& draft) {
     out.max_pending = static_cast<uint32_t>(
         ReadNumber(draft, upstream->max_pending(), path + ".max_pending", out.max_pending, 1, 1'000'000));
     out.max_requests = upstream->max_requests();
+    out.forwarded = ReadForwarded(draft, path + ".forwarded", upstream->forwarded());
     out.least_request = ReadLeastRequest(draft, path + ".balance", upstream->balance());
     ReadEjection(draft, path + ".ejection", upstream->ejection(), &out);
     ReadRetries(draft, path + ".retries", upstream->retries(), &out);

@@ -87,6 +87,8 @@ struct Listener {
   uint32_t verify_with = kNoScheme;
   std::vector<AddressRange> proxy_protocol_from;
   std::optional<RedirectOnly> redirect_only;  // no TLS, no routes; `names` is one that nobody is asked by
+  std::vector<AddressRange> trusted_proxies;
+  AccessLogRef access_log;  // null: nowhere
 
   // NameFor: exact, then `*.` for one label, then the default. `server_name` in any case; "" = none.
   const Name& NameFor(absl::string_view server_name) const;
@@ -129,6 +131,9 @@ struct HealthCheck {
   friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
 };
 
+// Forwarded is what an upstream is told of the way a request came.
+enum class Forwarded : uint8_t { kXForwarded, kForwarded, kBoth, kNone };
+
 struct Upstream {
   std::string name;
   uint32_t index = 0;
@@ -149,6 +154,7 @@ struct Upstream {
   bool retry_idempotent = false;
   uint32_t retry_budget_percent = 20;
   std::optional<HealthCheck> health_check;
+  Forwarded forwarded = Forwarded::kXForwarded;
   friend bool operator==(const Upstream&, const Upstream&) = default;
 };
 

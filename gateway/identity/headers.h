@@ -11,6 +11,7 @@
 #pragma once
 
 #include <bitset>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -59,12 +60,17 @@ struct ClaimHeader {
   std::string scheme;      // empty: of any scheme
 };
 
+// How claims are written: as they are, where they can be carried; every octet but visible ASCII, `%`, `,` and spaces at
+// either end as %XX; or each value in base64. The last two carry any value and keep several apart.
+enum class ClaimEncoding : uint8_t { kPlain, kPercent, kBase64 };
+
 struct InjectorOptions {
   bool xfcc = false;
   XfccFields xfcc_fields;
   bool client_cert = false;        // RFC 9440
   bool client_cert_chain = false;  // RFC 9440: the validated path without the leaf
   std::vector<ClaimHeader> claims;
+  ClaimEncoding claim_encoding = ClaimEncoding::kPlain;
   size_t max_value_bytes = 16 * 1024;
 };
 
@@ -75,7 +81,7 @@ struct HeaderError {
 
 // Injector writes the identity headers of one route, with lower-case names. A claim that the
 // identity does not have leaves its header out; several values are joined by ", " and then none may
-// contain a comma. Certificate headers are written only if a certificate scheme succeeded for this
+// be empty or, unencoded, contain a comma. Certificate headers are written only if a certificate scheme succeeded for this
 // request.
 class Injector {
  public:

@@ -201,6 +201,33 @@ TEST(InjectorTest, RefusesAListThatCouldBeMisread) {
   EXPECT_TRUE(Inject(Claims({{"X-Role", "role"}}), User({{"role", "CN=a,O=b"}})).status.ok());
 }
 
+TEST(InjectorTest, CarriesAnyClaimPercentEncoded) {
+  InjectorOptions options = Claims({{"X-Role", "role"}});
+  options.claim_encoding = ClaimEncoding::kPercent;
+  const auto written = [&](std::vector<credentials::UserClaim> claims) {
+    Injected out = Inject(options, User(std::move(claims)));
+    EXPECT_TRUE(out.status.ok()) << out.status;
+    return out.fields.empty() ? "" : out.fields[0].second;
+  };
+  EXPECT_EQ(written({{"role", "a\r\nX-Admin: 1"}}), "a%0D%0AX-Admin: 1");
+  EXPECT_EQ(written({{"role", "J\xc3\xb6rg"}}), "J%C3%B6rg");
+  EXPECT_EQ(written({{"role", " 100% "}}), "%20100%25%20");
+  EXPECT_EQ(written({{"role", "a,b"}, {"role", "c"}}), "a%2Cb, c");
+  EXPECT_EQ(written({{"role", std::string("a\0b", 3)}}), "a%00b");
+  EXPECT_FALSE(Inject(options, User({{"role", ""}, {"role", "c"}})).status.ok());
+  options.max_value_bytes = 8;
+  EXPECT_FALSE(Inject(options, User({{"role", "\xc3\xb6\xc3\xb6"}})).status.ok()) << "the cap is that of the field";
+}
+
+TEST(InjectorTest, CarriesAnyClaimInBase64) {
+  InjectorOptions options = Claims({{"X-Role", "role"}});
+  options.claim_encoding = ClaimEncoding::kBase64;
+  Injected out = Inject(options, User({{"role", "J\xc3\xb6rg, \r\n"}, {"role", "c"}}));
+  EXPECT_TRUE(out.status.ok()) << out.status;
+  EXPECT_THAT(out.fields, ElementsAre(Pair("x-role", "SsO2cmcsIA0K, Yw==")));
+  EXPECT_FALSE(Inject(options, User({{"role", ""}, {"role", "c"}})).status.ok());
+}
+
 TEST(InjectorTest, RefusesAndNeverTruncatesAValueOverItsCap) {
   InjectorOptions options = Claims({{"X-Role", "role"}});
   options.max_value_bytes = 10;

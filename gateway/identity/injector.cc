@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "gateway/base/digest.h"
 #include "gateway/base/status.h"
 #include "gateway/certs/certificate.h"
 #include "gateway/identity/claims.h"
@@ -21,7 +22,7 @@ constexpr size_t kLargestCap = 64 * 1024;
 
 // Names that frame, route or authenticate the message: an injected one would change what the
 // upstream reads, and the strip list would take it from every client.
-constexpr std::array<absl::string_view, 20> kForbidden = {"authorization",
+constexpr std::array<absl::string_view, 23> kForbidden = {"authorization",
                                                           "connection",
                                                           "content-encoding",
                                                           "content-length",
@@ -35,12 +36,15 @@ constexpr std::array<absl::string_view, 20> kForbidden = {"authorization",
                                                           "proxy-authorization",
                                                           "proxy-connection",
                                                           "te",
+                                                          "traceparent",
+                                                          "tracestate",
                                                           "trailer",
                                                           "transfer-encoding",
                                                           "upgrade",
                                                           "x-forwarded-for",
                                                           "x-forwarded-host",
-                                                          "x-forwarded-proto"};
+                                                          "x-forwarded-proto",
+                                                          "x-request-id"};
 
 bool IsToken(absl::string_view name) {
   // RFC 9110 section 5.6.2
@@ -64,8 +68,31 @@ absl::Status Refused(absl::string_view name, absl::string_view cause) {
   return absl::FailedPreconditionError(absl::StrCat(name, ": ", cause));
 }
 
+std::string PercentEncoded(absl::string_view value) {
+  std::string out;
+  for (size_t i = 0; i < value.size(); ++i) {
+    const char c = value[i];
+    const bool end = i == 0 || i + 1 == value.size();
+    if (c < 0x20 || c >= 0x7f || c == '%' || c == ',' || (c == ' ' && end)) {
+      absl::StrAppend(&out, "%", HexUpper(value.substr(i, 1)));
+    } else {
+      out.push_back(c);
+    }
+  }
+  return out;
+}
+
+std::string Encoded(absl::string_view value, ClaimEncoding encoding) {
+  switch (encoding) {
+    case ClaimEncoding::kPlain: break;
+    case ClaimEncoding::kPercent: return PercentEncoded(value);
+    case ClaimEncoding::kBase64: return absl::Base64Escape(value);
+  }
+  return std::string(value);
+}
+
 // The values of one claim header, joined; nothing when the identity has no such claim.
-absl::StatusOr<std::optional<std::string>> ClaimValue(const ClaimHeader& header,
+absl::StatusOr<std::optional<std::string>> ClaimValue(const ClaimHeader& header, ClaimEncoding encoding,
                                                       const Identity& identity) {
   std::vector<absl::string_view> values;
   identity.ForEachClaim([&](const Claim& claim) {
@@ -76,15 +103,16 @@ absl::StatusOr<std::optional<std::string>> ClaimValue(const ClaimHeader& header,
     }
   });
   if (values.empty()) return std::optional<std::string>();
-  if (values.size() == 1) return std::optional<std::string>(std::string(values[0]));
+  if (values.size() == 1) return std::optional<std::string>(Encoded(values[0], encoding));
   std::string joined;
   for (absl::string_view value : values) {
-    if (value.empty() || value.find(',') != absl::string_view::npos) {
+    const std::string encoded = Encoded(value, encoding);
+    if (encoded.empty() || encoded.find(',') != std::string::npos) {
       return Refused(header.header,
                      "one of several claim values is empty or contains a comma, so that the list "
                      "could be misread");
     }
-    absl::StrAppend(&joined, joined.empty() ? "" : ", ", value);
+    absl::StrAppend(&joined, joined.empty() ? "" : ", ", encoded);
   }
   return std::optional<std::string>(std::move(joined));
 }
@@ -155,7 +183,7 @@ absl::Status Injector::Inject(const Identity& identity, Emit emit) const {
     }
   }
   for (const ClaimHeader& header : options_.claims) {
-    GH_ASSIGN_OR_RETURN(const std::optional<std::string> value, ClaimValue(header, identity));
+    GH_ASSIGN_OR_RETURN(const std::optional<std::string> value, ClaimValue(header, options_.claim_encoding, identity));
     if (value) GH_RETURN_IF_ERROR(Put(header.header, *value, emit));
   }
   return absl::OkStatus();
