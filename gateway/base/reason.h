@@ -43,8 +43,9 @@ enum class Reason : uint8_t {
   kLimitExceeded = 31,      // flood, rapid reset, rate or size limit
   kBadSignature = 32,       // a signature of the path does not verify
   kVerifierUnavailable = 33,  // the service that decides credentials gave no answer that counts: 503
+  kAuditUnavailable = 34,  // the route's events must be kept, and this one could not be: 503
 };
-inline constexpr int kReasonCount = 34;
+inline constexpr int kReasonCount = 35;
 
 // ReasonName returns the proto's word, e.g. "UNKNOWN_ISSUER"; kNone is "".
 absl::string_view ReasonName(Reason reason);

@@ -18,12 +18,13 @@ class SpscRing {
   // REQUIRES: capacity is a power of two.
   explicit SpscRing(size_t capacity) : mask_(capacity - 1), slots_(new T[capacity]) {}
 
-  // Slot returns the next free slot to fill in place, or nullptr when full; Publish makes it visible.
-  T* Slot() {
+  // Slot returns the next free slot to fill in place, or nullptr when no more than `spare` are free; Publish makes it
+  // visible.
+  T* Slot(size_t spare = 0) {
     size_t head = head_.load(std::memory_order_relaxed);
-    if (head - cached_tail_ > mask_) {
+    if (head - cached_tail_ + spare > mask_) {
       cached_tail_ = tail_.load(std::memory_order_acquire);
-      if (head - cached_tail_ > mask_) return nullptr;
+      if (head - cached_tail_ + spare > mask_) return nullptr;
     }
     return &slots_[head & mask_];
   }

@@ -50,6 +50,13 @@ PeerAddress PeerAddress::FromSockaddr(const void* address, size_t size) {
   return peer;
 }
 
+// A client that a proxy speaks for has no port.
+static char* PrintPort(uint16_t port, char* out) {
+  if (port == 0) return out;
+  *out++ = ':';
+  return PrintDecimal(port, out);
+}
+
 char* PeerAddress::PrintTo(char* out) const {
   switch (family) {
     case Family::kNone:
@@ -60,16 +67,15 @@ char* PeerAddress::PrintTo(char* out) const {
     case Family::kIpv4:  // by hand: this is the common one, and inet_ntop formats with sprintf
       for (size_t i = 0; i < 4; ++i) {
         out = PrintDecimal(octets[i], out);
-        *out++ = i < 3 ? '.' : ':';
+        if (i < 3) *out++ = '.';
       }
-      return PrintDecimal(port, out);
+      return PrintPort(port, out);
     case Family::kIpv6:
       *out++ = '[';
       inet_ntop(AF_INET6, octets.data(), out, INET6_ADDRSTRLEN);
       out += std::strlen(out);
       *out++ = ']';
-      *out++ = ':';
-      return PrintDecimal(port, out);
+      return PrintPort(port, out);
   }
   return out;
 }
@@ -86,13 +92,14 @@ void Event::Reset(EventKind new_kind) {
   possession = Possession::kNone;
   resumed = false;
   any_self_signed = false;
+  must_keep = false;
   http_version = 0;
   status = 0;
   worker = 0;
   time = absl::UnixEpoch();
   duration = absl::ZeroDuration();
   sequence = dropped_before = revision = previous_revision = connection_id = 0;
-  connections = streams = 0;
+  connections = streams = sampled = 0;
   peer = PeerAddress();
   LetGo();
   request_id.clear();

@@ -94,6 +94,7 @@ struct Event {
   Possession possession = Possession::kNone;
   bool resumed = false;        // the TLS session was
   bool any_self_signed = false;  // a scheme with accept_any_self_signed decided (SEMANTICS 1)
+  bool must_keep = false;      // whoever passes it on must not lose it
   uint8_t http_version = 0;    // 1, 2
   uint16_t status = 0;         // sent to the client
   uint16_t worker = 0;         // set by the recorder
@@ -107,6 +108,7 @@ struct Event {
   uint64_t connection_id = 0;
   uint32_t connections = 0;  // kCut: ended
   uint32_t streams = 0;      // kCut: ended
+  uint32_t sampled = 0;      // kDecision: how many like it this one stands for, itself included; 0: 1
 
   PeerAddress peer;
   std::shared_ptr<const IdentitySummary> identity;        // null: nobody was authenticated

@@ -62,6 +62,35 @@ TEST_F(EventsTest, ARecordedEventArrivesAsItWasFilledAndStamped) {
   EXPECT_EQ(recorder.recorded(), 1);
 }
 
+TEST_F(EventsTest, AReservedSlotIsThereWhenTheRingIsFull) {
+  Recorder recorder(0, 4, clock_);
+  ASSERT_TRUE(recorder.Reserve());
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(Record(recorder, absl::StrCat("/", i)));
+  EXPECT_FALSE(Record(recorder, "/lost")) << "the last slot is kept";
+  EXPECT_FALSE(recorder.Reserve());
+  Event* e = recorder.BeginReserved(EventKind::kDecision);
+  e->path = "/kept";
+  recorder.Commit();
+  std::vector<Event> out;
+  EXPECT_EQ(Drain(recorder, 100, &out), 4u);
+  EXPECT_THAT(Paths(out), ElementsAre("/0", "/1", "/2", "/kept"));
+  EXPECT_TRUE(out[3].must_keep);
+  EXPECT_EQ(out[3].dropped_before, 1u);
+  EXPECT_FALSE(out[2].must_keep);
+}
+
+TEST_F(EventsTest, AReservationThatIsGivenBackIsNobodysAndHalfOfTheRingIsTheMost) {
+  Recorder recorder(0, 4, clock_);
+  EXPECT_TRUE(recorder.Reserve());
+  EXPECT_TRUE(recorder.Reserve());
+  EXPECT_FALSE(recorder.Reserve());
+  recorder.Unreserve();
+  recorder.Unreserve();
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(Record(recorder, "/x"));
+  EXPECT_FALSE(recorder.Reserve());
+  EXPECT_EQ(recorder.dropped(), 0) << "a refused reservation is no lost event";
+}
+
 TEST_F(EventsTest, AFullRingLosesCountsAndTheNextEventSaysHowMany) {
   Recorder recorder(0, 4, clock_);
   for (int i = 0; i < 4; ++i) EXPECT_TRUE(Record(recorder, absl::StrCat("/", i)));

@@ -6,16 +6,34 @@
 namespace gatehouse::events {
 
 Recorder::Recorder(uint16_t worker, size_t capacity, const Clock& clock)
-    : worker_(worker), clock_(clock), ring_(capacity) {}
+    : worker_(worker), most_reserved_(capacity / 2), clock_(clock), ring_(capacity) {}
 
 Event* Recorder::Begin(EventKind kind) {
-  Event* slot = ring_.Slot();
+  Event* slot = ring_.Slot(reserved_);
   if (slot == nullptr) {
     open_ = false;
     ++lost_since_last_;
     dropped_.Add();
     return nullptr;
   }
+  return Open(slot, kind);
+}
+
+bool Recorder::Reserve() {
+  if (reserved_ >= most_reserved_ || ring_.Slot(reserved_) == nullptr) return false;
+  ++reserved_;
+  return true;
+}
+
+Event* Recorder::BeginReserved(EventKind kind) {
+  assert(reserved_ > 0);
+  --reserved_;
+  Event* event = Open(ring_.Slot(), kind);
+  event->must_keep = true;
+  return event;
+}
+
+Event* Recorder::Open(Event* slot, EventKind kind) {
   slot->Reset(kind);
   slot->time = clock_.Now();
   slot->worker = worker_;

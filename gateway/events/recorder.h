@@ -30,6 +30,12 @@ class Recorder {
   // Begin returns a slot to fill, or nullptr when the ring is full (the loss is counted). Begin again without Commit
   // reuses the slot.
   Event* Begin(EventKind kind);
+  // Reserve keeps a slot free for an event that must not be lost: false when there is none, or half of the ring is reserved,
+  // so that other events are not starved; nothing is counted. Each is used by one BeginReserved, or given back.
+  bool Reserve();
+  void Unreserve() { --reserved_; }
+  // REQUIRES: a slot is reserved.
+  Event* BeginReserved(EventKind kind);
   // Commit makes the slot of the last Begin visible. REQUIRES: that Begin returned a slot.
   void Commit();
 
@@ -43,10 +49,14 @@ class Recorder {
   int64_t dropped() const { return dropped_.value(); }
 
  private:
+  Event* Open(Event* slot, EventKind kind);
+
   const uint16_t worker_;
+  const size_t most_reserved_;
   const Clock& clock_;
   SpscRing<Event> ring_;
   uint64_t lost_since_last_ = 0;  // worker's
+  size_t reserved_ = 0;           // worker's: free slots that Begin must leave
   bool open_ = false;             // worker's: a slot was begun and not committed
   Counter recorded_;
   Counter dropped_;

@@ -241,6 +241,7 @@ void AppendWire(const Event& event, absl::string_view gateway, std::string* out)
   w.Number(F::kStreamsFieldNumber, event.streams);
   w.Number(F::kPreviousRevisionFieldNumber, event.previous_revision);
   if (event.upstream != nullptr) PutUpstream(w, *event.upstream);
+  w.Number(F::kSampledFieldNumber, event.sampled);
 }
 
 void ToProto(const Event& event, v1::Event* out) {

@@ -176,5 +176,19 @@ TEST(UplinkTest, WhatDoesNotFitIsCounted) {
   EXPECT_EQ(uplink.lost(), 5u);
 }
 
+TEST(UplinkTest, SaysWhenItIsFullAndKeepsWhatItPromised) {
+  Uplink uplink("far", [] { return nullptr; });
+  EXPECT_TRUE(uplink.has_room());
+  Add(uplink, 0, static_cast<int>(Uplink::kMostWaiting));
+  EXPECT_FALSE(uplink.has_room());
+  events::Event promised;
+  promised.must_keep = true;
+  const events::Event* batch[] = {&promised};
+  uplink.Add(batch);
+  EXPECT_EQ(uplink.lost(), 0u);
+  Add(uplink, 0, 1);
+  EXPECT_EQ(uplink.lost(), 1u);
+}
+
 }  // namespace
 }  // namespace gatehouse::remote

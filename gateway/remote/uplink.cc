@@ -18,7 +18,7 @@ Uplink::~Uplink() { Stop(absl::ZeroDuration()); }
 void Uplink::Add(events::Batch batch) {
   MutexLock lock(&mutex_);
   for (const events::Event* event : batch) {
-    if (waiting_.size() >= kMostWaiting) {
+    if (waiting_.size() >= kMostWaiting && !event->must_keep) {
       ++lost_;
       ++untold_;
       continue;
@@ -28,6 +28,7 @@ void Uplink::Add(events::Batch batch) {
     to.set_gateway(gateway_);
     if (untold_ != 0) to.set_missed(to.missed() + std::exchange(untold_, 0));
   }
+  room_.store(waiting_.size() < kMostWaiting, std::memory_order_relaxed);
   changed_.SignalAll();
 }
 
@@ -91,6 +92,7 @@ bool Uplink::Serve(const std::shared_ptr<grpc::Channel>& channel) {
         *batch_.add_events() = std::move(waiting_.front());
         waiting_.pop_front();
       }
+      room_.store(waiting_.size() < kMostWaiting, std::memory_order_relaxed);
     }
     batch_.set_gateway(gateway_);
     batch_.set_run(run_);

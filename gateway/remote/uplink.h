@@ -4,12 +4,13 @@
 //
 // Ownership:  owns what waits. The channel source outlives it.
 // Threading:  Add from any thread, never blocks; one thread of its own sends.
-// Units:      at most kMostWaiting events wait, about 1 KiB each.
+// Units:      at most kMostWaiting events wait, about 1 KiB each; beyond them only those that must be kept (has_room).
 // Errors:     none to the caller; a stream that fails is opened again with back-off and jitter.
 #pragma once
 
 #include <grpcpp/channel.h>
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -39,6 +40,9 @@ class Uplink {
   // Stop gives what waits `grace` to be delivered, then ends.
   void Stop(absl::Duration grace);
   uint64_t lost() const;
+  // Whether an event that must be kept will be: asked before what it tells is done. What was promised in the meantime, no
+  // more than the workers' rings hold, is kept too.
+  bool has_room() const { return room_.load(std::memory_order_relaxed); }
 
  private:
   void Run();
@@ -56,6 +60,7 @@ class Uplink {
   uint64_t untold_ ABSL_GUARDED_BY(mutex_) = 0;  // of lost_, not yet told by an event
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool delivering_ ABSL_GUARDED_BY(mutex_) = false;  // batch_ is not acknowledged yet
+  std::atomic<bool> room_{true};  // fewer than kMostWaiting wait
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of the running stream
   // The sender's own.
   v1::ReportRequest batch_;  // being delivered; kept over a reconnect

@@ -113,9 +113,19 @@ http::Answer ProblemAnswer(const Problem& problem) {
   return answer;
 }
 
-absl::StatusOr<std::shared_ptr<const http::FixedResponse>> WireForm(const config::FixedResponse& response) {
+void Change(const config::ResponseHeaders& headers, http::FieldList* fields) {
+  for (const std::string& name : headers.remove) fields->Remove(name);
+  for (const auto& [name, value] : headers.set) {
+    fields->Remove(name);
+    fields->Add(name, value);
+  }
+}
+
+absl::StatusOr<std::shared_ptr<const http::FixedResponse>> WireForm(const config::FixedResponse& response,
+                                                                    const config::ResponseHeaders* headers) {
   http::FieldList fields;
   if (!response.content_type.empty()) fields.Add("content-type", response.content_type);
+  if (headers != nullptr) Change(*headers, &fields);
   return http::FixedResponse::Create(response.status, fields, response.body);
 }
 

@@ -40,8 +40,12 @@ http::Answer ProblemAnswer(const Problem& problem);
 // What the codec refuses, worded like every other refusal; empty where nothing is answered.
 http::Answer ProblemAnswer(const http::ProtocolError& error, absl::string_view request_id);
 
-// WireForm is a route's constant answer as it goes on the wire.
-absl::StatusOr<std::shared_ptr<const http::FixedResponse>> WireForm(const config::FixedResponse& response);
+// WireForm is a route's constant answer as it goes on the wire. `headers` may be null.
+absl::StatusOr<std::shared_ptr<const http::FixedResponse>> WireForm(const config::FixedResponse& response,
+                                                                    const config::ResponseHeaders* headers);
+
+// Change does to the fields of an answer what the route wants.
+void Change(const config::ResponseHeaders& headers, http::FieldList* fields);
 
 // True for content types application/grpc and application/grpc+anything.
 bool IsGrpc(const http::RequestHead& head);

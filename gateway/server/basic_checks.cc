@@ -52,7 +52,7 @@ authn::SchemeResult BasicChecks::Check(const config::Scheme& scheme) {
 
 void BasicChecks::AskChecker(Question* check, const config::Scheme& scheme, absl::string_view authorization) {
   credentials::Checker::Answer answer = connection_->worker()->checker().Check(
-      scheme.basic(), authorization, connection_->address_key(), &connection_->basic().memo,
+      scheme.basic(), authorization, request_->client_key(), &connection_->basic().memo,
       [this, check](const credentials::CheckResult& result) {
         check->result = result;
         check->done = true;
@@ -71,7 +71,7 @@ void BasicChecks::AskChecker(Question* check, const config::Scheme& scheme, absl
 
 void BasicChecks::AskService(Question* check, const config::Scheme& scheme, absl::string_view authorization, bool again) {
   Worker& worker = *connection_->worker();
-  const std::string address = connection_->host();
+  const std::string address = request_->client_host();
   delegate::Facts facts;
   facts.host = request_->head().host();
   facts.path = request_->head().path();
@@ -95,8 +95,8 @@ void BasicChecks::AskService(Question* check, const config::Scheme& scheme, absl
   auto post = [loop = &worker.loop()](absl::AnyInvocable<void()> f) { loop->Post(std::move(f)); };
   delegate::Desk& desk = worker.validators();
   delegate::Desk::Answer answer =
-      again ? desk.Recheck(scheme.validator, authorization, connection_->address_key(), facts, post, done)
-            : desk.Check(scheme.validator, scheme.basic()->throttle, authorization, connection_->address_key(), facts, post,
+      again ? desk.Recheck(scheme.validator, authorization, request_->client_key(), facts, post, done)
+            : desk.Check(scheme.validator, scheme.basic()->throttle, authorization, request_->client_key(), facts, post,
                          done);
   if (auto* ticket = std::get_if<delegate::Desk::Ticket>(&answer)) {
     check->asked = std::move(*ticket);

@@ -34,6 +34,9 @@ class BasicChecks {
     virtual const http::RequestHead& head() const = 0;
     virtual const config::Route& route() const = 0;
     virtual absl::string_view RequestId() = 0;
+    // Of the client, which is not the peer behind a trusted proxy.
+    virtual std::string client_host() const = 0;
+    virtual const std::string& client_key() const = 0;  // credentials::AddressKey
     // What was pending is known. Never called inside Check.
     virtual void OnChecked() = 0;
 

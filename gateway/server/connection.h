@@ -96,6 +96,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   const std::string& address_key();
   std::string host() const { return remote_.host(); }
   const std::string& server_name() const { return tls_->sni(); }
+  absl::string_view tls_version() const { return tls_->version(); }
   uint64_t id() const { return id_; }
   // When the request that is being handed out began to come.
   loop::Instant request_since() const;

@@ -15,11 +15,9 @@
 namespace gatehouse::server {
 namespace {
 
-// Who passed a request on is ours to say; what a client claims of it is not (no proxy in front of us is trusted).
-bool IsForwardedField(absl::string_view name) {
-  return name == "forwarded" || name == "x-forwarded-for" || name == "x-forwarded-proto" ||
-         name == "x-forwarded-host" || name == "x-forwarded-port" || name == "x-real-ip";
-}
+// When a request whose event could not be kept may come again: rings are emptied within milliseconds, lines to a control
+// plane may need longer.
+constexpr absl::Duration kAuditRetry = absl::Seconds(1);
 
 // When a client may ask again whom an upstream has no room for.
 constexpr absl::Duration kOverloadedRetry = absl::Seconds(1);
@@ -40,6 +38,7 @@ Exchange::Exchange(Connection* connection, http::StreamId stream, loop::Instant 
 
 Exchange::~Exchange() {
   if (switched_) connection_->worker()->metrics().websockets_open.Add(-1);
+  if (event_reserved_) connection_->worker()->recorder().Unreserve();
 }
 
 bool Exchange::Start(http::RequestHead&& head) {
@@ -53,7 +52,7 @@ bool Exchange::Start(http::RequestHead&& head) {
     return true;
   }
   listener_ = connection_->edge().listener;
-  Decide();
+  if (FindOrigin()) Decide();
   if (state_ == State::kDone) return true;
   taken_ = std::move(head);
   head_ = &taken_;
@@ -72,6 +71,18 @@ void Exchange::OnDeadline(loop::Deadline*) {
   const bool unsent = head().has_body && !(state_ == State::kDeciding ? held_end_ : request_ended_);
   basic_.Cancel();
   RefuseProxied(unsent && !head().websocket ? 408 : 504, Reason::kLimitExceeded, "the request took longer than request_timeout");
+}
+
+bool Exchange::FindOrigin() {
+  const auto& trusted = listener_->trusted_proxies;
+  if (trusted.empty() || !IsTrustedProxy(trusted, connection_->address())) return true;
+  absl::StatusOr<ClientOrigin> origin = ReadOrigin(head().fields(), trusted, connection_->address());
+  if (!origin.ok()) {
+    Refuse(400, Reason::kMalformedRequest, nullptr, {}, origin.status().message());
+    return false;
+  }
+  origin_ = std::make_unique<ClientOrigin>(*std::move(origin));
+  return true;
 }
 
 bool Exchange::PassesListener() {
@@ -128,7 +139,7 @@ void Exchange::Decide() {
 
 authn::RequestFacts Exchange::FactsFor(const authn::Requirement& requirement) const {
   if (requirement.policies.empty()) return {};
-  return {connection_->address().ip(), connection_->worker()->clock().Now()};
+  return {client().ip(), connection_->worker()->clock().Now()};
 }
 
 authn::SchemeResult Exchange::Check(uint32_t index) {
@@ -185,25 +196,31 @@ void Exchange::Redecide() {
 
 void Exchange::Act(const authn::Decision& decision) {
   identity_ = decision.identity;
-  http::ServerCodec& codec = connection_->codec();
   // Over HTTP/1.1 an upgrade may be left unheeded; 200 for an extended CONNECT would be a promise.
   if (head().websocket && head().version >= 20 && !route_->websocket) return Refuse(501, Reason::kMethodNotAllowed);
+  if (head().content_length.value_or(0) > route_->max_body_bytes) return Refuse(413, Reason::kLimitExceeded);
+  if (route_->events.refuse_on_loss) {
+    event_reserved_ = connection_->worker()->ReserveEvent();
+    if (!event_reserved_) return Refuse(503, Reason::kAuditUnavailable);
+  }
   switch (route_->action) {
     case config::Action::kFixedResponse:
       SendFixed();
       Record(true, route_->fixed_response->status, Reason::kNone);
       return Done();
     case config::Action::kIdentityResponse: {
-      std::string body = IdentityAnswer(*identity_, route_->identity_message);
       http::ResponseHead response;
       response.status = 200;
       response.fields.Add("content-type", "application/json");
       response.fields.Add("cache-control", "no-store");
-      response.content_length = body.size();
-      codec.SendHead(stream_, response, false);
-      codec.SendBody(stream_, body, true);
-      Record(true, 200, Reason::kNone);
-      return Done();
+      return SendOwn(std::move(response), IdentityAnswer(*identity_, route_->identity_message));
+    }
+    case config::Action::kRedirect: {
+      http::ResponseHead response;
+      response.status = route_->redirect->status();
+      response.fields.Add("location",
+                          route_->redirect->Location(head().host(), head().path(), head().has_query, head().query()));
+      return SendOwn(std::move(response), {});
     }
     case config::Action::kUpstream:
       return Forward(*route_);
@@ -211,14 +228,27 @@ void Exchange::Act(const authn::Decision& decision) {
 }
 
 void Exchange::SendFixed() {
+  body_out_ = head().method() == "HEAD" ? 0 : route_->fixed_response->body.size();
   // A request whose password took long may be answered under a snapshot that is no longer the worker's.
   const Worker& worker = *connection_->worker();
   if (snapshot_ == worker.snapshot()) {
     connection_->codec().SendFixed(stream_, worker.fixed(*route_));
     return;
   }
-  absl::StatusOr<std::shared_ptr<const http::FixedResponse>> response = WireForm(*route_->fixed_response);
+  absl::StatusOr<std::shared_ptr<const http::FixedResponse>> response =
+      WireForm(*route_->fixed_response, route_->response_headers.get());
   if (response.ok()) connection_->codec().SendFixed(stream_, *std::move(response));
+}
+
+void Exchange::SendOwn(http::ResponseHead&& response, absl::string_view body) {
+  http::ServerCodec& codec = connection_->codec();
+  if (route_->response_headers != nullptr) Change(*route_->response_headers, &response.fields);
+  response.content_length = body.size();
+  codec.SendHead(stream_, response, body.empty());
+  if (!body.empty()) codec.SendBody(stream_, body, true);
+  body_out_ = head().method() == "HEAD" ? 0 : body.size();
+  Record(true, response.status, Reason::kNone);
+  Done();
 }
 
 void Exchange::Forward(const config::Route& route) {
@@ -238,6 +268,7 @@ void Exchange::Forward(const config::Route& route) {
   for (size_t i = 0; i < fields.size(); ++i) {
     http::FieldList::Field f = fields[i];
     if (f.name == "host" || f.name == "content-length" || f.name == "expect" || IsForwardedField(f.name)) continue;
+    if (http::IsTraceField(f.name) || f.name == "x-request-id") continue;
     if (http::IsHopByHop(f.name)) continue;
     // What the client's Connection names goes before anything of ours comes (SEMANTICS 5).
     if (has_connection && fields.HasToken("connection", f.name)) continue;
@@ -246,21 +277,22 @@ void Exchange::Forward(const config::Route& route) {
     out.Add(f.name, f.value);
   }
   if (!websocket_key_.empty()) out.Add("sec-websocket-key", websocket_key_);
-  out.Add("x-forwarded-for", connection_->host());
-  out.Add("x-forwarded-proto", "https");
-  out.Add("x-forwarded-host", head().authority());
+  AddForwarded(upstream.forwarded, origin_.get(), connection_->host(), head().authority(), &out);
+  trace_id_ = http::AddTrace(fields, &connection_->worker()->random_ids(), &out);
+  out.Add("x-request-id", RequestId());
   if (route.injector != nullptr) {
     absl::Status status = route.injector->Inject(
         *identity_, [&out](absl::string_view name, absl::string_view value) { out.Add(name, value); });
     if (!status.ok()) return Refuse(500, Reason::kIdentityNotEncodable, nullptr, {}, status.message());
   }
-  std::string target(head().path());
+  const config::Rewrite* rewrite = route.rewrite.get();
+  std::string target = rewrite == nullptr ? std::string(head().path()) : rewrite->Path(head().path());
   if (head().has_query) absl::StrAppend(&target, "?", head().query());
 
   upstream::RequestHead request;
   request.method = head().method();
   request.target = target;
-  request.authority = head().authority();
+  request.authority = rewrite == nullptr || rewrite->host().empty() ? head().authority() : rewrite->host();
   request.fields = &out;
   if (!websocket_key_.empty()) {
     request.framing = upstream::Framing::kUpgrade;
@@ -272,6 +304,7 @@ void Exchange::Forward(const config::Route& route) {
   } else {
     request.framing = upstream::Framing::kChunked;
   }
+  forwarded_at_ = connection_->worker()->loop().now();
   request_ = pool->Start(request, this);
   state_ = State::kProxying;
   if (head().expect_continue) connection_->codec().SendContinue(stream_);
@@ -297,6 +330,11 @@ void Exchange::OnBody(absl::string_view data, bool end) {
     return connection_->codec().ConsumeBody(stream_, data.size());
   }
   connection_->worker()->metrics().received_bytes.Add(static_cast<int64_t>(data.size()));
+  body_in_ += data.size();
+  if (body_in_ > route_->max_body_bytes) {
+    connection_->codec().ConsumeBody(stream_, data.size());
+    return RefuseBody();
+  }
   request_ended_ = end;
   request_->SendBody(data, end);
   if (request_->writable()) {
@@ -327,9 +365,20 @@ void Exchange::OnEarlyHints(http::FieldList&& fields) {
   connection_->Wake();
 }
 
+void Exchange::RefuseBody() {
+  request_.reset();
+  if (!head_sent_) return RefuseProxied(413, Reason::kLimitExceeded, "the request's body is over the route's max_body_bytes");
+  connection_->codec().Reset(stream_, http::ErrorCode::kCancel);
+  End();
+  connection_->Finished(stream_);
+  connection_->Wake();
+}
+
 void Exchange::OnHead(http::ResponseHead&& response) {
   if (!websocket_key_.empty() && OnSwitch(std::move(response))) return;
   int status = response.status;
+  upstream_time_ = connection_->worker()->loop().now() - forwarded_at_;
+  if (route_->response_headers != nullptr) Change(*route_->response_headers, &response.fields);
   if (!connection_->codec().SendHead(stream_, response, false)) {
     request_.reset();
     return RefuseProxied(502, Reason::kUpstreamUnavailable, "the response has a field that cannot be passed on");
@@ -383,6 +432,7 @@ void Exchange::OnHalfClosed() {
 void Exchange::OnBody(absl::string_view bytes) {
   if (state_ != State::kProxying) return;
   connection_->worker()->metrics().sent_bytes.Add(static_cast<int64_t>(bytes.size()));
+  body_out_ += bytes.size();
   size_t taken = held_response_.empty() ? connection_->codec().SendBody(stream_, bytes, false) : 0;
   if (taken < bytes.size()) {
     held_response_.append(bytes.data() + taken, bytes.size() - taken);
@@ -426,7 +476,7 @@ void Exchange::ResumeUpstream() {
     } else {
       connection_->codec().SendBody(stream_, {}, true);
     }
-    state_ = State::kDone;
+    End();
     connection_->Finished(stream_);
     return;
   }
@@ -444,7 +494,7 @@ void Exchange::OnError(upstream::ErrorKind kind, absl::string_view detail) {
   }
   // Half a response must not look whole.
   connection_->codec().Reset(stream_, http::ErrorCode::kInternalError);
-  state_ = State::kDone;
+  End();
   connection_->Finished(stream_);
   connection_->Wake();
 }
@@ -458,8 +508,9 @@ void Exchange::RefuseProxied(int status, Reason reason, absl::string_view detail
   http::Answer answer = ProblemAnswer(problem);
   connection_->codec().SendHead(stream_, answer.head, answer.body.empty());
   if (!answer.body.empty()) connection_->codec().SendBody(stream_, answer.body, true);
+  body_out_ = answer.body.size();
   Record(false, status, reason, detail);
-  state_ = State::kDone;
+  End();
   connection_->Finished(stream_);
   connection_->Wake();
 }
@@ -469,17 +520,19 @@ void Exchange::OnClientReset() {
   // 499: the client went before an answer; nothing was decided against it.
   if (!recorded_) Record(identity_ != nullptr, 499, identity_ != nullptr ? Reason::kNone : Reason::kNoCredentials,
                          "the client went before it was answered");
-  state_ = State::kDone;
+  End();
   basic_.Cancel();
   request_.reset();
 }
 
 http::Answer Exchange::OnProtocolError(const http::ProtocolError& error) {
   Record(false, error.status, error.malformed ? Reason::kMalformedRequest : Reason::kLimitExceeded, error.text);
-  state_ = State::kDone;
+  http::Answer answer = ProblemAnswer(error, RequestId());
+  body_out_ = answer.body.size();
+  End();
   basic_.Cancel();
   request_.reset();
-  return ProblemAnswer(error, RequestId());
+  return answer;
 }
 
 void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision, absl::string_view allow,
@@ -505,12 +558,14 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
       identity_ = decision->identity;
     }
   }
+  if (reason == Reason::kAuditUnavailable) problem.retry_after = kAuditRetry;
   // A field of 8 KiB and more, or a repeated one, is not a wrong password but a malformed request (SEMANTICS 2).
   if (status == 401 && basic_.too_large()) problem.status = 400;
   http::Answer answer = ProblemAnswer(problem);
   http::ServerCodec& codec = connection_->codec();
   codec.SendHead(stream_, answer.head, answer.body.empty());
   if (!answer.body.empty()) codec.SendBody(stream_, answer.body, true);
+  body_out_ = answer.body.size();
   if (decision != nullptr && detail.empty()) detail = basic_.DetailOf(decision->scheme);
   if (decision == nullptr || decision->policy == nullptr) {
     Record(false, problem.status, reason, detail);
@@ -523,7 +578,7 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
 void Exchange::Done() {
   // Body that came before the answer is thrown away; Connection does so with what still comes.
   if (!held_body_.empty()) connection_->codec().ConsumeBody(stream_, std::exchange(held_body_, {}).size());
-  state_ = State::kDone;
+  End();
 }
 
 std::optional<Withdrawal> Exchange::Readmit(const config::Snapshot& snapshot) {
@@ -566,56 +621,11 @@ bool Exchange::DemandedBefore(const identity::Policy& policy) const {
 void Exchange::Cut(const Withdrawal& withdrawal) {
   if (state_ == State::kDone) return;
   if (!recorded_) Record(false, 0, withdrawal.reason, withdrawal.detail);
-  state_ = State::kDone;
+  End();
   request_.reset();
   connection_->codec().Reset(stream_, http::ErrorCode::kCancel);
   connection_->Finished(stream_);
   connection_->Wake();
-}
-
-absl::string_view Exchange::RequestId() {
-  if (!has_id_) {
-    connection_->worker()->NextRequestId(request_id_);
-    has_id_ = true;
-  }
-  return absl::string_view(request_id_, Worker::kRequestIdSize);
-}
-
-void Exchange::Record(bool allowed, int status, Reason reason, absl::string_view detail) {
-  recorded_ = true;
-  Worker& worker = *connection_->worker();
-  absl::Duration duration = worker.loop().now() - begun_;
-  worker.metrics().CountRequest(route_ != nullptr ? worker.RouteLabel(*route_) : metrics::LabelTable::kOther, reason,
-                                status, duration);
-  events::Event* event = worker.recorder().Begin(events::EventKind::kDecision);
-  if (event == nullptr) return;
-  connection_->Describe(event);
-  event->outcome = allowed ? events::Outcome::kAllowed : events::Outcome::kRefused;
-  event->reason = reason;
-  event->status = static_cast<uint16_t>(status);
-  event->duration = duration;
-  event->revision = snapshot_->revision;
-  event->http_version = head().version >= 20 ? 2 : 1;
-  if (route_ != nullptr) event->route = events::SharedText(snapshot_, &route_->name);
-  if (identity_ != nullptr && !identity_->parts().empty()) {
-    if (identity_->parts().size() != 1 || summary_ == nullptr) {
-      auto summary = std::make_shared<events::IdentitySummary>();
-      summary->principal = std::string(identity_->principal());
-      for (const identity::PartRef& part : identity_->parts()) summary->schemes.push_back(part->scheme);
-      summary_ = std::move(summary);
-    }
-    event->identity = summary_;
-    for (const identity::PartRef& part : identity_->parts()) event->any_self_signed |= part->any_self_signed;
-  }
-  if (failed_scheme_ != authn::Decision::kNoScheme) {
-    event->scheme = events::SharedText(snapshot_, &snapshot_->scheme(failed_scheme_).name);
-  }
-  if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
-  event->request_id = RequestId();
-  event->method = head().method();
-  event->host = head().host();
-  event->path = head().path();
-  worker.recorder().Commit();
 }
 
 }  // namespace gatehouse::server

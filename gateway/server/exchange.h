@@ -28,13 +28,14 @@
 #include "gateway/loop/deadline.h"
 #include "gateway/loop/instant.h"
 #include "gateway/server/basic_checks.h"
+#include "gateway/server/client_origin.h"
+#include "gateway/server/connection.h"
 #include "gateway/server/revocation_wait.h"
 #include "gateway/upstream/request.h"
 #include "gateway/upstream/upstream.h"
 
 namespace gatehouse::server {
 
-class Connection;
 class Worker;
 
 // Why a running exchange's admission is gone.
@@ -98,17 +99,24 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   const config::Route& route() const override { return *route_; }
   absl::string_view RequestId() override;
   void OnChecked() override { Redecide(); }
+  std::string client_host() const override { return origin_ != nullptr ? origin_->host : connection_->host(); }
+  const std::string& client_key() const override { return origin_ != nullptr ? origin_->key : connection_->address_key(); }
+  const events::PeerAddress& client() const { return origin_ != nullptr ? origin_->client : connection_->address(); }
 
   // Limits::request_timeout.
   void OnDeadline(loop::Deadline*) override;
 
   // Whether the listener's `verify_with` lets this connection carry requests. False: refused, or pending.
   bool PassesListener();
+  // Who the client is behind a proxy that the listener trusts. False: refused, the proxies do not agree.
+  bool FindOrigin();
   // Finds the route. False: answered, there is none.
   bool FindRoute();
   void Decide();
   void Act(const authn::Decision& decision);
   void SendFixed();
+  // An answer of ours, whole, with what the route changes of its fields.
+  void SendOwn(http::ResponseHead&& response, absl::string_view body);
   void Forward(const config::Route& route);
   // The upstream's answer to a request for WebSocket. True: it is a switch, or was refused here; false: an ordinary answer.
   bool OnSwitch(http::ResponseHead&& response);
@@ -116,6 +124,10 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
               absl::string_view detail = {});
   void RefuseProxied(int status, Reason reason, absl::string_view detail, absl::Duration retry_after = absl::ZeroDuration());
   void Done();
+  // The story is over: nothing more is called, and the access log gets its line.
+  void End();
+  // The request's body is larger than the route lets pass.
+  void RefuseBody();
   // The one event. `detail` is evidence for people.
   void Record(bool allowed, int status, Reason reason, absl::string_view detail = {});
   void ResumeUpstream();
@@ -129,12 +141,18 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   bool request_ended_ = false;   // the whole request body went to the upstream
   bool reading_paused_ = false;  // of the upstream's response
   bool response_ended_ = false;  // the upstream's response is complete, its last bytes wait for the client
-  bool finished_ = false;        // the connection was told
+  bool event_reserved_ = false;  // a place in the ring, for the one event
+  bool allowed_ = false;         // as the event says
+  uint16_t status_ = 0;
+  Reason reason_ = Reason::kNone;
+  uint64_t body_in_ = 0;   // octets of bodies
+  uint64_t body_out_ = 0;
   std::shared_ptr<const config::Snapshot> snapshot_;
   const config::Listener* listener_ = nullptr;  // of snapshot_
   const config::Route* route_ = nullptr;        // null until the listener is passed
   const http::RequestHead* head_ = nullptr;  // the codec's until taken
   http::RequestHead taken_;
+  std::unique_ptr<ClientOrigin> origin_;  // null: the peer is the client
   identity::IdentityRef identity_;  // once allowed
   std::shared_ptr<const events::IdentitySummary> summary_;
   uint32_t failed_scheme_ = authn::Decision::kNoScheme;
@@ -146,6 +164,9 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
 
   // Proxying.
   std::unique_ptr<upstream::Request> request_;
+  loop::Instant forwarded_at_;
+  absl::Duration upstream_time_ = absl::ZeroDuration();  // to the answer's head
+  std::string trace_id_;       // of what the upstream was told
   std::string held_body_;      // request body that came before the decision; bounded by the codec's window
   bool held_end_ = false;
   size_t unconsumed_ = 0;      // request body given to the upstream above its mark, not yet returned to the client's window

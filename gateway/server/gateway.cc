@@ -21,6 +21,7 @@
 #include "gateway/base/status.h"
 #include "gateway/events/collector.h"
 #include "gateway/fetch/curl_fetcher.h"
+#include "gateway/server/access_logs.h"
 #include "gateway/server/answers.h"
 #include "gateway/server/expiry_warner.h"
 #include "gateway/server/upstreams.h"
@@ -97,7 +98,8 @@ class RunningGateway final : public Gateway {
         line_(std::move(line)),
         desk_(std::move(desk)),
         passwords_(std::move(passwords)),
-        validators_(std::make_unique<delegate::Desk>(DelegatedOptions())) {
+        validators_(std::make_unique<delegate::Desk>(DelegatedOptions())),
+        access_logs_(AccessLogOptions()) {
     upstreams_ = std::make_unique<Upstreams>(Upstreams::Options{
         .workers = static_cast<size_t>(OrCores(options_.workers, 256)),
         .clock = &clock_,
@@ -120,6 +122,8 @@ class RunningGateway final : public Gateway {
     shared.expiry = &expiry_;
     shared.next_connection = &next_connection_;
     shared.run = run_;
+    shared.access_logs = &access_logs_;
+    shared.events_kept = options_.events_kept;
     std::vector<events::Recorder*> recorders;
     for (int i = 0; i < OrCores(options_.workers, 256); ++i) {
       workers_.push_back(std::make_unique<Worker>(static_cast<uint16_t>(i), shared));
@@ -130,10 +134,12 @@ class RunningGateway final : public Gateway {
     collector_ = std::make_unique<events::Collector>(recorders, clock_, std::move(sink));
     collector_->Start();
     passwords_->Start([this](events::Event event) { Report(std::move(event)); });
+    access_logs_.Start();
     for (auto& worker : workers_) worker->Start();
     AddRevocationMetrics();
     passwords_->AddMetrics(&registry_);
     AddValidatorMetrics(*validators_, &registry_);
+    access_logs_.AddMetrics(&registry_);
     line_->Connect([this](const RevocationNews& news) { Spread(news); },
                    [this](const std::string& text, bool failed) {
                      Notice(text, failed ? Reason::kRevocationUnknown : Reason::kNone);
@@ -154,6 +160,7 @@ class RunningGateway final : public Gateway {
     desk_.reset();  // posts to workers until it is gone, as does the next
     validators_.reset();
     passwords_->Stop();
+    access_logs_.Stop();
     Notice("stopped");
     collector_->Stop();
   }
@@ -243,6 +250,13 @@ class RunningGateway final : public Gateway {
     options.on_notice = [this](const std::string& text, bool failed) {
       Notice(text, failed ? Reason::kVerifierUnavailable : Reason::kNone);
     };
+    return options;
+  }
+
+  AccessLogs::Options AccessLogOptions() {
+    AccessLogs::Options options;
+    options.workers = static_cast<size_t>(OrCores(options_.workers, 256));
+    options.on_notice = [this](const std::string& text, bool) { Notice(text); };
     return options;
   }
 
@@ -377,6 +391,7 @@ class RunningGateway final : public Gateway {
         return absl::Status(status.code(), absl::StrCat("listeners[\"", listener.name, "\"].address: ", status.message()));
       }
     }
+    GH_RETURN_IF_ERROR(AccessLogs::Use(*snapshot));
     GH_RETURN_IF_ERROR(MakeFixed(*snapshot, before.get(), generation.get()));
     // Before anybody is judged by them: a list that is only on its way would make everybody unknown.
     const std::vector<std::string> watched = WatchedPaths(*snapshot);
@@ -446,7 +461,7 @@ class RunningGateway final : public Gateway {
     for (const config::Route& route : snapshot.route_list()) {
       fixed->emplace_back();
       if (route.action != config::Action::kFixedResponse) continue;
-      absl::StatusOr<std::shared_ptr<const http::FixedResponse>> response = WireForm(*route.fixed_response);
+      absl::StatusOr<std::shared_ptr<const http::FixedResponse>> response = WireForm(*route.fixed_response, route.response_headers.get());
       if (!response.ok()) {
         return absl::InvalidArgumentError(
             absl::StrCat("routes[\"", route.name, "\"].fixed_response: ", response.status().message()));
@@ -509,6 +524,7 @@ class RunningGateway final : public Gateway {
   std::unique_ptr<RevocationDesk> desk_;
   const std::unique_ptr<Passwords> passwords_;
   std::unique_ptr<delegate::Desk> validators_;
+  AccessLogs access_logs_;
   std::atomic<uint64_t> next_connection_{0};
   std::unique_ptr<Upstreams> upstreams_;
   std::vector<std::unique_ptr<Worker>> workers_;

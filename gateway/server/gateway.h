@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,6 +47,8 @@ struct GatewayOptions {
   std::string lockout_file, lockout_key_file;
   // Where events go, in batches, from the gateway's collector thread. Must be quick; never called concurrently.
   absl::AnyInvocable<void(events::Batch)> events;
+  // Whether an event recorded now would be kept by those behind `events`; from any worker, quick. Null: it would.
+  std::function<bool()> events_kept;
   // Where passwords go that were verified against a hash weaker than the user store asks for; null: nowhere.
   credentials::RenewalOffers::Sink renewal;
   // Outlives the gateway; null: the system's.

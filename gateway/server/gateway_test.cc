@@ -195,9 +195,11 @@ class GatewayTest : public ::testing::Test {
     options.clock = &clock_;
     options.events = [this](events::Batch batch) {
       MutexLock lock(&mutex_);
+      while (stuck_) arrived_.Wait(&mutex_);
       for (const events::Event* event : batch) events_.push_back(*event);
       arrived_.SignalAll();
     };
+    options.events_kept = [this] { return kept_downstream_.load(); };
     auto fetcher = std::make_unique<HeldFetcher>();
     fetcher_ = fetcher.get();
     options.fetcher = std::move(fetcher);
@@ -312,6 +314,8 @@ class GatewayTest : public ::testing::Test {
   Mutex mutex_;
   CondVar arrived_;
   std::vector<events::Event> events_;
+  bool stuck_ = false;  // those behind the events take none
+  std::atomic<bool> kept_downstream_{true};
   uint64_t revision_ = 0;
   certs::CertificateRef server_;
   HeldFetcher* fetcher_ = nullptr;
@@ -319,6 +323,70 @@ class GatewayTest : public ::testing::Test {
   const certs::Authority kept_ = certs::Root("CN=Kept", 1);
   const certs::Authority gone_ = certs::Root("CN=Gone", 2);
 };
+
+// A route that wants every request told, and one that does not mind.
+v1::ConfigSet Audited(v1::ConfigSet set) {
+  for (const char* name : {"audited", "careless"}) {
+    auto* route = set.add_routes();
+    route->set_name(name);
+    route->mutable_match()->set_path(absl::StrCat("/", name));
+    route->set_anonymous(true);
+    route->mutable_fixed_response()->set_body("ok");
+  }
+  set.mutable_routes(set.routes_size() - 2)->mutable_events()->set_on_loss(v1::EventPolicy::REFUSE);
+  return set;
+}
+
+TEST_F(GatewayTest, RefusesOnARouteThatMustBeToldWhatCouldNotBeKept) {
+  ASSERT_TRUE(Install(Audited(Config({kept_.certificate}))).ok());
+  Client client(Port(), {});
+  EXPECT_EQ(client.Get("/audited"), 200);
+  kept_downstream_ = false;
+  EXPECT_EQ(client.Get("/audited"), 503);
+  EXPECT_EQ(client.Get("/careless"), 200);
+  events::Event refused = WaitForEvent([](const events::Event& e) { return e.reason == Reason::kAuditUnavailable; });
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.outcome, events::Outcome::kRefused);
+  kept_downstream_ = true;
+  EXPECT_EQ(client.Get("/audited"), 200);
+}
+
+TEST_F(GatewayTest, RefusesOnARouteThatMustBeToldWhenTheRingIsFullAndLosesNoneThatItLetIn) {
+  ASSERT_TRUE(Install(Audited(Config({kept_.certificate}))).ok());
+  {
+    MutexLock lock(&mutex_);
+    stuck_ = true;
+  }
+  Client client(Port(), {});
+  int let_in = 0;
+  int status = 0;
+  for (int i = 0; i < 5000 && (status = client.Get("/audited")) == 200; ++i) ++let_in;
+  EXPECT_EQ(status, 503);
+  EXPECT_EQ(client.Get("/careless"), 200) << "its event is lost";
+  {
+    MutexLock lock(&mutex_);
+    stuck_ = false;
+    arrived_.SignalAll();
+  }
+  // Some turns of the collector empty the ring.
+  for (int i = 0; i < 1000 && (status = client.Get("/audited")) == 503; ++i) {
+  }
+  EXPECT_EQ(status, 200);
+  WaitForEvent([&](const events::Event& e) { return e.dropped_before != 0; });
+  MutexLock lock(&mutex_);
+  const auto told = std::count_if(events_.begin(), events_.end(), [](const events::Event& e) {
+    return e.outcome == events::Outcome::kAllowed && e.route != nullptr && *e.route == "audited";
+  });
+  EXPECT_GE(told, let_in);
+}
+
+TEST_F(GatewayTest, RefusesAConfigurationWhoseLogCannotBeOpened) {
+  v1::ConfigSet set = Config({kept_.certificate});
+  set.mutable_listeners(0)->mutable_access_log()->set_file("/nonexistent/access.log");
+  const absl::Status status = Install(set);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("listeners[\"edge\"].access_log.file: /nonexistent/access.log cannot be opened"));
+  EXPECT_EQ(ViolationOf(status).path, "listeners[\"edge\"].access_log.file");
+}
 
 TEST_F(GatewayTest, LetsInWhoseCertificateHasAPathAndSaysSoOnTheEventLane) {
   ASSERT_TRUE(Install(Config({kept_.certificate})).ok());

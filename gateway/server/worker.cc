@@ -228,6 +228,21 @@ void Worker::NextRequestId(char* out) {
   for (size_t i = 0; i < 12; ++i) out[12 + i] = kHex[value >> (44 - 4 * i) & 15];
 }
 
+void Worker::LogAccess(const config::Listener& listener, const config::Route* route, bool allowed, const AccessLine& line) {
+  const bool own = route != nullptr && route->access_log != nullptr;
+  const config::AccessLogRef& log = own ? route->access_log : listener.access_log;
+  if (log == nullptr || log->off) return;
+  if (allowed && log->sample_one_in > 1 &&
+      !(own ? route_log_samples_.Take(route->index, log->sample_one_in)
+            : listener_log_samples_.Take(listener.index, log->sample_one_in))) {
+    return;
+  }
+  std::string* text = shared_.access_logs->Begin(index_, log);
+  if (text == nullptr) return;
+  AppendLine(log->format, line, text);
+  shared_.access_logs->Commit(index_);
+}
+
 void Worker::OnAccept(const std::string& listener, loop::Fd fd, const loop::Address& peer) {
   auto door = doors_.find(listener);
   if (door == doors_.end() || draining_) return;
@@ -405,6 +420,20 @@ http::Answer Worker::RefuseProtocolError(const Connection& connection, const htt
   NextRequestId(id);
   const absl::string_view request_id(id, kRequestIdSize);
   http::Answer answer = ProblemAnswer(error, request_id);
+  if (error.status != 0 && connection.edge().listener->access_log != nullptr) {
+    const std::string client = connection.host();
+    AccessLine line;
+    line.time = shared_.clock->Now();
+    line.client = client;
+    line.http_version = connection.codec_ != nullptr ? connection.codec_->version() : 11;
+    line.tls_version = connection.tls_version();
+    line.status = error.status;
+    line.reason = reason;
+    line.bytes_out = answer.body.size();
+    line.listener = connection.edge().listener->name;
+    line.request_id = request_id;
+    LogAccess(*connection.edge().listener, nullptr, false, line);
+  }
   events::Event* event = recorder_.Begin(events::EventKind::kDecision);
   if (event == nullptr) return answer;
   connection.Describe(event);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,15 +22,19 @@
 #include "gateway/events/recorder.h"
 #include "gateway/http/codec_factory.h"
 #include "gateway/http/fixed_response.h"
+#include "gateway/http/trace_context.h"
 #include "gateway/loop/listen.h"
 #include "gateway/loop/loop.h"
 #include "gateway/metrics/registry.h"
+#include "gateway/server/access_line.h"
+#include "gateway/server/access_logs.h"
 #include "gateway/server/edge.h"
 #include "gateway/server/expiry_warner.h"
 #include "gateway/server/gateway.h"
 #include "gateway/server/passwords.h"
 #include "gateway/server/peer.h"
 #include "gateway/server/redirect_connection.h"
+#include "gateway/server/sampler.h"
 #include "gateway/server/sweep.h"
 #include "gateway/tls/tls_session.h"
 #include "gateway/upstream/directory.h"
@@ -52,6 +57,8 @@ struct WorkerShared {
   ExpiryWarner* expiry = nullptr;
   std::atomic<uint64_t>* next_connection = nullptr;
   std::string run;  // 12 hex digits, the beginning of request ids
+  AccessLogs* access_logs = nullptr;
+  std::function<bool()> events_kept;  // GatewayOptions
 };
 
 // Generation is one snapshot made ready to run: what each worker adopts.
@@ -115,6 +122,14 @@ class Worker final : public tls::TlsHooks {
   // Lower-case hex, unique over all gateways' runs with high probability; written to `out[kRequestIdSize]`.
   static constexpr size_t kRequestIdSize = 24;
   void NextRequestId(char* out);
+
+  http::RandomIds& random_ids() { return random_ids_; }
+  // A place for the event of a request that may go on only if it is told (Recorder::Reserve).
+  bool ReserveEvent() { return (!shared_.events_kept || shared_.events_kept()) && recorder_.Reserve(); }
+  // Which of the requests that a route let in become events.
+  Sampler& event_samples() { return event_samples_; }
+  // One line for a request that ended, where its route or its listener logs, unless sampling leaves it out. `route` may be null.
+  void LogAccess(const config::Listener& listener, const config::Route* route, bool allowed, const AccessLine& line);
 
   // Connection's end: deleted at the end of the turn.
   void Retire(Connection* connection);
@@ -189,6 +204,8 @@ class Worker final : public tls::TlsHooks {
   loop::Instant turned_away_told_;
   bool draining_ = false;
   uint64_t next_request_ = 0;
+  http::RandomIds random_ids_;
+  Sampler event_samples_, route_log_samples_, listener_log_samples_;
   const Connection* handshake_of_ = nullptr;  // whose certificates a hook refused, and why
   Reason handshake_reason_ = Reason::kNone;
   std::unique_ptr<loop::Timer> tick_;
