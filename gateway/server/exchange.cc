@@ -331,7 +331,7 @@ void Exchange::OnBody(absl::string_view data, bool end) {
   }
   connection_->worker()->metrics().received_bytes.Add(static_cast<int64_t>(data.size()));
   body_in_ += data.size();
-  if (body_in_ > route_->max_body_bytes) {
+  if (body_in_ > route_->max_body_bytes && !switched_) {
     connection_->codec().ConsumeBody(stream_, data.size());
     return RefuseBody();
   }
@@ -375,9 +375,9 @@ void Exchange::RefuseBody() {
 }
 
 void Exchange::OnHead(http::ResponseHead&& response) {
+  upstream_time_ = connection_->worker()->loop().now() - forwarded_at_;
   if (!websocket_key_.empty() && OnSwitch(std::move(response))) return;
   int status = response.status;
-  upstream_time_ = connection_->worker()->loop().now() - forwarded_at_;
   if (route_->response_headers != nullptr) Change(*route_->response_headers, &response.fields);
   if (!connection_->codec().SendHead(stream_, response, false)) {
     request_.reset();
