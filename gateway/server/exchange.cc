@@ -283,7 +283,7 @@ void Exchange::Forward(const config::Route& route) {
   if (route.injector != nullptr) {
     absl::Status status = route.injector->Inject(
         *identity_, [&out](absl::string_view name, absl::string_view value) { out.Add(name, value); });
-    if (!status.ok()) return Refuse(500, Reason::kIdentityNotEncodable, nullptr, {}, status.message());
+    if (!status.ok()) return Refuse(502, Reason::kIdentityNotEncodable, nullptr, {}, status.message());
   }
   const config::Rewrite* rewrite = route.rewrite.get();
   std::string target = rewrite == nullptr ? std::string(head().path()) : rewrite->Path(head().path());

@@ -126,10 +126,10 @@ class RouteExtrasTest(GatehouseTest):
         client.send(b"POST /small HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1f4\r\n" + b"x" * 500 + b"\r\n" +
                     b"1f5\r\n" + b"x" * 501 + b"\r\n0\r\n\r\n")
         self.assertEqual(client.answer()[0], 413)
-        for http in ("--http1.1", "--http2"):
-            data = self.folder / "large"
-            data.write_bytes(b"x" * 300_000)
-            out, _ = self.curl(http, "-T", str(data), "-H", "Content-Length:", f"https://127.0.0.1:{self.port}/small")
+        data = self.folder / "large"
+        data.write_bytes(b"x" * 300_000)
+        for http, field in (("--http1.1", "Transfer-Encoding: chunked"), ("--http2", "Content-Length:")):
+            out, _ = self.curl(http, "-T", str(data), "-H", field, f"https://127.0.0.1:{self.port}/small")
             self.assertEqual(out.split()[0], "413", http)
         self.assertEqual(len(self.upstream.requests), before + 1, "the upstream saw no whole request")
 
