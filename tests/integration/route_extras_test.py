@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import subprocess
 import unittest
 import urllib.parse
 
@@ -128,9 +129,11 @@ class RouteExtrasTest(GatehouseTest):
         self.assertEqual(client.answer()[0], 413)
         data = self.folder / "large"
         data.write_bytes(b"x" * 300_000)
-        for http, field in (("--http1.1", "Transfer-Encoding: chunked"), ("--http2", "Content-Length:")):
-            out, _ = self.curl(http, "-T", str(data), "-H", field, f"https://127.0.0.1:{self.port}/small")
-            self.assertEqual(out.split()[0], "413", http)
+        url = f"https://127.0.0.1:{self.port}/small"
+        self.assertEqual(self.curl("--http1.1", "-T", str(data), "-H", "Transfer-Encoding: chunked", url)[0].split()[0], "413")
+        # curl 7.88 gives an answer up that comes before its request's end (RFC 9113 section 8.1).
+        done = subprocess.run(["nghttp", "-v", "-n", "--no-content-length", "-d", str(data), url], capture_output=True, text=True, timeout=20)
+        self.assertIn(":status: 413", re.sub(r"\x1b\[[0-9;]*m", "", done.stdout))
         self.assertEqual(len(self.upstream.requests), before + 1, "the upstream saw no whole request")
 
     def test_logs_each_request_once_and_no_secrets(self):
