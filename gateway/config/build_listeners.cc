@@ -268,16 +268,19 @@ void ReadNames(Draft& draft, const std::string& path, const v1::Listener& v,
 }
 
 // Whose connections are introduced by a PROXY header.
-void ReadProxies(Draft& draft, const std::string& path, const v1::Listener& v, Listener* listener) {
-  if (v.proxy_protocol_from_size() > kMaxProxies) draft.Violate(path + ".proxy_protocol_from", "are over ", kMaxProxies);
-  for (int i = 0; i < v.proxy_protocol_from_size(); ++i) {
-    absl::StatusOr<AddressRange> range = ParseAddressRange(v.proxy_protocol_from(i));
+std::vector<AddressRange> ReadProxies(Draft& draft, const std::string& path,
+                                      const google::protobuf::RepeatedPtrField<std::string>& networks) {
+  std::vector<AddressRange> ranges;
+  if (networks.size() > kMaxProxies) draft.Violate(path, "are over ", kMaxProxies);
+  for (int i = 0; i < networks.size(); ++i) {
+    absl::StatusOr<AddressRange> range = ParseAddressRange(networks[i]);
     if (range.ok()) {
-      listener->proxy_protocol_from.push_back(*range);
+      ranges.push_back(*range);
     } else {
-      draft.Violate(absl::StrCat(path, ".proxy_protocol_from[", i, "]"), range.status().message());
+      draft.Violate(absl::StrCat(path, "[", i, "]"), range.status().message());
     }
   }
+  return ranges;
 }
 
 // A listener that only redirects: whatever is about TLS, proof or routes has no meaning there.
@@ -309,7 +312,7 @@ void ReadRedirectOnly(Draft& draft, const std::string& path, const v1::Listener&
 void ReadListener(Draft& draft, const v1::Listener& v, Listener* listener) {
   const std::string path = PathOf("listeners", v.name());
   listener->limits = ReadLimits(draft, path + ".limits", v.limits());
-  ReadProxies(draft, path, v, listener);
+  listener->proxy_protocol_from = ReadProxies(draft, path + ".proxy_protocol_from", v.proxy_protocol_from());
   if (v.has_redirect_only()) return ReadRedirectOnly(draft, path, v, listener);
   if (!v1::Listener::TlsVersion_IsValid(v.min_tls_version())) {
     draft.Violate(path + ".min_tls_version", "unknown value ", static_cast<int>(v.min_tls_version()));
@@ -320,15 +323,7 @@ void ReadListener(Draft& draft, const v1::Listener& v, Listener* listener) {
   listener->min_tls_1_3 = v.min_tls_version() == v1::Listener::TLS_1_3;
   listener->session_tickets = v.session_tickets();
   if (v.has_access_log()) listener->access_log = ReadAccessLog(draft, path + ".access_log", v.access_log(), false);
-  if (v.trusted_proxies_size() > kMaxNames) draft.Violate(path + ".trusted_proxies", "are over ", kMaxNames);
-  for (int i = 0; i < v.trusted_proxies_size(); ++i) {
-    absl::StatusOr<AddressRange> range = ParseAddressRange(v.trusted_proxies(i));
-    if (range.ok()) {
-      listener->trusted_proxies.push_back(*range);
-    } else {
-      draft.Violate(absl::StrCat(path, ".trusted_proxies[", i, "]"), range.status().message());
-    }
-  }
+  listener->trusted_proxies = ReadProxies(draft, path + ".trusted_proxies", v.trusted_proxies());
   if (!v.verify_with().empty()) {
     const uint32_t* scheme = draft.scheme_names.Find(v.verify_with());
     if (scheme == nullptr) {
