@@ -27,19 +27,19 @@ class Compiler final : public api::Publisher {
       : distributor_(distributor), incarnation_(std::move(incarnation)), clock_(clock) {}
 
   // Is a validate::Validator.
-  validate::Findings Check(const v1::ConfigSet& set, uint64_t revision);
+  validate::Findings Check(const config::ResourceMap& resources, uint64_t revision);
 
-  void Publish(uint64_t revision, std::shared_ptr<const v1::ConfigSet> set) override;
+  void Publish(uint64_t revision, const config::ResourceMap& resources) override;
   void WaitInForce(uint64_t revision, absl::Duration timeout,
                    absl::AnyInvocable<void(v1::ForceStatus)> done) override {
     distributor_.WaitInForce(revision, timeout, std::move(done));
   }
 
-  // The compiled `set` of `revision`: kept, or made now.
-  config::BuildResult Find(uint64_t revision, const Sha256Digest& digest, const v1::ConfigSet& set);
+  // What `revision` holds for gateways, compiled: kept, or made now.
+  config::BuildResult Find(uint64_t revision, const config::ResourceMap& resources);
 
  private:
-  config::BuildResult Build(const v1::ConfigSet& set, uint64_t revision);
+  config::BuildResult Build(const config::ResourceMap& resources, uint64_t revision);
 
   publish::Distributor& distributor_;
   const std::string incarnation_;

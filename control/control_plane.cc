@@ -66,7 +66,7 @@ struct ControlPlane::Parts {
         desk(alarms),
         ticket_keys(ticket_period, clock, alarms),
         compiler(distributor, store->incarnation(), clock),
-        changes(*store, [this](const v1::ConfigSet& set, uint64_t revision) { return compiler.Check(set, revision); },
+        changes(*store, [this](const config::ResourceMap& resources, uint64_t revision) { return compiler.Check(resources, revision); },
                 compiler, clock),
         renewals(changes, [this](v1::Event event) { Tell(std::move(event)); }),
         executor(kWriters, kMaxQueuedCalls),
@@ -78,7 +78,7 @@ struct ControlPlane::Parts {
         policies(changes, executor, clock, access.guard),
         lockouts(desk, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
         upstreams(desk, std::move(embedded), access.guard),
-        status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, access.guard) {}
+        status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, alarms, access.guard) {}
 
   void Tell(v1::Event event) {
     Log(event);

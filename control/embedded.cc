@@ -5,11 +5,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/events/wire.h"
+#include "gateway/server/load_meter.h"
 #include "gateway/server/questions.h"
 #include "gateway/server/ticket_keys.h"
 
 namespace gatehouse {
 namespace {
+
+constexpr absl::Duration kLoadPeriod = absl::Seconds(5);
 
 v1::Violation ToProto(const config::Violation& v) {
   v1::Violation violation;
@@ -56,42 +59,63 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
       },
       [self, &clock](const v1::Question& question) {
         return server::Answer(*self->gateway_, question, clock.Now());
-      });
+      },
+      [self, &clock] { self->gateway_->ConfirmNewest(clock.Now()); });
   if (!line.ok()) return line.status();
   embedded->line_ = *std::move(line);
   embedded->key_line_ = plane.ticket_keys().Add([self](const v1::TicketKeys& message) {
     absl::StatusOr<std::vector<tls::TicketKey>> keys = server::TicketKeysOf(message);
     if (keys.ok()) self->gateway_->SetTicketKeys(*keys);
   });
+  embedded->loads_ = std::thread([self] { self->ReportLoad(); });
   return embedded;
 }
 
 EmbeddedGateway::~EmbeddedGateway() {
+  {
+    MutexLock lock(&loads_mutex_);
+    stopping_ = true;
+    loads_changed_.SignalAll();
+  }
+  if (loads_.joinable()) loads_.join();
   key_line_ = nullptr;  // first: what they call uses the gateway
   line_ = nullptr;
+}
+
+void EmbeddedGateway::ReportLoad() {
+  server::LoadMeter meter(*gateway_);
+  for (;;) {
+    {
+      const absl::Time until = absl::Now() + kLoadPeriod;
+      MutexLock lock(&loads_mutex_);
+      while (!stopping_ && absl::Now() < until) loads_changed_.WaitFor(&loads_mutex_, until - absl::Now());
+      if (stopping_) return;
+    }
+    line_->Report(meter.Measure());
+  }
 }
 
 void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& published, const Taken& done) {
   MutexLock lock(&mutex_);
   if (published->revision < newest_) return;
   newest_ = published->revision;
-  config::BuildResult built = plane_.compiler().Find(published->revision, published->digest, *published->set);
+  config::BuildResult built = plane_.compiler().Find(published->revision, published->resources);
   // What the control plane compiled does for the gateway, unless it names files of the gateway's machine.
   if (built.ok() && !built.snapshot->complete) {
-    built = renewal_->Build(*published->set, published->revision, published->incarnation);
+    built = renewal_->Build(published->resources, published->revision, published->incarnation);
   }
   if (!built.ok()) {
     std::vector<v1::Violation> violations;
     for (const config::Violation& v : built.violations) violations.push_back(ToProto(v));
     (*done)(std::move(violations));
-    renewal_->Await(*published->set, [this, published, done] { Take(published, done); });
+    renewal_->Await(published->resources, [this, published, done] { Take(published, done); });
     return;
   }
   config::SnapshotRef snapshot = built.snapshot;
   std::weak_ptr<server::Renewal> renewal = renewal_;
   gateway_->Install(snapshot, [renewal, snapshot, published, done](const absl::Status& status) {
     if (status.ok()) {
-      if (auto alive = renewal.lock()) alive->Follow(*snapshot, *published->set);
+      if (auto alive = renewal.lock()) alive->Follow(*snapshot, published->resources);
       (*done)({});
     } else {
       (*done)({ToProto(server::ViolationOf(status))});

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -47,6 +48,9 @@ class EmbeddedGateway {
   // Takes a revision, or a refused one again: files of this machine that it names may have come.
   void Take(const std::shared_ptr<const publish::Published>& published, const Taken& done);
 
+  // Every few seconds, on a thread of its own.
+  void ReportLoad();
+
   ControlPlane& plane_;
   Mutex mutex_;
   uint64_t newest_ ABSL_GUARDED_BY(mutex_) = 0;  // revision that was to be taken last
@@ -56,6 +60,10 @@ class EmbeddedGateway {
   std::shared_ptr<server::Renewal> renewal_;
   std::unique_ptr<publish::LocalGateway> line_;
   std::unique_ptr<publish::TicketKeyRing::Line> key_line_;
+  Mutex loads_mutex_;
+  CondVar loads_changed_;
+  bool stopping_ ABSL_GUARDED_BY(loads_mutex_) = false;
+  std::thread loads_;
 };
 
 }  // namespace gatehouse

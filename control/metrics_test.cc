@@ -35,7 +35,7 @@ TEST_F(ControlMetricsTest, TellsWhichGatewaysAreBehindTheNewestRevision) {
   std::unique_ptr<publish::Session> quick = Connect("quick");
   std::unique_ptr<publish::Session> slow = Connect("slow");
   Connect("gone");  // and away again
-  distributor_.Publish(7, std::make_shared<v1::ConfigSet>());
+  distributor_.Publish(7, {});
   quick->Ack(7);
   const std::string text = Scrape();
   EXPECT_THAT(text, HasSubstr("gatehouse_control_build_info{version=\"1.2.3\"} 1\n"));

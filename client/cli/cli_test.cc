@@ -14,6 +14,7 @@ namespace gatehouse::cli {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
@@ -625,6 +626,34 @@ TEST_F(CliTest, TellsTheStatus) {
   EXPECT_EQ(Ctl({"status"}), kOk);
   EXPECT_THAT(out_, AllOf(HasSubstr("8 (behind)"), HasSubstr("gw\\x1B[1m could not take revision 9"),
                           Not(HasSubstr("\x1b"))));
+}
+
+TEST_F(CliTest, TellsHowBusyEachGatewayIsAndWhatIsWrongWithIt) {
+  server_.status_answer.set_revision(9);
+  v1::GatewayStatus& gateway = *server_.status_answer.add_gateways();
+  gateway.set_name("edge");
+  gateway.set_connected(true);
+  gateway.set_acknowledged_revision(9);
+  gateway.mutable_load()->set_connections(120);
+  gateway.mutable_load()->set_requests_per_second(3141.4);
+  gateway.mutable_load()->set_cpu(0.5);
+  gateway.mutable_load()->set_resident_bytes(64 << 20);
+  gateway.mutable_load()->mutable_snapshot_age()->set_seconds(600);
+  v1::GatewayStatus& gone = *server_.status_answer.add_gateways();
+  gone.set_name("away");
+  gone.mutable_last_seen()->set_seconds(1'800'000'000);
+  EXPECT_EQ(Ctl({"status"}), kOk);
+  EXPECT_THAT(out_, ContainsRegex("edge +ok +9 +120 +3141 +0\\.50 +64 MiB"));
+  EXPECT_THAT(out_, ContainsRegex("away +gone +0 \\(behind\\) +- "));
+  EXPECT_THAT(out_, HasSubstr("gone: away was last heard of at "));
+  EXPECT_THAT(out_, HasSubstr("old: edge does not know since 10m whether"));
+}
+
+TEST_F(CliTest, WatchesTheStatusAndGoesOnAfterAnInterruption) {
+  EXPECT_EQ(Ctl({"status", "--watch", "--json", "--count", "4"}), kOk);
+  EXPECT_EQ(std::count(out_.begin(), out_.end(), '\n'), 4);
+  EXPECT_THAT(err_, HasSubstr("restart; trying again"));
+  EXPECT_EQ(Ctl({"status", "--count", "4"}), kUsage);
 }
 
 TEST_F(CliTest, RollsBackToWhatItShowed) {

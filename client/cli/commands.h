@@ -209,6 +209,8 @@ int ShowHistory(Context& context, const HistoryFlags& flags);
 
 struct StatusFlags {
   bool json = false;
+  bool watch = false;
+  uint64_t count = 0;  // of messages, with watch; 0: without end
 };
 int ShowStatus(Context& context, const StatusFlags& flags);
 

@@ -164,6 +164,22 @@ absl::StatusOr<v1::Status> Client::GetStatus() {
   return response;
 }
 
+absl::Status Client::WatchStatus(absl::FunctionRef<bool(const v1::Status&)> take) {
+  auto stub = v1::StatusService::NewStub(channel_);
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);
+  auto stream = stub->WatchStatus(&context, v1::GetStatusRequest());
+  v1::Status status;
+  while (stream->Read(&status)) {
+    if (take(status)) continue;
+    context.TryCancel();
+    stream->Finish();
+    return absl::OkStatus();
+  }
+  absl::Status end = FromGrpc(stream->Finish());
+  return end.ok() ? absl::UnavailableError("the control plane ended the stream") : end;
+}
+
 absl::StatusOr<v1::ExplainResponse> Client::Explain(const v1::ExplainRequest& request) {
   auto stub = v1::CertificateService::NewStub(channel_);
   v1::ExplainResponse response;

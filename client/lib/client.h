@@ -102,6 +102,9 @@ class Client {
   // Rollback makes the configuration what it was at `revision`; `options` as for Apply, replace_all does not count.
   absl::StatusOr<v1::ApplyResponse> Rollback(uint64_t revision, bool restore_trust, const ApplyOptions& options);
   absl::StatusOr<v1::Status> GetStatus();
+  // WatchStatus calls `take` with the state now, and whenever something happens, until `take` returns false (then the result is OK)
+  // or the stream breaks. Blocks.
+  absl::Status WatchStatus(absl::FunctionRef<bool(const v1::Status&)> take);
   absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
   // What a trust store holds as gateways have it in force, with use counts; `gateway` empty: all of them.
   absl::StatusOr<v1::ListTrustResponse> ListTrust(const std::string& trust_store, const std::string& gateway = "");

@@ -221,6 +221,15 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     *response = status_answer;
     return grpc::Status::OK;
   }
+  grpc::Status WatchStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
+                           grpc::ServerWriter<v1::Status>* writer) override {
+    for (uint64_t i = 0; i < 3; ++i) {
+      v1::Status status = status_answer;
+      status.set_events(i);
+      writer->Write(status);
+    }
+    return {grpc::StatusCode::UNAVAILABLE, "restart"};
+  }
   grpc::Status Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
                        v1::ExplainResponse* response) override {
     explained = *request;

@@ -21,28 +21,18 @@ v1::Change MakeChange(const store::ResourceKey& key, v1::Change::Action action, 
 // The difference of a draft from its base, as changes for people and as a transaction for the store.
 std::vector<v1::Change> Compare(const Draft& draft, absl::Time now, store::Transaction* transaction) {
   std::vector<v1::Change> changes;
-  const auto& before = draft.base().resources;
-  const auto& after = draft.resources();
-  auto b = before.begin();
-  auto a = after.begin();
-  while (a != after.end() || b != before.end()) {
-    if (a == after.end() || (b != before.end() && b->first < a->first)) {
-      changes.push_back(MakeChange(b->first, v1::Change::REMOVED, {}));
-      transaction->deletions.push_back(b->first);
-      ++b;
-    } else if (b == before.end() || a->first < b->first) {
-      changes.push_back(MakeChange(a->first, v1::Change::ADDED, Details(nullptr, *a->second, now)));
-      transaction->upserts.push_back(a->second);
-      ++a;
-    } else {
-      if (a->second != b->second && EtagOf(*a->second) != EtagOf(*b->second)) {
-        changes.push_back(MakeChange(a->first, v1::Change::CHANGED, Details(b->second.get(), *a->second, now)));
-        transaction->upserts.push_back(a->second);
-      }
-      ++a;
-      ++b;
+  config::ResourceMap::Compare(draft.base().resources, draft.resources(), [&](const store::ResourceKey& key,
+                                                                              const config::ResourceRef* before,
+                                                                              const config::ResourceRef* after) {
+    if (after == nullptr) {
+      changes.push_back(MakeChange(key, v1::Change::REMOVED, {}));
+      transaction->deletions.push_back(key);
+      return;
     }
-  }
+    changes.push_back(MakeChange(key, before == nullptr ? v1::Change::ADDED : v1::Change::CHANGED,
+                                 Details(before == nullptr ? nullptr : before->get(), **after, now)));
+    transaction->upserts.push_back(*after);
+  });
   return changes;
 }
 
@@ -69,7 +59,7 @@ void Draft::PutAsIs(v1::Resource resource) {
 absl::Status Changes::Start() {
   MutexLock writing(&writing_);
   GH_ASSIGN_OR_RETURN(store::StateRef state, store_.Load(0));
-  publisher_.Publish(state->revision, std::make_shared<const v1::ConfigSet>(store::SetOf(*state)));
+  publisher_.Publish(state->revision, state->resources);
   MutexLock lock(&mutex_);
   current_ = std::move(state);
   return absl::OkStatus();
@@ -102,8 +92,7 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
   auto next = std::make_shared<store::State>();
   next->revision = base->revision + 1;
   next->resources = draft.resources();
-  auto set = std::make_shared<const v1::ConfigSet>(store::SetOf(*next));
-  validate::Findings findings = validator_(*set, next->revision);
+  validate::Findings findings = validator_(next->resources, next->revision);
   if (!findings.violations.empty()) return validate::Refusal(findings.violations);
   outcome.warnings = std::move(findings.warnings);
   outcome.state = base;
@@ -119,7 +108,7 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
     MutexLock lock(&mutex_);
     current_ = next;
   }
-  publisher_.Publish(outcome.revision, std::move(set));
+  publisher_.Publish(outcome.revision, next->resources);
   return outcome;
 }
 

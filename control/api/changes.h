@@ -6,7 +6,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,11 +34,11 @@ class Draft {
   void Clear() { resources_.clear(); }
 
   const store::State& base() const { return *base_; }
-  const std::map<store::ResourceKey, std::shared_ptr<const v1::Resource>>& resources() const { return resources_; }
+  const config::ResourceMap& resources() const { return resources_; }
 
  private:
   const store::StateRef base_;
-  std::map<store::ResourceKey, std::shared_ptr<const v1::Resource>> resources_;
+  config::ResourceMap resources_;
 };
 
 struct WriteOptions {

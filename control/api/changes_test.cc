@@ -20,13 +20,13 @@ using ::testing::IsEmpty;
 
 class FakePublisher final : public Publisher {
  public:
-  void Publish(uint64_t revision, std::shared_ptr<const v1::ConfigSet> set) override {
+  void Publish(uint64_t revision, const config::ResourceMap& resources) override {
     revisions.push_back(revision);
-    last = std::move(set);
+    last = config::SetOf(resources);
   }
   void WaitInForce(uint64_t, absl::Duration, absl::AnyInvocable<void(v1::ForceStatus)>) override {}
   std::vector<uint64_t> revisions;
-  std::shared_ptr<const v1::ConfigSet> last;
+  v1::ConfigSet last;
 };
 
 // A store that can refuse to commit.
@@ -109,7 +109,7 @@ class ChangesTest : public ::testing::Test {
   FakeClock clock_;
   FailingStore store_;
   FakePublisher publisher_;
-  Changes changes_{store_, [](const v1::ConfigSet& set, uint64_t) { return Judge(set); }, publisher_, clock_};
+  Changes changes_{store_, [](const config::ResourceMap& resources, uint64_t) { return Judge(config::SetOf(resources)); }, publisher_, clock_};
   store::StateRef state_;
 };
 
@@ -120,7 +120,7 @@ TEST_F(ChangesTest, AChangeIsCommittedPublishedAndTold) {
   EXPECT_THAT(Lines(*outcome), ElementsAre("ADDED a", "public_message: \"\" -> \"hi\"", "ADDED u",
                                            "endpoints: +1 (h:1) -0"));
   EXPECT_THAT(publisher_.revisions, ElementsAre(0, 1));
-  EXPECT_EQ(publisher_.last->policies(0).public_message(), "hi");
+  EXPECT_EQ(publisher_.last.policies(0).public_message(), "hi");
   EXPECT_EQ(store_.History(0, 1)->at(0).actor(), "uid:7");
   EXPECT_EQ(store_.History(0, 1)->at(0).changes_size(), 2);
 }

@@ -25,7 +25,7 @@ using ::testing::HasSubstr;
 // Answers waits when the test says so.
 class HeldPublisher final : public Publisher {
  public:
-  void Publish(uint64_t, std::shared_ptr<const v1::ConfigSet>) override {}
+  void Publish(uint64_t, const config::ResourceMap&) override {}
   void WaitInForce(uint64_t revision, absl::Duration timeout,
                    absl::AnyInvocable<void(v1::ForceStatus)> done) override {
     MutexLock lock(&mutex_);
@@ -77,9 +77,9 @@ class ConfigServiceTest : public ::testing::Test {
     executor_.reset();
   }
 
-  static validate::Findings Judge(const v1::ConfigSet& set, uint64_t) {
+  static validate::Findings Judge(const config::ResourceMap& resources, uint64_t) {
     validate::Findings findings;
-    for (const config::Violation& violation : config::Build(set).violations) {
+    for (const config::Violation& violation : config::Build(resources).violations) {
       v1::Violation& added = findings.violations.emplace_back();
       added.set_path(violation.path);
       added.set_message(violation.message);

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "gateway/config/resource_map.h"
 #include "gatehouse/v1/config_service.pb.h"
 
 namespace gatehouse::api {
@@ -14,8 +14,8 @@ namespace gatehouse::api {
 class Publisher {
  public:
   virtual ~Publisher() = default;
-  // Publish makes `set`, secrets and all, the newest revision. Revisions come in rising order.
-  virtual void Publish(uint64_t revision, std::shared_ptr<const v1::ConfigSet> set) = 0;
+  // Publish makes these, secrets and all, the newest revision. Revisions come in rising order.
+  virtual void Publish(uint64_t revision, const config::ResourceMap& resources) = 0;
   // WaitInForce calls `done` once, when every connected gateway answered for `revision`, or after `timeout`.
   virtual void WaitInForce(uint64_t revision, absl::Duration timeout,
                            absl::AnyInvocable<void(v1::ForceStatus)> done) = 0;
@@ -27,8 +27,8 @@ class PublishTo final : public Publisher {
  public:
   // REQUIRES: target outlives this.
   explicit PublishTo(Target& target) : target_(target) {}
-  void Publish(uint64_t revision, std::shared_ptr<const v1::ConfigSet> set) override {
-    target_.Publish(revision, std::move(set));
+  void Publish(uint64_t revision, const config::ResourceMap& resources) override {
+    target_.Publish(revision, resources);
   }
   void WaitInForce(uint64_t revision, absl::Duration timeout,
                    absl::AnyInvocable<void(v1::ForceStatus)> done) override {

@@ -85,7 +85,7 @@ class StreamsTest : public ::testing::Test {
                                                            event.detail()));
                            }};
   UpstreamService upstreams_{desk_, "embedded", guard_};
-  StatusService status_{{"1.2.3", "store-1", absl::FromUnixSeconds(5)}, distributor_, hub_, guard_};
+  StatusService status_{{"1.2.3", "store-1", absl::FromUnixSeconds(5)}, distributor_, hub_, alarms_, guard_};
   std::string socket_;
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
@@ -208,9 +208,9 @@ TEST_F(StreamsTest, ReportWithoutANameIsRefused) {
 }
 
 TEST_F(StreamsTest, AGatewaySubscribesAcknowledgesAndIsSeenInTheStatus) {
-  auto set = std::make_shared<v1::ConfigSet>();
-  set->add_upstreams()->set_name("u");
-  distributor_.Publish(4, set);
+  v1::ConfigSet set;
+  set.add_upstreams()->set_name("u");
+  distributor_.Publish(4, config::ResourceMap(set));
   auto context = Context();
   auto stream = v1::SnapshotService::NewStub(channel_)->Subscribe(context.get());
   v1::SubscribeRequest request;
@@ -243,6 +243,52 @@ TEST_F(StreamsTest, AGatewaySubscribesAcknowledgesAndIsSeenInTheStatus) {
   EXPECT_FALSE(GetStatus().gateways(0).connected());
 }
 
+TEST_F(StreamsTest, AWatchOfTheStatusHearsWhenAGatewayComesAndRefuses) {
+  auto watch_context = Context();
+  auto watch = v1::StatusService::NewStub(channel_)->WatchStatus(watch_context.get(), {});
+  v1::Status status;
+  ASSERT_TRUE(watch->Read(&status));
+  EXPECT_EQ(status.gateways_size(), 0);
+  EXPECT_EQ(status.version(), "1.2.3");
+
+  distributor_.Publish(4, {});
+  auto context = Context();
+  auto stream = v1::SnapshotService::NewStub(channel_)->Subscribe(context.get());
+  v1::SubscribeRequest request;
+  request.mutable_hello()->set_gateway("edge-1");
+  stream->Write(request);
+  while (status.gateways_size() == 0) ASSERT_TRUE(watch->Read(&status));
+  EXPECT_TRUE(status.gateways(0).connected());
+
+  request.mutable_nack()->set_revision(4);
+  request.mutable_nack()->add_violations()->set_message("no such file");
+  stream->Write(request);
+  while (status.gateways(0).refused_revision() == 0) ASSERT_TRUE(watch->Read(&status));
+  EXPECT_EQ(status.gateways(0).violations(0).message(), "no such file");
+  context->TryCancel();
+  while (status.gateways(0).connected()) ASSERT_TRUE(watch->Read(&status));
+  watch_context->TryCancel();
+  EXPECT_FALSE(watch->Finish().ok());
+}
+
+TEST_F(StreamsTest, WatchesOfTheStatusAreNotWithoutLimit) {
+  auto stub = v1::StatusService::NewStub(channel_);
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::Status>>> watches;
+  v1::Status status;
+  for (int i = 0; i < StatusService::kMostWatchers; ++i) {
+    contexts.push_back(Context());
+    watches.push_back(stub->WatchStatus(contexts.back().get(), {}));
+    ASSERT_TRUE(watches.back()->Read(&status)) << i;
+  }
+  auto context = Context();
+  auto refused = stub->WatchStatus(context.get(), {});
+  EXPECT_FALSE(refused->Read(&status));
+  EXPECT_EQ(refused->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  for (auto& c : contexts) c->TryCancel();
+  for (auto& watch : watches) watch->Finish();
+}
+
 TEST_F(StreamsTest, AGatewayThatSpeaksOutOfTurnIsSentAway) {
   auto context = Context();
   auto stream = v1::SnapshotService::NewStub(channel_)->Subscribe(context.get());
@@ -258,7 +304,7 @@ TEST_F(StreamsTest, TheOlderStreamOfAGatewayIsAborted) {
   hello.mutable_hello()->set_gateway("g");
   auto old_context = Context();
   auto old = stub->Subscribe(old_context.get());
-  distributor_.Publish(1, std::make_shared<v1::ConfigSet>());
+  distributor_.Publish(1, {});
   v1::SubscribeResponse response;
   old->Write(hello);
   ASSERT_TRUE(old->Read(&response));
@@ -277,7 +323,7 @@ TEST_F(StreamsTest, ExplainGoesThroughTheGatewaysStream) {
   auto stream = v1::SnapshotService::NewStub(channel_)->Subscribe(context.get());
   v1::SubscribeRequest request;
   request.mutable_hello()->set_gateway("g");
-  distributor_.Publish(1, std::make_shared<v1::ConfigSet>());
+  distributor_.Publish(1, {});
   stream->Write(request);
   v1::SubscribeResponse response;
   ASSERT_TRUE(stream->Read(&response));

@@ -32,7 +32,7 @@ constexpr char kCheap[] = "hashing {argon2_memory_mib: 8 argon2_passes: 1}";
 
 class IdlePublisher final : public Publisher {
  public:
-  void Publish(uint64_t, std::shared_ptr<const v1::ConfigSet>) override {}
+  void Publish(uint64_t, const config::ResourceMap&) override {}
   void WaitInForce(uint64_t, absl::Duration, absl::AnyInvocable<void(v1::ForceStatus)> done) override {
     done(v1::ForceStatus());
   }
@@ -66,9 +66,9 @@ class UserServiceTest : public ::testing::Test {
     executor_.reset();
   }
 
-  static validate::Findings Judge(const v1::ConfigSet& set, uint64_t) {
+  static validate::Findings Judge(const config::ResourceMap& resources, uint64_t) {
     validate::Findings findings;
-    for (const config::Violation& violation : config::Build(set).violations) {
+    for (const config::Violation& violation : config::Build(resources).violations) {
       v1::Violation& added = findings.violations.emplace_back();
       added.set_path(violation.path);
       added.set_message(violation.message);

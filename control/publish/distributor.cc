@@ -41,7 +41,7 @@ bool IsName(const std::string& name) {
 }  // namespace
 
 const std::string& Published::Wire() const {
-  std::call_once(once_, [this] { set->SerializeToString(&wire_); });
+  std::call_once(once_, [this] { wire_ = config::WireOf(resources); });
   return wire_;
 }
 
@@ -53,6 +53,8 @@ struct Distributor::Gateway {
   std::string peer;
   bool exclusive = false;
   absl::Time since;
+  absl::Time last_seen;
+  std::optional<v1::GatewayLoad> load;
 
   bool holds = false;         // a revision of this store's incarnation, which may be 0
   uint64_t acknowledged = 0;  // that revision
@@ -72,6 +74,13 @@ struct Distributor::Step {
   std::vector<std::pair<std::shared_ptr<Endpoint>, Update>> deliveries;
   std::vector<std::pair<std::shared_ptr<Endpoint>, absl::Status>> closings;
   std::vector<v1::Event> events;
+  std::vector<std::pair<std::shared_ptr<Endpoint>, uint64_t>> confirmations;
+  bool status_changed = false;
+};
+
+struct Distributor::Listener::Line {
+  Mutex mutex;  // held while `changed` runs
+  std::function<void()> changed ABSL_GUARDED_BY(mutex);
 };
 
 struct Distributor::Wait {
@@ -101,9 +110,9 @@ struct Distributor::Core {
   const Notify notify;
   const DistributorOptions options;
 
-  // Serialises Publish: indexing a big set happens without `mutex`.
+  // Serialises Publish: comparing and digesting a big set happens without `mutex`.
   Mutex publish_mutex;
-  config::SetIndex index ABSL_GUARDED_BY(publish_mutex);
+  config::ResourceMap newest ABSL_GUARDED_BY(publish_mutex);
 
   mutable Mutex mutex;
   std::shared_ptr<const Published> head ABSL_GUARDED_BY(mutex);
@@ -115,6 +124,7 @@ struct Distributor::Core {
   uint64_t next_session ABSL_GUARDED_BY(mutex) = 1;
   std::map<uint64_t, Wait> waits ABSL_GUARDED_BY(mutex);
   uint64_t next_wait ABSL_GUARDED_BY(mutex) = 1;
+  std::vector<std::weak_ptr<Listener::Line>> listeners ABSL_GUARDED_BY(mutex);
 
   void Do(Step step) {
     for (auto& [endpoint, why] : step.closings) endpoint->Close(why);
@@ -123,6 +133,34 @@ struct Distributor::Core {
       SetTime(clock.Now(), event.mutable_time());
       notify(std::move(event));
     }
+    for (auto& [endpoint, revision] : step.confirmations) endpoint->Confirm(revision);
+    if (!step.status_changed) return;
+    std::vector<std::shared_ptr<Listener::Line>> lines;
+    {
+      MutexLock lock(&mutex);
+      for (auto it = listeners.begin(); it != listeners.end();) {
+        std::shared_ptr<Listener::Line> line = it->lock();
+        it = line == nullptr ? listeners.erase(it) : std::next(it);
+        if (line != nullptr) lines.push_back(std::move(line));
+      }
+    }
+    for (const std::shared_ptr<Listener::Line>& line : lines) {
+      MutexLock lock(&line->mutex);
+      if (line->changed) line->changed();
+    }
+  }
+
+  // The heart beats as long as this lives.
+  static void Beat(const std::weak_ptr<Core>& weak) {
+    std::shared_ptr<Core> core = weak.lock();
+    if (core == nullptr) return;
+    Step step;
+    {
+      MutexLock lock(&core->mutex);
+      for (const auto& [name, gateway] : core->gateways) core->ConfirmNewest(gateway, &step);
+    }
+    core->Do(std::move(step));
+    core->alarms.After(core->options.heartbeat, [weak] { Beat(weak); });
   }
 
   static v1::Event Note(v1::Event::Type type, const std::string& gateway, std::string detail) {
@@ -137,6 +175,11 @@ struct Distributor::Core {
   std::shared_ptr<const v1::Delta> DeltaFrom(uint64_t revision, const std::string& digest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Advance(Gateway& gateway, Step* step) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // If it has it.
+  void ConfirmNewest(const Gateway& gateway, Step* step) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (gateway.endpoint == nullptr || head == nullptr || !gateway.Has(head->revision)) return;
+    step->confirmations.emplace_back(gateway.endpoint, head->revision);
+  }
   bool Settled(const Wait& wait) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   v1::ForceStatus Report(const Wait& wait) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void EndWait(std::map<uint64_t, Wait>::iterator it) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -154,17 +197,17 @@ std::shared_ptr<const v1::Delta> Distributor::Core::DeltaFrom(uint64_t revision,
   for (auto past = std::next(origin); past != history.end(); ++past) {
     touched.insert(past->touched.begin(), past->touched.end());
   }
+  std::optional<v1::ConfigSet> changed = config::Pick(head->resources, touched, options.max_delta_bytes);
+  if (!changed) return nullptr;
   auto delta = std::make_shared<v1::Delta>();
   delta->set_from_revision(revision);
   delta->set_to_revision(head->revision);
   delta->set_incarnation(head->incarnation);
   delta->set_digest(std::string(AsView(head->digest)));
-  *delta->mutable_changed() = config::Pick(*head->set, touched);
+  *delta->mutable_changed() = *std::move(changed);
   // What was touched and is not in the set any more was removed.
-  std::set<config::ResourceKey> present;
-  for (const auto& [key, unused] : config::IndexOf(delta->changed()).resources) present.insert(key);
   for (const config::ResourceKey& key : touched) {
-    if (present.count(key) != 0) continue;
+    if (head->resources.count(key) != 0) continue;
     v1::ResourceId* id = delta->add_removed();
     id->set_kind(static_cast<v1::Kind>(key.first));
     id->set_name(key.second);
@@ -253,14 +296,16 @@ bool Distributor::Core::MakeRoom() {
 
 Distributor::Distributor(std::string incarnation, const Clock& clock, Alarms& alarms, Notify notify,
                          DistributorOptions options)
-    : core_(std::make_shared<Core>(std::move(incarnation), clock, alarms, std::move(notify), options)) {}
+    : core_(std::make_shared<Core>(std::move(incarnation), clock, alarms, std::move(notify), options)) {
+  alarms.After(options.heartbeat, [weak = std::weak_ptr<Core>(core_)] { Core::Beat(weak); });
+}
 
 Distributor::~Distributor() {
   MutexLock lock(&core_->mutex);
   core_->waits.clear();
 }
 
-void Distributor::Publish(uint64_t revision, std::shared_ptr<const v1::ConfigSet> set) {
+void Distributor::Publish(uint64_t revision, config::ResourceMap resources) {
   Core& core = *core_;
   const Instant now = std::chrono::steady_clock::now();
   Step step;
@@ -270,18 +315,21 @@ void Distributor::Publish(uint64_t revision, std::shared_ptr<const v1::ConfigSet
       MutexLock lock(&core.mutex);
       if (core.head != nullptr && revision <= core.head->revision) return;
     }
-    config::SetIndex index = config::IndexOf(*set);
-    const config::SetDifference difference = config::Difference(core.index, index);
+    config::SetDifference difference = config::Difference(core.newest, resources);
     auto published = std::make_shared<Published>();
     published->revision = revision;
     published->incarnation = core.incarnation;
-    published->set = std::move(set);
-    published->digest = index.digest;
-    core.index = std::move(index);
+    published->digest = resources.digest();
+    core.newest = resources;
+    published->resources = std::move(resources);
 
     MutexLock lock(&core.mutex);
-    Core::Past past{revision, std::string(AsView(published->digest)), difference.changed};
-    past.touched.insert(difference.removed.begin(), difference.removed.end());
+    Core::Past past{revision, std::string(AsView(published->digest)), std::move(difference.changed)};
+    past.touched.merge(difference.removed);
+    if (past.touched.size() > core.options.max_touched) {
+      core.history.clear();
+      past.touched.clear();
+    }
     core.history.push_back(std::move(past));
     if (core.history.size() > core.options.max_history) core.history.pop_front();
     core.published_at[revision] = now;
@@ -289,6 +337,7 @@ void Distributor::Publish(uint64_t revision, std::shared_ptr<const v1::ConfigSet
     core.deltas.clear();
     core.head = std::move(published);
     for (auto& [name, gateway] : core.gateways) core.Advance(gateway, &step);
+    step.status_changed = true;
   }
   core.Do(std::move(step));
 }
@@ -328,7 +377,8 @@ absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello
     gateway.version = Cut(hello.version);
     gateway.peer = hello.peer;
     gateway.exclusive = hello.exclusive;
-    gateway.since = core.clock.Now();
+    gateway.since = gateway.last_seen = core.clock.Now();
+    step.status_changed = true;
     if (hello.incarnation == core.incarnation) {
       gateway.holds = true;
       gateway.acknowledged = hello.revision;
@@ -348,6 +398,7 @@ absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello
         absl::StrCat("connected from ", hello.peer, ", holds revision ", hello.revision)));
     for (auto& [unused, wait] : core.waits) wait.gateways.insert(hello.name);
     core.Advance(gateway, &step);
+    core.ConfirmNewest(gateway, &step);
     core.SettleWaits();
   }
   core.Do(std::move(step));
@@ -363,6 +414,7 @@ void Distributor::Answer(uint64_t session, uint64_t revision,
     auto named = core.sessions.find(session);
     if (named == core.sessions.end()) return;
     Gateway& gateway = core.gateways[named->second];
+    gateway.last_seen = core.clock.Now();
     std::shared_ptr<const Published> answered = std::exchange(gateway.under_way, nullptr);
     // What was refused for something that was missing may be taken after all, as long as it is the newest.
     if (answered == nullptr && refused == nullptr && gateway.refused == revision && core.head->revision == revision) {
@@ -372,6 +424,7 @@ void Distributor::Answer(uint64_t session, uint64_t revision,
       gateway.under_way = std::move(answered);
       return;
     }
+    step.status_changed = true;
     if (refused == nullptr) {
       gateway.holds = true;
       gateway.acknowledged = revision;
@@ -415,10 +468,34 @@ void Distributor::Disconnect(uint64_t session) {
     gateway.endpoint = nullptr;
     gateway.under_way = nullptr;
     gateway.since = core.clock.Now();
+    step.status_changed = true;
     step.events.push_back(Core::Note(v1::Event::GATEWAY, named->second, "disconnected"));
     core.sessions.erase(named);
   }
   core.Do(std::move(step));
+}
+
+void Distributor::Report(uint64_t session, v1::GatewayLoad load) {
+  Core& core = *core_;
+  MutexLock lock(&core.mutex);
+  auto named = core.sessions.find(session);
+  if (named == core.sessions.end()) return;
+  Gateway& gateway = core.gateways[named->second];
+  gateway.last_seen = core.clock.Now();
+  gateway.load = std::move(load);
+}
+
+std::unique_ptr<Distributor::Listener> Distributor::Listen(std::function<void()> changed) {
+  auto line = std::make_shared<Listener::Line>();
+  line->changed = std::move(changed);
+  MutexLock lock(&core_->mutex);
+  core_->listeners.push_back(line);
+  return std::unique_ptr<Listener>(new Listener(std::move(line)));
+}
+
+Distributor::Listener::~Listener() {
+  MutexLock lock(&line_->mutex);
+  line_->changed = nullptr;
 }
 
 void Distributor::WaitInForce(uint64_t revision, absl::Duration timeout,
@@ -465,6 +542,8 @@ std::vector<v1::GatewayStatus> Distributor::Gateways() const {
     status.set_refused_revision(gateway.refused.value_or(0));
     for (const v1::Violation& violation : gateway.violations) *status.add_violations() = violation;
     status.set_peer(gateway.peer);
+    if (gateway.load) *status.mutable_load() = *gateway.load;
+    SetTime(gateway.last_seen, status.mutable_last_seen());
   }
   return all;
 }

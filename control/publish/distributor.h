@@ -6,6 +6,8 @@
 //
 //   kIdle --newer revision--> kUpdating --Ack, Nack--> kIdle        (any) --Disconnect, replaced--> gone
 //
+// Who has the newest hears so at every heartbeat: a gateway knows how old its configuration is.
+//
 // Ownership:  sessions must be destroyed before the distributor; endpoints are shared with their sessions.
 // Threading:  thread-safe. Endpoints, `notify` and completions are called without a lock; completions on the alarm
 //             thread.
@@ -41,7 +43,9 @@ class Session;
 struct DistributorOptions {
   size_t max_gateways = 10'000;          // known, connected or not
   size_t max_history = 1'000;            // revisions from which a delta can be made
+  size_t max_touched = 20'000;           // resources in one change; more of them, and nobody gets a delta over it
   size_t max_delta_bytes = 1024 * 1024;  // above, the whole set is sent in chunks
+  absl::Duration heartbeat = absl::Seconds(5);  // how often gateways hear that theirs is the newest
 };
 
 class Distributor {
@@ -56,8 +60,8 @@ class Distributor {
   Distributor(const Distributor&) = delete;
   Distributor& operator=(const Distributor&) = delete;
 
-  // Publish makes `set` the newest revision. A revision that is not above the newest is ignored.
-  void Publish(uint64_t revision, std::shared_ptr<const v1::ConfigSet> set);
+  // Publish makes `resources` the newest revision. A revision that is not above the newest is ignored.
+  void Publish(uint64_t revision, config::ResourceMap resources);
 
   // Connect adds a gateway. One of the same name that is still connected is closed: the newer connection counts.
   absl::StatusOr<std::unique_ptr<Session>> Connect(GatewayHello hello, std::shared_ptr<Endpoint> endpoint);
@@ -70,6 +74,11 @@ class Distributor {
   uint64_t revision() const;
   std::vector<v1::GatewayStatus> Gateways() const;
 
+  // Calls `changed`, without a lock, whenever a gateway came, went, took or refused a revision, until the ticket is destroyed; its
+  // destructor waits for a call that runs. Must be quick.
+  class Listener;
+  std::unique_ptr<Listener> Listen(std::function<void()> changed);
+
  private:
   friend class Session;
   struct Gateway;
@@ -78,9 +87,23 @@ class Distributor {
   struct Core;
   void Answer(uint64_t session, uint64_t revision, const google::protobuf::RepeatedPtrField<v1::Violation>* refused);
   void Disconnect(uint64_t session);
+  void Report(uint64_t session, v1::GatewayLoad load);
 
   // Shared with alarms that may ring after this is gone.
   const std::shared_ptr<Core> core_;
+};
+
+class Distributor::Listener {
+ public:
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+ private:
+  friend class Distributor;
+  struct Line;
+  explicit Listener(std::shared_ptr<Line> line) : line_(std::move(line)) {}
+  const std::shared_ptr<Line> line_;
 };
 
 // Session is one connected gateway's line to the distributor; destroying it disconnects.
@@ -99,6 +122,8 @@ class Session {
   void Nack(uint64_t revision, const google::protobuf::RepeatedPtrField<v1::Violation>& violations) {
     distributor_.Answer(id_, revision, &violations);
   }
+  // How busy the gateway says that it is.
+  void Report(v1::GatewayLoad load) { distributor_.Report(id_, std::move(load)); }
 
  private:
   friend class Distributor;

@@ -22,14 +22,19 @@ class FakeEndpoint : public Endpoint {
     MutexLock lock(&mutex_);
     deliveries_.push_back(absl::StrCat(update.delta == nullptr ? "full " : "delta ", update.to->revision));
     if (update.delta == nullptr) {
-      set_ = *update.to->set;
+      set_ = update.to->resources;
     } else {
       auto next = config::ApplyDelta(set_, *update.delta);
       ASSERT_TRUE(next.ok()) << next.status();
       set_ = *std::move(next);
     }
-    EXPECT_EQ(config::IndexOf(set_).digest, update.to->digest);
+    EXPECT_EQ(set_.digest(), update.to->digest);
     last_ = std::move(update);
+  }
+  void Confirm(uint64_t revision) override {
+    MutexLock lock(&mutex_);
+    confirmed_.push_back(revision);
+    changed_.SignalAll();
   }
   void Close(absl::Status why) override {
     MutexLock lock(&mutex_);
@@ -44,13 +49,21 @@ class FakeEndpoint : public Endpoint {
     MutexLock lock(&mutex_);
     return closed_;
   }
+  // Those that came so far, once there are `n`.
+  std::vector<uint64_t> Confirmed(size_t n) {
+    MutexLock lock(&mutex_);
+    while (confirmed_.size() < n) {
+      if (!changed_.WaitFor(&mutex_, absl::Seconds(20))) break;
+    }
+    return confirmed_;
+  }
   Update last() {
     MutexLock lock(&mutex_);
     return last_;
   }
   void Hold(const v1::ConfigSet& set) {
     MutexLock lock(&mutex_);
-    set_ = set;
+    set_ = config::ResourceMap(set);
   }
 
  private:
@@ -58,7 +71,9 @@ class FakeEndpoint : public Endpoint {
   std::vector<std::string> deliveries_;
   absl::Status closed_;
   Update last_;
-  v1::ConfigSet set_;
+  CondVar changed_;
+  std::vector<uint64_t> confirmed_;
+  config::ResourceMap set_;
 };
 
 class DistributorTest : public ::testing::Test {
@@ -85,7 +100,7 @@ class DistributorTest : public ::testing::Test {
     return set;
   }
   void Publish(uint64_t revision, std::initializer_list<const char*> upstreams) {
-    distributor_->Publish(revision, std::make_shared<v1::ConfigSet>(Set(upstreams)));
+    distributor_->Publish(revision, config::ResourceMap(Set(upstreams)));
   }
   Line Connect(const std::string& name) {
     return Connect(GatewayHello{.name = name, .version = "1", .peer = "test"});
@@ -103,7 +118,7 @@ class DistributorTest : public ::testing::Test {
                         .version = "1",
                         .peer = "test",
                         .revision = revision,
-                        .digest = std::string(AsView(config::IndexOf(set).digest)),
+                        .digest = std::string(AsView(config::ResourceMap(set).digest())),
                         .incarnation = incarnation};
   }
   static google::protobuf::RepeatedPtrField<v1::Violation> Violations(const char* path, const char* message) {
@@ -318,6 +333,85 @@ TEST_F(DistributorTest, AWaitTimesOutAndNamesWhoDidNotAnswerOrWent) {
   std::future<v1::ForceStatus> wait = Wait(1, absl::Milliseconds(20));
   b.session.reset();
   EXPECT_THAT(wait.get().lagging(), ElementsAre("a: no answer yet", "b: disconnected"));
+}
+
+TEST_F(DistributorTest, CatchesUpFromEveryRevisionByADeltaOrWhole) {
+  DistributorOptions options;
+  options.max_history = 5;
+  Open(options);
+  std::vector<v1::ConfigSet> sets;
+  for (uint64_t revision = 1; revision <= 12; ++revision) {
+    v1::ConfigSet set;
+    for (uint64_t i = revision % 3; i < revision; ++i) set.add_upstreams()->set_name(absl::StrCat("u", i));
+    sets.push_back(set);
+    distributor_->Publish(revision, config::ResourceMap(set));
+  }
+  for (uint64_t held = 1; held < 12; ++held) {
+    Line line = Connect(Holding(held, sets[held - 1]), sets[held - 1]);  // the endpoint checks that what it makes is the newest
+    EXPECT_THAT(line.endpoint->deliveries(), ElementsAre(held >= 8 ? "delta 12" : "full 12")) << held;
+  }
+}
+
+TEST_F(DistributorTest, NobodyGetsADeltaOverAChangeOfTooMany) {
+  DistributorOptions options;
+  options.max_touched = 2;
+  Open(options);
+  Publish(1, {"a"});
+  Line before = Connect("before");
+  before.session->Ack(1);
+  Publish(2, {"a", "b", "c", "d"});
+  Line after = Connect("after");
+  before.session->Ack(2);
+  after.session->Ack(2);
+  Publish(3, {"a", "b", "c", "d", "e"});
+  EXPECT_THAT(before.endpoint->deliveries(), ElementsAre("full 1", "full 2", "delta 3"));
+  EXPECT_THAT(after.endpoint->deliveries(), ElementsAre("full 2", "delta 3"));
+}
+
+TEST_F(DistributorTest, WhoHasTheNewestHearsSoAtEveryHeartbeat) {
+  DistributorOptions options;
+  options.heartbeat = absl::Milliseconds(1);
+  Open(options);
+  Publish(1, {"a"});
+  Line current = Connect("current");
+  Line behind = Connect("behind");
+  current.session->Ack(1);
+  EXPECT_THAT(current.endpoint->Confirmed(3), ::testing::Each(1u));
+  EXPECT_THAT(behind.endpoint->Confirmed(0), IsEmpty());
+  Line back = Connect(Holding(1, Set({"a"})), Set({"a"}));
+  EXPECT_THAT(back.endpoint->Confirmed(1), ::testing::Not(IsEmpty()));
+}
+
+TEST_F(DistributorTest, TellsTheLoadAndWhenAGatewayWasLastHeardOf) {
+  Line line = Connect("g");
+  EXPECT_FALSE(distributor_->Gateways().at(0).has_load());
+  clock_.Advance(absl::Seconds(7));
+  v1::GatewayLoad load;
+  load.set_connections(12);
+  line.session->Report(load);
+  clock_.Advance(absl::Seconds(7));
+  const v1::GatewayStatus status = distributor_->Gateways().at(0);
+  EXPECT_EQ(status.load().connections(), 12u);
+  EXPECT_EQ(status.last_seen().seconds(), absl::ToUnixSeconds(clock_.Now()) - 7);
+}
+
+TEST_F(DistributorTest, ListenersHearWhenAGatewayComesTakesRefusesAndGoes) {
+  int heard = 0;
+  auto listener = distributor_->Listen([&heard] { ++heard; });
+  Line line = Connect("g");
+  EXPECT_EQ(heard, 1);
+  Publish(1, {"a"});
+  EXPECT_EQ(heard, 2);
+  line.session->Ack(1);
+  EXPECT_EQ(heard, 3);
+  Publish(2, {"b"});
+  line.session->Nack(2, {});
+  EXPECT_EQ(heard, 5);
+  line.session.reset();
+  EXPECT_EQ(heard, 6);
+  listener = nullptr;
+  Line other = Connect("h");
+  EXPECT_EQ(heard, 6);
 }
 
 TEST_F(DistributorTest, ALaterRevisionSatisfiesTheWaitForAnEarlierOne) {

@@ -11,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "gateway/base/digest.h"
-#include "gatehouse/v1/config_set.pb.h"
+#include "gateway/config/resource_map.h"
 #include "gatehouse/v1/snapshot_service.pb.h"
 
 namespace gatehouse::publish {
@@ -20,10 +20,10 @@ namespace gatehouse::publish {
 struct Published {
   uint64_t revision = 0;
   std::string incarnation;
-  std::shared_ptr<const v1::ConfigSet> set;
+  config::ResourceMap resources;
   Sha256Digest digest{};
 
-  // The set's serialization, made at the first call and shared. Thread-safe.
+  // Serialized as a ConfigSet, at the first call, and shared. Thread-safe.
   const std::string& Wire() const;
 
  private:
@@ -42,6 +42,8 @@ class Endpoint {
   virtual ~Endpoint() = default;
   // Deliver starts sending `update`. The next one comes only after the gateway's answer to this one.
   virtual void Deliver(Update update) = 0;
+  // Confirm tells that what the gateway has in force, `revision`, is the newest there is.
+  virtual void Confirm(uint64_t revision) = 0;
   // Close ends the connection: nothing is delivered any more.
   virtual void Close(absl::Status why) = 0;
 };

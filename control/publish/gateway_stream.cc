@@ -21,6 +21,13 @@ class GatewayStream::Lane final : public Endpoint {
     }
     Wake();
   }
+  void Confirm(uint64_t revision) override {
+    {
+      MutexLock lock(&mutex_);
+      newest_ = revision;
+    }
+    Wake();
+  }
   void Close(absl::Status why) override {
     {
       MutexLock lock(&mutex_);
@@ -72,7 +79,11 @@ class GatewayStream::Lane final : public Endpoint {
         questions_.pop_front();
         return true;
       }
-      if (update_.to == nullptr) return false;
+      if (update_.to == nullptr) {
+        if (newest_ == 0) return false;
+        out->mutable_current()->set_revision(std::exchange(newest_, 0));
+        return true;
+      }
       if (update_.delta != nullptr) {
         *out->mutable_delta() = *update_.delta;
         update_ = Update{};
@@ -111,6 +122,7 @@ class GatewayStream::Lane final : public Endpoint {
   bool open_ ABSL_GUARDED_BY(mutex_) = false;
   Update update_ ABSL_GUARDED_BY(mutex_);
   size_t sent_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t newest_ ABSL_GUARDED_BY(mutex_) = 0;  // to be confirmed; 0: nothing is
   std::optional<v1::TicketKeys> keys_ ABSL_GUARDED_BY(mutex_);
   std::deque<v1::Question> questions_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
@@ -154,6 +166,8 @@ absl::Status GatewayStream::Receive(v1::SubscribeRequest request) {
     case v1::SubscribeRequest::kHello:
       return absl::InvalidArgumentError("a second Hello");
     case v1::SubscribeRequest::kLoad:
+      session_->Report(std::move(*request.mutable_load()));
+      return absl::OkStatus();
     case v1::SubscribeRequest::KIND_NOT_SET:
       break;
   }

@@ -2,8 +2,8 @@
 //
 //   kAwaitingHello --Hello--> kServing --error, replaced--> kClosed
 //
-// Out go, in this order of preference: the keys of session tickets, questions, then the pieces of the update under
-// way. Nothing queues up: only the newest keys and one update at a time, and orders are bounded by the desk.
+// Out go, in this order of preference: the keys of session tickets, questions, the pieces of the update under way, then that
+// there is nothing newer. Nothing queues up: only the newest keys and one update at a time, and orders are bounded by the desk.
 //
 // Ownership:  distributor, desk and ring outlive the stream. After the destructor `wake` is not called any more.
 // Threading:  Receive and Next each by one thread at a time; `wake` comes from any thread, also inside Receive, never

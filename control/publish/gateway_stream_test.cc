@@ -43,11 +43,11 @@ class GatewayStreamTest : public ::testing::Test {
     return !stream->Next(&response);
   }
   void Publish(uint64_t revision, const std::string& body) {
-    auto set = std::make_shared<v1::ConfigSet>();
-    set->add_upstreams()->set_name("u");
-    set->mutable_upstreams(0)->add_endpoints(body);
-    distributor_.Publish(revision, set);
-    set_ = *set;
+    v1::ConfigSet set;
+    set.add_upstreams()->set_name("u");
+    set.mutable_upstreams(0)->add_endpoints(body);
+    set_ = config::ResourceMap(set);
+    distributor_.Publish(revision, set_);
   }
   std::future<absl::StatusOr<v1::ExplainResponse>> Explain(const std::string& gateway,
                                                            absl::Duration timeout = absl::Seconds(60)) {
@@ -70,7 +70,7 @@ class GatewayStreamTest : public ::testing::Test {
   QuestionDesk desk_{alarms_};
   TicketKeyRing ring_{absl::Hours(1), clock_, alarms_};
   std::atomic<int> wakes_ = 0;
-  v1::ConfigSet set_;
+  config::ResourceMap set_;
 };
 
 TEST_F(GatewayStreamTest, TheFirstMessageMustBeAHelloAndTheOnlyOne) {
@@ -97,16 +97,37 @@ TEST_F(GatewayStreamTest, ABigSetTravelsInChunksThatMakeTheSet) {
   EXPECT_EQ(chunks, 3);
   v1::ConfigSet got;
   ASSERT_TRUE(got.ParseFromString(wire));
-  EXPECT_EQ(config::IndexOf(got).digest, config::IndexOf(set_).digest);
+  EXPECT_EQ(config::ResourceMap(got).digest(), set_.digest());
   EXPECT_TRUE(Silent(stream));
 }
 
 TEST_F(GatewayStreamTest, AnEmptySetIsOneEmptyChunk) {
-  distributor_.Publish(1, std::make_shared<v1::ConfigSet>());
+  distributor_.Publish(1, {});
   Stream stream = Greeted();
   v1::SubscribeResponse response = Next(stream);
   EXPECT_TRUE(response.chunk().last());
   EXPECT_TRUE(response.chunk().data().empty());
+}
+
+TEST_F(GatewayStreamTest, WhoComesWithTheNewestIsToldSo) {
+  Publish(3, "a");
+  Stream stream = Open();
+  v1::SubscribeRequest hello = Hello("g");
+  hello.mutable_hello()->set_revision(3);
+  hello.mutable_hello()->set_incarnation("store-1");
+  hello.mutable_hello()->set_digest(std::string(AsView(set_.digest())));
+  ASSERT_TRUE(stream->Receive(hello).ok());
+  EXPECT_TRUE(Next(stream).has_ticket_keys());
+  EXPECT_EQ(Next(stream).current().revision(), 3u);
+  EXPECT_TRUE(Silent(stream));
+}
+
+TEST_F(GatewayStreamTest, ALoadIsSeenInTheStatus) {
+  Stream stream = Greeted();
+  v1::SubscribeRequest request;
+  request.mutable_load()->set_workers(4);
+  ASSERT_TRUE(stream->Receive(request).ok());
+  EXPECT_EQ(distributor_.Gateways().at(0).load().workers(), 4u);
 }
 
 TEST_F(GatewayStreamTest, AfterAnAckComesADelta) {

@@ -14,9 +14,10 @@ constexpr size_t kMaxQueued = QuestionDesk::kMaxQuestions + 2;
 // Shared with completions that may come when the gateway is gone.
 class LocalGateway::Lane final : public Endpoint, public std::enable_shared_from_this<Lane> {
  public:
-  Lane(Take take, Ask ask)
+  Lane(Take take, Ask ask, Confirmed confirmed)
       : take_(std::move(take)),
         ask_(std::move(ask)),
+        confirmed_(std::move(confirmed)),
         updates_(std::make_unique<Executor>(1, 2)),
         questions_(std::make_unique<Executor>(1, kMaxQueued)) {}
 
@@ -58,7 +59,15 @@ class LocalGateway::Lane final : public Endpoint, public std::enable_shared_from
       });
     });
   }
+  void Confirm(uint64_t) override {
+    MutexLock lock(&work_mutex_);
+    if (updates_ != nullptr) confirmed_();
+  }
   void Close(absl::Status) override {}
+  void Report(v1::GatewayLoad load) {
+    MutexLock lock(&mutex_);
+    if (session_ != nullptr) session_->Report(std::move(load));
+  }
 
   void Give(v1::Question question) {
     MutexLock work(&work_mutex_);
@@ -84,6 +93,7 @@ class LocalGateway::Lane final : public Endpoint, public std::enable_shared_from
 
   const Take take_;
   const Ask ask_;
+  const Confirmed confirmed_;
 
   Mutex mutex_;
   std::unique_ptr<Session> session_ ABSL_GUARDED_BY(mutex_);
@@ -96,8 +106,8 @@ class LocalGateway::Lane final : public Endpoint, public std::enable_shared_from
 
 absl::StatusOr<std::unique_ptr<LocalGateway>> LocalGateway::Connect(Distributor& distributor, QuestionDesk& desk,
                                                                     std::string name, std::string version, Take take,
-                                                                    Ask ask) {
-  auto lane = std::make_shared<Lane>(std::move(take), std::move(ask));
+                                                                    Ask ask, Confirmed confirmed) {
+  auto lane = std::make_shared<Lane>(std::move(take), std::move(ask), std::move(confirmed));
   GatewayHello hello;
   hello.name = name;
   hello.version = std::move(version);
@@ -113,5 +123,7 @@ absl::StatusOr<std::unique_ptr<LocalGateway>> LocalGateway::Connect(Distributor&
 }
 
 LocalGateway::~LocalGateway() { lane_->Leave(); }
+
+void LocalGateway::Report(v1::GatewayLoad load) { lane_->Report(std::move(load)); }
 
 }  // namespace gatehouse::publish

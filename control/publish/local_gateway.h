@@ -26,12 +26,17 @@ class LocalGateway {
   // refusal it may call it once more with nothing: in force after all.
   using Taken = absl::AnyInvocable<void(std::vector<v1::Violation>)>;
   using Take = std::function<void(std::shared_ptr<const Published>, Taken done)>;
+  // Hears that what is in force is the newest there is.
+  using Confirmed = std::function<void()>;
   using Ask = std::function<v1::Answer(const v1::Question&)>;
 
   static absl::StatusOr<std::unique_ptr<LocalGateway>> Connect(Distributor& distributor, QuestionDesk& desk,
                                                                std::string name, std::string version, Take take,
-                                                               Ask ask);
+                                                               Ask ask, Confirmed confirmed);
   ~LocalGateway();
+
+  // How busy the gateway is.
+  void Report(v1::GatewayLoad load);
 
  private:
   class Lane;

@@ -24,11 +24,12 @@ class LocalGatewayTest : public ::testing::Test {
             answer.mutable_explain()->mutable_certificate()->set_subject(question.explain().chain_pem());
           }
           return answer;
-        });
+        },
+        [this] { ++confirmed_; });
     if (gateway.ok()) gateway_ = *std::move(gateway);
     return gateway.status();
   }
-  void Publish(uint64_t revision) { distributor_.Publish(revision, std::make_shared<v1::ConfigSet>()); }
+  void Publish(uint64_t revision) { distributor_.Publish(revision, {}); }
   v1::ForceStatus InForce(uint64_t revision, absl::Duration timeout = absl::Seconds(60)) {
     std::promise<v1::ForceStatus> status;
     distributor_.WaitInForce(revision, timeout, [&](v1::ForceStatus s) { status.set_value(std::move(s)); });
@@ -51,6 +52,7 @@ class LocalGatewayTest : public ::testing::Test {
   Alarms alarms_;
   Distributor distributor_{"store-1", clock_, alarms_, [](const v1::Event&) {}};
   QuestionDesk desk_{alarms_};
+  std::atomic<int> confirmed_ = 0;
   std::unique_ptr<LocalGateway> gateway_;
 };
 

@@ -298,7 +298,7 @@ absl::StatusOr<StateRef> SqliteStore::Load(uint64_t revision) {
       return absl::DataLossError(
           absl::StrCat("store ", path_, ": ", v1::Kind_Name(key.first), " ", key.second, " is damaged"));
     }
-    state->resources.emplace(key, std::move(resource));
+    state->resources[key] = std::move(resource);
   }
   if (rc != SQLITE_DONE) return Error("cannot read the configuration");
   return state;

@@ -11,7 +11,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,17 +19,20 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "gateway/config/build_set.h"
+#include "gateway/config/resource_map.h"
 #include "gatehouse/v1/config_service.pb.h"
 
 namespace gatehouse::store {
 
+using config::AddTo;
+using config::KeyOf;
 using config::ResourceKey;
+using config::ResourcesOf;
 
 // The whole configuration at one revision, secrets and all.
 struct State {
   uint64_t revision = 0;
-  std::map<ResourceKey, std::shared_ptr<const v1::Resource>> resources;
+  config::ResourceMap resources;
 };
 using StateRef = std::shared_ptr<const State>;
 
@@ -59,11 +61,6 @@ class Store {
   virtual absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) = 0;
 };
 
-// Kind and name of a resource; {0, ""} when it holds none.
-ResourceKey KeyOf(const v1::Resource& resource);
-// The resource of a set's element, and the set of a state.
-v1::ConfigSet SetOf(const State& state);
-std::vector<v1::Resource> ResourcesOf(const v1::ConfigSet& set);
-void AddTo(const v1::Resource& resource, v1::ConfigSet* set);
+inline v1::ConfigSet SetOf(const State& state) { return config::SetOf(state.resources); }
 
 }  // namespace gatehouse::store

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "gateway/config/resource_map.h"
 #include "gatehouse/v1/config_set.pb.h"
 
 namespace gatehouse::validate {
@@ -19,8 +20,8 @@ struct Findings {
   std::vector<v1::Violation> warnings;
 };
 
-// Judges a whole set. `revision` is the one that it would get.
-using Validator = std::function<Findings(const v1::ConfigSet& set, uint64_t revision)>;
+// Judges a whole configuration. `revision` is the one that it would get.
+using Validator = std::function<Findings(const config::ResourceMap& resources, uint64_t revision)>;
 
 // FindUnknownFields adds a violation for every field that this program does not know, at any depth: what is not
 // understood must not be silently dropped.

@@ -1,7 +1,7 @@
-// Build compiles a ConfigSet into a Snapshot, or says everything that is wrong with it at once. The control plane runs
+// Build compiles a configuration into a Snapshot, or says everything that is wrong with it at once. The control plane runs
 // it before it commits, the gateway before it obeys: nothing is published that a gateway would refuse.
 //
-// Ownership:  the set is only read; the snapshot is shared.
+// Ownership:  a snapshot shares the resources that it was made from.
 // Threading:  pure; any thread. `previous` must stay alive during the call only.
 // Units:      one trust store changed among 100,000 routes costs a comparison of digests, not a rebuild.
 // Errors:     violations, each with its path, e.g. `routes["orders"].require.any_of[1]`; no message contains a secret.
@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/base/secret.h"
+#include "gateway/config/resource_map.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/identity/policy.h"
 #include "gatehouse/v1/config_set.pb.h"
@@ -49,6 +50,8 @@ struct BuildResult {
   bool ok() const { return snapshot != nullptr; }
 };
 
+BuildResult Build(const ResourceMap& resources, const BuildOptions& options = {});
+// Of a set that may name something twice, or nothing at all: violations, too.
 BuildResult Build(const v1::ConfigSet& set, const BuildOptions& options = {});
 
 // CompiledPolicies is a set's policies alone, by name; none if there are violations.

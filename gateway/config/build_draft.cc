@@ -25,42 +25,30 @@ bool IsId(absl::string_view id) {
          });
 }
 
-// Checks ids, repeats and labels of one kind, and puts the resources in order of their names.
-template <typename List, typename Message>
-void IndexList(Draft& draft, absl::string_view list_name, const List& list, std::vector<const Message*>* sorted,
-               NameIndex* names) {
-  for (int i = 0; i < list.size(); ++i) {
-    const Message& message = list[i];
-    if (message.name().empty()) {
-      draft.Violate(absl::StrCat(list_name, "[", i, "].name"), "is required");
-      continue;
-    }
-    const std::string path = PathOf(list_name, message.name());
+// Checks ids and labels of one kind, and gives the resources in order of their names.
+template <typename Message>
+void IndexKind(Draft& draft, absl::string_view list_name, v1::Kind kind, const Message& (v1::Resource::*body)() const,
+               std::vector<const Message*>* sorted, NameIndex* names) {
+  const ResourceMap& all = draft.resources;
+  for (auto it = all.lower_bound({kind, ""}); it != all.end() && it->first.first == kind; ++it) {
+    const Message& message = (it->second.get()->*body)();
     if (!IsId(message.name())) {
-      draft.Violate(path + ".name", "must be a letter followed by at most 62 letters, digits, '.', '_' or '-'");
+      draft.Violate(PathOf(list_name, message.name()) + ".name",
+                    "must be a letter followed by at most 62 letters, digits, '.', '_' or '-'");
     }
     if (message.labels_size() > kMaxLabels) {
-      draft.Violate(path + ".labels", message.labels_size(), " labels, at most ", kMaxLabels);
+      draft.Violate(PathOf(list_name, message.name()) + ".labels", message.labels_size(), " labels, at most ", kMaxLabels);
     }
     for (const auto& [key, value] : message.labels()) {
       if (key.empty() || key.size() > kMaxLabelBytes || value.size() > kMaxLabelBytes) {
-        draft.Violate(path + ".labels", "keys are 1 to ", kMaxLabelBytes, " bytes, values at most as many");
+        draft.Violate(PathOf(list_name, message.name()) + ".labels", "keys are 1 to ", kMaxLabelBytes,
+                      " bytes, values at most as many");
         break;
       }
     }
+    if (names != nullptr) names->Add(message.name(), static_cast<uint32_t>(sorted->size()));
     sorted->push_back(&message);
   }
-  std::stable_sort(sorted->begin(), sorted->end(),
-                   [](const Message* a, const Message* b) { return a->name() < b->name(); });
-  for (size_t i = 1; i < sorted->size();) {
-    if ((*sorted)[i]->name() != (*sorted)[i - 1]->name()) {
-      ++i;
-      continue;
-    }
-    draft.Violate(PathOf(list_name, (*sorted)[i]->name()), "is there twice; names are unique within a kind");
-    sorted->erase(sorted->begin() + static_cast<std::ptrdiff_t>(i));
-  }
-  for (size_t i = 0; i < sorted->size(); ++i) names->Add((*sorted)[i]->name(), static_cast<uint32_t>(i));
 }
 
 }  // namespace
@@ -71,10 +59,10 @@ std::string NameIndex::Missing(absl::string_view kind, absl::string_view name) c
 
 bool Draft::Unchanged(v1::Kind kind, const std::string& name) const {
   if (previous == nullptr) return false;
-  auto now = parts->index.resources.find({kind, name});
-  auto then = previous->parts->index.resources.find({kind, name});
-  return now != parts->index.resources.end() && then != previous->parts->index.resources.end() &&
-         now->second == then->second;
+  auto now = resources.find({kind, name});
+  auto then = previous->parts->resources.find({kind, name});
+  return now != resources.end() && then != previous->parts->resources.end() &&
+         (now->second == then->second || SameResource(*now->second, *then->second));
 }
 
 std::string PathOf(absl::string_view list, absl::string_view name) {
@@ -159,17 +147,20 @@ bool IsHostAndPort(absl::string_view text) {
 }
 
 void IndexSet(Draft& draft) {
-  draft.parts->index = IndexOf(draft.set);
-  const v1::ConfigSet& set = draft.set;
-  IndexList(draft, "listeners", set.listeners(), &draft.listeners, &draft.listener_names);
-  IndexList(draft, "serverCertificates", set.server_certificates(), &draft.server_certificates,
-            &draft.server_certificate_names);
-  IndexList(draft, "trustStores", set.trust_stores(), &draft.trust_stores, &draft.trust_store_names);
-  IndexList(draft, "schemes", set.schemes(), &draft.schemes, &draft.scheme_names);
-  IndexList(draft, "userStores", set.user_stores(), &draft.user_stores, &draft.user_store_names);
-  IndexList(draft, "policies", set.policies(), &draft.policies, &draft.policy_names);
-  IndexList(draft, "upstreams", set.upstreams(), &draft.upstreams, &draft.upstream_names);
-  IndexList(draft, "routes", set.routes(), &draft.routes, &draft.route_names);
+  draft.parts->resources = draft.resources;
+  IndexKind(draft, "listeners", v1::LISTENER, &v1::Resource::listener, &draft.listeners, &draft.listener_names);
+  IndexKind(draft, "serverCertificates", v1::SERVER_CERTIFICATE, &v1::Resource::server_certificate,
+            &draft.server_certificates, &draft.server_certificate_names);
+  IndexKind(draft, "trustStores", v1::TRUST_STORE, &v1::Resource::trust_store, &draft.trust_stores,
+            &draft.trust_store_names);
+  IndexKind(draft, "schemes", v1::SCHEME, &v1::Resource::scheme, &draft.schemes, &draft.scheme_names);
+  IndexKind(draft, "userStores", v1::USER_STORE, &v1::Resource::user_store, &draft.user_stores, &draft.user_store_names);
+  IndexKind(draft, "policies", v1::POLICY, &v1::Resource::policy, &draft.policies, &draft.policy_names);
+  IndexKind(draft, "upstreams", v1::UPSTREAM, &v1::Resource::upstream, &draft.upstreams, &draft.upstream_names);
+}
+
+void IndexRoutes(Draft& draft) {
+  IndexKind<v1::Route>(draft, "routes", v1::ROUTE, &v1::Resource::route, &draft.routes, nullptr);
 }
 
 }  // namespace gatehouse::config

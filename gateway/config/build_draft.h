@@ -1,7 +1,7 @@
 // Draft is a snapshot in the making: the set, what was found wrong so far, and the parts that the steps of Build hand to
 // each other. Internal to config.
 //
-// Ownership:  borrows the set, the options and the previous snapshot.
+// Ownership:  borrows the resources, the options and the previous snapshot.
 // Threading:  one thread.
 #pragma once
 
@@ -29,7 +29,7 @@ namespace gatehouse::config {
 
 // Parts is what the next Build may take over from this one, by resource name.
 struct Snapshot::Parts {
-  SetIndex index;
+  ResourceMap resources;
   absl::flat_hash_map<std::string, certs::TrustStoreRef> trust_stores;
   // Trust stores joined with the system's roots, by scheme.
   absl::flat_hash_map<std::string, certs::TrustStoreRef> scheme_stores;
@@ -63,7 +63,7 @@ class NameIndex {
 };
 
 struct Draft {
-  const v1::ConfigSet& set;
+  const ResourceMap& resources;
   const BuildOptions& options;
   const Snapshot* previous;  // null, or with parts
   std::shared_ptr<Snapshot> snapshot;
@@ -79,11 +79,11 @@ struct Draft {
   std::vector<const v1::UserStore*> user_stores;
   std::vector<const v1::Policy*> policies;
   std::vector<const v1::Upstream*> upstreams;
-  std::vector<const v1::Route*> routes;
+  std::vector<const v1::Route*> routes;  // once IndexRoutes ran
   // Server certificates that are right in form, in files that cannot be seen here.
   absl::flat_hash_set<std::string> unseen_certificates;
   NameIndex listener_names, server_certificate_names, trust_store_names, scheme_names, user_store_names, policy_names,
-      upstream_names, route_names;
+      upstream_names;
 
   template <typename... A>
   void Violate(std::string path, const A&... message) {
@@ -123,6 +123,8 @@ AccessLogRef ReadAccessLog(Draft& draft, const std::string& path, const v1::Acce
 
 // The steps, in the order they are taken.
 void IndexSet(Draft& draft);
+// Apart, because there are many: not needed where they are shared with the previous snapshot.
+void IndexRoutes(Draft& draft);
 void BuildTrustStores(Draft& draft);
 void BuildUserStores(Draft& draft);
 void BuildSchemes(Draft& draft);

@@ -359,10 +359,7 @@ bool SameAsBefore(const Draft& draft) {
     if (it == draft.previous->parts->policies.end() || it->second != policy) return false;
   }
   if (draft.parts->policies.size() != draft.policies.size()) return false;
-  // Both indexes hold their routes last, in order.
-  const auto& now = draft.parts->index.resources;
-  const auto& then = draft.previous->parts->index.resources;
-  return std::equal(now.lower_bound({v1::ROUTE, ""}), now.end(), then.lower_bound({v1::ROUTE, ""}), then.end());
+  return ResourceMap::SameKind(draft.resources, draft.previous->parts->resources, v1::ROUTE);
 }
 
 void WarnOfAnyScheme(Draft& draft, const std::vector<Route>& routes) {
@@ -410,6 +407,7 @@ void BuildRoutes(Draft& draft) {
                           draft.parts->route_warnings.end());
     return;
   }
+  IndexRoutes(draft);
   const size_t warnings_before = draft.warnings.size();
   std::vector<Route> routes;  // those without violations: conflicts are found among them even so
   std::vector<std::string> injected;

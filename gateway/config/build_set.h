@@ -1,32 +1,19 @@
-// What control plane and gateways must agree on about a ConfigSet: its canonical digest, which resources of two sets
-// differ, and what a delta makes of a set.
+// What control plane and gateways must agree on about a configuration: which resources of two differ, and what a delta makes of one.
 //
 // Threading: pure functions.
+// Units:     a difference, and a delta's effect, cost what differs.
 // Errors:    ApplyDelta: FAILED_PRECONDITION when the result is not what the delta's digest says.
 #pragma once
 
-#include <cstdint>
-#include <map>
+#include <cstddef>
+#include <optional>
 #include <set>
-#include <string>
-#include <utility>
 
 #include "absl/status/statusor.h"
-#include "gateway/base/digest.h"
-#include "gatehouse/v1/config_set.pb.h"
+#include "gateway/config/resource_map.h"
 #include "gatehouse/v1/snapshot_service.pb.h"
 
 namespace gatehouse::config {
-
-// Kind and name; ordered as the canonical digest is.
-using ResourceKey = std::pair<int, std::string>;
-
-struct SetIndex {
-  std::map<ResourceKey, Sha256Digest> resources;  // of the deterministic serialization of each Resource
-  Sha256Digest digest{};                          // canonical, as Delta.digest documents it
-};
-// Of several resources with one kind and name only the first counts.
-SetIndex IndexOf(const v1::ConfigSet& set);
 
 // Keys that `to` has and `from` has not, or has otherwise; and keys that only `from` has.
 struct SetDifference {
@@ -34,12 +21,12 @@ struct SetDifference {
   std::set<ResourceKey> removed;
   bool empty() const { return changed.empty() && removed.empty(); }
 };
-SetDifference Difference(const SetIndex& from, const SetIndex& to);
+SetDifference Difference(const ResourceMap& from, const ResourceMap& to);
 
-// Pick returns those resources of `set` that `keys` names.
-v1::ConfigSet Pick(const v1::ConfigSet& set, const std::set<ResourceKey>& keys);
+// Pick returns those resources of `all` that `keys` names, and no more than `max_bytes` of them: nullopt if there are.
+std::optional<v1::ConfigSet> Pick(const ResourceMap& all, const std::set<ResourceKey>& keys, size_t max_bytes);
 
 // ApplyDelta returns `base` with the delta's resources removed and replaced, checked against the delta's digest.
-absl::StatusOr<v1::ConfigSet> ApplyDelta(v1::ConfigSet base, const v1::Delta& delta);
+absl::StatusOr<ResourceMap> ApplyDelta(ResourceMap base, const v1::Delta& delta);
 
 }  // namespace gatehouse::config

@@ -31,8 +31,6 @@
 
 namespace gatehouse::config {
 
-struct SetIndex;
-
 enum class ClientCertificate : uint8_t { kNone, kAllow, kRequire };
 
 // Limits of a listener.
@@ -166,7 +164,7 @@ class Snapshot {
  public:
   uint64_t revision = 0;
   std::string incarnation;
-  Sha256Digest digest{};  // canonical digest of the ConfigSet (build_set.h)
+  Sha256Digest digest{};  // canonical digest of the configuration (resource_map.h)
 
   // False: made where the files of the gateway's machine could not be seen. Not to be obeyed.
   bool complete = true;

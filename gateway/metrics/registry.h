@@ -38,6 +38,7 @@ class Registry {
   Registry& operator=(const Registry&) = delete;
 
   WorkerMetrics& worker(int i) { return *workers_[static_cast<size_t>(i)]; }
+  const WorkerMetrics& worker(int i) const { return *workers_[static_cast<size_t>(i)]; }
   LabelTable& routes() { return routes_; }
   LabelTable& schemes() { return schemes_; }
 

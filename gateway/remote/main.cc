@@ -40,6 +40,7 @@ struct Options {
   bool quick_spki_decoder = false;
   double startup_wait = 5;
   double drain = 30;
+  double max_snapshot_age = 0;
   std::string metrics_address;
   std::string log_level = "info";
 };
@@ -101,6 +102,7 @@ int Run(const Options& options) {
   gateway_options.lockout_file = options.state_dir + "/lockouts.sealed";
   gateway_options.lockout_key_file = options.key_file.empty() ? options.state_dir + "/snapshot.key" : options.key_file;
   gateway_options.clock = &clock;
+  if (options.max_snapshot_age > 0) gateway_options.max_snapshot_age = absl::Seconds(options.max_snapshot_age);
   gateway_options.validators = validators.factory();
   gateway_options.events = [&uplink](events::Batch batch) { uplink->Add(batch); };
   gateway_options.events_kept = [&uplink] { return uplink->has_room(); };
@@ -200,6 +202,10 @@ int main(int argc, char** argv) {
   app.add_option("--startup-wait", options.startup_wait, "Seconds to wait for a control plane before saying ready")
       ->capture_default_str()->check(CLI::Range(0.0, 3600.0));
   app.add_option("--drain", options.drain, "Seconds that running requests get after SIGTERM")->capture_default_str()->check(CLI::Range(0.0, 3600.0));
+  app.add_option("--max-snapshot-age", options.max_snapshot_age,
+                 "Seconds after which routes that authenticate answer 503 when no control plane confirmed that the configuration is "
+                 "the newest; 0: never")
+      ->capture_default_str()->check(CLI::Range(0.0, 1e9));
   app.add_option("--metrics-address", options.metrics_address,
                  "Serves /metrics, /healthz and /readyz there, HOST:PORT; plain HTTP for everybody who reaches it");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warning, error")->capture_default_str()

@@ -37,8 +37,23 @@ class SnapshotFileTest : public ::testing::Test {
     SavedSnapshot saved;
     saved.revision = 7;
     saved.incarnation = "one";
-    saved.set.add_server_certificates()->set_private_key_pem("-----BEGIN PRIVATE KEY-----");
+    v1::ConfigSet set;
+    set.add_server_certificates()->set_private_key_pem("-----BEGIN PRIVATE KEY-----");
+    saved.resources = config::ResourceMap(set);
     return saved;
+  }
+  // Adds an upstream, and returns the delta that does.
+  static v1::Delta Grow(SavedSnapshot* snapshot, int i) {
+    v1::Delta delta;
+    delta.set_from_revision(snapshot->revision);
+    delta.set_to_revision(++snapshot->revision);
+    delta.set_incarnation(snapshot->incarnation);
+    delta.mutable_changed()->add_upstreams()->set_name(absl::StrCat("u", i));
+    auto resource = std::make_shared<v1::Resource>();
+    *resource->mutable_upstream() = delta.changed().upstreams(0);
+    snapshot->resources[config::KeyOf(*resource)] = resource;
+    delta.set_digest(std::string(AsView(snapshot->resources.digest())));
+    return delta;
   }
   std::string folder_;
 };
@@ -52,7 +67,7 @@ TEST_F(SnapshotFileTest, GivesBackWhatWasSavedAndShowsNothingOfItOnDisk) {
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(loaded->revision, 7u);
   EXPECT_EQ(loaded->incarnation, "one");
-  EXPECT_EQ(loaded->set.SerializeAsString(), Sample().set.SerializeAsString());
+  EXPECT_EQ(loaded->resources.digest(), Sample().resources.digest());
   EXPECT_EQ(Content(path()).find("PRIVATE KEY"), std::string::npos);
   struct stat info;
   ASSERT_EQ(stat(path().c_str(), &info), 0);
@@ -86,6 +101,64 @@ TEST_F(SnapshotFileTest, AKeyThatOthersMayReadAndAFolderThatOthersMayWriteAreRef
   ASSERT_EQ(chmod((folder_ + "/snapshot.key").c_str(), 0600), 0);
   ASSERT_EQ(chmod(folder_.c_str(), 0777), 0);
   EXPECT_FALSE(SnapshotFile::Open(folder_).ok());
+}
+
+TEST_F(SnapshotFileTest, AChangeIsSavedByItselfAndFoundAgain) {
+  auto file = SnapshotFile::Open(folder_);
+  SavedSnapshot snapshot = Sample();
+  ASSERT_TRUE(file->Save(snapshot).ok());
+  const std::string whole = Content(path());
+  for (int i = 0; i < 3; ++i) {
+    const v1::Delta delta = Grow(&snapshot, i);
+    ASSERT_TRUE(file->SaveChange(snapshot, delta).ok());
+  }
+  EXPECT_EQ(Content(path()), whole);
+  auto loaded = SnapshotFile::Open(folder_)->Load();
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->revision, 10u);
+  EXPECT_EQ(loaded->resources.digest(), snapshot.resources.digest());
+}
+
+TEST_F(SnapshotFileTest, AChangedChangeLeavesNothingToStartFrom) {
+  auto file = SnapshotFile::Open(folder_);
+  SavedSnapshot snapshot = Sample();
+  ASSERT_TRUE(file->Save(snapshot).ok());
+  const v1::Delta delta = Grow(&snapshot, 0);
+  ASSERT_TRUE(file->SaveChange(snapshot, delta).ok());
+  std::string changes = Content(folder_ + "/snapshot.changes");
+  changes.back() = static_cast<char>(changes.back() ^ 1);
+  Overwrite(folder_ + "/snapshot.changes", changes);
+  EXPECT_EQ(SnapshotFile::Open(folder_)->Load().status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(SnapshotFileTest, TheFirstChangeOfAProcessIsSavedWhole) {
+  SavedSnapshot snapshot = Sample();
+  ASSERT_TRUE(SnapshotFile::Open(folder_)->Save(snapshot).ok());
+  const v1::Delta delta = Grow(&snapshot, 0);
+  ASSERT_TRUE(SnapshotFile::Open(folder_)->SaveChange(snapshot, delta).ok());
+  EXPECT_EQ(Content(folder_ + "/snapshot.changes"), "");
+  EXPECT_EQ(SnapshotFile::Open(folder_)->Load()->revision, 8u);
+}
+
+TEST_F(SnapshotFileTest, ChangesLeftOverFromBeforeTheWholeArePassedOver) {
+  auto file = SnapshotFile::Open(folder_);
+  SavedSnapshot snapshot = Sample();
+  ASSERT_TRUE(file->Save(snapshot).ok());
+  const v1::Delta delta = Grow(&snapshot, 0);
+  ASSERT_TRUE(file->SaveChange(snapshot, delta).ok());
+  const std::string changes = Content(folder_ + "/snapshot.changes");
+  ASSERT_TRUE(file->Save(snapshot).ok());
+  Overwrite(folder_ + "/snapshot.changes", changes);  // as if the crash came before they were removed
+  auto loaded = SnapshotFile::Open(folder_)->Load();
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->revision, 8u);
+}
+
+TEST_F(SnapshotFileTest, RemembersWhenItWasLastKnownToBeTheNewest) {
+  auto file = SnapshotFile::Open(folder_);
+  EXPECT_EQ(file->LoadConfirmed(), std::nullopt);
+  file->SaveConfirmed(absl::FromUnixSeconds(1'800'000'000));
+  EXPECT_EQ(SnapshotFile::Open(folder_)->LoadConfirmed(), absl::FromUnixSeconds(1'800'000'000));
 }
 
 TEST_F(SnapshotFileTest, ADroppedFileIsGone) {

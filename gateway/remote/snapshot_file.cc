@@ -3,20 +3,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/base/status.h"
 #include "gateway/config/build_set.h"
-#include "gatehouse/v1/snapshot_service.pb.h"
 
 namespace gatehouse::remote {
 namespace {
 
-constexpr char kFile[] = "/snapshot.sealed";
-constexpr char kPlace[] = "gatehouse-gateway snapshot 1";  // bound to the seal: no other sealed value passes for one
+// Bound to the seals: no other sealed value passes for one.
+constexpr char kPlace[] = "gatehouse-gateway snapshot 1";
+constexpr char kChangesPlace[] = "gatehouse-gateway snapshot changes 1";
+constexpr char kConfirmedPlace[] = "gatehouse-gateway snapshot confirmed 1";
+// Changes on disk, as a part of the whole beside them, after which all is written anew.
+constexpr uint64_t kMostChanges = 4;
+constexpr uint64_t kLeastChanges = 256 * 1024;
 
 absl::Status FileError(absl::string_view doing, const std::string& path) {
   return absl::UnavailableError(absl::StrCat(doing, " ", path, ": ", std::strerror(errno)));
@@ -33,34 +40,73 @@ absl::StatusOr<SnapshotFile> SnapshotFile::Open(const std::string& folder, const
         absl::StrCat(folder, " must be a directory of ours that nobody else may write to"));
   }
   GH_ASSIGN_OR_RETURN(Secret key, LoadOrCreateKey(key_file.empty() ? absl::StrCat(folder, "/snapshot.key") : key_file));
-  return SnapshotFile(SealedFile(absl::StrCat(folder, kFile), kPlace, SecretBox(std::move(key))));
+  const auto box = [&key] { return SecretBox(Secret(key.Reveal())); };
+  return SnapshotFile(SealedFile(absl::StrCat(folder, "/snapshot.sealed"), kPlace, box()),
+                      SealedLog(absl::StrCat(folder, "/snapshot.changes"), kChangesPlace, box()),
+                      SealedFile(absl::StrCat(folder, "/snapshot.confirmed"), kConfirmedPlace, box()));
 }
 
 absl::StatusOr<SavedSnapshot> SnapshotFile::Load() const {
-  GH_ASSIGN_OR_RETURN(const std::string plain, file_.Load());
+  GH_ASSIGN_OR_RETURN(const std::string plain, whole_.Load());
   v1::SnapshotChunk chunk;
-  SavedSnapshot saved;
-  if (!chunk.ParseFromString(plain) || !saved.set.ParseFromString(chunk.data())) {
-    return absl::DataLossError(absl::StrCat(file_.path(), ": is not a snapshot of this version"));
+  v1::ConfigSet set;
+  if (!chunk.ParseFromString(plain) || !set.ParseFromString(chunk.data())) {
+    return absl::DataLossError(absl::StrCat(whole_.path(), ": is not a snapshot of this version"));
   }
-  if (chunk.digest() != AsView(config::IndexOf(saved.set).digest)) {
-    return absl::DataLossError(absl::StrCat(file_.path(), ": the content does not have the digest that it says"));
+  SavedSnapshot saved{chunk.revision(), chunk.incarnation(), config::ResourceMap(std::move(set))};
+  if (chunk.digest() != AsView(saved.resources.digest())) {
+    return absl::DataLossError(absl::StrCat(whole_.path(), ": the content does not have the digest that it says"));
   }
-  saved.revision = chunk.revision();
-  saved.incarnation = chunk.incarnation();
+  GH_ASSIGN_OR_RETURN(const std::vector<std::string> changes, changes_.Load());
+  for (const std::string& change : changes) {
+    v1::Delta delta;
+    if (!delta.ParseFromString(change)) return absl::DataLossError("a saved change is not one of this version");
+    // Left over from before the whole was written.
+    if (delta.incarnation() != saved.incarnation || delta.to_revision() <= saved.revision) continue;
+    if (delta.from_revision() != saved.revision) return absl::DataLossError("saved changes do not follow each other");
+    absl::StatusOr<config::ResourceMap> next = config::ApplyDelta(std::move(saved.resources), delta);
+    if (!next.ok()) return absl::DataLossError(next.status().message());
+    saved.resources = *std::move(next);
+    saved.revision = delta.to_revision();
+  }
   return saved;
 }
 
-absl::Status SnapshotFile::Save(const SavedSnapshot& snapshot) const {
+absl::Status SnapshotFile::Save(const SavedSnapshot& snapshot) {
   v1::SnapshotChunk chunk;
   chunk.set_revision(snapshot.revision);
   chunk.set_incarnation(snapshot.incarnation);
-  chunk.set_digest(std::string(AsView(config::IndexOf(snapshot.set).digest)));
-  chunk.set_data(snapshot.set.SerializeAsString());
+  chunk.set_digest(std::string(AsView(snapshot.resources.digest())));
+  chunk.set_data(config::WireOf(snapshot.resources));
   chunk.set_last(true);
-  return file_.Save(chunk.SerializeAsString());
+  whole_bytes_ = 0;
+  GH_RETURN_IF_ERROR(whole_.Save(chunk.SerializeAsString()));
+  changes_.Drop();
+  whole_bytes_ = chunk.data().size();
+  return absl::OkStatus();
 }
 
-void SnapshotFile::Drop() const { file_.Drop(); }
+absl::Status SnapshotFile::SaveChange(const SavedSnapshot& snapshot, const v1::Delta& delta) {
+  if (whole_bytes_ == 0 || changes_.bytes() > std::max(kLeastChanges, whole_bytes_ / kMostChanges)) return Save(snapshot);
+  return changes_.Append(delta.SerializeAsString());
+}
+
+void SnapshotFile::Drop() {
+  whole_.Drop();
+  changes_.Drop();
+  whole_bytes_ = 0;
+}
+
+std::optional<absl::Time> SnapshotFile::LoadConfirmed() const {
+  absl::StatusOr<std::string> text = confirmed_.Load();
+  int64_t seconds = 0;
+  if (!text.ok() || !absl::SimpleAtoi(*text, &seconds)) return std::nullopt;
+  return absl::FromUnixSeconds(seconds);
+}
+
+// Lost, it makes the configuration older than it is, and no younger.
+void SnapshotFile::SaveConfirmed(absl::Time time) const {
+  confirmed_.Save(absl::StrCat(absl::ToUnixSeconds(time))).IgnoreError();
+}
 
 }  // namespace gatehouse::remote

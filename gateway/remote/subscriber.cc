@@ -29,13 +29,14 @@ v1::Violation ToProto(const config::Violation& v) {
 
 }  // namespace
 
-Subscriber::Subscriber(Options options, server::Gateway* gateway, const SnapshotFile* file)
-    : options_(std::move(options)), gateway_(gateway), file_(file), renewal_(gateway, *options_.clock) {}
+Subscriber::Subscriber(Options options, server::Gateway* gateway, SnapshotFile* file)
+    : options_(std::move(options)), gateway_(gateway), file_(file), load_meter_(*gateway), renewal_(gateway, *options_.clock) {}
 
 Subscriber::~Subscriber() { Stop(); }
 
 void Subscriber::Start() {
   thread_ = std::thread([this] { Run(); });
+  loads_ = std::thread([this] { ReportLoad(); });
 }
 
 void Subscriber::Stop() {
@@ -46,6 +47,7 @@ void Subscriber::Stop() {
     changed_.SignalAll();
   }
   if (thread_.joinable()) thread_.join();
+  if (loads_.joinable()) loads_.join();
 }
 
 bool Subscriber::WaitInStep(absl::Duration timeout) {
@@ -79,16 +81,17 @@ absl::Status Subscriber::Restore() {
   MutexLock lock(&install_mutex_);
   if (in_force_) return absl::OkStatus();
   if (held_.revision == 0) return absl::NotFoundError("there is no saved configuration");
-  std::vector<v1::Violation> violations = Install(held_.revision, held_.incarnation, held_.set);
+  std::vector<v1::Violation> violations = Install(held_);
   if (!violations.empty()) {
     if (!refused_) {
       refused_ = held_;
-      renewal_.Await(held_.set, [this] { Retry(); });
+      renewal_.Await(held_.resources, [this] { Retry(); });
     }
     return absl::FailedPreconditionError(absl::StrCat("the saved revision ", held_.revision, " cannot be taken: ",
                                                       violations[0].path(), ": ", violations[0].message()));
   }
   in_force_ = true;
+  gateway_->ConfirmNewest(file_->LoadConfirmed().value_or(absl::InfinitePast()));
   return absl::OkStatus();
 }
 
@@ -131,7 +134,7 @@ bool Subscriber::Follow(const client::Target& target) {
       claims = true;
       hello->set_revision(held_.revision);
       hello->set_incarnation(held_.incarnation);
-      hello->set_digest(std::string(AsView(config::IndexOf(held_.set).digest)));
+      hello->set_digest(std::string(AsView(held_.resources.digest())));
     }
   }
   whole_ = false;
@@ -176,7 +179,11 @@ bool Subscriber::Receive(const v1::SubscribeResponse& response, Stream* stream) 
       questions_->Submit([this, question = response.question(), stream] { Answer(question, stream); });
       return true;
     case v1::SubscribeResponse::kTicketKeys: TakeTicketKeys(response.ticket_keys()); return true;
-    case v1::SubscribeResponse::kCurrent:
+    case v1::SubscribeResponse::kCurrent: {
+      MutexLock lock(&install_mutex_);
+      if (in_force_ && response.current().revision() == held_.revision) Confirm();
+      return true;
+    }
     case v1::SubscribeResponse::KIND_NOT_SET: return true;
   }
   return true;
@@ -193,53 +200,56 @@ bool Subscriber::ReceiveChunk(const v1::SnapshotChunk& chunk, Stream* stream) {
   if (!chunk.last()) return true;
   v1::ConfigSet set;
   bool parsed = set.ParseFromString(std::exchange(pieces_, {}));
-  if (!parsed || AsView(config::IndexOf(set).digest) != chunk.digest()) {
+  SavedSnapshot offered{chunk.revision(), chunk.incarnation(), config::ResourceMap(std::move(set))};
+  if (!parsed || AsView(offered.resources.digest()) != chunk.digest()) {
     spdlog::error("revision {} did not arrive whole; asking again", chunk.revision());
     whole_ = true;
     return false;
   }
-  Take(chunk.revision(), chunk.incarnation(), std::move(set), stream);
+  Take(std::move(offered), nullptr, stream);
   return true;
 }
 
 bool Subscriber::ReceiveDelta(const v1::Delta& delta, Stream* stream) {
-  absl::StatusOr<v1::ConfigSet> set = absl::FailedPreconditionError("it starts from a revision that is not held");
+  absl::StatusOr<config::ResourceMap> resources =
+      absl::FailedPreconditionError("it starts from a revision that is not held");
   {
     MutexLock lock(&install_mutex_);
     if (delta.from_revision() == held_.revision && delta.incarnation() == held_.incarnation) {
-      set = config::ApplyDelta(held_.set, delta);
+      resources = config::ApplyDelta(held_.resources, delta);
     }
   }
-  if (!set.ok()) {
+  if (!resources.ok()) {
     // The stream is opened anew, with a Hello that claims nothing: then everything is sent.
     spdlog::error("delta to revision {}: {}; asking for everything", delta.to_revision(),
-                  std::string(set.status().message()));
+                  std::string(resources.status().message()));
     whole_ = true;
     return false;
   }
-  Take(delta.to_revision(), delta.incarnation(), *std::move(set), stream);
+  Take({delta.to_revision(), delta.incarnation(), *std::move(resources)}, &delta, stream);
   return true;
 }
 
-void Subscriber::Take(uint64_t revision, const std::string& incarnation, v1::ConfigSet set, Stream* stream) {
+void Subscriber::Take(SavedSnapshot offered, const v1::Delta* delta, Stream* stream) {
+  const uint64_t revision = offered.revision;
   v1::SubscribeRequest answer;
   std::vector<v1::Violation> violations;
   {
     MutexLock lock(&install_mutex_);
-    const bool same_store = incarnation == held_.incarnation;
+    const bool same_store = offered.incarnation == held_.incarnation;
     const bool same = in_force_ && same_store && revision == held_.revision &&
-                      config::IndexOf(set).digest == config::IndexOf(held_.set).digest;
+                      offered.resources.digest() == held_.resources.digest();
     if (same_store && revision < held_.revision) {
       violations.push_back(ToProto({"revision", absl::StrCat(revision, " is older than ", held_.revision,
                                                              ", which this gateway had; it never goes back")}));
     } else if (!same) {
-      violations = Install(revision, incarnation, set);
+      violations = Install(offered);
     }
-    SavedSnapshot taken{revision, incarnation, std::move(set)};
     if (violations.empty()) {
-      Hold(std::move(taken));
+      Hold(std::move(offered), delta);
+      Confirm();
     } else {
-      refused_ = std::move(taken);
+      refused_ = std::move(offered);
     }
   }
   if (violations.empty()) {
@@ -254,19 +264,45 @@ void Subscriber::Take(uint64_t revision, const std::string& incarnation, v1::Con
   Write(answer, stream);
   if (violations.empty()) return InStep();
   MutexLock lock(&install_mutex_);
-  if (refused_) renewal_.Await(refused_->set, [this] { Retry(); });
+  if (refused_) renewal_.Await(refused_->resources, [this] { Retry(); });
 }
 
-void Subscriber::Hold(SavedSnapshot snapshot) {
+void Subscriber::Hold(SavedSnapshot snapshot, const v1::Delta* delta) {
   held_ = std::move(snapshot);
   in_force_ = true;
   refused_.reset();
   // Before the answer: whoever is told that a withdrawal is in force may rely on it after a restart too.
-  absl::Status saved = file_ == nullptr ? absl::OkStatus() : file_->Save(held_);
+  absl::Status saved = file_ == nullptr   ? absl::OkStatus()
+                       : delta == nullptr ? file_->Save(held_)
+                                          : file_->SaveChange(held_, *delta);
   if (saved.ok()) return;
   spdlog::error("revision {} is in force but not saved, and what was saved is dropped: {}", held_.revision,
                 std::string(saved.message()));
   file_->Drop();
+}
+
+// On disk once a minute at most: a restart may make the configuration older than it is by that much, and never younger.
+void Subscriber::Confirm() {
+  const absl::Time now = options_.clock->Now();
+  gateway_->ConfirmNewest(now);
+  if (file_ == nullptr || (now >= confirmed_saved_ && now < confirmed_saved_ + absl::Minutes(1))) return;
+  confirmed_saved_ = now;
+  file_->SaveConfirmed(now);
+}
+
+void Subscriber::ReportLoad() {
+  for (;;) {
+    {
+      const absl::Time until = absl::Now() + kLoadPeriod;
+      MutexLock lock(&mutex_);
+      while (!stopping_ && absl::Now() < until) changed_.WaitFor(&mutex_, until - absl::Now());
+      if (stopping_) return;
+    }
+    v1::SubscribeRequest request;
+    *request.mutable_load() = load_meter_.Measure();
+    MutexLock lock(&write_mutex_);
+    if (stream_ != nullptr) stream_->Write(request);
+  }
 }
 
 void Subscriber::Retry() {
@@ -276,13 +312,13 @@ void Subscriber::Retry() {
     if (!refused_) return;
     const uint64_t revision = refused_->revision;
     if (refused_->incarnation == held_.incarnation && revision < held_.revision) return;
-    const std::vector<v1::Violation> violations = Install(revision, refused_->incarnation, refused_->set);
+    const std::vector<v1::Violation> violations = Install(*refused_);
     if (!violations.empty()) {
       spdlog::warn("revision {} is still refused: {}: {}", revision, violations[0].path(), violations[0].message());
       return;
     }
     spdlog::info("revision {} is in force after all", revision);
-    Hold(*std::move(refused_));
+    Hold(*std::move(refused_), nullptr);
     answer.mutable_ack()->set_revision(revision);
   }
   {
@@ -293,16 +329,15 @@ void Subscriber::Retry() {
   InStep();
 }
 
-std::vector<v1::Violation> Subscriber::Install(uint64_t revision, const std::string& incarnation,
-                                               const v1::ConfigSet& set) {
+std::vector<v1::Violation> Subscriber::Install(const SavedSnapshot& snapshot) {
   std::vector<v1::Violation> violations;
-  config::BuildResult built = renewal_.Build(set, revision, incarnation);
+  config::BuildResult built = renewal_.Build(snapshot.resources, snapshot.revision, snapshot.incarnation);
   for (const config::Violation& v : built.violations) violations.push_back(ToProto(v));
   if (!built.ok()) return violations;
   std::promise<absl::Status> done;
   gateway_->Install(built.snapshot, [&done](absl::Status status) { done.set_value(std::move(status)); });
   absl::Status status = done.get_future().get();
-  if (status.ok()) renewal_.Follow(*built.snapshot, set);
+  if (status.ok()) renewal_.Follow(*built.snapshot, snapshot.resources);
   if (!status.ok()) violations.push_back(ToProto(server::ViolationOf(status)));
   return violations;
 }

@@ -25,6 +25,7 @@
 #include "gateway/base/mutex.h"
 #include "gateway/remote/snapshot_file.h"
 #include "gateway/server/gateway.h"
+#include "gateway/server/load_meter.h"
 #include "gateway/server/renewal.h"
 #include "gatehouse/v1/snapshot_service.grpc.pb.h"
 
@@ -37,7 +38,8 @@ class Subscriber {
     std::vector<client::Target> targets;  // asked in turn; at least one
     const Clock* clock = nullptr;
   };
-  Subscriber(Options options, server::Gateway* gateway, const SnapshotFile* file);
+  static constexpr absl::Duration kLoadPeriod = absl::Seconds(5);
+  Subscriber(Options options, server::Gateway* gateway, SnapshotFile* file);
   ~Subscriber();
   Subscriber(const Subscriber&) = delete;
   Subscriber& operator=(const Subscriber&) = delete;
@@ -65,24 +67,30 @@ class Subscriber {
   bool Receive(const v1::SubscribeResponse& response, Stream* stream);
   bool ReceiveChunk(const v1::SnapshotChunk& chunk, Stream* stream);
   bool ReceiveDelta(const v1::Delta& delta, Stream* stream);
-  void Take(uint64_t revision, const std::string& incarnation, v1::ConfigSet set, Stream* stream);
+  // `delta`: what made it of the one that is held; null: it came whole.
+  void Take(SavedSnapshot offered, const v1::Delta* delta, Stream* stream);
   void Answer(const v1::Question& question, Stream* stream);
   void Write(const v1::SubscribeRequest& request, Stream* stream);
   // What was refused is tried again: files that it names have changed.
   void Retry();
-  void Hold(SavedSnapshot snapshot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(install_mutex_);
+  void Hold(SavedSnapshot snapshot, const v1::Delta* delta) ABSL_EXCLUSIVE_LOCKS_REQUIRED(install_mutex_);
+  // What is held is the newest there is.
+  void Confirm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(install_mutex_);
+  // Says how busy the gateway is, every kLoadPeriod while a stream is followed.
+  void ReportLoad();
   void TakeTicketKeys(const v1::TicketKeys& message);
   void InStep();
   // What is wrong; empty when it is in force.
-  std::vector<v1::Violation> Install(uint64_t revision, const std::string& incarnation, const v1::ConfigSet& set);
+  std::vector<v1::Violation> Install(const SavedSnapshot& snapshot);
 
   const Options options_;
   server::Gateway* const gateway_;
-  const SnapshotFile* const file_;
+  SnapshotFile* const file_;
   // Installing, and what is installed: the subscriber's thread, and Restore from another.
   Mutex install_mutex_;
   SavedSnapshot held_ ABSL_GUARDED_BY(install_mutex_);  // in force, or loaded and the floor
   bool in_force_ ABSL_GUARDED_BY(install_mutex_) = false;
+  absl::Time confirmed_saved_ ABSL_GUARDED_BY(install_mutex_) = absl::InfinitePast();
   std::optional<SavedSnapshot> refused_ ABSL_GUARDED_BY(install_mutex_);  // the last, if nothing was taken since
   // The subscriber's thread.
   std::string pieces_;           // of the snapshot under way
@@ -98,7 +106,9 @@ class Subscriber {
   bool in_step_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  server::LoadMeter load_meter_;  // the loads' thread
   std::thread thread_;
+  std::thread loads_;
   server::Renewal renewal_;  // last: its thread calls Retry
 };
 

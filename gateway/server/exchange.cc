@@ -121,6 +121,9 @@ bool Exchange::FindRoute() {
 
 void Exchange::Decide() {
   if (!PassesListener() || (route_ == nullptr && !FindRoute())) return;
+  if (connection_->worker()->age().too_old() && !route_->anonymous()) {
+    return Refuse(503, Reason::kVerifierUnavailable, nullptr, {}, "the configuration is older than --max-snapshot-age");
+  }
   authn::Decision decision = authn::Decide(route_->requirement, *this, FactsFor(route_->requirement));
   if (decision.kind != authn::Decision::Kind::kPending) {
     for (auto& [scheme, wait] : waits_) wait->Cancel();

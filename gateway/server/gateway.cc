@@ -33,6 +33,7 @@ namespace {
 
 constexpr size_t kSessionCapacity = 100'000;
 constexpr absl::Duration kExpiryPeriod = absl::Minutes(1);
+constexpr absl::Duration kAgePeriod = absl::Milliseconds(200);
 
 int OrCores(int wanted, int most) {
   int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -94,6 +95,7 @@ class RunningGateway final : public Gateway {
         registry_(RegistryOptions()),
         memory_{.presented = PresentedChains(), .uses = {static_cast<size_t>(OrCores(options_.workers, 256)), clock_.Now()}},
         expiry_([this](events::Event event) { collector_->Add(std::move(event)); }),
+        age_(clock_, options_.max_snapshot_age),
         sessions_(std::make_shared<tls::SessionCache>(kSessionCapacity)),
         line_(std::move(line)),
         desk_(std::move(desk)),
@@ -120,6 +122,7 @@ class RunningGateway final : public Gateway {
     shared.registry = &registry_;
     shared.memory = &memory_;
     shared.expiry = &expiry_;
+    shared.age = &age_;
     shared.next_connection = &next_connection_;
     shared.run = run_;
     shared.access_logs = &access_logs_;
@@ -138,6 +141,9 @@ class RunningGateway final : public Gateway {
     for (auto& worker : workers_) worker->Start();
     AddRevocationMetrics();
     passwords_->AddMetrics(&registry_);
+    registry_.AddSource(metrics::SourceType::kGauge, "gatehouse_snapshot_age_seconds",
+                        "Time since the configuration in force was known to be the newest.", {},
+                        [this] { return absl::ToDoubleSeconds(age_.age()); });
     AddValidatorMetrics(*validators_, &registry_);
     access_logs_.AddMetrics(&registry_);
     line_->Connect([this](const RevocationNews& news) { Spread(news); },
@@ -189,7 +195,29 @@ class RunningGateway final : public Gateway {
   std::string NotReady() const override {
     MutexLock lock(&mutex_);
     if (draining_) return "draining";
-    return generation_ == nullptr ? "no configuration is in force" : "";
+    if (generation_ == nullptr) return "no configuration is in force";
+    return age_.too_old() ? "the configuration is older than --max-snapshot-age" : "";
+  }
+
+  void ConfirmNewest(absl::Time when) override {
+    age_.Confirm(when);
+    CheckAge();
+  }
+  absl::Duration snapshot_age() const override { return age_.age(); }
+
+  Counts counts() const override {
+    Counts counts;
+    counts.workers = static_cast<uint32_t>(workers_.size());
+    for (int i = 0; i < static_cast<int>(workers_.size()); ++i) {
+      const metrics::WorkerMetrics& m = registry_.worker(i);
+      counts.connections += static_cast<uint64_t>(m.connections_open.value());
+      counts.active_requests += static_cast<uint64_t>(m.streams_open.value());
+      for (const Counter& requests : m.requests_by_reason) counts.requests += static_cast<uint64_t>(requests.value());
+    }
+    counts.events_lost = static_cast<uint64_t>(collector_->dropped());
+    MutexLock lock(&mutex_);
+    counts.draining = draining_;
+    return counts;
   }
 
   bool Drain(absl::Duration grace) override {
@@ -322,7 +350,9 @@ class RunningGateway final : public Gateway {
       Order order;
       {
         MutexLock lock(&mutex_);
-        if (queue_.empty() && !stopping_) ready_.WaitFor(&mutex_, kExpiryPeriod);
+        if (queue_.empty() && !stopping_) {
+          ready_.WaitFor(&mutex_, age_.limit() == absl::InfiniteDuration() ? kExpiryPeriod : kAgePeriod);
+        }
         if (queue_.empty() && stopping_) return;
         if (stopping_) {
           for (Order& o : queue_) o.done(absl::CancelledError("the gateway is stopping"));
@@ -334,7 +364,11 @@ class RunningGateway final : public Gateway {
         }
       }
       if (order.snapshot == nullptr) {
-        if (std::shared_ptr<const config::Snapshot> snapshot = current()) expiry_.Check(*snapshot, clock_.Now());
+        CheckAge();
+        const absl::Time now = clock_.Now();
+        if (now >= expiry_checked_ && now < expiry_checked_ + kExpiryPeriod) continue;
+        expiry_checked_ = now;
+        if (std::shared_ptr<const config::Snapshot> snapshot = current()) expiry_.Check(*snapshot, now);
         continue;
       }
       uint64_t revision = order.snapshot->revision;
@@ -348,6 +382,15 @@ class RunningGateway final : public Gateway {
       order.done(std::move(status));
       if (std::shared_ptr<const config::Snapshot> snapshot = current()) expiry_.Check(*snapshot, clock_.Now());
     }
+  }
+
+  void CheckAge() {
+    const std::optional<bool> too_old = age_.Check();
+    if (!too_old.has_value()) return;
+    Notice(*too_old ? absl::StrCat("the configuration was not confirmed for ", absl::FormatDuration(age_.limit()),
+                                   " (--max-snapshot-age): authenticated routes answer 503 until it is")
+                    : "the configuration is confirmed again: authenticated routes are served",
+           *too_old ? Reason::kVerifierUnavailable : Reason::kNone);
   }
 
   // On the installer's thread. Everything that can fail comes before anything that takes effect.
@@ -392,13 +435,10 @@ class RunningGateway final : public Gateway {
       }
     }
     GH_RETURN_IF_ERROR(AccessLogs::Use(*snapshot));
-    GH_RETURN_IF_ERROR(MakeFixed(*snapshot, before.get(), generation.get()));
+    GH_RETURN_IF_ERROR(MakeByRoute(*snapshot, before.get(), generation.get()));
     // Before anybody is judged by them: a list that is only on its way would make everybody unknown.
     const std::vector<std::string> watched = WatchedPaths(*snapshot);
     desk_->Watch(watched, WatchedAuthorities(*snapshot));
-    for (const config::Route& route : snapshot->route_list()) {
-      generation->route_labels.push_back(registry_.routes().Intern(route.name));
-    }
     for (const config::Scheme& scheme : snapshot->schemes) {
       generation->scheme_labels.push_back(registry_.schemes().Intern(scheme.name));
     }
@@ -452,11 +492,17 @@ class RunningGateway final : public Gateway {
     return authorities;
   }
 
-  static absl::Status MakeFixed(const config::Snapshot& snapshot, const Generation* before, Generation* generation) {
+  // What is made once a route: shared with the generation before when the routes are.
+  absl::Status MakeByRoute(const config::Snapshot& snapshot, const Generation* before, Generation* generation) {
     if (before != nullptr && before->snapshot->routes.SharesWith(snapshot.routes)) {
       generation->fixed = before->fixed;
+      generation->route_labels = before->route_labels;
       return absl::OkStatus();
     }
+    auto labels = std::make_shared<std::vector<uint16_t>>();
+    labels->reserve(snapshot.route_list().size());
+    for (const config::Route& route : snapshot.route_list()) labels->push_back(registry_.routes().Intern(route.name));
+    generation->route_labels = std::move(labels);
     auto fixed = std::make_shared<std::vector<std::shared_ptr<const http::FixedResponse>>>();
     for (const config::Route& route : snapshot.route_list()) {
       fixed->emplace_back();
@@ -518,6 +564,7 @@ class RunningGateway final : public Gateway {
   metrics::Registry registry_;
   Memory memory_;
   ExpiryWarner expiry_;
+  SnapshotAge age_;
   const std::shared_ptr<tls::SessionCache> sessions_;
   const std::shared_ptr<tls::TicketKeys> ticket_keys_ = std::make_shared<tls::TicketKeys>();
   const std::unique_ptr<DeskLine> line_;
@@ -537,6 +584,7 @@ class RunningGateway final : public Gateway {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Generation> generation_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Bound> bound_ ABSL_GUARDED_BY(mutex_);
+  absl::Time expiry_checked_ = absl::InfinitePast();  // the installer's
   std::thread installer_;
 };
 

@@ -57,6 +57,9 @@ struct GatewayOptions {
   std::string revocation_cache;
   // Who fetches them; null: libcurl.
   std::unique_ptr<fetch::Fetcher> fetcher;
+  // How long requests are authenticated under a configuration that nobody confirmed to be the newest. Then authenticated routes
+  // answer 503 and the gateway is not ready, until somebody does. InfiniteDuration: for ever.
+  absl::Duration max_snapshot_age = absl::InfiniteDuration();
   // Who speaks to users' own validation services; empty: nobody, and their schemes refuse.
   delegate::ClientFactory validators;
   // Who finds the addresses of upstreams; null: the system.
@@ -67,6 +70,16 @@ struct GatewayOptions {
 struct Memory {
   PresentedChains presented;
   TrustUses uses;
+};
+
+// Counts are what runs now and what ran, of all workers.
+struct Counts {
+  uint64_t connections = 0;
+  uint64_t active_requests = 0;
+  uint64_t requests = 0;     // since the start
+  uint64_t events_lost = 0;  // likewise
+  uint32_t workers = 0;
+  bool draining = false;
 };
 
 // A listener and the address it really has (port 0 resolved).
@@ -96,10 +109,17 @@ class Gateway {
   virtual std::shared_ptr<const config::Snapshot> current() const = 0;
   virtual std::vector<BoundListener> listeners() const = 0;
 
+  // ConfirmNewest says that the snapshot in force was the newest there is at `when`.
+  virtual void ConfirmNewest(absl::Time when) = 0;
+  // How long ago that was.
+  virtual absl::Duration snapshot_age() const = 0;
+  virtual Counts counts() const = 0;
+
   // Report puts an event into the gateway's stream: what its owner noticed.
   virtual void Report(events::Event event) = 0;
 
-  // Why requests are better sent to another gateway: nothing is in force, or this one drains; "" when it is ready.
+  // Why requests are better sent to another gateway: nothing is in force, or what is is too old, or this one drains; "" when it is
+  // ready.
   virtual std::string NotReady() const = 0;
 
   // Drain stops accepting, tells clients to go (two phases), waits for what runs up to `grace`, then closes the rest.

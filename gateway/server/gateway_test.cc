@@ -189,8 +189,9 @@ class HeldFetcher final : public fetch::Fetcher {
 
 class GatewayTest : public ::testing::Test {
  protected:
-  GatewayTest() {
+  explicit GatewayTest(absl::Duration max_snapshot_age = absl::InfiniteDuration()) {
     GatewayOptions options;
+    options.max_snapshot_age = max_snapshot_age;
     options.workers = 2;
     options.clock = &clock_;
     options.events = [this](events::Batch batch) {
@@ -732,6 +733,56 @@ TEST_F(GatewayTest, AVerdictIsNotBelievedBeyondTheCertificate) {
   clock_.Advance(absl::Hours(24 * 31));
   EXPECT_EQ(client.Get("/secure"), 401);
   WaitForEvent([](const events::Event& e) { return e.reason == Reason::kExpired; });
+}
+
+// Follows nobody but itself: what it has grows old.
+class AgingGatewayTest : public GatewayTest {
+ protected:
+  AgingGatewayTest() : GatewayTest(absl::Minutes(10)) {}
+  v1::ConfigSet Anonymous() {
+    v1::ConfigSet set = Config({kept_.certificate});
+    auto* route = set.add_routes();
+    route->set_name("open");
+    route->mutable_match()->set_path("/open");
+    route->set_anonymous(true);
+    route->mutable_fixed_response()->set_body("ok");
+    return set;
+  }
+};
+
+TEST_F(AgingGatewayTest, UnderAConfigurationThatIsTooOldNobodyIsAuthenticatedUntilItIsConfirmed) {
+  ASSERT_TRUE(Install(Anonymous()).ok());
+  Client client(Port(), CallerOf(kept_, "CN=alice", 3));
+  clock_.Advance(absl::Minutes(9));
+  EXPECT_EQ(client.Get("/secure"), 200);
+  EXPECT_EQ(gateway_->NotReady(), "");
+
+  clock_.Advance(absl::Minutes(2));
+  const events::Event notice = WaitForEvent([](const events::Event& e) {
+    return e.kind == events::EventKind::kGateway && e.reason == Reason::kVerifierUnavailable;
+  });
+  EXPECT_THAT(*notice.detail, HasSubstr("--max-snapshot-age"));
+  EXPECT_EQ(client.Get("/secure"), 503);
+  EXPECT_EQ(client.Get("/basic"), 503);
+  EXPECT_EQ(client.Get("/open"), 200);
+  EXPECT_THAT(gateway_->NotReady(), HasSubstr("--max-snapshot-age"));
+  EXPECT_THAT(gateway_->MetricsText(), HasSubstr("gatehouse_snapshot_age_seconds 660"));
+  const events::Event refused = WaitForEvent([](const events::Event& e) { return e.status == 503; });
+  EXPECT_EQ(refused.reason, Reason::kVerifierUnavailable);
+
+  gateway_->ConfirmNewest(clock_.Now());
+  EXPECT_EQ(client.Get("/secure"), 200);
+  EXPECT_EQ(gateway_->NotReady(), "");
+  WaitForEvent([](const events::Event& e) {
+    return e.kind == events::EventKind::kGateway && e.detail != nullptr && absl::StrContains(*e.detail, "confirmed again");
+  });
+}
+
+TEST_F(GatewayTest, WithoutALimitAConfigurationNeverGrowsTooOld) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  clock_.Advance(absl::Hours(24));
+  EXPECT_EQ(gateway_->snapshot_age(), absl::Hours(24));
+  EXPECT_EQ(Client(Port(), CallerOf(kept_, "CN=alice", 3)).Get("/secure"), 200);
 }
 
 TEST_F(GatewayTest, WhatTheCodecRefusesHasAProblemBodyWhoseRequestIdIsTheEvents) {

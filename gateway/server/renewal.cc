@@ -48,7 +48,7 @@ std::vector<events::Event> Renewed(const config::Snapshot& before, const config:
 Renewal::Renewal(Gateway* gateway, const Clock& clock, absl::Duration period)
     : gateway_(gateway), clock_(clock), watched_(period) {}
 
-config::BuildResult Renewal::Build(const v1::ConfigSet& set, uint64_t revision, const std::string& incarnation) const {
+config::BuildResult Renewal::Build(const config::ResourceMap& resources, uint64_t revision, const std::string& incarnation) const {
   const config::SnapshotRef previous = gateway_->current();
   config::BuildOptions options;
   options.revision = revision;
@@ -56,12 +56,12 @@ config::BuildResult Renewal::Build(const v1::ConfigSet& set, uint64_t revision, 
   options.previous = previous.get();
   options.now = clock_.Now();
   options.read_file = ReadSecret;
-  return config::Build(set, options);
+  return config::Build(resources, options);
 }
 
-void Renewal::Follow(const config::Snapshot& snapshot, const v1::ConfigSet& set) {
+void Renewal::Follow(const config::Snapshot& snapshot, const config::ResourceMap& resources) {
   std::shared_ptr<const Held> held;
-  if (!snapshot.files.empty()) held = std::make_shared<const Held>(Held{snapshot.revision, snapshot.incarnation, set});
+  if (!snapshot.files.empty()) held = std::make_shared<const Held>(Held{snapshot.revision, snapshot.incarnation, resources});
   {
     MutexLock lock(&mutex_);
     held_ = std::move(held);
@@ -70,9 +70,11 @@ void Renewal::Follow(const config::Snapshot& snapshot, const v1::ConfigSet& set)
   watched_.Watch("refused", {}, nullptr);
 }
 
-void Renewal::Await(const v1::ConfigSet& set, std::function<void()> again) {
+void Renewal::Await(const config::ResourceMap& resources, std::function<void()> again) {
   std::vector<std::string> files;
-  for (const v1::ServerCertificate& certificate : set.server_certificates()) {
+  for (auto it = resources.lower_bound({v1::SERVER_CERTIFICATE, ""});
+       it != resources.end() && it->first.first == v1::SERVER_CERTIFICATE; ++it) {
+    const v1::ServerCertificate& certificate = it->second->server_certificate();
     if (!certificate.has_files()) continue;
     files.push_back(certificate.files().certificate_chain_path());
     files.push_back(certificate.files().private_key_path());
@@ -92,7 +94,7 @@ void Renewal::Refresh() {
       before->incarnation != held->incarnation) {
     return;
   }
-  config::BuildResult built = Build(held->set, held->revision, held->incarnation);
+  config::BuildResult built = Build(held->resources, held->revision, held->incarnation);
   std::set<std::string> troubles;
   for (const config::Violation& v : built.violations) troubles.insert(absl::StrCat(v.path, ": ", v.message));
   for (const config::Violation& v : built.warnings) {

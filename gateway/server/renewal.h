@@ -26,19 +26,19 @@ class Renewal {
  public:
   Renewal(Gateway* gateway, const Clock& clock, absl::Duration period = absl::Seconds(1));
 
-  // Build compiles `set` with this machine's files, sharing what it can with what is in force.
-  config::BuildResult Build(const v1::ConfigSet& set, uint64_t revision, const std::string& incarnation) const;
-  // Follow is told that `snapshot`, made from `set`, came into force.
-  void Follow(const config::Snapshot& snapshot, const v1::ConfigSet& set);
-  // Await has `again` called when one of the files that `set` names changes, until something comes into force or the next
-  // call: `set` was refused, and the files may be why. A set that names none ends it.
-  void Await(const v1::ConfigSet& set, std::function<void()> again);
+  // Build compiles `resources` with this machine's files, sharing what it can with what is in force.
+  config::BuildResult Build(const config::ResourceMap& resources, uint64_t revision, const std::string& incarnation) const;
+  // Follow is told that `snapshot`, made from `resources`, came into force.
+  void Follow(const config::Snapshot& snapshot, const config::ResourceMap& resources);
+  // Await has `again` called when one of the files that `resources` name changes, until something comes into force or the next
+  // call: they were refused, and the files may be why. Such as name none end it.
+  void Await(const config::ResourceMap& resources, std::function<void()> again);
 
  private:
   struct Held {
     uint64_t revision = 0;
     std::string incarnation;
-    v1::ConfigSet set;
+    config::ResourceMap resources;
   };
   void Refresh();
 

@@ -37,6 +37,9 @@ class FakeGateway final : public Gateway {
     events_.push_back(std::move(event));
     changed_.SignalAll();
   }
+  void ConfirmNewest(absl::Time) override {}
+  absl::Duration snapshot_age() const override { return absl::ZeroDuration(); }
+  Counts counts() const override { return {}; }
   void SetTicketKeys(const std::vector<tls::TicketKey>&) override {}
   RevocationDesk& revocation() override { std::abort(); }  // not asked by who only renews
   LockoutDesk& lockouts() override { std::abort(); }
@@ -113,10 +116,10 @@ class RenewalTest : public ::testing::Test {
   }
   // Builds and installs revision 1, as a gateway's owner does.
   config::BuildResult Take() {
-    config::BuildResult built = renewal_->Build(set_, 1, "i");
+    config::BuildResult built = renewal_->Build(config::ResourceMap(set_), 1, "i");
     if (built.ok()) {
       gateway_.Install(built.snapshot, [](const absl::Status&) {});
-      renewal_->Follow(*built.snapshot, set_);
+      renewal_->Follow(*built.snapshot, config::ResourceMap(set_));
     }
     return built;
   }
@@ -181,7 +184,7 @@ TEST_F(RenewalTest, WhoWasRefusedForFilesThatAreMissingHearsWhenTheyCome) {
   CondVar taken;
   bool ok = false;
   int tries = 0;
-  renewal_->Await(set_, [&] {
+  renewal_->Await(config::ResourceMap(set_), [&] {
     MutexLock lock(&mutex);
     ++tries;
     ok = Take().ok();
@@ -214,7 +217,7 @@ TEST_F(RenewalTest, FilesThatAreWrittenAgainAsTheyWereChangeNothing) {
 TEST_F(RenewalTest, AConfigurationWithoutFilesIsNotFollowed) {
   WritePair("CN=first", key_);
   ASSERT_TRUE(Take().ok());
-  v1::ConfigSet without;
+  const config::ResourceMap without;
   config::BuildResult built = renewal_->Build(without, 2, "i");
   ASSERT_TRUE(built.ok());
   EXPECT_THAT(built.snapshot->files, IsEmpty());

@@ -217,7 +217,7 @@ void Worker::CutAll() {
 
 uint16_t Worker::RouteLabel(const config::Route& route) const {
   // A request that arrived under the generation before may finish under this one.
-  return route.index < generation_->route_labels.size() ? generation_->route_labels[route.index]
+  return route.index < generation_->route_labels->size() ? (*generation_->route_labels)[route.index]
                                                         : metrics::LabelTable::kOther;
 }
 

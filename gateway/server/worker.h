@@ -35,6 +35,7 @@
 #include "gateway/server/peer.h"
 #include "gateway/server/redirect_connection.h"
 #include "gateway/server/sampler.h"
+#include "gateway/server/snapshot_age.h"
 #include "gateway/server/sweep.h"
 #include "gateway/tls/tls_session.h"
 #include "gateway/upstream/directory.h"
@@ -55,6 +56,7 @@ struct WorkerShared {
   const upstream::Directory* upstreams = nullptr;
   Memory* memory = nullptr;
   ExpiryWarner* expiry = nullptr;
+  const SnapshotAge* age = nullptr;
   std::atomic<uint64_t>* next_connection = nullptr;
   std::string run;  // 12 hex digits, the beginning of request ids
   AccessLogs* access_logs = nullptr;
@@ -65,7 +67,7 @@ struct WorkerShared {
 struct Generation {
   std::shared_ptr<const config::Snapshot> snapshot;
   std::vector<std::shared_ptr<Edge>> edges;  // in order of the snapshot's listeners
-  std::vector<uint16_t> route_labels;        // by route index, for the metrics
+  std::shared_ptr<const std::vector<uint16_t>> route_labels;  // by route index, for the metrics
   // Fixed responses as they go on the wire, by route index; null for routes with another action.
   std::shared_ptr<const std::vector<std::shared_ptr<const http::FixedResponse>>> fixed;
   std::vector<uint16_t> scheme_labels;
@@ -109,6 +111,7 @@ class Worker final : public tls::TlsHooks {
   RevocationDesk* desk() const { return shared_.desk; }
   credentials::Checker& checker() { return *checker_; }
   delegate::Desk& validators() { return *shared_.validators; }
+  const SnapshotAge& age() const { return *shared_.age; }
   metrics::WorkerMetrics& metrics() { return metrics_; }
   const Clock& clock() const { return *shared_.clock; }
   const std::shared_ptr<const config::Snapshot>& snapshot() const { return slot_.shared(); }
