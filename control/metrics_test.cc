@@ -13,6 +13,7 @@ using ::testing::HasSubstr;
 class Silent final : public publish::Endpoint {
  public:
   void Deliver(publish::Update) override {}
+  void Confirm(uint64_t) override {}
   void Close(absl::Status) override {}
 };
 

@@ -51,7 +51,7 @@ class ServerTest : public ::testing::Test {
     policies_ = std::make_unique<PolicyService>(changes_, executor_, clock_, guard);
     lockouts_ = std::make_unique<LockoutService>(desk_, guard, [](const v1::Event&) {});
     upstreams_ = std::make_unique<UpstreamService>(desk_, "embedded", guard);
-    status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, guard);
+    status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, alarms_, guard);
     auto server = ControlServer::Start(open, *std::move(access),
                                        {config_.get(), users_.get(), events_.get(), snapshots_.get(), certificates_.get(),
                                         policies_.get(), lockouts_.get(), upstreams_.get(), status_.get()});
@@ -149,7 +149,7 @@ class ServerTest : public ::testing::Test {
   publish::QuestionDesk desk_{alarms_};
   publish::TicketKeyRing ring_{absl::Hours(1), clock_, alarms_};
   PublishTo<publish::Distributor> publisher_{distributor_};
-  Changes changes_{store_, [](const v1::ConfigSet&, uint64_t) { return validate::Findings(); }, publisher_, clock_};
+  Changes changes_{store_, [](const config::ResourceMap&, uint64_t) { return validate::Findings(); }, publisher_, clock_};
   Executor executor_{2, 64};
   HashRenewals renewals_{changes_, [](const v1::Event&) {}};
   std::unique_ptr<ConfigService> config_;
