@@ -5,7 +5,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
-#include "gateway/config/resource_map.h"
+#include "gateway/config/build_resource_map.h"
 #include "gatehouse/v1/config_service.pb.h"
 
 namespace gatehouse::api {

@@ -11,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "gateway/base/digest.h"
-#include "gateway/config/resource_map.h"
+#include "gateway/config/build_resource_map.h"
 #include "gatehouse/v1/snapshot_service.pb.h"
 
 namespace gatehouse::publish {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "gateway/config/resource_map.h"
+#include "gateway/config/build_resource_map.h"
 #include "gatehouse/v1/config_set.pb.h"
 
 namespace gatehouse::validate {

@@ -17,7 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/base/secret.h"
-#include "gateway/config/resource_map.h"
+#include "gateway/config/build_resource_map.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/identity/policy.h"
 #include "gatehouse/v1/config_set.pb.h"

@@ -39,7 +39,7 @@ struct Snapshot::Parts {
   // What the route table was built from besides the routes and policies themselves.
   std::string route_facts;
   std::vector<Violation> route_warnings;
-  std::vector<CertificateReach> reach;  // by listener
+  std::shared_ptr<const std::vector<CertificateReach>> reach;  // by listener
 };
 
 // NameIndex finds the resources of one kind by name.

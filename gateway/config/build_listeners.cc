@@ -157,8 +157,25 @@ bool NeedsCertificate(const Route& route, const std::vector<Scheme>& schemes) {
                                                        : absl::c_all_of(used, certificate);
 }
 
+// The listener as it was before, if it has the names that it had and the routes are shared with before: then what is reachable
+// through which name is the same. Null otherwise.
+const Listener* SameReach(const Draft& draft, const Listener& listener) {
+  if (draft.previous == nullptr || !draft.snapshot->routes.SharesWith(draft.previous->routes)) return nullptr;
+  const Listener* before = draft.previous->FindListener(listener.name);
+  const bool same = before != nullptr && before->index == listener.index &&
+                    std::equal(before->names.begin(), before->names.end(), listener.names.begin(), listener.names.end(),
+                               [](const Name& a, const Name& b) { return a.names == b.names; });
+  return same ? before : nullptr;
+}
+
 // A route that needs a certificate must not be reachable through a name that never asks for one.
 void CheckNone(Draft& draft, const Listener& listener) {
+  const Listener* before = SameReach(draft, listener);
+  if (before != nullptr &&
+      std::equal(before->names.begin(), before->names.end(), listener.names.begin(),
+                 [](const Name& a, const Name& b) { return a.client_certificate == b.client_certificate; })) {
+    return;
+  }
   if (absl::c_none_of(listener.names, [](const Name& n) { return n.client_certificate == ClientCertificate::kNone; })) {
     return;
   }
@@ -178,6 +195,27 @@ void CheckNone(Draft& draft, const Listener& listener) {
       break;
     }
   }
+}
+
+// Which certificate schemes are reachable through each name.
+void NoteSchemes(const Draft& draft, Listener* listener) {
+  if (const Listener* before = SameReach(draft, *listener)) {
+    for (size_t i = 0; i < before->names.size(); ++i) {
+      listener->names[i].certificate_schemes = before->names[i].certificate_schemes;
+    }
+    return;
+  }
+  for (const auto& [host, schemes] : (*draft.parts->reach)[listener->index]) {
+    if (schemes.empty()) continue;
+    for (uint32_t i = 0; i < listener->names.size(); ++i) {
+      if (!listener->MayReach(i, host)) continue;
+      for (uint32_t scheme : schemes) {
+        std::vector<uint32_t>& used = listener->names[i].certificate_schemes;
+        if (!absl::c_linear_search(used, scheme)) used.push_back(scheme);
+      }
+    }
+  }
+  for (Name& name : listener->names) absl::c_sort(name.certificate_schemes);
 }
 
 void ReadNames(Draft& draft, const std::string& path, const v1::Listener& v,
@@ -240,20 +278,9 @@ void ReadNames(Draft& draft, const std::string& path, const v1::Listener& v,
     }
   }
 
-  const CertificateReach& reach = draft.parts->reach[listener->index];
-  for (const auto& [host, schemes] : reach) {
-    if (schemes.empty()) continue;
-    for (uint32_t i = 0; i < listener->names.size(); ++i) {
-      if (!listener->MayReach(i, host)) continue;
-      for (uint32_t scheme : schemes) {
-        std::vector<uint32_t>& used = listener->names[i].certificate_schemes;
-        if (!absl::c_linear_search(used, scheme)) used.push_back(scheme);
-      }
-    }
-  }
+  NoteSchemes(draft, listener);
   for (uint32_t i = 0; i < listener->names.size(); ++i) {
     Name& name = listener->names[i];
-    absl::c_sort(name.certificate_schemes);
     name.client_certificate = Resolve(modes[i], !name.certificate_schemes.empty());
     if (name.client_certificate != ClientCertificate::kNone) {
       name.ca_hints = HintsOf(draft.snapshot->schemes, name.certificate_schemes);

@@ -444,7 +444,8 @@ void BuildRoutes(Draft& draft) {
   draft.parts->route_warnings.assign(draft.warnings.begin() + static_cast<std::ptrdiff_t>(warnings_before),
                                      draft.warnings.end());
   WarnOfAnyScheme(draft, list);
-  draft.parts->reach = ReachOf(list, draft.snapshot->schemes, draft.listeners.size());
+  draft.parts->reach = std::make_shared<const std::vector<CertificateReach>>(
+      ReachOf(list, draft.snapshot->schemes, draft.listeners.size()));
   draft.snapshot->strip = identity::StripList(injected);
 }
 

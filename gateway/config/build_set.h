@@ -10,7 +10,7 @@
 #include <set>
 
 #include "absl/status/statusor.h"
-#include "gateway/config/resource_map.h"
+#include "gateway/config/build_resource_map.h"
 #include "gatehouse/v1/snapshot_service.pb.h"
 
 namespace gatehouse::config {

@@ -164,7 +164,7 @@ class Snapshot {
  public:
   uint64_t revision = 0;
   std::string incarnation;
-  Sha256Digest digest{};  // canonical digest of the configuration (resource_map.h)
+  Sha256Digest digest{};  // canonical digest of the configuration (build_resource_map.h)
 
   // False: made where the files of the gateway's machine could not be seen. Not to be obeyed.
   bool complete = true;

@@ -15,7 +15,7 @@
 #include "absl/time/time.h"
 #include "gateway/base/sealed_file.h"
 #include "gateway/base/sealed_log.h"
-#include "gateway/config/resource_map.h"
+#include "gateway/config/build_resource_map.h"
 #include "gatehouse/v1/snapshot_service.pb.h"
 
 namespace gatehouse::remote {

@@ -1,4 +1,4 @@
-#include "gateway/config/resource_map.h"
+#include "gateway/config/build_resource_map.h"
 
 #include <map>
 #include <random>
