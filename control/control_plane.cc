@@ -1,6 +1,8 @@
 #include "control/control_plane.h"
 
+#include <fstream>
 #include <optional>
+#include <sstream>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -10,6 +12,7 @@
 #include "control/api/changes.h"
 #include "control/api/config_service.h"
 #include "control/api/event_service.h"
+#include "control/api/gateway_service.h"
 #include "control/api/lockout_service.h"
 #include "control/api/policy_service.h"
 #include "control/api/server.h"
@@ -23,6 +26,7 @@
 #include "gateway/base/escape.h"
 #include "gateway/base/executor.h"
 #include "gateway/base/status.h"
+#include "gateway/certs/certificate.h"
 
 namespace gatehouse {
 namespace {
@@ -57,10 +61,12 @@ absl::StatusOr<api::ControlServerOptions> ServerOptions(const Options& options) 
 // In order of dependence: what is below uses what is above, and is destroyed before it.
 struct ControlPlane::Parts {
   Parts(api::ControlServerOptions server_options_, api::ControlServer::Access access_,
-        std::unique_ptr<store::Store> store_, absl::Duration ticket_period, std::string embedded, const Clock& clock)
+        std::unique_ptr<store::Store> store_, std::shared_ptr<api::GatewayRegistry> registry_, absl::Duration ticket_period,
+        std::string embedded, const Clock& clock)
       : server_options(std::move(server_options_)),
         access(std::move(access_)),
         store(std::move(store_)),
+        registry(std::move(registry_)),
         hub(clock),
         distributor(store->incarnation(), clock, alarms, [this](v1::Event event) { Tell(std::move(event)); }),
         desk(alarms),
@@ -73,12 +79,27 @@ struct ControlPlane::Parts {
         config(changes, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
         users(changes, renewals, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }, clock),
         snapshots(distributor, desk, ticket_keys, access.guard),
+        gateways(*registry, distributor, executor, clock, access.guard,
+                 {[this] { return Anchor(); }, [callers = access.callers] { callers->Rejudge(); },
+                  [this](v1::Event event) { Tell(std::move(event)); }}),
         events(hub, access.guard),
         certificates(desk, hub, executor, access.guard),
         policies(changes, executor, clock, access.guard),
         lockouts(desk, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
         upstreams(desk, std::move(embedded), access.guard),
         status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, alarms, access.guard) {}
+
+  // By what a gateway that joins knows this control plane.
+  absl::StatusOr<Sha256Digest> Anchor() const {
+    if (server_options.listen.empty()) {
+      return absl::FailedPreconditionError("gateways join over TLS: the control plane needs --listen");
+    }
+    std::ifstream file(server_options.tls.certificate, std::ios::binary);
+    std::ostringstream pem;
+    pem << file.rdbuf();
+    GH_ASSIGN_OR_RETURN(auto chain, certs::Certificate::ListFromPem(pem.str()));
+    return chain.back()->sha256();
+  }
 
   void Tell(v1::Event event) {
     Log(event);
@@ -88,6 +109,7 @@ struct ControlPlane::Parts {
   const api::ControlServerOptions server_options;
   const api::ControlServer::Access access;
   const std::unique_ptr<store::Store> store;
+  const std::shared_ptr<api::GatewayRegistry> registry;  // shared with the callers, whom a late handshake may still ask
   publish::Alarms alarms;
   hub::Hub hub;
   publish::Distributor distributor;
@@ -100,6 +122,7 @@ struct ControlPlane::Parts {
   api::ConfigService config;
   api::UserService users;
   api::SnapshotService snapshots;
+  api::GatewayService gateways;
   api::EventService events;
   api::CertificateService certificates;
   api::PolicyService policies;
@@ -114,12 +137,18 @@ ControlPlane::~ControlPlane() { Shutdown(absl::ZeroDuration()); }
 
 absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Options& options, const Clock& clock) {
   GH_ASSIGN_OR_RETURN(api::ControlServerOptions server, ServerOptions(options));
-  GH_ASSIGN_OR_RETURN(api::ControlServer::Access access, api::ControlServer::Prepare(server));
+  GH_RETURN_IF_ERROR(api::ControlServer::Prepare(server).status());  // before anything is made
   store::SqliteOptions sqlite;
   sqlite.path = absl::StrCat(options.state_dir, "/gatehouse.db");
   GH_ASSIGN_OR_RETURN(std::unique_ptr<store::Store> store, store::SqliteStore::Open(std::move(sqlite)));
+  GH_ASSIGN_OR_RETURN(std::shared_ptr<api::GatewayRegistry> registry, api::GatewayRegistry::Open(options.state_dir, clock));
+  if (!server.listen.empty()) server.gateway_authority = registry->authority();
+  GH_ASSIGN_OR_RETURN(api::ControlServer::Access access, api::ControlServer::Prepare(server));
+  access.callers->SetGatewayCheck([gateways = registry](const std::string& name, const std::string& chain) {
+    return gateways->Check(name, chain);
+  });
   std::unique_ptr<ControlPlane> plane(new ControlPlane());
-  plane->parts_ = std::make_unique<Parts>(std::move(server), std::move(access), std::move(store),
+  plane->parts_ = std::make_unique<Parts>(std::move(server), std::move(access), std::move(store), std::move(registry),
                                           options.session_ticket_period, options.gateway_name, clock);
   GH_RETURN_IF_ERROR(plane->parts_->changes.Start());
   return plane;
@@ -129,8 +158,8 @@ absl::Status ControlPlane::Serve() {
   Parts& p = *parts_;
   GH_ASSIGN_OR_RETURN(p.server,
                       api::ControlServer::Start(p.server_options, p.access,
-                                                {&p.config, &p.users, &p.snapshots, &p.events, &p.certificates, &p.policies,
-                                                 &p.lockouts, &p.upstreams, &p.status}));
+                                                {&p.config, &p.users, &p.snapshots, &p.gateways, &p.events, &p.certificates,
+                                                 &p.policies, &p.lockouts, &p.upstreams, &p.status}));
   return absl::OkStatus();
 }
 

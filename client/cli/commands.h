@@ -207,6 +207,17 @@ struct HistoryFlags {
 };
 int ShowHistory(Context& context, const HistoryFlags& flags);
 
+struct GatewayFlags {
+  std::string gateway;
+  std::string id;
+  double lifetime_seconds = 3600;
+  bool json = false;
+};
+int CreateJoinToken(Context& context, const GatewayFlags& flags);
+int ListJoinTokens(Context& context, const GatewayFlags& flags);
+int DeleteJoinToken(Context& context, const GatewayFlags& flags);
+int RemoveGateway(Context& context, const GatewayFlags& flags);
+
 struct StatusFlags {
   bool json = false;
   bool watch = false;

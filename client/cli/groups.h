@@ -12,6 +12,7 @@ void AddPolicies(CLI::App& app, CommandLine& line);      // policy
 void AddEvents(CLI::App& app, CommandLine& line);        // events
 void AddCertificates(CLI::App& app, CommandLine& line);  // cert
 void AddHistory(CLI::App& app, CommandLine& line);       // history, rollback
+void AddGateways(CLI::App& app, CommandLine& line);      // gateway
 void AddState(CLI::App& app, CommandLine& line);         // status, version
 void AddUpstream(CLI::App& app, CommandLine& line);      // upstream
 

@@ -73,6 +73,7 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   AddEvents(app, line);
   AddCertificates(app, line);
   AddHistory(app, line);
+  AddGateways(app, line);
   AddState(app, line);
   AddUpstream(app, line);
   CLI::App* completion = app.add_subcommand("completion", "print a completion script: `source <(gatehousectl completion)`");

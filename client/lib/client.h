@@ -29,6 +29,7 @@
 #include "gateway/base/secret.h"
 #include "gatehouse/v1/certificate_service.pb.h"
 #include "gatehouse/v1/config_service.pb.h"
+#include "gatehouse/v1/gateway_service.pb.h"
 #include "gatehouse/v1/lockout_service.pb.h"
 #include "gatehouse/v1/upstream_service.pb.h"
 #include "gatehouse/v1/policy_service.pb.h"
@@ -105,6 +106,11 @@ class Client {
   // WatchStatus calls `take` with the state now, and whenever something happens, until `take` returns false (then the result is OK)
   // or the stream breaks. Blocks.
   absl::Status WatchStatus(absl::FunctionRef<bool(const v1::Status&)> take);
+  // Gateways are let in by tokens: the answer holds one, a secret that is shown once.
+  absl::StatusOr<v1::CreateJoinTokenResponse> CreateJoinToken(const v1::CreateJoinTokenRequest& request);
+  absl::StatusOr<v1::ListJoinTokensResponse> ListJoinTokens();
+  absl::Status DeleteJoinToken(const std::string& id);
+  absl::Status RemoveGateway(const std::string& name);
   absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
   // What a trust store holds as gateways have it in force, with use counts; `gateway` empty: all of them.
   absl::StatusOr<v1::ListTrustResponse> ListTrust(const std::string& trust_store, const std::string& gateway = "");

@@ -93,7 +93,9 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 class ReportReactor final : public grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse> {
  public:
   ReportReactor(hub::Hub& hub, const absl::Status& refused) : hub_(hub) { End(ToGrpc(refused)); }
-  ReportReactor(hub::Hub& hub, const Guard& guard, const grpc::CallbackServerContext& context) : hub_(hub) {
+  // `expected`: the gateway that the caller's certificate names; empty: any.
+  ReportReactor(hub::Hub& hub, const Guard& guard, const grpc::CallbackServerContext& context, std::string expected)
+      : hub_(hub), expected_(std::move(expected)) {
     admission_ = guard.Admit(context, [this](const absl::Status& why) { End(ToGrpc(why)); });
     StartRead(&request_);
   }
@@ -107,6 +109,9 @@ class ReportReactor final : public grpc::ServerBidiReactor<v1::ReportRequest, v1
         return End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
                                 "the first report must have gateway and run, 1 to 64 bytes each"));
       }
+    }
+    if (!expected_.empty() && gateway_ != expected_) {
+      return End(grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "gateway: the certificate is another gateway's"));
     }
     if (request_.batch() == 0) {
       return End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "batch: counts from 1"));
@@ -137,6 +142,7 @@ class ReportReactor final : public grpc::ServerBidiReactor<v1::ReportRequest, v1
   }
 
   hub::Hub& hub_;
+  const std::string expected_;
   std::string gateway_;
   std::string run_;
   v1::ReportRequest request_;
@@ -165,7 +171,7 @@ grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* EventService::Re
     grpc::CallbackServerContext* context) {
   const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Report");
   if (!caller.ok()) return new ReportReactor(hub_, caller.status());
-  return new ReportReactor(hub_, guard_, *context);
+  return new ReportReactor(hub_, guard_, *context, caller->gateway);
 }
 
 }  // namespace gatehouse::api

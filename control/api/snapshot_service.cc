@@ -4,18 +4,29 @@
 #include <utility>
 
 #include "gateway/base/mutex.h"
+#include "gateway/certs/certificate.h"
 
 namespace gatehouse::api {
 namespace {
+
+// When the caller's certificate expires.
+absl::Time CertificateEnd(const grpc::CallbackServerContext& context) {
+  for (const grpc::string_ref& pem : context.auth_context()->FindPropertyValues("x509_pem_cert")) {
+    auto chain = certs::Certificate::ListFromPem(absl::string_view(pem.data(), pem.size()));
+    if (chain.ok() && !chain->empty()) return chain->front()->not_after();
+  }
+  return absl::InfiniteFuture();
+}
 
 class SubscribeReactor final : public grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse> {
  public:
   explicit SubscribeReactor(const absl::Status& refused) { Finish(ToGrpc(refused)); }
   SubscribeReactor(publish::Distributor& distributor, publish::QuestionDesk& desk, publish::TicketKeyRing& ticket_keys,
-                   const Guard& guard, const grpc::CallbackServerContext& context)
+                   const Guard& guard, const grpc::CallbackServerContext& context, const std::string& gateway)
       : stream_(std::make_unique<publish::GatewayStream>(distributor, desk, ticket_keys, context.peer(),
                                                          [this] { Pump(); })),
         admission_(guard.Admit(context, [this](const absl::Status& why) { End(ToGrpc(why)); })) {
+    if (!gateway.empty()) stream_->Expect(gateway, CertificateEnd(context));
     StartSendInitialMetadata();
     StartRead(&request_);
   }
@@ -77,7 +88,7 @@ grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse>* SnapshotSe
     grpc::CallbackServerContext* context) {
   const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.SnapshotService/Subscribe");
   if (!caller.ok()) return new SubscribeReactor(caller.status());
-  return new SubscribeReactor(distributor_, desk_, ticket_keys_, guard_, *context);
+  return new SubscribeReactor(distributor_, desk_, ticket_keys_, guard_, *context, caller->gateway);
 }
 
 }  // namespace gatehouse::api

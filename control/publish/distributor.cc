@@ -54,6 +54,7 @@ struct Distributor::Gateway {
   bool exclusive = false;
   absl::Time since;
   absl::Time last_seen;
+  absl::Time certificate_end = absl::InfiniteFuture();
   std::optional<v1::GatewayLoad> load;
 
   bool holds = false;         // a revision of this store's incarnation, which may be 0
@@ -377,6 +378,7 @@ absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello
     gateway.version = Cut(hello.version);
     gateway.peer = hello.peer;
     gateway.exclusive = hello.exclusive;
+    gateway.certificate_end = hello.certificate_end;
     gateway.since = gateway.last_seen = core.clock.Now();
     step.status_changed = true;
     if (hello.incarnation == core.incarnation) {
@@ -475,6 +477,27 @@ void Distributor::Disconnect(uint64_t session) {
   core.Do(std::move(step));
 }
 
+absl::Status Distributor::Forget(const std::string& name) {
+  Core& core = *core_;
+  Step step;
+  {
+    MutexLock lock(&core.mutex);
+    auto it = core.gateways.find(name);
+    if (it == core.gateways.end()) return absl::NotFoundError("gateway: there is none of that name");
+    if (it->second.exclusive) return absl::FailedPreconditionError("gateway: it is the one in the control plane's process");
+    if (it->second.session != 0) {
+      core.sessions.erase(it->second.session);
+      step.closings.emplace_back(it->second.endpoint, absl::PermissionDeniedError("the gateway was removed"));
+    }
+    step.events.push_back(Core::Note(v1::Event::GATEWAY, name, "removed"));
+    step.status_changed = true;
+    core.gateways.erase(it);
+    core.SettleWaits();
+  }
+  core.Do(std::move(step));
+  return absl::OkStatus();
+}
+
 void Distributor::Report(uint64_t session, v1::GatewayLoad load) {
   Core& core = *core_;
   MutexLock lock(&core.mutex);
@@ -544,6 +567,9 @@ std::vector<v1::GatewayStatus> Distributor::Gateways() const {
     status.set_peer(gateway.peer);
     if (gateway.load) *status.mutable_load() = *gateway.load;
     SetTime(gateway.last_seen, status.mutable_last_seen());
+    if (gateway.certificate_end != absl::InfiniteFuture()) {
+      SetTime(gateway.certificate_end, status.mutable_certificate_not_after());
+    }
   }
   return all;
 }

@@ -66,6 +66,10 @@ class Distributor {
   // Connect adds a gateway. One of the same name that is still connected is closed: the newer connection counts.
   absl::StatusOr<std::unique_ptr<Session>> Connect(GatewayHello hello, std::shared_ptr<Endpoint> endpoint);
 
+  // Forget ends the stream of a gateway that was removed, and knows nothing of it any more. NOT_FOUND; FAILED_PRECONDITION (the
+  // embedded one).
+  absl::Status Forget(const std::string& name);
+
   // WaitInForce calls `done` once, when every connected gateway has `revision` or a later one in force or has refused
   // it, or after `timeout`. A gateway that goes away meanwhile is waited for, too. Dropped without a call when this
   // is destroyed.

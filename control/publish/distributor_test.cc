@@ -395,6 +395,21 @@ TEST_F(DistributorTest, TellsTheLoadAndWhenAGatewayWasLastHeardOf) {
   EXPECT_EQ(status.last_seen().seconds(), absl::ToUnixSeconds(clock_.Now()) - 7);
 }
 
+TEST_F(DistributorTest, AGatewayThatIsForgottenIsSentAwayAndLeavesNothing) {
+  Publish(1, {"a"});
+  Line line = Connect("g");
+  std::future<v1::ForceStatus> wait = Wait(1);
+  EXPECT_TRUE(distributor_->Forget("g").ok());
+  EXPECT_EQ(line.endpoint->closed().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(distributor_->Gateways(), IsEmpty());
+  EXPECT_THAT(wait.get().lagging(), ElementsAre("g: disconnected"));
+  line.session->Ack(1);  // too late: nobody of that name
+  line.session.reset();
+  EXPECT_EQ(distributor_->Forget("g").code(), absl::StatusCode::kNotFound);
+  Line embedded = Connect(GatewayHello{.name = "embedded", .version = "1", .peer = "embedded", .exclusive = true});
+  EXPECT_EQ(distributor_->Forget("embedded").code(), absl::StatusCode::kFailedPrecondition);
+}
+
 TEST_F(DistributorTest, ListenersHearWhenAGatewayComesTakesRefusesAndGoes) {
   int heard = 0;
   auto listener = distributor_->Listen([&heard] { ++heard; });

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "gateway/base/digest.h"
 #include "gateway/config/build_resource_map.h"
 #include "gatehouse/v1/snapshot_service.pb.h"
@@ -59,6 +60,8 @@ struct GatewayHello {
   std::string incarnation;
   // While it is connected, nobody else may take its name (the gateway in our own process).
   bool exclusive = false;
+  // When the certificate that it calls with expires; InfiniteFuture: it has none of our authority.
+  absl::Time certificate_end = absl::InfiniteFuture();
 };
 
 }  // namespace gatehouse::publish

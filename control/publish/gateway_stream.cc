@@ -4,6 +4,7 @@
 #include <deque>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "gateway/base/mutex.h"
 
 namespace gatehouse::publish {
@@ -142,10 +143,12 @@ absl::Status GatewayStream::Receive(v1::SubscribeRequest request) {
   if (session_ == nullptr) {
     if (!request.has_hello()) return absl::InvalidArgumentError("the first message must be a Hello");
     v1::Hello& hello = *request.mutable_hello();
-    absl::StatusOr<std::unique_ptr<Session>> session =
-        distributor_.Connect(GatewayHello{hello.gateway(), hello.version(), peer_, hello.revision(), hello.digest(),
-                                          hello.incarnation()},
-                             lane_);
+    if (!expected_.empty() && hello.gateway() != expected_) {
+      return absl::PermissionDeniedError(absl::StrCat("hello.gateway: the certificate is of ", expected_));
+    }
+    GatewayHello greeting{hello.gateway(), hello.version(), peer_, hello.revision(), hello.digest(), hello.incarnation()};
+    greeting.certificate_end = certificate_end_;
+    absl::StatusOr<std::unique_ptr<Session>> session = distributor_.Connect(std::move(greeting), lane_);
     if (!session.ok()) return session.status();
     session_ = *std::move(session);
     line_ = desk_.Add(hello.gateway(), [lane = lane_](v1::Question question) { lane->Give(std::move(question)); });

@@ -8,7 +8,7 @@
 // Ownership:  distributor, desk and ring outlive the stream. After the destructor `wake` is not called any more.
 // Threading:  Receive and Next each by one thread at a time; `wake` comes from any thread, also inside Receive, never
 //             inside Next; it must be quick, may call Next, and must not destroy the stream.
-// Errors:     Receive: INVALID_ARGUMENT (protocol); the stream is to be ended with it.
+// Errors:     Receive: INVALID_ARGUMENT (protocol), PERMISSION_DENIED (another's name); the stream is to be ended with it.
 #pragma once
 
 #include <functional>
@@ -17,6 +17,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "control/publish/distributor.h"
 #include "control/publish/question_desk.h"
 #include "control/publish/ticket_key_ring.h"
@@ -35,6 +36,11 @@ class GatewayStream {
   GatewayStream(const GatewayStream&) = delete;
   GatewayStream& operator=(const GatewayStream&) = delete;
 
+  // The caller's certificate says that it is `name`, until `end`: no other Hello is taken. Before the first Receive.
+  void Expect(std::string name, absl::Time end) {
+    expected_ = std::move(name);
+    certificate_end_ = end;
+  }
   absl::Status Receive(v1::SubscribeRequest request);
   // Next makes the next message to send; false: nothing now, `wake` tells when.
   bool Next(v1::SubscribeResponse* out);
@@ -48,6 +54,8 @@ class GatewayStream {
   QuestionDesk& desk_;
   TicketKeyRing& ticket_keys_;
   const std::string peer_;
+  std::string expected_;  // empty: any name
+  absl::Time certificate_end_ = absl::InfiniteFuture();
   const std::shared_ptr<Lane> lane_;
   std::unique_ptr<Session> session_;  // null: kAwaitingHello
   std::unique_ptr<QuestionDesk::Line> line_;

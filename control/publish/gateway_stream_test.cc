@@ -122,6 +122,17 @@ TEST_F(GatewayStreamTest, WhoComesWithTheNewestIsToldSo) {
   EXPECT_TRUE(Silent(stream));
 }
 
+TEST_F(GatewayStreamTest, WhoseCertificateNamesAGatewayIsThatOneAndNoOther) {
+  const absl::Time end = absl::FromUnixSeconds(1'900'000'000);
+  Stream other = Open();
+  other->Expect("edge-1", end);
+  EXPECT_EQ(other->Receive(Hello("edge-2")).code(), absl::StatusCode::kPermissionDenied);
+  Stream stream = Open();
+  stream->Expect("edge-1", end);
+  ASSERT_TRUE(stream->Receive(Hello("edge-1")).ok());
+  EXPECT_EQ(distributor_.Gateways().at(0).certificate_not_after().seconds(), 1'900'000'000);
+}
+
 TEST_F(GatewayStreamTest, ALoadIsSeenInTheStatus) {
   Stream stream = Greeted();
   v1::SubscribeRequest request;

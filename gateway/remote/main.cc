@@ -10,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <thread>
@@ -21,6 +22,8 @@
 #include "gateway/certs/quick_spki.h"
 #include "gateway/delegate/grpc_client.h"
 #include "gateway/monitor/monitor.h"
+#include "gateway/remote/certificate_keeper.h"
+#include "gateway/remote/enrolment.h"
 #include "gateway/remote/renewal_line.h"
 #include "gateway/remote/subscriber.h"
 #include "gateway/remote/uplink.h"
@@ -34,6 +37,7 @@ struct Options {
   std::string state_dir = "/var/lib/gatehouse-gateway";
   std::string key_file;
   std::string revocation_cache;
+  std::string join;
   client::TlsFiles tls;
   bool insecure_loopback = false;
   int workers = 0;
@@ -53,6 +57,34 @@ int Fail(absl::string_view message, int code = 1) {
 void Say(const std::string& line) {
   std::printf("gatehouse-gateway: %s\n", line.c_str());
   std::fflush(stdout);
+}
+
+bool IsSocket(const std::string& target) { return target.rfind("unix:", 0) == 0 || target.rfind('/', 0) == 0; }
+
+// The token, or the first line of the file that "@FILE" names.
+absl::StatusOr<JoinToken> ReadToken(const std::string& text) {
+  if (text.rfind('@', 0) != 0) return JoinToken::Parse(text);
+  std::ifstream file(text.substr(1));
+  std::string line;
+  if (!file || !std::getline(file, line)) return absl::NotFoundError(absl::StrCat(text.substr(1), " cannot be read"));
+  return JoinToken::Parse(line);
+}
+
+// What is enrolled already stays: a token in a unit file is of use once.
+absl::StatusOr<Enrolment> Enrol(const Options& options) {
+  absl::StatusOr<Enrolment> enrolment = Enrolment::Open(options.state_dir, options.name);
+  if (!enrolment.ok() || enrolment->enrolled() || options.join.empty()) return enrolment;
+  absl::StatusOr<JoinToken> token = ReadToken(options.join);
+  if (!token.ok()) return absl::InvalidArgumentError(absl::StrCat("--join: ", token.status().message()));
+  absl::Status joined = absl::InvalidArgumentError("--join needs a --control HOST:PORT");
+  for (const std::string& target : options.control) {
+    if (IsSocket(target)) continue;
+    joined = enrolment->Join(target, options.tls.server_name, *token);
+    if (joined.ok()) break;
+  }
+  if (!joined.ok()) return absl::Status(joined.code(), absl::StrCat("--join: ", joined.message()));
+  Say(absl::StrCat("joined as ", options.name));
+  return enrolment;
 }
 
 int Run(const Options& options) {
@@ -75,13 +107,18 @@ int Run(const Options& options) {
   Subscriber::Options subscriber_options;
   subscriber_options.gateway = options.name;
   subscriber_options.clock = &clock;
+  absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(options.state_dir, options.key_file);
+  if (!file.ok()) return Fail(file.status().message());
+  absl::StatusOr<Enrolment> enrolment = Enrol(options);
+  if (!enrolment.ok()) return Fail(enrolment.status().message());
+  const bool enrolled = enrolment->enrolled() && options.tls.certificate.empty();
   for (const std::string& text : options.control) {
-    absl::StatusOr<client::Target> target = client::ParseTarget(text, options.tls, options.insecure_loopback);
+    // A Unix socket knows its callers without.
+    const client::TlsFiles tls = enrolled && !IsSocket(text) ? enrolment->Files(options.tls) : options.tls;
+    absl::StatusOr<client::Target> target = client::ParseTarget(text, tls, options.insecure_loopback);
     if (!target.ok()) return Fail(absl::StrCat("--control ", text, ": ", target.status().message()), 2);
     subscriber_options.targets.push_back(*std::move(target));
   }
-  absl::StatusOr<SnapshotFile> file = SnapshotFile::Open(options.state_dir, options.key_file);
-  if (!file.ok()) return Fail(file.status().message());
 
   // The events' way out is known only once there is a subscriber, which needs the gateway.
   Mutex mutex;
@@ -132,6 +169,10 @@ int Run(const Options& options) {
     MutexLock lock(&mutex);
     source = subscriber.get();
   }
+  std::optional<CertificateKeeper> keeper;
+  if (enrolled) {
+    keeper.emplace(&*enrolment, clock, [s = subscriber.get()] { return s->channel(); }, [s = subscriber.get()] { s->Reconnect(); });
+  }
   absl::Status loaded = subscriber->Load();
   if (!loaded.ok() && !absl::IsNotFound(loaded)) {
     spdlog::error("the saved configuration is not used: {}", std::string(loaded.message()));
@@ -166,6 +207,7 @@ int Run(const Options& options) {
     spdlog::warn("some requests did not end within {} s and were cut", options.drain);
   }
   // The uplink's stream holds its channel: it outlives the subscriber, for the gateway's last events.
+  keeper.reset();
   subscriber->Stop();
   monitor = nullptr;
   gateway->reset();
@@ -192,6 +234,8 @@ int main(int argc, char** argv) {
   app.add_option("--revocation-cache", options.revocation_cache,
                  "Directory of fetched CRLs and OCSP answers (default: STATE-DIR/revocation)");
   app.add_option("--ca", options.tls.ca, "Authorities of a host:port control plane, PEM");
+  app.add_option("--join", options.join,
+                 "Token of `gatehousectl gateway token create`, or @FILE: buys our certificate, once, if STATE-DIR has none");
   app.add_option("--cert", options.tls.certificate, "Our certificate for it, PEM");
   app.add_option("--key", options.tls.key, "Our key for it, PEM");
   app.add_option("--tls-server-name", options.tls.server_name, "Name in its certificate, if not the host");

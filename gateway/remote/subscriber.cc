@@ -50,6 +50,11 @@ void Subscriber::Stop() {
   if (loads_.joinable()) loads_.join();
 }
 
+void Subscriber::Reconnect() {
+  MutexLock lock(&mutex_);
+  if (context_ != nullptr) context_->TryCancel();
+}
+
 bool Subscriber::WaitInStep(absl::Duration timeout) {
   const absl::Time until = absl::Now() + timeout;
   MutexLock lock(&mutex_);

@@ -46,6 +46,8 @@ class Subscriber {
 
   void Start();
   void Stop();
+  // Opens the stream anew, on a channel of its own.
+  void Reconnect();
   // WaitInStep returns true when a control plane's newest revision is in force within `timeout`, or when it confirmed
   // the one that is.
   bool WaitInStep(absl::Duration timeout);

@@ -1,0 +1,209 @@
+#!/usr/bin/python3
+"""Gateways that join by a token, are removed, and live without their control plane for a while."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+from harness import BIN, EventWatch, Gatehouse, Pki, RawClient, client_context, free_port, use_stubs, wait_for
+
+use_stubs()
+import grpc  # noqa: E402
+from gatehouse.v1 import gateway_service_pb2, gateway_service_pb2_grpc  # noqa: E402
+
+SECONDS = int(os.environ.get("GATEHOUSE_RESTART_SECONDS", "20"))  # of a control plane that is restarted again and again
+
+CONFIG = """
+kind: ServerCertificate
+name: server
+certificate_chain_file: {pki}/server.pem
+private_key_file: {pki}/server.key
+---
+{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
+---
+{{kind: TrustStore, name: partners, anchors: [{{file: {pki}/ca.pem}}]}}
+---
+{{kind: Scheme, name: Certificate, client_certificate: {{trust_store: partners}}}}
+---
+{{kind: Route, name: secure, match: {{path: /secure}}, require: {{any_of: [Certificate]}}, fixed_response: {{body: one}}}}
+"""
+
+
+class EnrolmentTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gatehouse-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.pki = Pki(self.folder / "pki")
+        self.pki.ca("ca")
+        self.pki.leaf("alice", "ca")
+        self.pki.server()
+        self.pki.server("control", "localhost")
+        self.control_port = free_port()
+        self.gatehouse = Gatehouse(
+            self.folder, "--no-gateway", "--listen", f"127.0.0.1:{self.control_port}", "--allow-san", "spiffe://ops/alice",
+            "--tls-cert", self.pki.pem("control"), "--tls-key", self.pki.key("control"), "--client-ca", self.pki.pem("ca"))
+        self.addCleanup(self.gatehouse.stop)
+        self.port = free_port()
+        self.gatehouse.apply(CONFIG.format(pki=self.pki.folder, port=self.port), "--no-wait")
+        self.gateways = []
+        self.addCleanup(self.stop_gateways)
+
+    def stop_gateways(self):
+        for process in self.gateways:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(20)
+
+    def token(self, *options):
+        return self.gatehouse.ctl("gateway", "token", "create", *options).stdout.strip()
+
+    def gateway(self, name, *options, control=None):
+        out = self.folder / f"{name}-{len(self.gateways)}.out"
+        log = open(self.folder / f"{name}.log", "a")
+        with open(out, "w") as stdout:
+            process = subprocess.Popen(
+                [BIN / "gatehouse-gateway", "--control", f"localhost:{control or self.control_port}", "--name", name, "--workers", "1",
+                 "--state-dir", self.folder / name, *options], stdout=stdout, stderr=log)
+        log.close()
+        self.gateways.append(process)
+        wait_for("the gateway is ready", lambda: process.poll() is not None or "ready" in out.read_text(), 20)
+        return process
+
+    def log(self, name):
+        return (self.folder / f"{name}.log").read_text()
+
+    def status(self, name):
+        all_ = json.loads(self.gatehouse.ctl("status", "--json").stdout).get("gateways", [])
+        return next((g for g in all_ if g["name"] == name), {})
+
+    def connected(self, name):
+        return self.status(name).get("connected", False)
+
+    def get(self):
+        client = RawClient(self.port, client_context(self.pki, "alice"))
+        try:
+            return client.get("/secure")[0]
+        finally:
+            client.close()
+
+    def test_a_token_lets_one_gateway_in_which_keeps_its_certificate(self):
+        token = self.token()
+        with EventWatch(self.gatehouse, "--type", "audit") as audit:
+            process = self.gateway("edge-1", "--join", token)
+            self.assertIsNone(process.poll(), self.log("edge-1"))
+            event = audit.wait(lambda e: "Join of edge-1" in e["detail"])
+            self.assertNotIn(token.split(".")[2], json.dumps(event))
+        wait_for("it follows", lambda: self.status("edge-1").get("acknowledged_revision") == "1")
+        self.assertIn("certificate_not_after", self.status("edge-1"))
+        self.assertEqual(self.get(), 200)
+        self.assertEqual((self.folder / "edge-1/gateway.pem").stat().st_mode & 0o777, 0o600)
+        # A second time, by what it kept; the token in its command line is not asked for.
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        self.gateway("edge-1", "--join", token)
+        wait_for("it is back", lambda: self.connected("edge-1"))
+        # Nobody else by that token.
+        other = self.gateway("edge-2", "--join", token)
+        self.assertEqual(other.wait(20), 1)
+        self.assertIn("unknown, used, expired", self.log("edge-2"))
+        # Nor under another name by that certificate.
+        shutil.copytree(self.folder / "edge-1", self.folder / "edge-3")
+        other = self.gateway("edge-3")
+        self.assertEqual(other.wait(20), 1)
+        self.assertIn("is not of a gateway named edge-3", self.log("edge-3"))
+
+    def test_a_control_plane_that_the_token_does_not_name_never_sees_it(self):
+        token = self.token()
+        anchor = "0" * 64
+        process = self.gateway("edge-1", "--join", token.rsplit(".", 1)[0] + "." + anchor)
+        self.assertEqual(process.wait(20), 1)
+        self.assertIn("the token was not sent", self.log("edge-1"))
+        self.assertEqual(len(json.loads(self.gatehouse.ctl("gateway", "token", "list", "--json").stdout)["tokens"]), 1)
+
+    def test_a_removed_gateway_is_cut_off_and_stays_out(self):
+        self.gateway("edge-1", "--join", self.token("--gateway", "edge-1"))
+        wait_for("it follows", lambda: self.connected("edge-1"))
+        self.gatehouse.ctl("gateway", "remove", "edge-1")
+        self.assertEqual(self.status("edge-1"), {})
+        wait_for("it is refused", lambda: "removed" in self.log("edge-1") or "UNAUTHENTICATED" in self.log("edge-1") or
+                 "PERMISSION" in self.log("edge-1").upper(), 20)
+        time.sleep(1)
+        self.assertEqual(self.status("edge-1"), {})
+        self.assertEqual(self.get(), 200)  # it goes on with what it has
+        self.assertEqual(self.gatehouse.ctl("gateway", "remove", "edge-1", check=False).returncode, 3)
+
+    def test_a_certificate_is_renewed_over_the_api(self):
+        self.gateway("edge-1", "--join", self.token())
+        wait_for("it follows", lambda: self.connected("edge-1"))
+        identity = (self.folder / "edge-1/gateway.pem").read_bytes()
+        subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                        self.folder / "k", "-subj", "/CN=whatever", "-outform", "DER", "-out", self.folder / "r"],
+                       check=True, capture_output=True)
+        credentials = grpc.ssl_channel_credentials(pathlib.Path(self.pki.pem("control")).read_bytes(), identity, identity)
+        with grpc.secure_channel(f"localhost:{self.control_port}", credentials) as channel:
+            stub = gateway_service_pb2_grpc.GatewayServiceStub(channel)
+            answer = stub.RenewCertificate(gateway_service_pb2.RenewCertificateRequest(
+                signing_request=(self.folder / "r").read_bytes()), timeout=20)
+            self.assertEqual(answer.certificate_chain.count("BEGIN CERTIFICATE"), 2)
+            with self.assertRaises(grpc.RpcError) as refused:
+                stub.CreateJoinToken(gateway_service_pb2.CreateJoinTokenRequest(), timeout=20)
+            self.assertEqual(refused.exception.code(), grpc.StatusCode.PERMISSION_DENIED)
+
+    def test_a_control_plane_that_is_restarted_again_and_again_costs_no_request(self):
+        self.gateway("edge-1", "--join", self.token())
+        wait_for("it follows", lambda: self.status("edge-1").get("acknowledged_revision") == "1")
+        stop = threading.Event()
+        counts = {"ok": 0, "failed": []}
+
+        def load():
+            client = RawClient(self.port, client_context(self.pki, "alice"))
+            while not stop.is_set():
+                try:
+                    status = client.get("/secure")[0]
+                    if status != 200:
+                        counts["failed"].append(status)
+                    counts["ok"] += status == 200
+                except (OSError, ConnectionError) as e:
+                    counts["failed"].append(repr(e))
+                    client = RawClient(self.port, client_context(self.pki, "alice"))
+            client.close()
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        end = time.monotonic() + SECONDS
+        restarts = 0
+        try:
+            while time.monotonic() < end:
+                self.gatehouse.kill()
+                self.gatehouse.start()
+                restarts += 1
+                time.sleep(1)
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual(counts["failed"], [])
+        self.assertGreater(counts["ok"], 100)
+        self.assertGreater(restarts, 2)
+        wait_for("it follows again", lambda: self.connected("edge-1"), 30)
+        self.gatehouse.apply(CONFIG.format(pki=self.pki.folder, port=self.port).replace("body: one", "body: two"))
+        self.assertEqual(self.status("edge-1")["acknowledged_revision"], "2")
+
+    def test_a_gateway_that_is_cut_off_too_long_ceases_to_authenticate_until_it_is_told_that_all_is_well(self):
+        self.gateway("edge-1", "--join", self.token(), "--max-snapshot-age", "6")
+        wait_for("it follows", lambda: self.status("edge-1").get("acknowledged_revision") == "1")
+        self.assertEqual(self.get(), 200)
+        self.gatehouse.kill()
+        wait_for("it refuses", lambda: self.get() == 503, 20)
+        self.gatehouse.start()
+        wait_for("it authenticates again", lambda: self.get() == 200, 30)
+
+
+if __name__ == "__main__":
+    unittest.main()
