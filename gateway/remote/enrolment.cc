@@ -110,8 +110,11 @@ absl::Status Enrolment::Read() {
   const std::optional<std::string> pem = ReadAll(identity());
   const auto bad = [&](absl::string_view why) { return absl::FailedPreconditionError(absl::StrCat(identity(), ": ", why)); };
   if (!pem) return bad(std::strerror(errno));
-  absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(*pem);
-  if (!chain.ok() || chain->empty()) return bad("holds no certificate");
+  const size_t begin = pem->find("-----BEGIN CERTIFICATE-----");  // the key is in front
+  if (begin == std::string::npos) return bad("holds no certificate");
+  absl::StatusOr<std::vector<certs::CertificateRef>> chain =
+      certs::Certificate::ListFromPem(absl::string_view(*pem).substr(begin));
+  if (!chain.ok()) return bad(chain.status().message());
   const certs::Certificate& leaf = *chain->front();
   const bool ours = std::any_of(leaf.sans().begin(), leaf.sans().end(), [&](const certs::San& san) {
     return san.kind == certs::SanKind::kUri && san.text == absl::StrCat(kNames, gateway_);

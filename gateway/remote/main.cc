@@ -113,8 +113,9 @@ int Run(const Options& options) {
   if (!enrolment.ok()) return Fail(enrolment.status().message());
   const bool enrolled = enrolment->enrolled() && options.tls.certificate.empty();
   for (const std::string& text : options.control) {
-    // A Unix socket knows its callers without.
-    const client::TlsFiles tls = enrolled && !IsSocket(text) ? enrolment->Files(options.tls) : options.tls;
+    // A Unix socket knows its callers without, and --insecure-loopback nobody.
+    const bool mutual = enrolled && !IsSocket(text) && !options.insecure_loopback;
+    const client::TlsFiles tls = mutual ? enrolment->Files(options.tls) : options.tls;
     absl::StatusOr<client::Target> target = client::ParseTarget(text, tls, options.insecure_loopback);
     if (!target.ok()) return Fail(absl::StrCat("--control ", text, ": ", target.status().message()), 2);
     subscriber_options.targets.push_back(*std::move(target));
