@@ -131,12 +131,10 @@ bool Subscriber::Follow(const client::Target& target) {
   v1::Hello* hello = first.mutable_hello();
   hello->set_gateway(options_.gateway);
   hello->set_version(GATEHOUSE_VERSION);
-  bool claims = false;
   {
     MutexLock lock(&install_mutex_);
     // Only what is in force is claimed; what was merely loaded is a floor.
     if (in_force_ && !whole_) {
-      claims = true;
       hello->set_revision(held_.revision);
       hello->set_incarnation(held_.incarnation);
       hello->set_digest(std::string(AsView(held_.resources.digest())));
@@ -146,22 +144,21 @@ bool Subscriber::Follow(const client::Target& target) {
   pieces_.clear();
   questions_ = std::make_unique<Executor>(1, kMaxQuestions);
   bool answered = false;
+  bool given_up = false;  // by us: then there is no status of the control plane's
   if (stream->Write(first)) {
     {
       MutexLock lock(&write_mutex_);
       stream_ = stream.get();
     }
-    // The control plane has taken our Hello; when we hold its newest revision nothing else follows.
-    stream->WaitForInitialMetadata();
     v1::SubscribeResponse response;
     while (stream->Read(&response)) {
       if (!answered) spdlog::info("following control plane {}", target.address);
       answered = true;
-      if (!Receive(response, stream.get())) break;
+      given_up = !Receive(response, stream.get());
+      if (given_up) break;
     }
-    answered = answered || claims;
   }
-  context.TryCancel();
+  if (given_up) context.TryCancel();
   questions_.reset();  // waits for an answer under way, which holds the stream
   {
     MutexLock lock(&write_mutex_);
