@@ -206,7 +206,10 @@ void Directory::OnAnswer(const NameKey& key, const absl::StatusOr<std::vector<lo
   std::optional<EndpointChange> tell;
   {
     MutexLock lock(&mutex_);
-    Service& service = services_.at(key.first);
+    // A configuration without it may be known before Sync is.
+    auto found = services_.find(key.first);
+    if (found == services_.end() || found->second.names.count(key.second) == 0) return;
+    Service& service = found->second;
     Name& name = service.names.at(key.second);
     const bool first = !std::exchange(name.answered, true);
     const bool had = !name.addresses.empty();

@@ -26,6 +26,7 @@ class FakeResolver final : public Resolver {
     CondVar changed;
     std::map<std::string, absl::StatusOr<std::vector<std::string>>> names ABSL_GUARDED_BY(mutex);
     int asked ABSL_GUARDED_BY(mutex) = 0;
+    int given ABSL_GUARDED_BY(mutex) = 0;  // answers
   };
   explicit FakeResolver(std::shared_ptr<Zone> zone) : zone_(std::move(zone)) {}
   absl::StatusOr<std::vector<loop::Address>> Resolve(const std::string& host, uint16_t port) override {
@@ -36,6 +37,7 @@ class FakeResolver final : public Resolver {
       zone_->changed.WaitFor(&zone_->mutex, absl::Milliseconds(50));
     }
     auto it = zone_->names.find(host);
+    ++zone_->given;
     if (it == zone_->names.end()) return absl::UnavailableError("nobody answered the test's question");
     if (!it->second.ok()) return it->second.status();
     std::vector<loop::Address> addresses;
@@ -59,6 +61,8 @@ class DirectoryTest : public UpstreamFixture {
       options.on_change = [this](const std::string& upstream) {
         MutexLock lock(&mutex_);
         looks_.push_back(upstream);
+        const absl::Time end = absl::Now() + kPatience;
+        while (held_ && absl::Now() < end) opened_.WaitFor(&mutex_, absl::Milliseconds(50));
       };
       options.on_endpoint = [this](const EndpointChange& change) {
         MutexLock lock(&mutex_);
@@ -95,6 +99,8 @@ class DirectoryTest : public UpstreamFixture {
 
   const std::shared_ptr<FakeResolver::Zone> zone_ = std::make_shared<FakeResolver::Zone>();
   Mutex mutex_;
+  CondVar opened_;
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;  // the directory's thread, in its next on_change
   std::vector<std::string> looks_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> changes_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Directory> directory_;
@@ -205,6 +211,32 @@ TEST_F(DirectoryTest, ANameThatIsSlowHoldsUpNobodyElse) {
   EXPECT_TRUE(directory().For("app", 0)->resolving);
   Answer("slow.test", std::vector<std::string>{"127.0.0.2"});
   ASSERT_TRUE(Comes([&] { return Addresses().size() == 2; }));
+}
+
+TEST_F(DirectoryTest, AnAnswerForAnUpstreamThatHasJustGoneIsForgotten) {
+  Answer("quick.test", std::vector<std::string>{"127.0.0.1"});
+  {
+    MutexLock lock(&mutex_);
+    held_ = true;
+  }
+  directory().Use({Spec({"quick.test:80", "slow.test:80"})});
+  ASSERT_TRUE(Comes([&] {
+    MutexLock lock(&mutex_);
+    return looks_.size() == 1;
+  }));
+  // Its thread is held, and is given the answer before it is told that nobody wants it.
+  Answer("slow.test", std::vector<std::string>{"127.0.0.2"});
+  ASSERT_TRUE(Comes([&] {
+    MutexLock lock(&zone_->mutex);
+    return zone_->given >= 2;
+  }));
+  directory().Use({});
+  {
+    MutexLock lock(&mutex_);
+    held_ = false;
+    opened_.SignalAll();
+  }
+  directory_.reset();  // after all that it was given
 }
 
 TEST_F(DirectoryTest, TwoNamesForOnePlaceAreOneEndpoint) {
