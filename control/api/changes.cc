@@ -18,12 +18,12 @@ v1::Change MakeChange(const store::ResourceKey& key, v1::Change::Action action, 
   return change;
 }
 
-// The difference of a draft from its base, as changes for people and as a transaction for the store.
-std::vector<v1::Change> Compare(const Draft& draft, absl::Time now, store::Transaction* transaction) {
+// A difference, as changes for people and as a transaction for the store.
+std::vector<v1::Change> Compare(const config::ResourceMap& from, const config::ResourceMap& to, absl::Time now,
+                                store::Transaction* transaction) {
   std::vector<v1::Change> changes;
-  config::ResourceMap::Compare(draft.base().resources, draft.resources(), [&](const store::ResourceKey& key,
-                                                                              const config::ResourceRef* before,
-                                                                              const config::ResourceRef* after) {
+  config::ResourceMap::Compare(from, to, [&](const store::ResourceKey& key, const config::ResourceRef* before,
+                                             const config::ResourceRef* after) {
     if (after == nullptr) {
       changes.push_back(MakeChange(key, v1::Change::REMOVED, {}));
       transaction->deletions.push_back(key);
@@ -70,6 +70,16 @@ store::StateRef Changes::Current() const {
   return current_;
 }
 
+std::vector<v1::Change> Changes::Differences(const store::State& from, const store::State& to) const {
+  store::Transaction unused;
+  return Compare(from.resources, to.resources, clock_.Now(), &unused);
+}
+
+void Changes::Listen(std::function<void()> heard) {
+  MutexLock lock(&hearing_);
+  heard_ = std::move(heard);
+}
+
 absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::function<absl::Status(Draft&)>& edit) {
   if (options.message.size() > kMaxMessageBytes) {
     return absl::InvalidArgumentError(absl::StrCat("message: ", options.message.size(), " octets; at most ",
@@ -88,7 +98,7 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
   transaction.time = clock_.Now();
   Outcome outcome;
   outcome.revision = base->revision;
-  outcome.changes = Compare(draft, transaction.time, &transaction);
+  outcome.changes = Compare(base->resources, draft.resources(), transaction.time, &transaction);
   auto next = std::make_shared<store::State>();
   next->revision = base->revision + 1;
   next->resources = draft.resources();
@@ -109,6 +119,8 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
     current_ = next;
   }
   publisher_.Publish(outcome.revision, next->resources);
+  MutexLock hearing(&hearing_);
+  if (heard_) heard_();
   return outcome;
 }
 

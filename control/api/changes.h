@@ -67,6 +67,11 @@ class Changes {
   store::StateRef Current() const;
   // Write runs `edit` on a draft and makes a revision of it, if it differs. Nothing changes on an error.
   absl::StatusOr<Outcome> Write(const WriteOptions& options, const std::function<absl::Status(Draft&)>& edit);
+  // What leads from one state to another, for people.
+  std::vector<v1::Change> Differences(const store::State& from, const store::State& to) const;
+  // Listen has `heard` called after each revision, quickly, by whoever made it; null: nobody. It is not called any more
+  // once Listen has returned with another.
+  void Listen(std::function<void()> heard);
   Publisher& publisher() { return publisher_; }
   store::Store& store() { return store_; }
 
@@ -78,6 +83,8 @@ class Changes {
   Mutex writing_;  // one writer at a time; taken before mutex_
   mutable Mutex mutex_;
   store::StateRef current_ ABSL_GUARDED_BY(mutex_);
+  Mutex hearing_;
+  std::function<void()> heard_ ABSL_GUARDED_BY(hearing_);
 };
 
 }  // namespace gatehouse::api

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/api/desk.h"
 #include "control/api/edits.h"
+#include "control/api/labels.h"
 #include "control/api/resource_fields.h"
 #include "control/api/rollback.h"
 #include "gateway/base/status.h"
@@ -41,15 +42,18 @@ absl::Status FillList(const v1::ListRequest& request, const store::State& state,
   response->set_revision(state.revision);
   // The token is the name of the last resource of the page before.
   size_t bytes = 0;
+  std::string last;
   for (auto it = state.resources.upper_bound({request.kind(), request.page_token()});
        it != state.resources.end() && it->first.first == request.kind(); ++it) {
+    if (!Bears(*it->second, request.labels())) continue;
     v1::Resource shown = Shown(*it->second);
     bytes += shown.ByteSizeLong();
     const int count = response->resources_size();
     if (count > 0 && (count >= size || bytes > kMaxPageBytes)) {
-      response->set_next_page_token(std::prev(it)->first.second);
+      response->set_next_page_token(last);
       return absl::OkStatus();
     }
+    last = it->first.second;
     *response->add_resources() = std::move(shown);
   }
   return absl::OkStatus();

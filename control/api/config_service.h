@@ -7,6 +7,7 @@
 #include "control/api/changes.h"
 #include "control/api/desk.h"
 #include "control/api/guard.h"
+#include "control/api/resource_watchers.h"
 #include "gateway/base/executor.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
 
@@ -18,7 +19,7 @@ class ConfigService final : public v1::ConfigService::CallbackService {
   static constexpr size_t kMaxApplyBytes = size_t{256} * 1024 * 1024;
 
   ConfigService(Changes& changes, Executor& executor, Guard guard, Audit audit)
-      : changes_(changes), executor_(executor), guard_(std::move(guard)), audit_(std::move(audit)) {}
+      : changes_(changes), executor_(executor), guard_(std::move(guard)), audit_(std::move(audit)), watchers_(changes) {}
 
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetRequest* request,
                                 v1::Resource* response) override;
@@ -36,12 +37,22 @@ class ConfigService final : public v1::ConfigService::CallbackService {
                                      v1::ApplyResponse* response) override;
   grpc::ServerUnaryReactor* History(grpc::CallbackServerContext* context, const v1::HistoryRequest* request,
                                     v1::HistoryResponse* response) override;
+  grpc::ServerWriteReactor<v1::ExportResponse>* Export(grpc::CallbackServerContext* context,
+                                                       const v1::ExportRequest* request) override;
+  grpc::ServerUnaryReactor* Compare(grpc::CallbackServerContext* context, const v1::CompareRequest* request,
+                                    v1::CompareResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchResourcesResponse>* WatchResources(
+      grpc::CallbackServerContext* context, const v1::WatchResourcesRequest* request) override;
 
  private:
+  Desk desk() { return {kService, changes_, executor_, guard_, audit_}; }
+
+  static constexpr char kService[] = "/gatehouse.v1.ConfigService/";
   Changes& changes_;
   Executor& executor_;
   const Guard guard_;
   const Audit audit_;
+  ResourceWatchers watchers_;
 };
 
 }  // namespace gatehouse::api

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "control/api/labels.h"
 #include "control/api/resource_fields.h"
 #include "gateway/base/status.h"
 #include "google/protobuf/util/field_mask_util.h"
@@ -115,6 +116,10 @@ absl::Status EditApply(const ApplySet& set, Draft& draft) {
   std::vector<v1::Violation> violations;
   std::set<ResourceKey> named;
   absl::Status stale;
+  const Labels& prune = set.options.prune_labels();
+  if (!prune.empty() && set.options.replace_all()) {
+    violations.push_back(MakeViolation("options.prune_labels", "not together with replace_all"));
+  }
   for (const v1::Resource& resource : set.upserts) {
     ResourceKey key;
     const absl::Status checked = CheckResource(resource, &key);
@@ -122,6 +127,10 @@ absl::Status EditApply(const ApplySet& set, Draft& draft) {
     if (key.second.empty()) continue;
     if (!named.insert(key).second) violations.push_back(MakeViolation(PathOfKey(key), "named twice in the set"));
     if (stale.ok()) stale = CheckEtag(key, GetEtag(resource), draft.Find(key));
+    if (!Bears(resource, prune)) {
+      violations.push_back(MakeViolation(PathOfKey(key) + ".labels", absl::StrCat("must have ", LabelsText(prune),
+                                                                                  ", the labels of prune_labels: the next call would not find it")));
+    }
   }
   for (const v1::ResourceId& id : set.deletions) {
     const ResourceKey key(id.kind(), id.name());
@@ -136,6 +145,11 @@ absl::Status EditApply(const ApplySet& set, Draft& draft) {
   if (!violations.empty()) return validate::Refusal(violations);
   GH_RETURN_IF_ERROR(stale);
   if (set.options.replace_all()) draft.Clear();
+  if (!prune.empty()) {
+    for (const auto& [key, resource] : draft.base().resources) {
+      if (named.count(key) == 0 && Bears(*resource, prune)) draft.Remove(key);
+    }
+  }
   for (const v1::ResourceId& id : set.deletions) draft.Remove({id.kind(), id.name()});
   for (const v1::Resource& resource : set.upserts) {
     auto stored = draft.base().resources.find(store::KeyOf(resource));

@@ -1,0 +1,47 @@
+// ResourceWatchers serves ConfigService.WatchResources: a thread of its own tells every watcher of each revision, so that
+// writers wait for none of them. A watcher who is slow is told several revisions at once; one who takes nothing at all for a
+// minute while there is news is cut off, since each holds the state that it was told last.
+//
+// Ownership:  changes outlives this; this outlives the server that the calls belong to. Calls own themselves.
+// Threading:  thread-safe.
+// Errors:     the call's status: INVALID_ARGUMENT (kind), RESOURCE_EXHAUSTED (too many watchers).
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <set>
+#include <thread>
+
+#include "control/api/changes.h"
+#include "gateway/base/mutex.h"
+#include "gatehouse/v1/config_service.grpc.pb.h"
+
+namespace gatehouse::api {
+
+class ResourceWatchers {
+ public:
+  using Call = grpc::ServerWriteReactor<v1::WatchResourcesResponse>;
+  static constexpr size_t kMaxWatchers = 256;
+
+  explicit ResourceWatchers(Changes& changes);
+  ~ResourceWatchers();
+  ResourceWatchers(const ResourceWatchers&) = delete;
+  ResourceWatchers& operator=(const ResourceWatchers&) = delete;
+
+  // Begin serves one call; `refused` not OK: ends it at once.
+  Call* Begin(grpc::CallbackServerContext& context, const v1::WatchResourcesRequest& request, absl::Status refused);
+
+ private:
+  class Watcher;
+  void Run();
+
+  Changes& changes_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::set<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
+  bool news_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace gatehouse::api
