@@ -15,7 +15,8 @@ build=(build-essential g++ cmake ninja-build ccache mold pkg-config git ca-certi
 run=(openssl curl jq procps tzdata)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev python3 python3-grpcio python3-protobuf
   python3-cryptography python3-cryptography-vectors python3-h2 python3-hpack python3-websockets python3-wsproto python3-yaml nghttp2-client apache2-utils whois argon2
-  grpc-proto sqlite3 util-linux iproute2)
+  grpc-proto sqlite3 util-linux iproute2
+  golang-go golang-google-grpc-dev golang-google-protobuf-dev mandoc zsh fish)
 bench=(nginx haproxy nghttp2-proxy h2o caddy)
 coverage=(gcovr)
 image=(buildah mmdebstrap bubblewrap)

@@ -3,11 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <fstream>
-#include <sstream>
-
-#include "client/lib/fake_control_plane.h"
-#include "client/cli/run.h"
+#include "client/cli/cli_fixture.h"
 #include "gateway/certs/certificate.h"
 
 namespace gatehouse::cli {
@@ -21,63 +17,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
-
-class CliTest : public ::testing::Test {
- protected:
-  // Runs a command; what it printed is in out_ and err_.
-  int Ctl(std::vector<std::string> arguments, const std::string& input = "") {
-    arguments.insert(arguments.begin(), {"--server", server_.target()});
-    return Raw(std::move(arguments), input);
-  }
-  int Raw(std::vector<std::string> arguments, const std::string& input = "") {
-    std::ostringstream out, err;
-    std::istringstream in(input);
-    Streams streams;
-    streams.out = &out;
-    streams.err = &err;
-    streams.in = &in;
-    streams.ask_password = [this](const std::string&) -> absl::StatusOr<Secret> {
-      if (typed_.empty()) return absl::FailedPreconditionError("no terminal");
-      Secret answer(typed_.front());
-      typed_.erase(typed_.begin());
-      return answer;
-    };
-    int code = cli::Run(arguments, streams);
-    out_ = out.str();
-    err_ = err.str();
-    return code;
-  }
-  std::string Write(const std::string& name, const std::string& content) {
-    std::string path = absl::StrCat(server_.folder(), "/", name);
-    std::ofstream(path) << content;
-    return path;
-  }
-  std::string Path(const std::string& name) { return absl::StrCat(server_.folder(), "/", name); }
-  std::string ReadBack(const std::string& name) {
-    std::ostringstream content;
-    content << std::ifstream(Path(name)).rdbuf();
-    return content.str();
-  }
-  void PlanAndForce() {
-    server_.apply_answer.set_revision(41);
-    v1::Change& change = *server_.apply_answer.add_changes();
-    change.mutable_id()->set_kind(v1::TRUST_STORE);
-    change.mutable_id()->set_name("partners");
-    change.set_action(v1::Change::CHANGED);
-    change.add_details("anchors: +1 (CN=Partners\x1b[31m Root) -0");
-    v1::Violation& warning = *server_.apply_answer.add_warnings();
-    warning.set_path("schemes[\"C\"]");
-    warning.set_message("look twice");
-    server_.force.set_gateways(3);
-    server_.force.set_in_force(3);
-    server_.force.set_micros(7200);
-  }
-
-  client::FakeControlPlane server_;
-  std::vector<std::string> typed_;
-  std::string out_;
-  std::string err_;
-};
 
 constexpr char kRoute[] = "kind: Route\nname: a\nmatch: {path: /}\nanonymous: true\nidentity_response: {}\n";
 
@@ -698,11 +637,6 @@ TEST_F(CliTest, ExplainsKindsAndFieldsWithoutAServer) {
 TEST_F(CliTest, PrintsTheApiReference) {
   EXPECT_EQ(Raw({"explain", "--markdown"}), kOk);
   EXPECT_THAT(out_, AllOf(HasSubstr("### ConfigService"), HasSubstr("| `Apply(stream ApplyRequest)` returns `ApplyResponse` |")));
-}
-
-TEST_F(CliTest, PrintsACompletionScript) {
-  EXPECT_EQ(Raw({"completion"}), kOk);
-  EXPECT_THAT(out_, AllOf(HasSubstr("\"trust-store add-cert\") words=\""), HasSubstr("complete -o default")));
 }
 
 }  // namespace

@@ -20,15 +20,33 @@ struct ChangeFlags {
   client::ChangeOptions Options() const { return {wait, timeout, message}; }
 };
 
-enum class Output { kTable, kYaml, kJson };
+enum class Output { kTable, kYaml, kJson, kName };
 
 struct ApplyFlags {
   std::vector<std::string> files;
   bool dry_run = false;
   bool replace_all = false;
+  bool prune = false;
+  std::vector<std::string> labels;  // of what may be pruned
   ChangeFlags change;
 };
 int Apply(Context& context, const ApplyFlags& flags);
+
+struct DiffFlags {
+  ApplyFlags apply;
+  std::vector<std::string> revisions;  // one or two
+};
+// 0 nothing differs, 1 something does, others: no answer.
+int Diff(Context& context, const DiffFlags& flags);
+
+struct ExportFlags {
+  std::vector<std::string> kinds;
+  std::vector<std::string> labels;
+  std::string folder;  // empty: standard output
+  uint64_t revision = 0;
+  bool prune = false;  // files of what is no longer there
+};
+int Export(Context& context, const ExportFlags& flags);
 
 struct RollbackFlags {
   uint64_t revision = 0;
@@ -40,8 +58,11 @@ int Rollback(Context& context, const RollbackFlags& flags);
 
 struct GetFlags {
   std::string kind;  // or "all"
-  std::string name;
+  std::vector<std::string> names;
+  std::vector<std::string> labels;
   Output output = Output::kTable;
+  bool watch = false;
+  bool only_changes = false;
 };
 int Get(Context& context, const GetFlags& flags);
 int Describe(Context& context, const GetFlags& flags);
@@ -202,6 +223,7 @@ int TestPolicy(Context& context, const PolicyTestFlags& flags);
 int PrintJson(Context& context, const google::protobuf::Message& message);
 
 struct HistoryFlags {
+  uint64_t revision = 0;  // 0: the list
   int count = 20;
   bool json = false;
 };
@@ -217,6 +239,17 @@ int CreateJoinToken(Context& context, const GatewayFlags& flags);
 int ListJoinTokens(Context& context, const GatewayFlags& flags);
 int DeleteJoinToken(Context& context, const GatewayFlags& flags);
 int RemoveGateway(Context& context, const GatewayFlags& flags);
+
+struct ContextFlags {
+  std::string name;
+  ConnectionFlags connection;
+  bool use = false;
+};
+int ListContexts(Context& context, const ContextFlags& flags);
+int UseContext(Context& context, const ContextFlags& flags);
+int SetContext(Context& context, const ContextFlags& flags);
+int DeleteContext(Context& context, const ContextFlags& flags);
+int ShowContext(Context& context, const ContextFlags& flags);
 
 struct StatusFlags {
   bool json = false;

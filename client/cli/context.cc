@@ -6,17 +6,19 @@
 #include <vector>
 
 #include "client/cli/commands.h"
+#include "client/cli/context_file.h"
 #include "client/cli/style.h"
 #include "client/lib/status.h"
+#include "client/yaml/writer.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::cli {
 
 absl::StatusOr<std::unique_ptr<client::Client>> Context::Connect() const {
+  GH_ASSIGN_OR_RETURN(const ConnectionFlags resolved, Resolve(connection));
   GH_ASSIGN_OR_RETURN(client::Target target,
-                      client::ParseTarget(connection.server.empty() ? client::DefaultTarget() : connection.server,
-                                          connection.tls, connection.insecure_loopback));
+                      client::ParseTarget(resolved.server, resolved.tls, resolved.insecure_loopback));
   client::ClientOptions options;
   options.call_timeout = connection.timeout;
   options.connect_timeout = std::min(options.connect_timeout, connection.timeout);
@@ -66,7 +68,7 @@ int PrintJson(Context& context, const google::protobuf::Message& message) {
   std::string json;
   auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
   if (!status.ok()) return Fail(context, absl::InternalError("the answer has no JSON form"));
-  context.out() << json << "\n";
+  context.out() << client::HarmlessJson(json) << "\n";
   return kOk;
 }
 

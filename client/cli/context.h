@@ -39,7 +39,8 @@ struct Streams {
 };
 
 struct ConnectionFlags {
-  std::string server;  // empty: client::DefaultTarget()
+  std::string server;   // empty: see Resolve in context_file.h
+  std::string context;  // name of one in the file
   client::TlsFiles tls;
   bool insecure_loopback = false;
   absl::Duration timeout = absl::Seconds(30);

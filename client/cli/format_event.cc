@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/format.h"
+#include "client/yaml/writer.h"
 #include "gateway/base/escape.h"
 
 namespace gatehouse::cli {
@@ -118,7 +119,7 @@ std::string EventJson(const v1::Event& event) {
   if (!google::protobuf::util::MessageToJsonString(event, &json, options).ok()) {
     return R"({"detail":"an event could not be printed"})";
   }
-  return json;
+  return client::HarmlessJson(json);
 }
 
 }  // namespace gatehouse::cli

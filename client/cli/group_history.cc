@@ -5,7 +5,8 @@ namespace gatehouse::cli {
 
 void AddHistory(CLI::App& app, CommandLine& line) {
   HistoryFlags& flags = line.Make<HistoryFlags>();
-  CLI::App* history = app.add_subcommand("history", "list changes, newest first: who, when, what");
+  CLI::App* history = app.add_subcommand("history", "list changes, newest first: who, when, what; or tell all about one");
+  history->add_option("revision", flags.revision, "this one, with every detail")->check(CLI::PositiveNumber);
   history->add_option("-n,--count", flags.count, "at most this many; default 20")->check(CLI::Range(1, 1000000));
   history->add_flag("--json", flags.json, "JSON lines");
   OnRun(*history, line, [&] { return ShowHistory(line.context, flags); });

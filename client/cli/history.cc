@@ -28,9 +28,40 @@ std::string WhatChanged(const v1::Revision& revision) {
 
 }  // namespace
 
+namespace {
+
+std::string OneText(const v1::Revision& revision, const Style& style) {
+  std::string text = absl::StrCat(style.Bold(absl::StrCat("revision ", revision.revision())), "   ", DateText(revision.time()), "   ",
+                                  EscapeText(revision.actor()));
+  if (!revision.peer().empty()) absl::StrAppend(&text, " from ", EscapeText(revision.peer()));
+  if (!revision.method().empty()) absl::StrAppend(&text, " by ", EscapeText(revision.method()));
+  absl::StrAppend(&text, "\n");
+  if (!revision.message().empty()) absl::StrAppend(&text, "  ", EscapeText(revision.message()), "\n");
+  absl::StrAppend(&text, ChangesText(revision.changes(), style));
+  if (revision.changes().empty()) absl::StrAppend(&text, "nothing differs from revision ", revision.parent(), "\n");
+  return text;
+}
+
+int ShowOne(Context& context, client::Client& client, const HistoryFlags& flags) {
+  client::Pages<v1::Revision> pages = client.History(1000);
+  while (true) {
+    absl::StatusOr<std::optional<v1::Revision>> revision = pages.Next();
+    if (!revision.ok()) return Fail(context, revision.status());
+    if (!revision->has_value() || (*revision)->revision() < flags.revision) break;
+    if ((*revision)->revision() != flags.revision) continue;
+    if (flags.json) return PrintJson(context, **revision);
+    context.out() << OneText(**revision, Style(context.color));
+    return kOk;
+  }
+  return Fail(context, absl::NotFoundError(absl::StrCat("there is no revision ", flags.revision, "; `history` lists them")));
+}
+
+}  // namespace
+
 int ShowHistory(Context& context, const HistoryFlags& flags) {
   auto client = context.Connect();
   if (!client.ok()) return Fail(context, client.status());
+  if (flags.revision != 0) return ShowOne(context, **client, flags);
   client::Pages<v1::Revision> pages = (*client)->History(std::min(flags.count, 1000));
   std::vector<std::vector<std::string>> rows;
   for (int i = 0; i < flags.count; ++i) {

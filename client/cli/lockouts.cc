@@ -48,6 +48,7 @@ int ListLockouts(Context& context, const LockoutFlags& flags) {
   absl::StatusOr<v1::ListLockoutsResponse> listed = (*client)->ListLockouts(request);
   if (!listed.ok()) return Fail(context, listed.status());
   switch (flags.output) {
+    case Output::kName:
     case Output::kTable:
       context.out() << LockoutsText(*listed, absl::Now(), Style(context.color));
       break;
@@ -71,6 +72,7 @@ int ClearLockouts(Context& context, const LockoutFlags& flags) {
   absl::StatusOr<v1::ClearLockoutsResponse> cleared = (*client)->ClearLockouts(request);
   if (!cleared.ok()) return Fail(context, cleared.status());
   switch (flags.output) {
+    case Output::kName:
     case Output::kTable:
       context.out() << Counted(cleared->cleared(), "entry", "entries") << " cleared on "
                     << Counted(static_cast<uint64_t>(cleared->gateways_size()), "gateway", "gateways") << "\n";

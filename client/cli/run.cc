@@ -18,7 +18,8 @@ constexpr char kFooter[] =
 void AddGlobal(CLI::App& app, CommandLine& line, std::string& color) {
   ConnectionFlags& connection = line.context.connection;
   app.add_option("-s,--server", connection.server,
-                 "unix:/path or host:port; default $GATEHOUSE_SERVER, else the local gatehouse's socket");
+                 "unix:/path or host:port; default: the context's, $GATEHOUSE_SERVER, else the local gatehouse's socket");
+  app.add_option("--context", connection.context, "speak to the control plane of this context; see `context list`");
   app.add_option("--ca", connection.tls.ca, "authorities of a host:port server, PEM");
   app.add_option("--cert", connection.tls.certificate, "our certificate for it, PEM");
   app.add_option("--key", connection.tls.key, "our key for it, PEM");
@@ -40,7 +41,12 @@ int Tell(const CLI::App& app, const CLI::ParseError& error, const Streams& strea
     commands.push_back(command->get_name());
   }
   if (error.get_exit_code() != 0 && !commands.empty()) {
-    for (const std::string& word : at->remaining()) {
+    // What a command does not know falls through to the whole.
+    std::vector<std::string> unknown = at->remaining();
+    if (at != &app) {
+      for (std::string& word : app.remaining()) unknown.push_back(std::move(word));
+    }
+    for (const std::string& word : unknown) {
       if (word.empty() || word[0] == '-') continue;
       const std::string meant = client::Closest(word, commands);
       *streams.err << "error: no command named \"" << EscapeText(word) << "\""
@@ -61,6 +67,7 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   CLI::App app("Command line client of the Gatehouse authentication gateway.", "gatehousectl");
   app.footer(kFooter);
   app.require_subcommand(1);
+  app.fallthrough();
   app.failure_message([](const CLI::App* a, const CLI::Error& e) {
     return "error: " + CLI::FailureMessage::simple(a, e);
   });
@@ -76,11 +83,11 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   AddGateways(app, line);
   AddState(app, line);
   AddUpstream(app, line);
-  CLI::App* completion = app.add_subcommand("completion", "print a completion script: `source <(gatehousectl completion)`");
-  OnRun(*completion, line, [&app, &line] {
-    line.context.out() << BashCompletion(app);
-    return static_cast<int>(kOk);
-  });
+  AddContexts(app, line);
+  AddShell(app, line);
+  if (!arguments.empty() && arguments[0] == kCompleteWord) {
+    return Complete(app, line.context, {arguments.begin() + 1, arguments.end()});
+  }
 
   // CLI11 takes the arguments last first.
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());

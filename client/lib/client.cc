@@ -37,15 +37,16 @@ absl::StatusOr<v1::Resource> Client::Get(v1::Kind kind, const std::string& name)
   return response;
 }
 
-Pages<v1::Resource> Client::List(v1::Kind kind, int page_size) {
+Pages<v1::Resource> Client::List(v1::Kind kind, int page_size, const Labels& labels) {
   return Pages<v1::Resource>(
-      [channel = channel_, options = options_, kind,
-       page_size](const std::string& token) -> absl::StatusOr<Pages<v1::Resource>::Page> {
+      [channel = channel_, options = options_, kind, page_size,
+       labels](const std::string& token) -> absl::StatusOr<Pages<v1::Resource>::Page> {
         auto stub = v1::ConfigService::NewStub(channel);
         v1::ListRequest request;
         request.set_kind(kind);
         request.set_page_size(page_size);
         request.set_page_token(token);
+        request.mutable_labels()->insert(labels.begin(), labels.end());
         v1::ListResponse response;
         GH_RETURN_IF_ERROR(Retried(options, [&](auto& context) { return stub->List(&context, request, &response); }));
         Pages<v1::Resource>::Page page;
@@ -106,6 +107,7 @@ absl::StatusOr<v1::ApplyResponse> Client::Apply(const v1::ConfigSet& set,
   wire.set_replace_all(options.replace_all);
   wire.set_expected_revision(options.expected_revision);
   wire.set_message(options.change.message);
+  wire.mutable_prune_labels()->insert(options.prune_labels.begin(), options.prune_labels.end());
   SetWait(options.change, *wire.mutable_wait());
 
   grpc::ClientContext context;
@@ -113,9 +115,14 @@ absl::StatusOr<v1::ApplyResponse> Client::Apply(const v1::ConfigSet& set,
   v1::ApplyResponse response;
   std::unique_ptr<grpc::ClientWriter<v1::ApplyRequest>> writer = stub->Apply(&context, &response);
   bool open = true;
-  for (const v1::ApplyRequest& request : ApplyChunks(wire, set, deletions)) {
+  const std::vector<v1::ApplyRequest> chunks = ApplyChunks(wire, set, deletions);
+  size_t all = 0, sent = 0;
+  for (const v1::ApplyRequest& request : chunks) all += request.ByteSizeLong();
+  for (const v1::ApplyRequest& request : chunks) {
     open = writer->Write(request);
     if (!open) break;  // refused already: Finish says why
+    sent += request.ByteSizeLong();
+    if (options.on_sent) options.on_sent(sent, all);
   }
   if (open) writer->WritesDone();
   GH_RETURN_IF_ERROR(FromGrpc(writer->Finish()));

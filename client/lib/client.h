@@ -14,6 +14,7 @@
 #include <grpcpp/channel.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,11 +55,17 @@ struct ChangeOptions {
   std::string message;  // for the history
 };
 
+using Labels = std::map<std::string, std::string>;
+
 struct ApplyOptions {
   bool dry_run = false;
   bool replace_all = false;
+  // What bears all of these and is not in the set is deleted; none: nothing is.
+  Labels prune_labels;
   uint64_t expected_revision = 0;  // 0: any
   ChangeOptions change;
+  // Hears how many octets of how many are sent. May be empty.
+  std::function<void(size_t sent, size_t all)> on_sent;
 };
 
 class Client {
@@ -70,8 +77,21 @@ class Client {
   Client(std::shared_ptr<grpc::Channel> channel, ClientOptions options);
 
   absl::StatusOr<v1::Resource> Get(v1::Kind kind, const std::string& name);
-  // List pages through all resources of a kind, by name.
-  Pages<v1::Resource> List(v1::Kind kind, int page_size = 500);
+  // List pages through the resources of a kind that bear all of the labels, by name.
+  Pages<v1::Resource> List(v1::Kind kind, int page_size = 500, const Labels& labels = {});
+  // Export gives the configuration in parts to `take`, whose error ends it, and returns the revision and the digest.
+  struct Exported {
+    uint64_t revision = 0;
+    std::string digest;
+  };
+  absl::StatusOr<Exported> Export(const v1::ExportRequest& request,
+                                  absl::FunctionRef<absl::Status(v1::ConfigSet)> take);
+  // What leads from one revision to another; without `to`: to the current one.
+  absl::StatusOr<v1::CompareResponse> Compare(uint64_t from, std::optional<uint64_t> to = std::nullopt);
+  // WatchResources gives each message to `take` until that returns false (OK) or the stream ends (why it ended). It is not
+  // taken up again: who calls it knows what was seen.
+  absl::Status WatchResources(const v1::WatchResourcesRequest& request,
+                              absl::FunctionRef<bool(const v1::WatchResourcesResponse&)> take);
 
   absl::StatusOr<v1::ChangeResponse> Create(const v1::Resource& resource, const ChangeOptions& options = {});
   // Update replaces the fields named in `fields`, or the whole resource when it is empty.
@@ -125,6 +145,9 @@ class Client {
   // How the endpoints of upstreams do on one gateway.
   absl::StatusOr<v1::ListEndpointsResponse> ListEndpoints(const v1::ListEndpointsRequest& request);
 
+  // The newest events since `since`, at most `limit`, oldest first: those that come without a pause of `patience`.
+  absl::StatusOr<std::vector<v1::Event>> RecentEvents(const v1::EventFilter& filter, absl::Time since, size_t limit,
+                                                      absl::Duration patience = absl::Milliseconds(250));
   // Watch subscribes to events; see watch.h. It returns once the server has subscribed us.
   absl::StatusOr<std::unique_ptr<gatehouse::client::Watch>> Watch(WatchOptions options, WatchHandler handler);
 

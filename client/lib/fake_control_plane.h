@@ -74,6 +74,15 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   std::vector<v1::ExportUsersResponse> exported;
   std::vector<v1::WatchRequest> watches;
   std::map<std::string, v1::Resource> resources;  // by IdText
+  v1::ListRequest listed;
+  v1::ExportRequest export_asked;
+  std::vector<v1::ExportResponse> export_parts;
+  grpc::Status export_status = grpc::Status::OK;
+  v1::CompareRequest compared;
+  v1::CompareResponse compare_answer;
+  v1::HistoryResponse history_answer;
+  std::vector<v1::WatchResourcesRequest> resource_watches;
+  std::vector<std::vector<v1::WatchResourcesResponse>> resource_streams;  // one per call; each breaks, then it is refused
   std::vector<v1::RollbackRequest> rollbacks;
   v1::ApplyResponse apply_answer;
   v1::ForceStatus force;
@@ -125,6 +134,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   // Pages of two.
   grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request, v1::ListResponse* response) override {
     std::vector<v1::Resource> all;
+    listed = *request;
     for (const auto& [id, resource] : resources) {
       if (KindOf(resource) == request->kind()) all.push_back(resource);
     }
@@ -132,6 +142,28 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     for (size_t i = from; i < all.size() && i < from + 2; ++i) *response->add_resources() = all[i];
     if (from + 2 < all.size()) response->set_next_page_token(absl::StrCat(from + 2));
     return grpc::Status::OK;
+  }
+  grpc::Status Export(grpc::ServerContext*, const v1::ExportRequest* request,
+                      grpc::ServerWriter<v1::ExportResponse>* writer) override {
+    export_asked = *request;
+    for (const v1::ExportResponse& part : export_parts) writer->Write(part);
+    return export_status;
+  }
+  grpc::Status Compare(grpc::ServerContext*, const v1::CompareRequest* request, v1::CompareResponse* response) override {
+    compared = *request;
+    *response = compare_answer;
+    return grpc::Status::OK;
+  }
+  grpc::Status History(grpc::ServerContext*, const v1::HistoryRequest*, v1::HistoryResponse* response) override {
+    *response = history_answer;
+    return grpc::Status::OK;
+  }
+  grpc::Status WatchResources(grpc::ServerContext*, const v1::WatchResourcesRequest* request,
+                              grpc::ServerWriter<v1::WatchResourcesResponse>* writer) override {
+    resource_watches.push_back(*request);
+    if (resource_watches.size() > resource_streams.size()) return {grpc::StatusCode::PERMISSION_DENIED, "no more"};
+    for (const v1::WatchResourcesResponse& one : resource_streams[resource_watches.size() - 1]) writer->Write(one);
+    return {grpc::StatusCode::UNAVAILABLE, "restart"};
   }
   grpc::Status Update(grpc::ServerContext*, const v1::UpdateRequest* request, v1::ChangeResponse* response) override {
     if (conflicts > 0) {

@@ -8,8 +8,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "client/yaml/kinds.h"
+#include "gateway/base/escape.h"
 
 namespace gatehouse::client {
 namespace {
@@ -118,11 +120,24 @@ Json ResourceTree(const v1::Resource& resource) {
   return tree;
 }
 
-bool Printable(const std::string& text) {
-  for (char c : text) {
-    if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7f) return false;
+// Calls f with each code point's octets.
+template <typename F>
+void ForEachCodePoint(absl::string_view text, F f) {
+  for (size_t at = 0; at < text.size();) {
+    size_t length = 1;
+    while (at + length < text.size() && (static_cast<unsigned char>(text[at + length]) & 0xC0) == 0x80) ++length;
+    f(text.substr(at, length));
+    at += length;
   }
-  return true;
+}
+
+// Not what a terminal acts upon: controls, and what turns the direction of text.
+bool Harmless(absl::string_view code_point) { return code_point == "\\" || EscapeText(code_point) == code_point; }
+
+bool Printable(const std::string& text) {
+  bool printable = true;
+  ForEachCodePoint(text, [&](absl::string_view one) { printable = printable && (one == "\n" || Harmless(one)); });
+  return printable;
 }
 
 void EmitText(const std::string& text, YAML::Emitter& out) {
@@ -134,7 +149,9 @@ void EmitText(const std::string& text, YAML::Emitter& out) {
   // Numbers, booleans and words for null are quoted, so that other YAML tools read text as text too.
   bool looks_typed = text.empty() || text == "~" || Json::accept(text) || text == "yes" || text == "no" ||
                      text == "on" || text == "off" || text == "Null" || text == "NULL";
-  if (looks_typed || !Printable(text) || text.find('\n') != std::string::npos) {
+  if (!Printable(text)) {
+    out << YAML::EscapeNonAscii << YAML::DoubleQuoted << text;
+  } else if (looks_typed || text.find('\n') != std::string::npos) {
     out << YAML::DoubleQuoted << text;
   } else {
     out << YAML::Auto << text;
@@ -188,7 +205,25 @@ std::string ToYaml(const v1::ConfigSet& set) {
 }
 
 std::string ToJson(const v1::Resource& resource, bool indent) {
-  return ResourceTree(resource).dump(indent ? 2 : -1, ' ', false, Json::error_handler_t::replace);
+  return HarmlessJson(ResourceTree(resource).dump(indent ? 2 : -1, ' ', false, Json::error_handler_t::replace));
+}
+
+std::string HarmlessJson(absl::string_view json) {
+  std::string text;
+  ForEachCodePoint(json, [&text](absl::string_view one) {
+    if (one == "\n" || Harmless(one) || !IsValidUtf8(one)) {
+      text.append(one.data(), one.size());
+      return;
+    }
+    // Below U+10000, all of them; and within a string, since JSON's own signs are plain.
+    unsigned code = static_cast<unsigned char>(one[0]);
+    if (one.size() == 2) code = (code & 0x1F) << 6 | (static_cast<unsigned char>(one[1]) & 0x3F);
+    if (one.size() == 3) {
+      code = (code & 0x0F) << 12 | (static_cast<unsigned char>(one[1]) & 0x3Fu) << 6 | (static_cast<unsigned char>(one[2]) & 0x3F);
+    }
+    absl::StrAppendFormat(&text, "\\u%04x", code);
+  });
+  return text;
 }
 
 }  // namespace gatehouse::client

@@ -1,10 +1,12 @@
-// Writer prints resources in the form that Reader takes: what is exported can be applied again. Output-only fields
+// Writer prints resources in the form that Reader takes: what is exported can be applied again. Controls and signs that turn
+// the direction of text are escaped, whoever wrote them: what is printed may be looked at in a terminal. Output-only fields
 // (etag) are left out, and so is what the server never returns (private keys, password hashes): applied again, the
 // stored ones are kept.
 #pragma once
 
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "gatehouse/v1/config_set.pb.h"
 #include "google/protobuf/message.h"
 
@@ -18,5 +20,7 @@ std::string ToYaml(const v1::ConfigSet& set);
 std::string MessageYaml(const google::protobuf::Message& message);
 // ToJson prints one object with "kind" and "name" first, fields by their proto names, in one line or indented.
 std::string ToJson(const v1::Resource& resource, bool indent);
+// HarmlessJson returns the same JSON with what a terminal acts upon as \uNNNN.
+std::string HarmlessJson(absl::string_view json);
 
 }  // namespace gatehouse::client

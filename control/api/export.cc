@@ -10,7 +10,6 @@
 #include "gateway/base/digest.h"
 #include "gateway/base/status.h"
 #include "gateway/config/resource_map.h"
-#include "gateway/config/build_set.h"
 
 namespace gatehouse::api {
 namespace {
@@ -96,8 +95,11 @@ grpc::ServerWriteReactor<v1::ExportResponse>* ConfigService::Export(grpc::Callba
   const std::shared_ptr<Ending> ending = call->ending();
   if (Asks(*request, v1::BINDING)) {
     // Who may do what is the owners' to read as a whole.
-    if (auto owner = guard_(*context, "/gatehouse.v1.AccessService/RotateKey"); !owner.ok()) {
-      ending->Finish(owner.status());
+    const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.ConfigService/Export");
+    if (!caller.ok() || !caller->Has(v1::OWNER)) {
+      ending->Finish(caller.ok() ? absl::PermissionDeniedError(absl::StrCat("kinds: bindings need the role OWNER; ", caller->name,
+                                                                            " has ", RolesText(caller->roles)))
+                                 : caller.status());
       return call;
     }
   }

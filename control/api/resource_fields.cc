@@ -5,7 +5,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "gateway/base/digest.h"
-#include "gateway/config/build_set.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/message.h"
 
 namespace gatehouse::api {
@@ -32,12 +33,17 @@ Message* MutableBodyOf(v1::Resource* resource) {
 
 std::string EtagOf(const v1::Resource& resource) {
   std::string bytes;
-  if (GetEtag(resource).empty()) {
-    bytes = config::CanonicalBytes(resource);
-  } else {
-    v1::Resource bare = resource;
-    SetEtag("", &bare);
-    bytes = config::CanonicalBytes(bare);
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    if (GetEtag(resource).empty()) {
+      resource.SerializeToCodedStream(&coded);
+    } else {
+      v1::Resource bare = resource;
+      SetEtag("", &bare);
+      bare.SerializeToCodedStream(&coded);
+    }
   }
   return HexLower(AsView(Sha256(bytes)).substr(0, 12));
 }

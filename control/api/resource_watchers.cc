@@ -1,5 +1,6 @@
 #include "control/api/resource_watchers.h"
 
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -22,12 +23,13 @@ class ResourceWatchers::Watcher final : public Call {
   Watcher(ResourceWatchers& owner, grpc::CallbackServerContext& context) : owner_(owner), context_(context) {}
 
   void Refuse(const absl::Status& status) { End(RespondStatus(status)); }
-  void Start(const v1::WatchResourcesRequest& request) {
+  void Start(const v1::WatchResourcesRequest& request, const Guard& guard) {
     {
       MutexLock lock(&mutex_);
       stream_.emplace(request, owner_.changes_.Current());
     }
     StartSendInitialMetadata();
+    admission_ = guard.Admit(context_, [this](const absl::Status& why) { End(RespondStatus(why)); });
     Pump();
   }
   void Pump() {
@@ -79,6 +81,8 @@ class ResourceWatchers::Watcher final : public Call {
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time since_ ABSL_GUARDED_BY(mutex_);
+  // Last: its end waits for a notice, which uses what is above.
+  std::unique_ptr<Admission> admission_;
 };
 
 ResourceWatchers::ResourceWatchers(Changes& changes) : changes_(changes) {
@@ -101,7 +105,8 @@ ResourceWatchers::~ResourceWatchers() {
 }
 
 ResourceWatchers::Call* ResourceWatchers::Begin(grpc::CallbackServerContext& context,
-                                                const v1::WatchResourcesRequest& request, absl::Status refused) {
+                                                const v1::WatchResourcesRequest& request, const Guard& guard) {
+  absl::Status refused = guard(context, "/gatehouse.v1.ConfigService/WatchResources").status();
   auto* watcher = new Watcher(*this, context);
   if (refused.ok() && (!v1::Kind_IsValid(request.kind()) || request.kind() == v1::KIND_UNSPECIFIED)) {
     refused = absl::InvalidArgumentError("kind: required, one of the known kinds");
@@ -115,7 +120,7 @@ ResourceWatchers::Call* ResourceWatchers::Begin(grpc::CallbackServerContext& con
     }
   }
   if (refused.ok()) {
-    watcher->Start(request);
+    watcher->Start(request, guard);
   } else {
     watcher->Refuse(refused);
   }
@@ -136,7 +141,7 @@ void ResourceWatchers::Run() {
 
 grpc::ServerWriteReactor<v1::WatchResourcesResponse>* ConfigService::WatchResources(
     grpc::CallbackServerContext* context, const v1::WatchResourcesRequest* request) {
-  return watchers_.Begin(*context, *request, guard_(*context, "/gatehouse.v1.ConfigService/WatchResources").status());
+  return watchers_.Begin(*context, *request, guard_);
 }
 
 }  // namespace gatehouse::api

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "control/api/changes.h"
+#include "control/api/guard.h"
 #include "gateway/base/mutex.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
 
@@ -28,8 +29,8 @@ class ResourceWatchers {
   ResourceWatchers(const ResourceWatchers&) = delete;
   ResourceWatchers& operator=(const ResourceWatchers&) = delete;
 
-  // Begin serves one call; `refused` not OK: ends it at once.
-  Call* Begin(grpc::CallbackServerContext& context, const v1::WatchResourcesRequest& request, absl::Status refused);
+  // Begin serves one call, for as long as the guard lets its caller.
+  Call* Begin(grpc::CallbackServerContext& context, const v1::WatchResourcesRequest& request, const Guard& guard);
 
  private:
   class Watcher;

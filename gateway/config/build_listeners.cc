@@ -389,6 +389,12 @@ void ReadListener(Draft& draft, const v1::Listener& v, Listener* listener) {
   if (!complete) return;
   ReadNames(draft, path, v, all, listener);
   CheckNone(draft, *listener);
+  const bool asks = absl::c_any_of(listener->names,
+                                   [](const Name& name) { return name.client_certificate != ClientCertificate::kNone; });
+  if (asks && !listener->min_tls_1_3) {
+    draft.Warn(path + ".min_tls_version",
+               "accepts TLS 1.2, in which a client's certificate can be read by whoever is on the way; TLS_1_3 hides it");
+  }
 }
 
 }  // namespace

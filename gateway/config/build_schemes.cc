@@ -247,6 +247,12 @@ void WarnOf(Draft& draft, const std::string& path, const certs::SchemeOptions& o
   if (options.strength.allow_sha1) {
     draft.Warn(path + ".allow_sha1", "accepts signatures that can be forged: certificates of anybody may be made up");
   }
+  if (options.strength.min_rsa_bits < 2048) {
+    draft.Warn(path + ".min_rsa_bits", "accepts RSA keys of ", options.strength.min_rsa_bits, " bits: below 2048 they count as breakable");
+  }
+  if (options.strength.min_ec_bits < 256) {
+    draft.Warn(path + ".min_ec_bits", "accepts elliptic curves of ", options.strength.min_ec_bits, " bits: 256 is what is advised");
+  }
   if (!options.validate_validity_period) {
     draft.Warn(path + ".validate_validity_period", "is off: expired certificates are accepted");
   }

@@ -229,7 +229,7 @@ TEST_F(BuildTest, WarnsOfWhatIsAllowedButUnwise) {
       server_certificates { name: "dying" certificate_chain_pem: "@dying@" private_key_pem: "@key@" }
       schemes { name: "Loose" client_certificate { trust_store: "old" self_signed_trust: ANY
                 accept_any_self_signed: "development" validate_certificate_use: false validate_validity_period: false
-                allow_sha1: true } }
+                allow_sha1: true min_rsa_bits: 1024 min_ec_bits: 224 } }
       routes { name: "open" match { path: "/app/{rest...}" } anonymous: true fixed_response {} }
       routes { name: "admin" match { path: "/app/admin" } require { any_of: "Basic" } fixed_response {} }
       routes { name: "beside" match { path: "/apple" } require { any_of: "Basic" } fixed_response {} })");
@@ -243,6 +243,8 @@ TEST_F(BuildTest, WarnsOfWhatIsAllowedButUnwise) {
                   StartsWith(R"(schemes["Loose"].client_certificate.allowed_certificate_types: ALL)"),
                   StartsWith(R"(schemes["Loose"].client_certificate.revocation.mode: NO_CHECK)"),
                   StartsWith(R"(schemes["Loose"].client_certificate.allow_sha1: accepts signatures that can be forged)"),
+                  StartsWith(R"(schemes["Loose"].client_certificate.min_rsa_bits: accepts RSA keys of 1024 bits)"),
+                  StartsWith(R"(schemes["Loose"].client_certificate.min_ec_bits: accepts elliptic curves of 224 bits)"),
                   StartsWith(R"(schemes["Loose"].client_certificate.validate_certificate_use: is off)"),
                   StartsWith(R"(schemes["Loose"].client_certificate.validate_validity_period: is off)"),
                   R"(routes["open"]: anonymous, and encloses "/app/admin" of routes/admin, which is protected)"));
@@ -314,6 +316,18 @@ TEST_F(BuildTest, ListsAreKeptWhereTheSystemsRootsJoinTheStore) {
       trust_stores { name: "w" anchors { pem: "@ca@" } crls { pem: "@crl@" } }
       schemes { name: "W" client_certificate { trust_store: "w" system_roots: true revocation { mode: OFFLINE } } })");
   EXPECT_THAT(snapshot->FindScheme("W")->certificate()->trust_store->crls(), SizeIs(1));
+}
+
+TEST_F(BuildTest, WarnsOfTls12WhereClientsShowCertificatesAndNowhereElse) {
+  const auto warned = [this](const std::string& listener) {
+    const BuildResult result = BuildText(Base() + listener);
+    EXPECT_TRUE(result.ok()) << ::testing::PrintToString(Lines(result.violations));
+    return Lines(result.warnings);
+  };
+  const std::string rest = R"( name: "two" address: "127.0.0.1:9443" server_certificates: "localhost" })";
+  EXPECT_THAT(warned("listeners { client_certificate: ALLOW" + rest), Contains(StartsWith(R"(listeners["two"].min_tls_version)")));
+  EXPECT_THAT(warned("listeners { min_tls_version: TLS_1_3" + rest), Not(Contains(StartsWith(R"(listeners["two"].min_tls)"))));
+  EXPECT_THAT(warned("listeners { client_certificate: NONE" + rest), Not(Contains(StartsWith(R"(listeners["two"].min_tls)"))));
 }
 
 TEST_F(BuildTest, WarnsOfRevocationThatLetsIn) {
