@@ -55,6 +55,7 @@ int UpstreamStatus(Context& context, const UpstreamFlags& flags) {
   absl::StatusOr<v1::ListEndpointsResponse> listed = (*client)->ListEndpoints(request);
   if (!listed.ok()) return Fail(context, listed.status());
   switch (flags.output) {
+    case Output::kName:
     case Output::kTable:
       context.out() << EndpointsText(*listed, absl::Now(), Style(context.color));
       break;

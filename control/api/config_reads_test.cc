@@ -5,7 +5,7 @@
 #include "control/api/config_service_fixture.h"
 #include "control/api/labels.h"
 #include "control/api/resource_fields.h"
-#include "gateway/config/resource_map.h"
+#include "gateway/config/build_resource_map.h"
 #include "gmock/gmock.h"
 
 namespace gatehouse::api {

@@ -9,7 +9,7 @@
 #include "control/api/resource_fields.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/status.h"
-#include "gateway/config/resource_map.h"
+#include "gateway/config/build_resource_map.h"
 
 namespace gatehouse::api {
 namespace {

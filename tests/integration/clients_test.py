@@ -51,13 +51,13 @@ name: hello
 labels: {app: shop, "odd \\u202e": "x: {y}\\n"}
 match: {path: /hello, methods: [GET]}
 require: {any_of: [Certificate, Basic], policies: [buyers]}
-identity_response: {message: "hi\\nthere # and ~ null"}
+identity_response: {message: "hi there # and ~ null"}
 ---
 kind: Route
 name: open
 match: {path: "/open/{rest...}"}
 anonymous: true
-fixed_response: {status: 204, content_type: "text/x: \\"quoted\\"", body: " leading space"}
+fixed_response: {status: 202, content_type: "text/x: \\"quoted\\"", body: " leading space"}
 """
 
 
@@ -99,7 +99,7 @@ class ClientsTest(harness.GatehouseTest):
         watcher = subprocess.Popen([*command, "watch", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
         try:
             self.assertEqual(watcher.stdout.readline(), "watching\n")
-            self.assertEqual(self.status("/open/x"), 204)
+            self.assertEqual(self.status("/open/x"), 202)
             out, err = watcher.communicate(timeout=20)
             self.assertEqual(watcher.returncode, 0, err)
             self.assertRegex(out, r"^[A-Z]+ [A-Z]+ ")
@@ -144,7 +144,7 @@ class ClientsTest(harness.GatehouseTest):
         self.assertEqual(digest(told), digest(exported))
         self.assertIn("nothing to change", self.ctl("apply", "--replace-all", "-f", folder).stdout)
         self.assertEqual(self.ctl("diff", "--replace-all", "-f", folder).returncode, 0)
-        self.assertIn("status: 204", (folder / "routes/open.yaml").read_text())
+        self.assertIn("status: 202", (folder / "routes/open.yaml").read_text())
 
     def test_labels_select_prune_and_compare(self):
         names = self.ctl("get", "routes", "-l", "app=shop", "-o", "name").stdout
@@ -219,7 +219,7 @@ class ClientsTest(harness.GatehouseTest):
     def test_the_manual_pages_are_clean(self):
         pages = self.folder / "man"
         pages.mkdir()
-        self.ctl("man", pages, "--date", "2027-01-31")
+        self.ctl("man", pages, "--date", "2026-01-31")
         files = sorted(pages.iterdir())
         self.assertGreater(len(files), 25)
         done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", *files], capture_output=True, text=True, timeout=60)
