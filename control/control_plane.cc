@@ -1,5 +1,7 @@
 #include "control/control_plane.h"
 
+#include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -8,6 +10,8 @@
 #include <spdlog/spdlog.h>
 
 #include "absl/strings/str_cat.h"
+#include "control/api/access_service.h"
+#include "control/api/audit.h"
 #include "control/api/certificate_service.h"
 #include "control/api/changes.h"
 #include "control/api/config_service.h"
@@ -32,6 +36,8 @@ namespace gatehouse {
 namespace {
 
 constexpr int kWriters = 4;
+constexpr std::chrono::minutes kLongestCall{10};  // of calls that are no streams from us
+constexpr absl::Duration kSweep = absl::Seconds(5);
 constexpr size_t kMaxQueuedCalls = 256;
 
 void Log(const v1::Event& event) {
@@ -49,8 +55,13 @@ absl::StatusOr<api::ControlServerOptions> ServerOptions(const Options& options) 
   server.listen = options.listen;
   server.tls = {options.tls_cert, options.tls_key, options.client_ca};
   server.insecure_loopback = options.insecure_loopback;
+  server.socket_group = options.socket_group;
   for (const std::string& san : options.allow_san) {
     GH_ASSIGN_OR_RETURN(api::AllowedName name, api::ParseAllowedName(san));
+    server.allowed_names.push_back(std::move(name));
+  }
+  for (const std::string& san : options.owner_san) {
+    GH_ASSIGN_OR_RETURN(api::AllowedName name, api::ParseAllowedName(san, api::kOwnerRoles));
     server.allowed_names.push_back(std::move(name));
   }
   return server;
@@ -87,7 +98,30 @@ struct ControlPlane::Parts {
         policies(changes, executor, clock, access.guard),
         lockouts(desk, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
         upstreams(desk, std::move(embedded), access.guard),
-        status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, alarms, access.guard) {}
+        status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, alarms, access.guard),
+        rights(*store, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }) {
+    access.callers->SetRefused([this](const api::Caller& who, absl::string_view method, const absl::Status& why) {
+      refusals.Tell(who, method, why, std::chrono::steady_clock::now());
+    });
+    api::BindingRules rules;
+    rules.owned_elsewhere =
+        !server_options.socket.empty() ||
+        std::any_of(server_options.allowed_names.begin(), server_options.allowed_names.end(),
+                    [](const api::AllowedName& name) { return (name.roles & api::RoleBit(v1::OWNER)) != 0; });
+    rules.changed = [callers = access.callers](std::vector<v1::Binding> bindings) {
+      callers->SetBindings(std::move(bindings));
+    };
+    changes.SetBindingRules(std::move(rules));
+    SweepCalls();
+  }
+  // Services may be gone before the callers' last refusal is told.
+  ~Parts() { access.callers->SetRefused(nullptr); }
+
+  // Ends calls that stay too long.
+  void SweepCalls() {
+    access.callers->calls()->CancelOlder(std::chrono::steady_clock::now() - kLongestCall);
+    alarms.After(kSweep, [this] { SweepCalls(); });
+  }
 
   // By what a gateway that joins knows this control plane.
   absl::StatusOr<Sha256Digest> Anchor() const {
@@ -108,6 +142,7 @@ struct ControlPlane::Parts {
 
   const api::ControlServerOptions server_options;
   const api::ControlServer::Access access;
+  api::Refusals refusals{[this](v1::Event event) { Tell(std::move(event)); }};
   const std::unique_ptr<store::Store> store;
   const std::shared_ptr<api::GatewayRegistry> registry;  // shared with the callers, whom a late handshake may still ask
   publish::Alarms alarms;
@@ -129,6 +164,7 @@ struct ControlPlane::Parts {
   api::LockoutService lockouts;
   api::UpstreamService upstreams;
   api::StatusService status;
+  api::AccessService rights;
   std::unique_ptr<api::ControlServer> server;
 };
 
@@ -140,6 +176,9 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Options& 
   GH_RETURN_IF_ERROR(api::ControlServer::Prepare(server).status());  // before anything is made
   store::SqliteOptions sqlite;
   sqlite.path = absl::StrCat(options.state_dir, "/gatehouse.db");
+  sqlite.key_file = options.secret_key_file;
+  sqlite.key = Secret(options.secret_key.Reveal());
+  sqlite.new_key = Secret(options.new_secret_key.Reveal());
   GH_ASSIGN_OR_RETURN(std::unique_ptr<store::Store> store, store::SqliteStore::Open(std::move(sqlite)));
   GH_ASSIGN_OR_RETURN(std::shared_ptr<api::GatewayRegistry> registry, api::GatewayRegistry::Open(options.state_dir, clock));
   if (!server.listen.empty()) server.gateway_authority = registry->authority();
@@ -159,7 +198,7 @@ absl::Status ControlPlane::Serve() {
   GH_ASSIGN_OR_RETURN(p.server,
                       api::ControlServer::Start(p.server_options, p.access,
                                                 {&p.config, &p.users, &p.snapshots, &p.gateways, &p.events, &p.certificates,
-                                                 &p.policies, &p.lockouts, &p.upstreams, &p.status}));
+                                                 &p.policies, &p.lockouts, &p.upstreams, &p.status, &p.rights}));
   return absl::OkStatus();
 }
 

@@ -9,6 +9,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
 namespace gatehouse {
@@ -33,6 +35,15 @@ std::string Absolute(const std::string& path) {
   return absolute;
 }
 
+// The key of a variable; empty: it is not set.
+absl::StatusOr<Secret> KeyOf(const char* variable, const std::string& hex) {
+  const bool digits = std::all_of(hex.begin(), hex.end(), [](unsigned char c) { return absl::ascii_isxdigit(c); });
+  if (!hex.empty() && (hex.size() != 64 || !digits)) {
+    return absl::InvalidArgumentError(absl::StrCat(variable, ": 64 hex digits are expected (openssl rand -hex 32)"));
+  }
+  return Secret(absl::HexStringToBytes(hex));
+}
+
 absl::Status Check(const Options& o) {
   if (o.state_dir.empty()) {
     return absl::InvalidArgumentError("--state-dir: there is no default without HOME; name a directory");
@@ -41,22 +52,30 @@ absl::Status Check(const Options& o) {
     return absl::InvalidArgumentError(absl::StrCat("--socket: the path is longer than the system allows (",
                                                    sizeof(sockaddr_un::sun_path) - 1, " bytes): ", o.socket));
   }
-  const bool any_tls = !o.tls_cert.empty() || !o.tls_key.empty() || !o.client_ca.empty() || !o.allow_san.empty();
+  const bool any_tls = !o.tls_cert.empty() || !o.tls_key.empty() || !o.client_ca.empty() || !o.allow_san.empty() || !o.owner_san.empty();
   if (o.listen.empty() && any_tls) {
-    return absl::InvalidArgumentError("--tls-cert, --tls-key, --client-ca and --allow-san are of use with --listen only");
+    return absl::InvalidArgumentError("--tls-cert, --tls-key, --client-ca, --allow-san and --owner-san are of use with --listen only");
   }
   if (!o.listen.empty() &&
-      (o.tls_cert.empty() || o.tls_key.empty() || o.client_ca.empty() || o.allow_san.empty())) {
+      (o.tls_cert.empty() || o.tls_key.empty() || o.client_ca.empty() || (o.allow_san.empty() && o.owner_san.empty()))) {
     return absl::InvalidArgumentError(
         "--listen: the control API over TCP wants mutual TLS: --tls-cert, --tls-key, --client-ca and at least one "
-        "--allow-san");
+        "--allow-san or --owner-san");
+  }
+  if (!o.socket_group.empty() && (o.socket.empty() || o.socket.rfind(o.state_dir + "/", 0) == 0)) {
+    return absl::InvalidArgumentError(
+        "--socket-group: the socket must lie outside of the state directory, which is closed to others: --socket "
+        "/run/gatehouse/control.sock");
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-Environment Environment::OfProcess() { return {geteuid() == 0, Variable("HOME"), Variable("XDG_STATE_HOME")}; }
+Environment Environment::OfProcess() {
+  return {geteuid() == 0, Variable("HOME"), Variable("XDG_STATE_HOME"), Variable("GATEHOUSE_SECRET_KEY"),
+          Variable("GATEHOUSE_NEW_SECRET_KEY")};
+}
 
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, const Environment& environment) {
   Options o;
@@ -76,6 +95,13 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   app.add_option("--tls-key", o.tls_key, "Key of --listen, PEM");
   app.add_option("--client-ca", o.client_ca, "Authorities of the clients of --listen, PEM");
   app.add_option("--allow-san", o.allow_san, "Subject alternative name of a client that --listen lets in; repeatable");
+  app.add_option("--owner-san", o.owner_san,
+                 "Subject alternative name of a client that --listen lets in as an owner, who may change bindings; repeatable");
+  app.add_option("--socket-group", o.socket_group,
+                 "Group whose members may connect to --socket; what each may do is a Binding's to say (uid:N)");
+  app.add_option("--secret-key-file", o.secret_key_file,
+                 "Key of the secrets in the store, 32 octets, mode 0600 (default: STATE-DIR/secret.key, made when there is no "
+                 "store yet); GATEHOUSE_SECRET_KEY in the environment, 64 hex digits, takes its place");
   app.add_option("--insecure-loopback", o.insecure_loopback,
                  "Control API over TCP without TLS, a loopback address only; everybody on this machine may use it");
   app.add_flag("--no-gateway", no_gateway, "Control plane only");
@@ -125,6 +151,19 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   if (no_socket && o.listen.empty() && o.insecure_loopback.empty()) {
     return absl::InvalidArgumentError("--no-socket: then --listen or --insecure-loopback is needed");
   }
+  o.secret_key_file = Absolute(o.secret_key_file);
+  absl::StatusOr<Secret> key = KeyOf("GATEHOUSE_SECRET_KEY", environment.secret_key);
+  if (!key.ok()) return key.status();
+  absl::StatusOr<Secret> new_key = KeyOf("GATEHOUSE_NEW_SECRET_KEY", environment.new_secret_key);
+  if (!new_key.ok()) return new_key.status();
+  if (key->empty() && !new_key->empty()) {
+    return absl::InvalidArgumentError("GATEHOUSE_NEW_SECRET_KEY: of use beside GATEHOUSE_SECRET_KEY only");
+  }
+  if (!key->empty() && !o.secret_key_file.empty()) {
+    return absl::InvalidArgumentError("--secret-key-file and GATEHOUSE_SECRET_KEY exclude each other");
+  }
+  o.secret_key = *std::move(key);
+  o.new_secret_key = *std::move(new_key);
   absl::Status status = Check(o);
   if (!status.ok()) return status;
   return o;

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "gateway/base/secret.h"
 
 namespace gatehouse {
 
@@ -21,8 +22,14 @@ struct Options {
   std::string tls_cert;
   std::string tls_key;
   std::string client_ca;
-  std::vector<std::string> allow_san;  // at least one with `listen`
+  std::vector<std::string> allow_san;  // everything but an owner's rights
+  std::vector<std::string> owner_san;  // of these two at least one with `listen`
+  std::string socket_group;            // its members may connect to the socket; empty: nobody but who owns it
   std::string insecure_loopback;       // control API over TCP without TLS; empty: none
+
+  std::string secret_key_file;  // absolute; empty: STATE-DIR/secret.key, unless secret_key
+  Secret secret_key;            // from the environment, as is the one that waits; 32 octets or empty
+  Secret new_secret_key;
 
   bool gateway = true;  // embed one
   std::string gateway_name = "embedded";
@@ -43,6 +50,7 @@ struct Environment {
   bool root = false;
   std::string home;
   std::string xdg_state_home;
+  std::string secret_key, new_secret_key;  // GATEHOUSE_SECRET_KEY, GATEHOUSE_NEW_SECRET_KEY: 64 hex digits each
   static Environment OfProcess();
 };
 

@@ -43,6 +43,40 @@ TEST(Options, TcpWantsMutualTlsWhole) {
   EXPECT_THAT(ErrorOf({"--tls-cert", "c"}), HasSubstr("--listen"));
 }
 
+TEST(Options, AnOwnerByNameIsEnoughForTcp) {
+  auto o = ParseOptions({"--listen", "0.0.0.0:9", "--tls-cert", "c", "--tls-key", "k", "--client-ca", "a", "--owner-san",
+                         "spiffe://ops/alice"},
+                        kUser);
+  ASSERT_TRUE(o.ok()) << o.status();
+  EXPECT_THAT(o->owner_san, ElementsAre("spiffe://ops/alice"));
+  EXPECT_THAT(ErrorOf({"--owner-san", "a"}), HasSubstr("--listen only"));
+}
+
+TEST(Options, AGroupsSocketLiesWhereTheGroupCanGo) {
+  EXPECT_TRUE(ParseOptions({"--socket", "/run/g/c.sock", "--socket-group", "ops"}, kUser).ok());
+  EXPECT_THAT(ErrorOf({"--socket-group", "ops"}), HasSubstr("outside of the state directory"));
+  EXPECT_THAT(ErrorOf({"--state-dir", "/s", "--socket", "/s/x.sock", "--socket-group", "ops"}), HasSubstr("outside"));
+}
+
+TEST(Options, TheKeyComesFromOnePlace) {
+  Environment environment = kUser;
+  environment.secret_key = std::string(64, 'a');
+  EXPECT_EQ(ParseOptions({}, environment)->secret_key.Reveal(), std::string(32, '\xaa'));
+  const auto both = ParseOptions({"--secret-key-file", "/k"}, environment);
+  EXPECT_THAT(std::string(both.status().message()), HasSubstr("exclude each other"));
+  environment.new_secret_key = std::string(64, 'b');
+  EXPECT_EQ(ParseOptions({}, environment)->new_secret_key.size(), 32u);
+  for (const std::string& bad : {std::string(63, 'a'), std::string(64, 'g'), std::string("secret")}) {
+    environment.secret_key = bad;
+    const std::string refused(ParseOptions({}, environment).status().message());
+    EXPECT_THAT(refused, HasSubstr("GATEHOUSE_SECRET_KEY: 64 hex digits"));
+    EXPECT_EQ(refused.find(bad), std::string::npos);
+  }
+  environment.secret_key.clear();
+  EXPECT_THAT(std::string(ParseOptions({}, environment).status().message()), HasSubstr("beside GATEHOUSE_SECRET_KEY"));
+  EXPECT_EQ(ParseOptions({"--secret-key-file", "/k"}, kUser)->secret_key_file, "/k");
+}
+
 TEST(Options, ABadFlagIsNamed) {
   EXPECT_THAT(ErrorOf({"--log-level", "loud"}), HasSubstr("--log-level"));
   EXPECT_THAT(ErrorOf({"--workers", "-1"}), HasSubstr("--workers"));

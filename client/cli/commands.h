@@ -146,6 +146,12 @@ struct UserFileFlags {
 int ImportUsers(Context& context, const UserFileFlags& flags);
 int ExportUsers(Context& context, const UserFileFlags& flags);
 
+struct AccessFlags {
+  bool json = false;
+};
+int WhoAmI(Context& context, const AccessFlags& flags);
+int RotateKey(Context& context, const AccessFlags& flags);
+
 struct LockoutFlags {
   std::string scheme, user, address, gateway;
   bool all = false;  // list: also who is not refused now; clear: everything

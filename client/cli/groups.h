@@ -11,6 +11,7 @@ void AddUsers(CLI::App& app, CommandLine& line);         // user, lockouts
 void AddPolicies(CLI::App& app, CommandLine& line);      // policy
 void AddEvents(CLI::App& app, CommandLine& line);        // events
 void AddCertificates(CLI::App& app, CommandLine& line);  // cert
+void AddAccess(CLI::App& app, CommandLine& line);        // whoami, rotate-key
 void AddHistory(CLI::App& app, CommandLine& line);       // history, rollback
 void AddGateways(CLI::App& app, CommandLine& line);      // gateway
 void AddState(CLI::App& app, CommandLine& line);         // status, version

@@ -80,6 +80,7 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   AddEvents(app, line);
   AddCertificates(app, line);
   AddHistory(app, line);
+  AddAccess(app, line);
   AddGateways(app, line);
   AddState(app, line);
   AddUpstream(app, line);

@@ -28,6 +28,7 @@
 #include "client/lib/target.h"
 #include "client/lib/watch.h"
 #include "gateway/base/secret.h"
+#include "gatehouse/v1/access_service.pb.h"
 #include "gatehouse/v1/certificate_service.pb.h"
 #include "gatehouse/v1/config_service.pb.h"
 #include "gatehouse/v1/gateway_service.pb.h"
@@ -131,6 +132,10 @@ class Client {
   absl::StatusOr<v1::ListJoinTokensResponse> ListJoinTokens();
   absl::Status DeleteJoinToken(const std::string& id);
   absl::Status RemoveGateway(const std::string& name);
+  // Who the server takes us for, and what we may do.
+  absl::StatusOr<v1::WhoAmIResponse> WhoAmI();
+  // Seals the store's secrets under the key that waits beside the server's; `step` hears how far it is. Returns the last step.
+  absl::StatusOr<v1::RotateKeyResponse> RotateKey(absl::FunctionRef<void(const v1::RotateKeyResponse&)> step);
   absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
   // What a trust store holds as gateways have it in force, with use counts; `gateway` empty: all of them.
   absl::StatusOr<v1::ListTrustResponse> ListTrust(const std::string& trust_store, const std::string& gateway = "");

@@ -10,7 +10,7 @@
 namespace gatehouse::client {
 namespace {
 
-constexpr std::array<KindName, 8> kKinds = {{
+constexpr std::array<KindName, 9> kKinds = {{
     {v1::TRUST_STORE, "TrustStore", "trustStores", "trust-store", "trust_stores"},
     {v1::USER_STORE, "UserStore", "userStores", "user-store", "user_stores"},
     {v1::SERVER_CERTIFICATE, "ServerCertificate", "serverCertificates", "server-certificate", "server_certificates"},
@@ -19,6 +19,7 @@ constexpr std::array<KindName, 8> kKinds = {{
     {v1::LISTENER, "Listener", "listeners", "listener", "listeners"},
     {v1::UPSTREAM, "Upstream", "upstreams", "upstream", "upstreams"},
     {v1::ROUTE, "Route", "routes", "route", "routes"},
+    {v1::BINDING, "Binding", "bindings", "binding", "bindings"},
 }};
 
 std::string Folded(absl::string_view text) {

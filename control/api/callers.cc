@@ -54,6 +54,11 @@ std::shared_ptr<const Callers::Known> Callers::known() const {
   return known_;
 }
 
+void Callers::TellRefused(const Caller& who, absl::string_view method, const absl::Status& why) const {
+  const std::shared_ptr<const Known> known = this->known();
+  if (known->refused != nullptr) known->refused(who, method, why);
+}
+
 template <typename F>
 void Callers::Change(F change) {
   MutexLock lock(&mutex_);
@@ -101,7 +106,7 @@ void Callers::Rejudge() {
     Caller who;
     const absl::Status now = JudgeIdentity(*stream.identity, *stream.method, &who).status();
     if (now.ok()) continue;
-    if (const auto& refused = known()->refused) refused(who, stream.method->name, now);
+    TellRefused(who, stream.method->name, now);
     calls_->Revoke(stream, now);
   }
 }
@@ -164,14 +169,29 @@ absl::StatusOr<Caller> Callers::Recognise(const Identity& identity) const {
 bool Callers::MayConnect(uid_t uid) const {
   if (OwnsSocket(uid)) return true;
   const std::shared_ptr<const Known> known = this->known();
-  return std::any_of(known->bound.begin(), known->bound.end(),
-                     [uid](const Bound& bound) { return bound.is_uid && bound.uid == uid; });
+  const bool bound = std::any_of(known->bound.begin(), known->bound.end(),
+                                 [uid](const Bound& one) { return one.is_uid && one.uid == uid; });
+  if (!bound) {
+    Caller who(absl::StrCat("uid:", uid));
+    who.peer = "unix";
+    TellRefused(who, "connect", absl::PermissionDeniedError("no binding names this uid; it was hung up on"));
+  }
+  return bound;
 }
 
-bool Callers::MayPass(const Identity& identity, absl::string_view path) const {
-  if (RoleOf(path) == v1::ANYBODY) return identity.kind == Identity::Kind::kCertificate || rules_.anybody;
-  const absl::StatusOr<Caller> caller = Recognise(identity);
-  return caller.ok() && caller->roles != 0;
+absl::Status Callers::MayPass(const Identity& identity, absl::string_view path) const {
+  Caller who(identity.Name());
+  const bool nobody = identity.kind == Identity::Kind::kNobody;
+  const absl::Status passes = [&]() -> absl::Status {
+    if (RoleOf(path) == v1::ANYBODY && (!nobody || rules_.anybody)) return absl::OkStatus();
+    if (nobody) return absl::UnauthenticatedError("the caller has no identity: a client certificate is needed");
+    absl::StatusOr<Caller> caller = Recognise(identity);
+    if (!caller.ok()) return caller.status();
+    if (caller->roles != 0) return absl::OkStatus();
+    return absl::PermissionDeniedError("no name of the client certificate is among the allowed ones: no binding names it");
+  }();
+  if (!passes.ok()) TellRefused(who, path, passes);
+  return passes;
 }
 
 absl::StatusOr<Caller> Callers::JudgeIdentity(const Identity& identity, const Method& method, Caller* who) const {
@@ -204,9 +224,7 @@ absl::StatusOr<Caller> Callers::Judge(const grpc::CallbackServerContext& context
     }
     return JudgeIdentity(*identity, *method, &who);
   }();
-  if (!result.ok()) {
-    if (const auto& refused = known()->refused) refused(who, name, result.status());
-  }
+  if (!result.ok()) TellRefused(who, name, result.status());
   return result;
 }
 

@@ -69,10 +69,11 @@ class Callers final : public Guard::Source, public std::enable_shared_from_this<
   // What the caller is, whatever they call. PERMISSION_DENIED when the certificate is no longer vouched for.
   absl::StatusOr<Caller> Recognise(const Identity& identity) const;
 
-  // Whether a process of this uid may connect to the Unix socket: our own, root, and those that a binding names.
+  // Whether a process of this uid may connect to the Unix socket: our own, root, and those that a binding names. Who may not
+  // is told of.
   bool MayConnect(uid_t uid) const;
-  // Whether a call over TLS may get as far as a handler, health's and reflection's too.
-  bool MayPass(const Identity& identity, absl::string_view path) const;
+  // OK when a call over TLS may get as far as a handler, health's and reflection's too. Who may not is told of.
+  absl::Status MayPass(const Identity& identity, absl::string_view path) const;
 
   absl::StatusOr<Caller> Judge(const grpc::CallbackServerContext& context, absl::string_view method) override;
   std::unique_ptr<Admission> Admit(const grpc::CallbackServerContext& context,
@@ -96,6 +97,7 @@ class Callers final : public Guard::Source, public std::enable_shared_from_this<
     Refused refused;
   };
   std::shared_ptr<const Known> known() const;
+  void TellRefused(const Caller& who, absl::string_view method, const absl::Status& why) const;
   template <typename F>
   void Change(F change);
   absl::StatusOr<Caller> JudgeIdentity(const Identity& identity, const Method& method, Caller* who) const;

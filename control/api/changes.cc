@@ -1,6 +1,7 @@
 #include "control/api/changes.h"
 
 #include "absl/strings/str_cat.h"
+#include "control/api/bindings.h"
 #include "control/api/resource_fields.h"
 #include "gateway/base/status.h"
 
@@ -56,10 +57,19 @@ void Draft::PutAsIs(v1::Resource resource) {
   resources_[key] = std::make_shared<const v1::Resource>(std::move(resource));
 }
 
+void Draft::Clear(bool bindings_too) {
+  config::ResourceMap kept;
+  for (auto it = resources_.lower_bound({v1::BINDING, ""}); it != resources_.end() && it->first.first == v1::BINDING; ++it) {
+    if (!bindings_too) kept[it->first] = it->second;
+  }
+  resources_ = std::move(kept);
+}
+
 absl::Status Changes::Start() {
   MutexLock writing(&writing_);
   GH_ASSIGN_OR_RETURN(store::StateRef state, store_.Load(0));
   publisher_.Publish(state->revision, state->resources);
+  if (bindings_.changed != nullptr) bindings_.changed(BindingsOf(*state));
   MutexLock lock(&mutex_);
   current_ = std::move(state);
   return absl::OkStatus();
@@ -98,11 +108,15 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
   transaction.time = clock_.Now();
   Outcome outcome;
   outcome.revision = base->revision;
+  outcome.previous = base->revision;
   outcome.changes = Compare(base->resources, draft.resources(), transaction.time, &transaction);
   auto next = std::make_shared<store::State>();
   next->revision = base->revision + 1;
   next->resources = draft.resources();
   validate::Findings findings = validator_(next->resources, next->revision);
+  for (v1::Violation& violation : CheckBindings(*base, *next, bindings_.owned_elsewhere)) {
+    findings.violations.push_back(std::move(violation));
+  }
   if (!findings.violations.empty()) return validate::Refusal(findings.violations);
   outcome.warnings = std::move(findings.warnings);
   outcome.state = base;
@@ -110,6 +124,8 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
 
   transaction.expected_revision = base->revision;
   transaction.actor = options.actor;
+  transaction.peer = options.peer;
+  transaction.method = options.method;
   transaction.message = options.message;
   transaction.changes = outcome.changes;
   GH_ASSIGN_OR_RETURN(outcome.revision, store_.Commit(transaction));
@@ -117,6 +133,10 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
   {
     MutexLock lock(&mutex_);
     current_ = next;
+  }
+  // Before anything else: whoever lost a role has lost it when this returns.
+  if (bindings_.changed != nullptr && !config::ResourceMap::SameKind(base->resources, next->resources, v1::BINDING)) {
+    bindings_.changed(BindingsOf(*next));
   }
   publisher_.Publish(outcome.revision, next->resources);
   MutexLock hearing(&hearing_);

@@ -31,7 +31,8 @@ class Draft {
   // PutAsIs replaces, and takes all as it is given: for edits that start from what Find returned.
   void PutAsIs(v1::Resource resource);
   void Remove(const store::ResourceKey& key) { resources_.erase(key); }
-  void Clear() { resources_.clear(); }
+  // Everything, or everything but bindings.
+  void Clear(bool bindings_too);
 
   const store::State& base() const { return *base_; }
   const config::ResourceMap& resources() const { return resources_; }
@@ -43,6 +44,8 @@ class Draft {
 
 struct WriteOptions {
   std::string actor;
+  std::string peer;    // where the actor is
+  std::string method;  // "ConfigService/Apply"
   std::string message;
   uint64_t expected_revision = 0;  // 0: any
   bool dry_run = false;
@@ -51,9 +54,16 @@ struct WriteOptions {
 
 struct Outcome {
   uint64_t revision = 0;  // current now; dry run: what was compared with
+  uint64_t previous = 0;  // what it was made from
   std::vector<v1::Change> changes;
   std::vector<v1::Violation> warnings;
   store::StateRef state;  // after the change
+};
+
+// Bindings stay in the control plane; this is who hears of them there.
+struct BindingRules {
+  bool owned_elsewhere = true;  // see CheckBindings
+  std::function<void(std::vector<v1::Binding>)> changed;
 };
 
 class Changes {
@@ -61,6 +71,8 @@ class Changes {
   Changes(store::Store& store, validate::Validator validator, Publisher& publisher, const Clock& clock)
       : store_(store), validator_(std::move(validator)), publisher_(publisher), clock_(clock) {}
 
+  // SetBindingRules: before Start.
+  void SetBindingRules(BindingRules rules) { bindings_ = std::move(rules); }
   // Start loads the head and publishes it. Call once, before anything else.
   absl::Status Start();
   // What is stored now, secrets and all.
@@ -80,6 +92,7 @@ class Changes {
   const validate::Validator validator_;
   Publisher& publisher_;
   const Clock& clock_;
+  BindingRules bindings_;
   Mutex writing_;  // one writer at a time; taken before mutex_
   mutable Mutex mutex_;
   store::StateRef current_ ABSL_GUARDED_BY(mutex_);

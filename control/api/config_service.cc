@@ -103,10 +103,9 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
   ApplyCall(Desk desk, grpc::CallbackServerContext& context, v1::ApplyResponse* response)
       : desk_(desk), context_(context), response_(response),
         ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {
-    auto actor = desk_.guard(context_, absl::StrCat(kService, "Apply"));
-    if (!actor.ok()) {
-      desk_.audit(AuditEvent("Apply", "unknown", actor.status()));
-      ending_->Finish(actor.status());
+    const absl::Status refused = desk_.guard(context_, absl::StrCat(kService, "Apply")).status();
+    if (!refused.ok()) {
+      ending_->Finish(refused);
       return;
     }
     StartRead(&message_);
@@ -150,12 +149,12 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
       return ending_->Finish(absl::InvalidArgumentError(
           absl::StrCat("options.messages: ", expected, " announced, ", messages_, " came; nothing was changed")));
     }
-    desk_.Start(context_, "Apply", ending_, [this, ending = ending_](const std::string& actor) {
+    desk_.Start(context_, "Apply", ending_, [this, ending = ending_](const Caller& by) {
       WriteOptions options;
       options.message = set_.options.message();
       options.expected_revision = set_.options.expected_revision();
       options.dry_run = set_.options.dry_run();
-      desk_.Write(actor, "Apply", ending, set_.options.wait(), options,
+      desk_.Write(by, "Apply", ending, set_.options.wait(), options,
                   [this](Draft& draft) { return EditApply(set_, draft); },
                   [this](Outcome& outcome) { return FillSet(outcome, response_); });
     });
@@ -240,7 +239,8 @@ grpc::ServerUnaryReactor* ConfigService::Rollback(grpc::CallbackServerContext* c
                                                   const v1::RollbackRequest* request, v1::ApplyResponse* response) {
   auto* call = new UnaryCall();
   const std::shared_ptr<Ending> ending = call->ending();
-  GH_DESK.Start(*context, "Rollback", ending, [this, request, response, ending](const std::string& actor) {
+  const Desk desk = GH_DESK;
+  desk.Start(*context, "Rollback", ending, [this, desk, request, response, ending](const Caller& by) {
     if (!request->has_revision()) return ending->Finish(absl::InvalidArgumentError("revision: required"));
     // Revision 0 was empty; the store knows it by no number.
     store::StateRef then = std::make_shared<const store::State>();
@@ -250,22 +250,21 @@ grpc::ServerUnaryReactor* ConfigService::Rollback(grpc::CallbackServerContext* c
       then = *std::move(loaded);
     }
     WriteOptions options;
-    options.actor = actor;
     options.message = request->message().empty() ? absl::StrCat("rollback to revision ", request->revision()) : request->message();
     options.expected_revision = request->expected_revision();
     options.dry_run = request->dry_run();
     std::vector<v1::Violation> kept;
-    auto outcome = changes_.Write(options, [&](Draft& draft) {
-      EditRollback(*then, request->restore_trust(), draft, &kept);
-      return absl::OkStatus();
-    });
-    audit_(AuditEvent(options.dry_run ? "Rollback (dry run)" : "Rollback", actor, outcome));
-    if (!outcome.ok()) return ending->Finish(WithKept(outcome.status(), kept));
-    outcome->warnings.insert(outcome->warnings.begin(), kept.begin(), kept.end());
-    const Desk::ForceSlot slot = FillSet(*outcome, response);
-    v1::WaitOptions wait = request->wait();
-    if (options.dry_run) wait.set_wait(false);
-    ending->FinishInForce(changes_.publisher(), outcome->revision, wait, wait.wait() ? slot() : nullptr);
+    desk.Write(
+        by, "Rollback", ending, request->wait(), options,
+        [&](Draft& draft) {
+          EditRollback(*then, request->restore_trust(), draft, &kept);
+          return absl::OkStatus();
+        },
+        [&](Outcome& outcome) {
+          outcome.warnings.insert(outcome.warnings.begin(), kept.begin(), kept.end());
+          return FillSet(outcome, response);
+        },
+        [&](const absl::Status& refused) { return WithKept(refused, kept); });
   });
   return call;
 }

@@ -4,27 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "absl/strings/strip.h"
+#include "control/api/bindings.h"
+#include "gateway/base/status.h"
 
 namespace gatehouse::api {
-
-v1::Event AuditEvent(absl::string_view method, const std::string& actor, const absl::StatusOr<Outcome>& result) {
-  v1::Event event;
-  event.set_type(v1::Event::AUDIT);
-  event.set_actor(actor);
-  const absl::Time now = absl::Now();
-  event.mutable_time()->set_seconds(absl::ToUnixSeconds(now));
-  event.mutable_time()->set_nanos(static_cast<int32_t>(absl::ToUnixNanos(now) % 1'000'000'000));
-  if (!result.ok()) {
-    event.set_outcome(v1::Event::REFUSED);
-    event.set_detail(absl::StrCat(method, ": ", result.status().message()));
-    return event;
-  }
-  event.set_outcome(v1::Event::NOTICE);
-  event.set_revision(result->revision);
-  event.set_detail(absl::StrCat(method, ": ", result->changes.size(), " changes"));
-  return event;
-}
 
 absl::StatusOr<int> PageSize(int asked, int fallback) {
   if (asked < 0) return absl::InvalidArgumentError("page_size: must not be negative");
@@ -33,21 +17,17 @@ absl::StatusOr<int> PageSize(int asked, int fallback) {
 
 void Desk::Start(const grpc::CallbackServerContext& context, absl::string_view method,
                  const std::shared_ptr<Ending>& ending,
-                 absl::AnyInvocable<void(const std::string& actor)> work) const {
-  auto actor = guard(context, absl::StrCat(service, method));
-  if (!actor.ok()) {
-    audit(AuditEvent(method, "unknown", actor.status()));
-    return ending->Finish(actor.status());
-  }
-  const bool queued =
-      executor.Submit([actor = *std::move(actor), work = std::move(work)]() mutable { work(actor); });
+                 absl::AnyInvocable<void(const Caller& by)> work) const {
+  absl::StatusOr<Caller> by = guard(context, absl::StrCat(service, method));
+  if (!by.ok()) return ending->Finish(by.status());
+  const bool queued = executor.Submit([by = *std::move(by), work = std::move(work)]() mutable { work(by); });
   if (!queued) ending->Finish(absl::ResourceExhaustedError("too many calls at once; try again"));
 }
 
 void Desk::Read(const grpc::CallbackServerContext& context, absl::string_view method,
                 const std::shared_ptr<Ending>& ending, absl::AnyInvocable<absl::Status()> work) const {
   Start(context, method, ending,
-        [ending, work = std::move(work)](const std::string&) mutable { ending->Finish(work()); });
+        [ending, work = std::move(work)](const Caller&) mutable { ending->Finish(work()); });
 }
 
 void Desk::Change(const grpc::CallbackServerContext& context, const char* method,
@@ -55,21 +35,33 @@ void Desk::Change(const grpc::CallbackServerContext& context, const char* method
                   std::function<absl::Status(Draft&)> edit, std::function<ForceSlot(Outcome&)> fill) const {
   Start(context, method, ending,
         [self = *this, method, ending, &wait, message = std::move(message), edit = std::move(edit),
-         fill = std::move(fill)](const std::string& actor) {
+         fill = std::move(fill)](const Caller& by) {
           WriteOptions options;
           options.message = message;
-          self.Write(actor, method, ending, wait, options, edit, fill);
+          self.Write(by, method, ending, wait, options, edit, fill);
         });
 }
 
-void Desk::Write(const std::string& actor, const char* method, const std::shared_ptr<Ending>& ending,
+WriteOptions Desk::OptionsOf(const Caller& by, absl::string_view method, WriteOptions options) const {
+  absl::string_view full = service;
+  absl::ConsumePrefix(&full, "/gatehouse.v1.");
+  options.actor = by.name;
+  options.peer = by.peer;
+  options.method = absl::StrCat(full, method);
+  return options;
+}
+
+void Desk::Write(const Caller& by, const char* method, const std::shared_ptr<Ending>& ending,
                  const v1::WaitOptions& wait, const WriteOptions& given,
-                 const std::function<absl::Status(Draft&)>& edit,
-                 const std::function<ForceSlot(Outcome&)>& fill) const {
-  WriteOptions options = given;
-  options.actor = actor;
-  auto outcome = changes.Write(options, edit);
-  audit(AuditEvent(options.dry_run ? absl::StrCat(method, " (dry run)") : method, actor, outcome));
+                 const std::function<absl::Status(Draft&)>& edit, const std::function<ForceSlot(Outcome&)>& fill,
+                 const std::function<absl::Status(const absl::Status&)>& explain) const {
+  const WriteOptions options = OptionsOf(by, method, given);
+  auto outcome = changes.Write(options, [&](Draft& draft) -> absl::Status {
+    GH_RETURN_IF_ERROR(edit(draft));
+    return CheckRights(draft, by.roles);
+  });
+  if (!outcome.ok() && explain != nullptr) outcome = explain(outcome.status());
+  audit(AuditEvent(options.dry_run ? absl::StrCat(method, " (dry run)") : method, by, outcome, options));
   if (!outcome.ok()) return ending->Finish(outcome.status());
   const ForceSlot slot = fill(*outcome);
   v1::WaitOptions meant = wait;

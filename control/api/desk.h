@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/functional/any_invocable.h"
+#include "control/api/audit.h"
 #include "control/api/call.h"
 #include "control/api/changes.h"
 #include "control/api/guard.h"
@@ -19,11 +20,6 @@
 #include "gatehouse/v1/event.pb.h"
 
 namespace gatehouse::api {
-
-// Hears of every write and of every refused one (type AUDIT). Must be quick.
-using Audit = std::function<void(v1::Event)>;
-
-v1::Event AuditEvent(absl::string_view method, const std::string& actor, const absl::StatusOr<Outcome>& result);
 
 // The page size that is meant by what was asked.
 absl::StatusOr<int> PageSize(int asked, int fallback);
@@ -52,7 +48,7 @@ struct Desk {
 
   // Runs `work` on the executor if the guard lets the caller in; `ending` ends in every case.
   void Start(const grpc::CallbackServerContext& context, absl::string_view method,
-             const std::shared_ptr<Ending>& ending, absl::AnyInvocable<void(const std::string& actor)> work) const;
+             const std::shared_ptr<Ending>& ending, absl::AnyInvocable<void(const Caller& by)> work) const;
   void Read(const grpc::CallbackServerContext& context, absl::string_view method,
             const std::shared_ptr<Ending>& ending, absl::AnyInvocable<absl::Status()> work) const;
 
@@ -62,10 +58,14 @@ struct Desk {
   void Change(const grpc::CallbackServerContext& context, const char* method, const std::shared_ptr<Ending>& ending,
               const v1::WaitOptions& wait, std::string message, std::function<absl::Status(Draft&)> edit,
               std::function<ForceSlot(Outcome&)> fill) const;
-  // The same, for who is on the executor already.
-  void Write(const std::string& actor, const char* method, const std::shared_ptr<Ending>& ending,
-             const v1::WaitOptions& wait, const WriteOptions& options,
-             const std::function<absl::Status(Draft&)>& edit, const std::function<ForceSlot(Outcome&)>& fill) const;
+  // The same, for who is on the executor already. What `by` has no right to change is refused, whatever `edit` makes of the
+  // draft; `explain`, if given, adds to what the writer refused.
+  void Write(const Caller& by, const char* method, const std::shared_ptr<Ending>& ending, const v1::WaitOptions& wait,
+             const WriteOptions& options, const std::function<absl::Status(Draft&)>& edit,
+             const std::function<ForceSlot(Outcome&)>& fill,
+             const std::function<absl::Status(const absl::Status&)>& explain = nullptr) const;
+  // What the history and the audit say of a write by `by`.
+  WriteOptions OptionsOf(const Caller& by, absl::string_view method, WriteOptions options) const;
 };
 
 }  // namespace gatehouse::api

@@ -1,5 +1,6 @@
 #include "control/api/edits.h"
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -144,7 +145,12 @@ absl::Status EditApply(const ApplySet& set, Draft& draft) {
   }
   if (!violations.empty()) return validate::Refusal(violations);
   GH_RETURN_IF_ERROR(stale);
-  if (set.options.replace_all()) draft.Clear();
+  if (set.options.replace_all()) {
+    // A set that says nothing of bindings is not the place where they are kept.
+    const bool bindings_too = std::any_of(set.upserts.begin(), set.upserts.end(),
+                                          [](const v1::Resource& resource) { return resource.has_binding(); });
+    draft.Clear(bindings_too);
+  }
   if (!prune.empty()) {
     for (const auto& [key, resource] : draft.base().resources) {
       if (named.count(key) == 0 && Bears(*resource, prune)) draft.Remove(key);

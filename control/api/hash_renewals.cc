@@ -126,13 +126,14 @@ void HashRenewals::Write() {
     const std::vector<HashChange>& changes = entry.second;
     WriteOptions options;
     options.actor = actor;
+    options.method = "UserService/RenewHash";
     std::vector<std::string> users;
     for (const HashChange& change : changes) users.push_back(change.user);
     options.message = Message(users);
     std::vector<std::string> renewed;
     auto outcome =
         changes_.Write(options, [&](Draft& draft) { return EditRenewHashes(changes, &renewed, draft); });
-    if (!outcome.ok() || !renewed.empty()) audit_(AuditEvent(kMethod, actor, outcome));
+    if (!outcome.ok() || !renewed.empty()) audit_(AuditEvent(kMethod, actor, outcome, options));
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <grpcpp/server_posix.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -14,6 +15,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/base/status.h"
@@ -27,15 +29,30 @@ absl::Status Failed(absl::string_view doing, const std::string& path) {
   return absl::FailedPreconditionError(absl::StrCat(doing, " ", path, ": ", std::strerror(errno)));
 }
 
-absl::Status PrepareFolder(const std::string& path) {
+absl::StatusOr<gid_t> GroupId(const std::string& name) {
+  struct group entry {};
+  struct group* found = nullptr;
+  std::string buffer(16 * 1024, '\0');
+  if (getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("--socket-group ", name, ": there is no such group"));
+  }
+  return entry.gr_gid;
+}
+
+// `group` may pass through, if it is given; it cannot list what is there.
+absl::Status PrepareFolder(const std::string& path, std::optional<gid_t> group) {
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash == 0 ? 1 : slash);
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return Failed("cannot create", folder);
   struct stat info;
   if (stat(folder.c_str(), &info) != 0) return Failed("cannot look at", folder);
-  if (!S_ISDIR(info.st_mode) || info.st_uid != geteuid() || (info.st_mode & 077) != 0) {
+  const mode_t closed = group.has_value() && info.st_gid == *group ? 067 : 077;
+  if (!S_ISDIR(info.st_mode) || info.st_uid != geteuid() || (info.st_mode & closed) != 0) {
     return absl::FailedPreconditionError(
         absl::StrCat("the control socket's directory ", folder, " must be yours alone: chmod 0700 ", folder));
+  }
+  if (group.has_value() && (chown(folder.c_str(), static_cast<uid_t>(-1), *group) != 0 || chmod(folder.c_str(), 0710) != 0)) {
+    return Failed("--socket-group: cannot open to the group", folder);
   }
   return absl::OkStatus();
 }
@@ -51,7 +68,7 @@ int FirstDescriptor() {
 
 absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Open(const std::string& path,
                                                                  std::shared_ptr<PeerCredentials> credentials,
-                                                                 MayConnect may_connect) {
+                                                                 MayConnect may_connect, const std::string& group) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof(address.sun_path)) {
@@ -59,7 +76,11 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Open(const std::stri
                                                    sizeof(address.sun_path) - 1, " octets is expected"));
   }
   std::memcpy(address.sun_path, path.data(), path.size());
-  GH_RETURN_IF_ERROR(PrepareFolder(path));
+  std::optional<gid_t> gid;
+  if (!group.empty()) {
+    GH_ASSIGN_OR_RETURN(gid, GroupId(group));
+  }
+  GH_RETURN_IF_ERROR(PrepareFolder(path, gid));
 
   auto listener = std::unique_ptr<UnixListener>(new UnixListener());
   listener->credentials_ = std::move(credentials);
@@ -81,7 +102,8 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Open(const std::stri
     return Failed("cannot bind the control socket", path);
   }
   listener->path_ = path;
-  if (chmod(path.c_str(), 0600) != 0 || listen(listener->listen_, kBacklog) != 0) {
+  if (gid.has_value() && chown(path.c_str(), static_cast<uid_t>(-1), *gid) != 0) return Failed("--socket-group: cannot open", path);
+  if (chmod(path.c_str(), gid.has_value() ? 0660 : 0600) != 0 || listen(listener->listen_, kBacklog) != 0) {
     return Failed("cannot listen on the control socket", path);
   }
   listener->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -1,6 +1,8 @@
 // UnixListener accepts on a Unix socket by itself, since gRPC 1.51 does not tell who is behind one: the uid is read
 // from the kernel (SO_PEERCRED), strangers are hung up on, and the rest is handed to the gRPC server as descriptors.
 //
+// With a group, its members get as far as the kernel's question who they are: directory 0710, socket 0660.
+//
 // The socket lies in a directory of mode 0700 that is ours; a lock file beside it keeps a second process out. A socket
 // that a dead process left is replaced, one that somebody listens on is not.
 //
@@ -27,7 +29,7 @@ class UnixListener {
   using MayConnect = std::function<bool(uid_t)>;
   static absl::StatusOr<std::unique_ptr<UnixListener>> Open(const std::string& path,
                                                             std::shared_ptr<PeerCredentials> credentials,
-                                                            MayConnect may_connect);
+                                                            MayConnect may_connect, const std::string& group = "");
   ~UnixListener();
   UnixListener(const UnixListener&) = delete;
   UnixListener& operator=(const UnixListener&) = delete;

@@ -109,11 +109,12 @@ std::string Described(const v1::ClearLockoutsRequest& request) {
   return text;
 }
 
-v1::Event AuditEvent(const std::string& what, const std::string& actor,
-                     const absl::StatusOr<v1::ClearLockoutsResponse>& result) {
+v1::Event ToldClearing(const std::string& what, const Caller& by, const absl::StatusOr<v1::ClearLockoutsResponse>& result) {
   v1::Event event;
   event.set_type(v1::Event::AUDIT);
-  event.set_actor(actor);
+  event.set_actor(by.name);
+  event.set_peer(by.peer);
+  event.mutable_audit()->set_method("LockoutService/ClearLockouts");
   const int64_t now = absl::ToUnixNanos(absl::Now());
   event.mutable_time()->set_seconds(now / 1'000'000'000);
   event.mutable_time()->set_nanos(static_cast<int32_t>(now % 1'000'000'000));
@@ -155,7 +156,6 @@ grpc::ServerUnaryReactor* LockoutService::ClearLockouts(grpc::CallbackServerCont
   const std::string what = Described(*request);
   const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.LockoutService/ClearLockouts");
   if (!caller.ok()) {
-    audit_(AuditEvent(what, "unknown", caller.status()));
     Reactor::End(*slot, caller.status());
     return reactor;
   }
@@ -173,8 +173,8 @@ grpc::ServerUnaryReactor* LockoutService::ClearLockouts(grpc::CallbackServerCont
   // The audit hears of it when the caller has gone, too.
   AskGateways<v1::ClearLockoutsResponse>(
       desk_, request->gateway(), question, TimeLeft(*context),
-      [slot, what, actor = *caller, audit = audit_](absl::StatusOr<v1::ClearLockoutsResponse> sum) {
-        audit(AuditEvent(what, actor, sum));
+      [slot, what, by = *caller, audit = audit_](absl::StatusOr<v1::ClearLockoutsResponse> sum) {
+        audit(ToldClearing(what, by, sum));
         Reactor::End(*slot, std::move(sum));
       });
   return reactor;

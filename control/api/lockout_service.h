@@ -15,7 +15,7 @@ namespace gatehouse::api {
 
 class LockoutService final : public v1::LockoutService::CallbackService {
  public:
-  // Hears of every clearing and of every refused one (type AUDIT). Must be quick.
+  // Hears of every clearing (type AUDIT). Must be quick.
   using Audit = std::function<void(v1::Event)>;
 
   LockoutService(publish::QuestionDesk& desk, Guard guard, Audit audit)

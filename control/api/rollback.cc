@@ -18,6 +18,7 @@ const std::string& StoredKey(const v1::Resource* resource) {
 
 // Why the resource stays as it is now; null when it does not. Either may be null, not both.
 const char* WhyKept(const ResourceKey& key, const v1::Resource* before, const v1::Resource* now, bool restore_trust) {
+  if (key.first == v1::BINDING) return "stays as it is now: a rollback restores no binding";
   if (key.first == v1::USER_STORE) return "stays as it is now: a rollback restores no user";
   if (IsTrust(key.first) && !restore_trust) return "stays as it is now: trust comes back only with restore_trust";
   if (key.first == v1::SERVER_CERTIFICATE && StoredKey(before) != StoredKey(now)) {

@@ -1,6 +1,7 @@
 // EditRollback makes a draft what the configuration was at an earlier revision, save what must not come back by itself:
 //
 //   users                       stay as they are now, and so do their stores: a rollback restores no user
+//   bindings                    stay as they are now: nobody gets back what they may do
 //   private keys                stay as they are now: a server certificate comes back only with the key that is stored now,
 //                               or without one (files on the gateways)
 //   trust stores and schemes    stay as they are now unless `restore_trust` is set: somebody may have been kept out meanwhile

@@ -42,7 +42,7 @@ absl::StatusOr<ControlServer::Access> ControlServer::Prepare(const ControlServer
     if (options.tls.certificate.empty() || options.tls.key.empty() || options.tls.client_ca.empty() ||
         options.allowed_names.empty()) {
       return absl::InvalidArgumentError(
-          "--listen needs --tls-cert, --tls-key, --client-ca and at least one --allow-san: over TCP the control API "
+          "--listen needs --tls-cert, --tls-key, --client-ca and at least one --allow-san or --owner-san: over TCP the control API "
           "takes named client certificates only");
     }
     if (options.listen.rfind(':') == std::string::npos) {
@@ -68,7 +68,7 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(const Contro
   control->callers_ = access.callers;
   if (!options.socket.empty()) {
     GH_ASSIGN_OR_RETURN(control->unix_, UnixListener::Open(
-        options.socket, access.credentials, [callers = access.callers](uid_t uid) { return callers->MayConnect(uid); }));
+        options.socket, access.credentials, [callers = access.callers](uid_t uid) { return callers->MayConnect(uid); }, options.socket_group));
     control->addresses_.push_back(absl::StrCat("unix:", options.socket));
   }
   grpc::ServerBuilder builder;

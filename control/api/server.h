@@ -24,8 +24,9 @@
 namespace gatehouse::api {
 
 struct ControlServerOptions {
-  // Unix socket; empty: none.
+  // Unix socket; empty: none. Members of the group, if one is named, may connect to it.
   std::string socket;
+  std::string socket_group;
   // TCP with mutual TLS, "0.0.0.0:7443"; port 0 picks one. Empty: none. Needs the following two.
   std::string listen;
   TlsPaths tls;

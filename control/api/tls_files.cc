@@ -108,14 +108,9 @@ class FilesCredentials final : public grpc::ServerCredentials {
       path = absl::string_view(reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(metadata[i].value)),
                                GRPC_SLICE_LENGTH(metadata[i].value));
     }
-    const Identity identity = Identify(context);
-    const bool passes = static_cast<State*>(s)->callers->MayPass(identity, path);
-    const bool nobody = identity.kind == Identity::Kind::kNobody;
-    done(user_data, nullptr, 0, nullptr, 0,
-         passes ? GRPC_STATUS_OK : nobody ? GRPC_STATUS_UNAUTHENTICATED : GRPC_STATUS_PERMISSION_DENIED,
-         passes   ? nullptr
-         : nobody ? "the caller has no identity: a client certificate is needed"
-                  : "no name of the client certificate is among the allowed ones");
+    const absl::Status passes = static_cast<State*>(s)->callers->MayPass(Identify(context), path);
+    done(user_data, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(passes.code()),
+         passes.ok() ? nullptr : std::string(passes.message()).c_str());
   }
 
   grpc_server_credentials* credentials_;

@@ -44,10 +44,9 @@ class ImportCall final : public grpc::ServerReadReactor<v1::ImportUsersRequest> 
   ImportCall(Desk desk, grpc::CallbackServerContext& context, v1::ImportUsersResponse* response)
       : desk_(desk), context_(context), response_(response),
         ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {
-    auto actor = desk_.guard(context_, absl::StrCat(kService, "ImportUsers"));
-    if (!actor.ok()) {
-      desk_.audit(AuditEvent("ImportUsers", "unknown", actor.status()));
-      ending_->Finish(actor.status());
+    const absl::Status refused = desk_.guard(context_, absl::StrCat(kService, "ImportUsers")).status();
+    if (!refused.ok()) {
+      ending_->Finish(refused);
       return;
     }
     StartRead(&message_);
@@ -83,7 +82,7 @@ class ImportCall final : public grpc::ServerReadReactor<v1::ImportUsersRequest> 
       return ending_->Finish(absl::InvalidArgumentError(
           absl::StrCat("options.messages: ", expected, " announced, ", messages_, " came; nothing was changed")));
     }
-    desk_.Start(context_, "ImportUsers", ending_, [this, ending = ending_](const std::string& actor) {
+    desk_.Start(context_, "ImportUsers", ending_, [this, ending = ending_](const Caller& by) {
       const credentials::HtpasswdFile file = credentials::ParseHtpasswd(text_, options_.allow_weak_hashes());
       if (file.entries.empty() && file.errors.empty()) {
         return ending->Finish(absl::InvalidArgumentError("the file names no user; nothing was changed"));
@@ -103,7 +102,7 @@ class ImportCall final : public grpc::ServerReadReactor<v1::ImportUsersRequest> 
       options.dry_run = options_.dry_run();
       ImportCounts counts;
       desk_.Write(
-          actor, "ImportUsers", ending, options_.wait(), options,
+          by, "ImportUsers", ending, options_.wait(), options,
           [&](Draft& draft) { return EditImport(options_, file.entries, &counts, draft); },
           [&](Outcome& outcome) {
             response_->set_revision(outcome.revision);
@@ -134,8 +133,8 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportUsersResponse
              const v1::ExportUsersRequest& request)
       : ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {
     desk.Start(context, "ExportUsers", ending_,
-               [this, desk, &clock, &request, ending = ending_](const std::string& actor) {
-                 const absl::Status prepared = Prepare(desk, clock.Now(), actor, request);
+               [this, desk, &clock, &request, ending = ending_](const Caller& by) {
+                 const absl::Status prepared = Prepare(desk, clock.Now(), by, request);
                  if (!prepared.ok()) return ending->Finish(prepared);
                  Send();
                });
@@ -152,20 +151,18 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportUsersResponse
   }
 
  private:
-  absl::Status Prepare(const Desk& desk, absl::Time now, const std::string& actor,
-                       const v1::ExportUsersRequest& request) {
+  absl::Status Prepare(const Desk& desk, absl::Time now, const Caller& by, const v1::ExportUsersRequest& request) {
     const std::string& name = request.user_store();
     const store::StateRef state = desk.changes.Current();
     GH_ASSIGN_OR_RETURN(const v1::UserStore* store, FindUserStore(*state, name));
     file_ = ExportFile(*store, request.include_disabled(), now, &summary_);
-    WriteOptions options;
-    options.actor = actor;
+    WriteOptions options = desk.OptionsOf(by, "ExportUsers", {});
     options.even_if_same = true;
     options.message = absl::StrCat("export of the password hashes of ", summary_.users(), " users of userStores/", name);
     // What was exported is what the revision before this one says, and nothing else.
     options.expected_revision = state->revision;
     auto outcome = desk.changes.Write(options, [](Draft&) { return absl::OkStatus(); });
-    desk.audit(AuditEvent(absl::StrCat("ExportUsers (", summary_.users(), " users of ", name, ")"), actor, outcome));
+    desk.audit(AuditEvent(absl::StrCat("ExportUsers (", summary_.users(), " users of ", name, ")"), by, outcome, options));
     GH_RETURN_IF_ERROR(outcome.status());
     summary_.set_revision(outcome->revision);
     return absl::OkStatus();
@@ -228,7 +225,7 @@ grpc::ServerUnaryReactor* UserService::SetUser(grpc::CallbackServerContext* cont
   auto* call = new UnaryCall();
   const Desk desk = MakeDesk();
   desk.Start(*context, "SetUser", call->ending(),
-             [this, desk, request, response, ending = call->ending()](const std::string& actor) {
+             [this, desk, request, response, ending = call->ending()](const Caller& by) {
                // Before the writer's turn, which others wait for; a mistyped store's name costs no hash.
                const auto hash = [&]() -> absl::StatusOr<std::string> {
                  GH_RETURN_IF_ERROR(CheckSetUser(*request));
@@ -238,12 +235,12 @@ grpc::ServerUnaryReactor* UserService::SetUser(grpc::CallbackServerContext* cont
                  return HashNewPassword(*store, request->user().name(), request->password());
                }();
                if (!hash.ok()) {
-                 desk.audit(AuditEvent("SetUser", actor, hash.status()));
+                 desk.audit(AuditEvent("SetUser", by, hash.status(), desk.OptionsOf(by, "SetUser", {})));
                  return ending->Finish(hash.status());
                }
                WriteOptions options;
                options.message = MessageOf(request->message(), absl::StrCat("user ", request->user().name()));
-               desk.Write(actor, "SetUser", ending, request->wait(), options,
+               desk.Write(by, "SetUser", ending, request->wait(), options,
                           [&](Draft& draft) { return EditSetUser(*request, *hash, draft); },
                           [&](Outcome& outcome) {
                             FillChange(outcome, request->user_store(), request->user().name(), response);
@@ -280,15 +277,14 @@ grpc::ServerWriteReactor<v1::ExportUsersResponse>* UserService::ExportUsers(grpc
 grpc::ServerUnaryReactor* UserService::RenewHash(grpc::CallbackServerContext* context,
                                                  const v1::RenewHashRequest* request, v1::RenewHashResponse*) {
   auto* call = new UnaryCall();
-  auto actor = guard_(*context, absl::StrCat(kService, "RenewHash"));
-  if (!actor.ok()) {
-    audit_(AuditEvent("RenewHash", "unknown", actor.status()));
-    call->ending()->Finish(actor.status());
+  const absl::StatusOr<Caller> by = guard_(*context, absl::StrCat(kService, "RenewHash"));
+  if (!by.ok()) {
+    call->ending()->Finish(by.status());
   } else if (request->user_store().empty() || request->user().empty() || request->password().empty()) {
     call->ending()->Finish(absl::InvalidArgumentError("user_store, user and password: required"));
   } else {
     call->ending()->Finish(
-        renewals_.Offer(*std::move(actor), request->user_store(), request->user(), Secret(request->password())));
+        renewals_.Offer(by->name, request->user_store(), request->user(), Secret(request->password())));
   }
   return call;
 }

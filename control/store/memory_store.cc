@@ -45,6 +45,8 @@ absl::StatusOr<uint64_t> MemoryStore::Commit(const Transaction& transaction) {
   record.mutable_time()->set_nanos(static_cast<int32_t>(absl::ToUnixNanos(transaction.time) % 1'000'000'000));
   record.set_actor(transaction.actor);
   record.set_message(transaction.message);
+  record.set_peer(transaction.peer);
+  record.set_method(transaction.method);
   for (const v1::Change& change : transaction.changes) *record.add_changes() = change;
   if (!transaction.request_id.empty()) requests_[transaction.request_id] = next->revision;
   states_.push_back(std::move(next));

@@ -15,11 +15,12 @@ using Survival = FaultDisk::Survival;
 
 class SqliteFaultsTest : public ::testing::Test {
  protected:
-  absl::StatusOr<std::unique_ptr<SqliteStore>> TryOpen() {
+  absl::StatusOr<std::unique_ptr<SqliteStore>> TryOpen(char key = 'k', char new_key = 0) {
     SqliteOptions options;
     options.path = "/store.db";
     options.vfs = disk_.name();
-    options.key = Secret(std::string(32, 'k'));
+    options.key = Secret(std::string(32, key));
+    if (new_key != 0) options.new_key = Secret(std::string(32, new_key));
     return SqliteStore::Open(std::move(options));
   }
   std::unique_ptr<SqliteStore> Open() {
@@ -120,6 +121,81 @@ TEST_F(SqliteFaultsTest, ACommitLargeEnoughForACheckpointIsAtomicToo) {
   }
   std::cout << "fault points of a commit with a checkpoint: " << points << " (every 97th)\n";
   EXPECT_GT(points, 40u);
+}
+
+// Kinds that are stored in the open and sealed, added, changed and removed; each is a commit of its own shape.
+TEST_F(SqliteFaultsTest, EveryKindOfCommitIsAtomic) {
+  const FaultDisk::Image image = Prepared();
+  auto scheme = std::make_shared<v1::Resource>();
+  scheme->mutable_scheme()->set_name("s");
+  scheme->mutable_scheme()->mutable_basic()->mutable_validator()->mutable_tls()->set_private_key_pem("KEY");
+  auto binding = std::make_shared<v1::Resource>();
+  binding->mutable_binding()->set_name("b");
+  auto users = std::make_shared<v1::Resource>();
+  users->mutable_user_store()->set_name("u");
+  users->mutable_user_store()->add_users()->add_password_hashes("HASH");
+  Transaction told = Write(1, {});  // a revision for the history alone
+  told.request_id = "once";
+  const Transaction changes[] = {Write(1, {Policy("new")}),  Write(1, {Certificate("c", "OTHER")}), Write(1, {scheme}),
+                                 Write(1, {binding}),        Write(1, {users}),                     Write(1, {}, {{v1::SERVER_CERTIFICATE, "c"}}),
+                                 told};
+  uint64_t points = 0;
+  for (const Transaction& change : changes) {
+    for (Fault fault : {Fault::kIoError, Fault::kDiskFull}) points += TryAll(image, change, fault, Survival::kEverything);
+    for (Survival survival : {Survival::kNothing, Survival::kSome}) points += TryAll(image, change, Fault::kCrash, survival);
+  }
+  EXPECT_GT(points, 100u);
+}
+
+TEST_F(SqliteFaultsTest, ARotationInterruptedAnywhereLeavesOneKeyThatOpensEverything) {
+  std::string before;
+  {
+    auto store = Open();
+    ASSERT_TRUE(store->Commit(Write(0, {Policy("a"), Certificate("c", "KEY"), Certificate("d", std::string(9000, 'K'))})).ok());
+    ASSERT_TRUE(store->Commit(Write(1, {Certificate("c", "KEY-2")})).ok());
+    before = PrintHead(*store) + Print(**store->Load(1));
+  }
+  const FaultDisk::Image image = disk_.Save();
+  uint64_t points = 0, news = 0, olds = 0;
+  for (Fault fault : {Fault::kIoError, Fault::kDiskFull, Fault::kCrash}) {
+    for (Survival survival : {Survival::kNothing, Survival::kEverything, Survival::kSome}) {
+      for (uint64_t n = 1;; ++n) {
+        disk_.Restore(image);
+        auto store = TryOpen('k', 'n');
+        ASSERT_TRUE(store.ok());
+        disk_.Arm(fault, n);
+        const auto rotated = (*store)->RotateKey([](uint64_t, uint64_t) {});
+        const bool struck = disk_.struck();
+        disk_.Disarm();
+        if (fault != Fault::kCrash) {
+          // The same process goes on with whichever key it has.
+          EXPECT_EQ(PrintHead(**store) + Print(**(*store)->Load(1)), before) << "at I/O " << n;
+          EXPECT_TRUE((*store)->Commit(Write(2, {Certificate("c", "KEY-3")})).ok()) << "at I/O " << n;
+        }
+        store->reset();
+        disk_.Reboot(survival, n);
+        auto old_key = TryOpen('k');
+        const bool old_opens = old_key.ok();
+        old_key = absl::UnknownError("closed");
+        auto new_key = TryOpen('n');
+        const bool new_opens = new_key.ok();
+        new_key = absl::UnknownError("closed");
+        EXPECT_NE(old_opens, new_opens) << "at I/O " << n;
+        EXPECT_TRUE(new_opens || !rotated.ok()) << "at I/O " << n;
+        (new_opens ? news : olds) += 1;
+        auto both = TryOpen('k', 'n');
+        ASSERT_TRUE(both.ok()) << both.status() << " at I/O " << n;
+        EXPECT_EQ(Print(**(*both)->Load(2)) + Print(**(*both)->Load(1)), before) << "at I/O " << n;
+        if (HasFailure()) return;
+        if (!struck) break;
+        ++points;
+      }
+    }
+  }
+  std::cout << "fault points of a rotation: " << points << ", " << olds << " with the old key, " << news << " with the new\n";
+  EXPECT_GT(points, 30u);
+  EXPECT_GT(olds, 10u);
+  EXPECT_GT(news, 3u);
 }
 
 TEST_F(SqliteFaultsTest, AStoreWhoseCreationWasInterruptedOpensAfterwards) {

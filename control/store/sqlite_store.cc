@@ -18,6 +18,8 @@ namespace gatehouse::store {
 namespace {
 
 constexpr char kSchemaVersion[] = "1";
+constexpr char kWaiting[] = ".new";    // of a key file
+constexpr uint64_t kProgress = 256;  // values between two reports
 constexpr char kSchema[] = R"(
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE revision(
@@ -33,6 +35,13 @@ bool HoldsSecrets(int kind) { return kind == v1::SERVER_CERTIFICATE || kind == v
 // A scheme may hold the key by which a service knows who asks it; others are kept as they are.
 bool HoldsSecrets(const v1::Resource& resource) {
   return resource.has_scheme() && !resource.scheme().basic().validator().tls().private_key_pem().empty();
+}
+
+// Whether a stored body is sealed.
+bool IsSealed(const ResourceKey& key, const std::string& body) {
+  if (key.first != v1::SCHEME) return HoldsSecrets(key.first);
+  v1::Resource plain;
+  return !(plain.ParseFromString(body) && KeyOf(plain) == key);
 }
 
 std::string FolderOf(const std::string& path) {
@@ -67,9 +76,12 @@ absl::Status PrepareFiles(const std::string& path) {
   return absl::OkStatus();
 }
 
-std::string SerializeChanges(const std::vector<v1::Change>& changes) {
+// What the table has no column for.
+std::string SerializeRecord(const Transaction& transaction) {
   v1::Revision record;
-  for (const v1::Change& change : changes) *record.add_changes() = change;
+  for (const v1::Change& change : transaction.changes) *record.add_changes() = change;
+  record.set_peer(transaction.peer);
+  record.set_method(transaction.method);
   return record.SerializeAsString();
 }
 
@@ -131,12 +143,25 @@ absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(SqliteOptions opt
   if (options.vfs.empty()) GH_RETURN_IF_ERROR(PrepareFiles(options.path));
   if (options.key.empty()) {
     if (options.key_file.empty()) options.key_file = absl::StrCat(FolderOf(options.path), "/secret.key");
-    GH_ASSIGN_OR_RETURN(options.key, LoadOrCreateKey(options.key_file));
+    struct stat info;
+    const bool fresh = stat(options.path.c_str(), &info) == 0 && info.st_size == 0;
+    auto key = fresh ? LoadOrCreateKey(options.key_file) : LoadKey(options.key_file);
+    if (absl::IsNotFound(key.status())) {
+      return absl::FailedPreconditionError(absl::StrCat("store ", options.path, " has secrets, but its key file ",
+                                                        options.key_file, " is not there: restore it"));
+    }
+    if (!key.ok()) return key.status();
+    options.key = *std::move(key);
+  } else {
+    options.key_file.clear();
   }
-  if (options.key.size() != SecretBox::kKeyBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("store: the key must have ", SecretBox::kKeyBytes, " octets"));
+  for (const Secret* key : {&options.key, &options.new_key}) {
+    if (key->size() != SecretBox::kKeyBytes && !(key == &options.new_key && key->empty())) {
+      return absl::InvalidArgumentError(absl::StrCat("store: the key must have ", SecretBox::kKeyBytes, " octets"));
+    }
   }
-  auto store = std::unique_ptr<SqliteStore>(new SqliteStore(options.path, SecretBox(std::move(options.key))));
+  auto store = std::unique_ptr<SqliteStore>(
+      new SqliteStore(options.path, options.key_file, std::move(options.key), std::move(options.new_key)));
   MutexLock lock(&store->mutex_);
   GH_RETURN_IF_ERROR(store->Connect(options.vfs));
   GH_RETURN_IF_ERROR(store->Prepare());
@@ -184,10 +209,101 @@ absl::Status SqliteStore::Prepare() {
   if (incarnation_.empty() || check.empty()) {
     return absl::DataLossError(absl::StrCat("store ", path_, " is damaged: it has no incarnation or key check"));
   }
-  if (check != box_.Fingerprint()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("store ", path_, " was sealed with another secret key: restore the key file that belongs to it"));
+  return UseRightKey(check);
+}
+
+absl::StatusOr<Secret> SqliteStore::NewKey() const {
+  if (!key_file_.empty()) return LoadKey(absl::StrCat(key_file_, kWaiting));
+  if (new_key_.empty()) return absl::NotFoundError("no new key was given");
+  return Secret(new_key_.Reveal());
+}
+
+// `check` is of the key that the store is sealed with.
+absl::Status SqliteStore::UseRightKey(const std::string& check) {
+  if (check == box_.Fingerprint()) return absl::OkStatus();
+  absl::StatusOr<Secret> waiting = NewKey();
+  if (waiting.ok()) {
+    SecretBox box(*std::move(waiting));
+    if (check == box.Fingerprint()) {
+      // A rotation ended just before the files changed places.
+      box_ = std::move(box);
+      return key_file_.empty() ? absl::OkStatus() : ReplaceKey(absl::StrCat(key_file_, kWaiting), key_file_);
+    }
   }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "store ", path_, " was sealed with another secret key than ", key_file_.empty() ? "the given one" : key_file_,
+      ": restore the key that belongs to it; nothing was changed"));
+}
+
+absl::StatusOr<std::string> SqliteStore::RotateKey(const std::function<void(uint64_t, uint64_t)>& progress) {
+  absl::StatusOr<Secret> waiting = NewKey();
+  if (absl::IsNotFound(waiting.status())) {
+    return absl::FailedPreconditionError(
+        key_file_.empty()
+            ? std::string("no new key is given: start the server with it in GATEHOUSE_NEW_SECRET_KEY beside the one in force")
+            : absl::StrCat("no new key is given: put 32 random octets into ", key_file_, kWaiting,
+                           ", mode 0600, on the server's machine"));
+  }
+  if (!waiting.ok()) return absl::FailedPreconditionError(waiting.status().message());
+  SecretBox box(*std::move(waiting));
+  MutexLock lock(&mutex_);
+  if (box.Fingerprint() == box_.Fingerprint()) return absl::FailedPreconditionError("the new key is the one in force");
+  GH_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
+  absl::Status status = SealAnew(box, progress);
+  if (status.ok()) status = Run("COMMIT");
+  if (!status.ok()) {
+    if (sqlite3_get_autocommit(db_) == 0) Run("ROLLBACK").IgnoreError();
+    return status;
+  }
+  std::string id = box.KeyId();
+  box_ = std::move(box);
+  // What was sealed under the old key leaves the log, too; that it cannot now is no failure of the rotation.
+  Run("PRAGMA wal_checkpoint(TRUNCATE)").IgnoreError();
+  if (!key_file_.empty()) {
+    const absl::Status placed = ReplaceKey(absl::StrCat(key_file_, kWaiting), key_file_);
+    if (!placed.ok()) {
+      return absl::UnavailableError(absl::StrCat("the new key is in force, but ", placed.message(), ": keep ", key_file_, kWaiting,
+                                                 "; the next start tries again"));
+    }
+  }
+  return id;
+}
+
+absl::Status SqliteStore::SealAnew(const SecretBox& box, const std::function<void(uint64_t, uint64_t)>& progress) {
+  struct Row {
+    ResourceKey key;
+    uint64_t revision = 0;
+  };
+  std::vector<Row> rows;
+  {
+    Statement select(db_, "SELECT kind, name, revision, body FROM version WHERE body IS NOT NULL");
+    int rc;
+    while ((rc = select.Step()) == SQLITE_ROW) {
+      const ResourceKey key(static_cast<int>(select.GetInteger(0)), select.GetBytes(1));
+      if (IsSealed(key, select.GetBytes(3))) rows.push_back({key, select.GetInteger(2)});
+    }
+    if (rc != SQLITE_DONE) return Error("cannot read the configuration");
+  }
+  uint64_t sealed = 0;
+  for (const Row& row : rows) {
+    const auto kind = static_cast<uint64_t>(row.key.first);
+    Statement select(db_, "SELECT body FROM version WHERE kind = ? AND name = ? AND revision = ?");
+    if (select.Integer(kind).Text(row.key.second).Integer(row.revision).Step() != SQLITE_ROW) return Error("cannot read");
+    const std::string place = Place(row.key, row.revision);
+    auto opened = box_.Open(select.GetBytes(0), place);
+    if (!opened.ok()) {
+      return absl::DataLossError(absl::StrCat("store ", path_, ": ", v1::Kind_Name(row.key.first), " ", row.key.second, ": ",
+                                              opened.status().message()));
+    }
+    const Secret plain(*std::move(opened));
+    Statement update(db_, "UPDATE version SET body = ? WHERE kind = ? AND name = ? AND revision = ?");
+    update.Blob(box.Seal(plain.Reveal(), place)).Integer(kind).Text(row.key.second).Integer(row.revision);
+    if (update.Step() != SQLITE_DONE) return Error("cannot write");
+    if (++sealed % kProgress == 0) progress(sealed, rows.size());
+  }
+  Statement check(db_, "UPDATE meta SET value = ? WHERE key = 'key_check'");
+  if (check.Text(box.Fingerprint()).Step() != SQLITE_DONE) return Error("cannot write");
+  progress(sealed, rows.size());
   return absl::OkStatus();
 }
 
@@ -282,10 +398,7 @@ absl::StatusOr<StateRef> SqliteStore::Load(uint64_t revision) {
     if (select.IsNull(2)) continue;
     const ResourceKey key(static_cast<int>(select.GetInteger(0)), select.GetBytes(1));
     std::string body = select.GetBytes(2);
-    v1::Resource plain;
-    const bool sealed = HoldsSecrets(key.first) ||
-                        (key.first == v1::SCHEME && !(plain.ParseFromString(body) && KeyOf(plain) == key));
-    if (sealed) {
+    if (IsSealed(key, body)) {
       auto opened = box_.Open(body, Place(key, select.GetInteger(3)));
       if (!opened.ok()) {
         return absl::DataLossError(absl::StrCat("store ", path_, ": ", v1::Kind_Name(key.first), " ", key.second, ": ",
@@ -340,7 +453,7 @@ absl::Status SqliteStore::Write(const Transaction& transaction, uint64_t revisio
   } else {
     insert.Text(transaction.request_id);
   }
-  if (insert.Blob(SerializeChanges(transaction.changes)).Step() != SQLITE_DONE) return Error("cannot write");
+  if (insert.Blob(SerializeRecord(transaction)).Step() != SQLITE_DONE) return Error("cannot write");
   constexpr char kVersion[] = "INSERT INTO version(kind, name, revision, body) VALUES (?, ?, ?, ?)";
   for (const ResourceKey& key : transaction.deletions) {
     Statement version(db_, kVersion);

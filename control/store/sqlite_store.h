@@ -4,9 +4,12 @@
 //   revision(revision, parent UNIQUE, …)    the line; UNIQUE keeps it one
 //   version(kind, name, revision, body)     what a revision made of a resource; NULL: removed
 //
-// Bodies of kinds that hold secrets (server certificates, user stores) are sealed with AES-256-GCM under the key in
-// `secret.key` beside the database, bound to their place, so that a copy of the database alone tells no secret and a
-// body moved elsewhere does not open.
+// Bodies of kinds that hold secrets (server certificates, user stores, schemes with a key) are sealed with AES-256-GCM under
+// the key in `secret.key` beside the database, bound to their place, so that a copy of the database alone tells no secret and
+// a body moved elsewhere does not open.
+//
+// A new key waits in `secret.key.new`, or in Options.new_key, until RotateKey. Opening tries the key, then the one that waits:
+// so it does not matter where a rotation was interrupted.
 //
 // Threading:  thread-safe; one connection behind a mutex.
 #pragma once
@@ -30,7 +33,8 @@ struct SqliteOptions {
   // SQLite VFS to use; empty: the system's, and then the directory (0700) and the file (0600) are made if absent and
   // refused if open to others. With a VFS of another name nothing but `key` is looked at.
   std::string vfs;
-  Secret key;            // 32 octets; empty: from the key file, which is made if absent
+  Secret key;            // 32 octets; empty: from the key file, which is made if absent and the store is new
+  Secret new_key;        // with `key`: the one that waits; may be empty
 };
 
 class SqliteStore final : public Store {
@@ -45,10 +49,12 @@ class SqliteStore final : public Store {
   absl::StatusOr<StateRef> Load(uint64_t revision) override;
   absl::StatusOr<uint64_t> Commit(const Transaction& transaction) override;
   absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) override;
+  absl::StatusOr<std::string> RotateKey(const std::function<void(uint64_t, uint64_t)>& progress) override;
 
  private:
   class Statement;
-  SqliteStore(std::string path, SecretBox box) : path_(std::move(path)), box_(std::move(box)) {}
+  SqliteStore(std::string path, std::string key_file, Secret key, Secret new_key)
+      : path_(std::move(path)), key_file_(std::move(key_file)), new_key_(std::move(new_key)), box_(std::move(key)) {}
 
   absl::Status Connect(const std::string& vfs) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Prepare() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -58,12 +64,19 @@ class SqliteStore final : public Store {
   absl::StatusOr<uint64_t> HeadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::string> Meta(const char* key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Error(const char* doing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The key that waits; NOT_FOUND: none.
+  absl::StatusOr<Secret> NewKey() const;
+  absl::Status UseRightKey(const std::string& check) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status SealAnew(const SecretBox& box, const std::function<void(uint64_t, uint64_t)>& progress)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Place(const ResourceKey& key, uint64_t revision) const;
 
   const std::string path_;
-  const SecretBox box_;
+  const std::string key_file_;  // empty: the key was given
+  const Secret new_key_;
   std::string incarnation_;
   Mutex mutex_;
+  SecretBox box_ ABSL_GUARDED_BY(mutex_);
   sqlite3* db_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 

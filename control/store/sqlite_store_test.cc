@@ -137,6 +137,78 @@ TEST_F(SqliteStoreTest, AnotherSecretKeyIsRefused) {
   EXPECT_THAT(Refusal(), HasSubstr("must hold 32 octets, it holds 5"));
 }
 
+TEST_F(SqliteStoreTest, AMissingKeyFileIsSaidAndNoNewOneIsMade) {
+  { ASSERT_TRUE((*Open())->Commit(Write(0, {Certificate("c", "KEY")})).ok()); }
+  const std::string key = Read("state/secret.key");
+  ASSERT_EQ(unlink((folder_ / "state/secret.key").c_str()), 0);
+  EXPECT_THAT(Refusal(), HasSubstr("secret.key is not there: restore it"));
+  EXPECT_NE(access((folder_ / "state/secret.key").c_str(), F_OK), 0);
+  Put("state/secret.key", key);
+  ASSERT_EQ(chmod((folder_ / "state/secret.key").c_str(), 0600), 0);
+  EXPECT_EQ(Refusal(), "opened");
+}
+
+class RotationTest : public SqliteStoreTest {
+ protected:
+  RotationTest() { (*Open())->Commit(Write(0, {Certificate("c", "KEY"), Policy("p")})).value(); }
+  void PutKey(const std::string& name, const std::string& key, mode_t mode = 0600) {
+    Put(name, key);
+    chmod((folder_ / name).c_str(), mode);
+  }
+  std::vector<std::pair<uint64_t, uint64_t>> steps_;
+  absl::StatusOr<std::string> Rotate(SqliteStore& store) {
+    return store.RotateKey([this](uint64_t sealed, uint64_t all) { steps_.emplace_back(sealed, all); });
+  }
+};
+
+TEST_F(RotationTest, TheKeyThatWaitsTakesOverAndTheOldOneOpensNothing) {
+  const std::string old_key = Read("state/secret.key"), new_key(32, 'n');
+  std::string before;
+  {
+    auto store = *Open();
+    before = PrintHead(*store);
+    PutKey("state/secret.key.new", new_key);
+    const auto rotated = Rotate(*store);
+    ASSERT_TRUE(rotated.ok()) << rotated.status();
+    EXPECT_EQ(rotated->size(), 16u);
+    EXPECT_EQ(steps_.back(), (std::pair<uint64_t, uint64_t>(1, 1)));
+    EXPECT_EQ(PrintHead(*store), before);
+    ASSERT_TRUE(store->Commit(Write(1, {Certificate("d", "KEY-2")})).ok());
+    before = PrintHead(*store);
+  }
+  EXPECT_EQ(Read("state/secret.key"), new_key);
+  EXPECT_NE(access((folder_ / "state/secret.key.new").c_str(), F_OK), 0);
+  EXPECT_EQ(PrintHead(**Open()), before);
+  PutKey("state/secret.key", old_key);
+  EXPECT_THAT(Refusal(), HasSubstr("sealed with another secret key"));
+}
+
+TEST_F(RotationTest, AStartFinishesWhatACrashLeft) {
+  const std::string old_key = Read("state/secret.key"), new_key(32, 'n');
+  PutKey("state/secret.key.new", new_key);
+  ASSERT_TRUE(Rotate(**Open()).ok());
+  // As if the power had gone between the commit and the files' change of places.
+  PutKey("state/secret.key", old_key);
+  PutKey("state/secret.key.new", new_key);
+  EXPECT_EQ(Refusal(), "opened");
+  EXPECT_EQ(Read("state/secret.key"), new_key);
+}
+
+TEST_F(RotationTest, AKeyThatIsNoneChangesNothing) {
+  auto store = *Open();
+  const std::string before = PrintHead(*store);
+  auto refusal = [&] { return std::string(Rotate(*store).status().message()); };
+  EXPECT_THAT(refusal(), HasSubstr("put 32 random octets into"));
+  PutKey("state/secret.key.new", "short");
+  EXPECT_THAT(refusal(), HasSubstr("must hold 32 octets"));
+  PutKey("state/secret.key.new", std::string(32, 'n'), 0644);
+  EXPECT_THAT(refusal(), HasSubstr("mode 0600"));
+  PutKey("state/secret.key.new", Read("state/secret.key"));
+  EXPECT_THAT(refusal(), HasSubstr("is the one in force"));
+  EXPECT_EQ(PrintHead(*store), before);
+  EXPECT_TRUE(store->Commit(Write(1, {Certificate("d", "KEY-2")})).ok());
+}
+
 TEST_F(SqliteStoreTest, WhatOthersCanReadIsRefused) {
   { auto store = *Open(); }
   ASSERT_EQ(chmod((folder_ / "state/secret.key").c_str(), 0640), 0);

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -42,6 +43,8 @@ struct Transaction {
   std::vector<ResourceKey> deletions;
   absl::Time time;
   std::string actor;
+  std::string peer;    // where the actor was
+  std::string method;  // "ConfigService/Apply"
   std::string message;
   std::string request_id;           // empty: none; a second commit with the same one returns the first's revision
   std::vector<v1::Change> changes;  // for the history; no secrets
@@ -57,6 +60,12 @@ class Store {
   virtual absl::StatusOr<StateRef> Load(uint64_t revision) = 0;
   // Commit returns the new head, durable.
   virtual absl::StatusOr<uint64_t> Commit(const Transaction& transaction) = 0;
+  // RotateKey seals every secret anew under the key that waits to be used, as one transaction: at any crash the old key opens
+  // all or the new one does. `progress` (sealed, all) is called now and then, not to call back. Returns the new key's id.
+  // FAILED_PRECONDITION: no key waits, or this store seals nothing.
+  virtual absl::StatusOr<std::string> RotateKey(const std::function<void(uint64_t, uint64_t)>&) {
+    return absl::FailedPreconditionError("this store seals nothing");
+  }
   // History returns at most `limit` revisions below `before` (0: from the head), newest first.
   virtual absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) = 0;
 };

@@ -63,9 +63,17 @@ absl::StatusOr<Secret> ReadKey(int fd, const std::string& path) {
   return Secret(std::move(key));
 }
 
+absl::Status SyncFolder(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  Descriptor folder(open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(),
+                         O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.get() < 0 || fsync(folder.get()) != 0) return FileError("cannot sync the directory of", path);
+  return absl::OkStatus();
+}
+
 // The whole file appears at once, or not at all.
 absl::Status CreateKey(const std::string& path) {
-  const std::string temporary = absl::StrCat(path, ".new");
+  const std::string temporary = absl::StrCat(path, ".tmp");
   unlink(temporary.c_str());
   Descriptor file(open(temporary.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
   if (file.get() < 0) return FileError("cannot create", temporary);
@@ -79,11 +87,7 @@ absl::Status CreateKey(const std::string& path) {
   absl::Status result = linked ? absl::OkStatus() : FileError("cannot create", path);
   unlink(temporary.c_str());
   if (!linked) return result;
-  const size_t slash = path.rfind('/');
-  Descriptor folder(open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(),
-                         O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.get() < 0 || fsync(folder.get()) != 0) return FileError("cannot sync the directory of", path);
-  return absl::OkStatus();
+  return SyncFolder(path);
 }
 
 }  // namespace
@@ -132,11 +136,24 @@ std::string SecretBox::Fingerprint() const {
   return HexLower(AsView(HmacSha256(key_.Reveal(), "gatehouse store key check")));
 }
 
+std::string SecretBox::KeyId() const { return HexLower(AsView(Sha256(key_.Reveal()))).substr(0, 16); }
+
+absl::StatusOr<Secret> LoadKey(const std::string& path) {
+  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (file.get() >= 0) return ReadKey(file.get(), path);
+  if (errno == ENOENT) return absl::NotFoundError(absl::StrCat("there is no key file ", path));
+  return FileError("cannot open", path);
+}
+
+absl::Status ReplaceKey(const std::string& from, const std::string& to) {
+  if (rename(from.c_str(), to.c_str()) != 0) return FileError("cannot put the new key file in the place of", to);
+  return SyncFolder(to);
+}
+
 absl::StatusOr<Secret> LoadOrCreateKey(const std::string& path) {
   for (int attempt = 0; attempt < 2; ++attempt) {
-    Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (file.get() >= 0) return ReadKey(file.get(), path);
-    if (errno != ENOENT) return FileError("cannot open", path);
+    absl::StatusOr<Secret> key = LoadKey(path);
+    if (key.ok() || !absl::IsNotFound(key.status())) return key;
     absl::Status created = CreateKey(path);
     if (!created.ok()) return created;
   }

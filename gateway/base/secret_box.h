@@ -21,7 +21,8 @@ class SecretBox {
   // `place` is bound to the result: it opens with the same one only.
   std::string Seal(absl::string_view plain, absl::string_view place) const;
   absl::StatusOr<std::string> Open(absl::string_view sealed, absl::string_view place) const;
-  // A value that tells keys apart and tells nothing about them.
+  // A value that tells keys apart and tells nothing about them. KeyId is for people: 16 hex digits of the key's SHA-256.
+  std::string KeyId() const;
   std::string Fingerprint() const;
 
  private:
@@ -30,5 +31,9 @@ class SecretBox {
 
 // Reads a key file, or makes one (0600, synced) when there is none. One that others may read is refused.
 absl::StatusOr<Secret> LoadOrCreateKey(const std::string& path);
+// The same, and NOT_FOUND when there is none.
+absl::StatusOr<Secret> LoadKey(const std::string& path);
+// Puts the file `from` in the place of `to`, for good when it returns.
+absl::Status ReplaceKey(const std::string& from, const std::string& to);
 
 }  // namespace gatehouse

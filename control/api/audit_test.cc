@@ -1,0 +1,96 @@
+// What the audit tells, and how much of it.
+#include "control/api/audit.h"
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::api {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class RefusalsTest : public ::testing::Test {
+ protected:
+  void Refuse(const std::string& name, double seconds, const std::string& method = "/gatehouse.v1.ConfigService/Apply") {
+    Caller who(name);
+    who.peer = "192.0.2.1:4";
+    refusals_.Tell(who, method, absl::PermissionDeniedError("no"),
+                   Refusals::Instant(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds))));
+  }
+  std::vector<v1::Event> told_;
+  Refusals refusals_{[this](v1::Event event) { told_.push_back(std::move(event)); }};
+};
+
+TEST_F(RefusalsTest, OneIsToldWithWhoAndWhereAndWhat) {
+  Refuse("san:a.example", 100);
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_EQ(told_[0].type(), v1::Event::AUDIT);
+  EXPECT_EQ(told_[0].outcome(), v1::Event::REFUSED);
+  EXPECT_EQ(told_[0].actor(), "san:a.example");
+  EXPECT_EQ(told_[0].peer(), "192.0.2.1:4");
+  EXPECT_EQ(told_[0].audit().method(), "ConfigService/Apply");
+  EXPECT_EQ(told_[0].detail(), "ConfigService/Apply: no");
+}
+
+TEST_F(RefusalsTest, WhoIsRefusedInALoopIsToldOfNowAndThenAndHidesNobody) {
+  for (int i = 0; i < 1000; ++i) Refuse("uid:7", 100);
+  EXPECT_EQ(told_.size(), 10u);
+  Refuse("uid:8", 100);
+  ASSERT_EQ(told_.size(), 11u);
+  EXPECT_THAT(told_.back().detail(), HasSubstr("; 990 refusals before this one are not told"));
+  Refuse("uid:7", 101.5);
+  EXPECT_EQ(told_.size(), 12u);
+  EXPECT_EQ(told_.back().detail(), "ConfigService/Apply: no");
+}
+
+TEST_F(RefusalsTest, ManyStrangersTogetherDoNotFloodItEither) {
+  for (int i = 0; i < 5000; ++i) Refuse(absl::StrCat("uid:", i), 100);
+  EXPECT_EQ(told_.size(), 200u);
+}
+
+TEST_F(RefusalsTest, AMethodOfAStrangersMakingIsEscapedAndCut) {
+  Refuse("", 100, "/x\033[2J" + std::string(5000, 'y'));
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_EQ(told_[0].actor(), "unknown");
+  EXPECT_EQ(told_[0].detail().find('\033'), std::string::npos);
+  EXPECT_LT(told_[0].detail().size(), 400u);
+}
+
+TEST(AuditEventTest, TellsRevisionsAndLinesAndNoMoreThanAHundred) {
+  Outcome outcome;
+  outcome.previous = 4;
+  outcome.revision = 5;
+  v1::Change change;
+  change.mutable_id()->set_kind(v1::ROUTE);
+  change.mutable_id()->set_name("orders");
+  change.set_action(v1::Change::CHANGED);
+  change.add_details("require: set");
+  v1::Change gone;
+  gone.mutable_id()->set_kind(v1::POLICY);
+  gone.mutable_id()->set_name("p");
+  gone.set_action(v1::Change::REMOVED);
+  outcome.changes = {change, gone};
+  WriteOptions options;
+  options.method = "ConfigService/Apply";
+  options.message = "why";
+  options.dry_run = true;
+  Caller who("uid:1");
+  who.peer = "unix";
+  v1::Event event = AuditEvent("Apply (dry run)", who, outcome, options);
+  EXPECT_EQ(event.previous_revision(), 4u);
+  EXPECT_EQ(event.revision(), 5u);
+  EXPECT_EQ(event.peer(), "unix");
+  EXPECT_TRUE(event.audit().dry_run());
+  EXPECT_EQ(event.audit().message(), "why");
+  EXPECT_THAT(event.audit().changes(), ElementsAre("~ routes[\"orders\"] require: set", "- policies[\"p\"]"));
+
+  for (int i = 0; i < 150; ++i) outcome.changes.push_back(change);
+  event = AuditEvent("Apply", who, outcome, options);
+  ASSERT_EQ(event.audit().changes_size(), 101);
+  EXPECT_EQ(event.audit().changes(100), "and 52 more");
+}
+
+}  // namespace
+}  // namespace gatehouse::api
