@@ -161,6 +161,42 @@ TEST_F(CallersTest, AStreamEndsWhenItsAuthorityGoes) {
   EXPECT_THAT(ended.error_message(), HasSubstr("--client-ca changed"));
 }
 
+TEST_F(CallersTest, AnybodyWithANameIsToldWhoTheyAre) {
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("start.example")})).ok());
+  callers_->SetBindings({Bind("b", v1::VIEWER, {"san:spiffe://ops/alice"}), Bind("a", v1::EDITOR, {"san:spiffe://ops/alice"})});
+  auto who = [](const std::shared_ptr<grpc::Channel>& channel, v1::WhoAmIResponse* response) {
+    grpc::ClientContext context;
+    return v1::AccessService::NewStub(channel)->WhoAmI(&context, {}, response);
+  };
+  v1::WhoAmIResponse response;
+  ASSERT_TRUE(who(Named("spiffe://ops/alice"), &response).ok());
+  EXPECT_EQ(response.caller(), "san:spiffe://ops/alice");
+  EXPECT_THAT(response.roles(), ElementsAre(v1::VIEWER, v1::EDITOR));
+  EXPECT_THAT(response.bindings(), ElementsAre("a", "b"));
+  EXPECT_THAT(response.peer(), ::testing::StartsWith("127.0.0.1:"));
+  response.Clear();
+  ASSERT_TRUE(who(Named("spiffe://ops/stranger"), &response).ok());
+  EXPECT_EQ(response.caller(), "san:spiffe://ops/stranger");
+  EXPECT_EQ(response.roles_size(), 0);
+  EXPECT_EQ(who(Mutual(pki_->Leaf({})), &response).error_code(), grpc::StatusCode::UNAUTHENTICATED) << "it names nobody";
+}
+
+TEST_F(CallersTest, EveryRefusalIsHeardOfWithWhoAndWhereAndWhat) {
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("start.example")})).ok());
+  callers_->SetBindings({Bind("b", v1::VIEWER, {"san:spiffe://ops/alice"})});
+  Mutex mutex;
+  std::vector<std::string> heard;
+  callers_->SetRefused([&](const Caller& who, absl::string_view method, const absl::Status& why) {
+    MutexLock lock(&mutex);
+    heard.push_back(absl::StrCat(who.name, " ", who.peer.substr(0, 10), " ", method, " ", absl::StatusCodeToString(why.code())));
+  });
+  Call(Named("spiffe://ops/alice"), "/gatehouse.v1.ConfigService/Apply");
+  Call(Named("spiffe://ops/stranger"), kHealth);
+  callers_->SetRefused(nullptr);
+  EXPECT_THAT(heard, ElementsAre("san:spiffe://ops/alice 127.0.0.1: /gatehouse.v1.ConfigService/Apply PERMISSION_DENIED",
+                                 "san:spiffe://ops/stranger  /grpc.health.v1.Health/Check PERMISSION_DENIED"));
+}
+
 TEST_F(CallersTest, ACallerHasSoManyStreamsAtOnce) {
   ControlServerOptions options = Socket();
   options.limits.streams_at_once = 2;

@@ -9,6 +9,7 @@
 #include <grpc/grpc.h>
 #include <grpcpp/generic/generic_stub.h>
 
+#include "control/api/access_service.h"
 #include "control/api/certificate_service.h"
 #include "control/api/config_service.h"
 #include "control/api/event_service.h"
@@ -50,11 +51,12 @@ class ServerTest : public ::testing::Test {
     certificates_ = std::make_unique<CertificateService>(desk_, hub_, executor_, guard);
     policies_ = std::make_unique<PolicyService>(changes_, executor_, clock_, guard);
     lockouts_ = std::make_unique<LockoutService>(desk_, guard, [](const v1::Event&) {});
+    access_ = std::make_unique<AccessService>(store_, executor_, guard, [](const v1::Event&) {});
     upstreams_ = std::make_unique<UpstreamService>(desk_, "embedded", guard);
     status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, alarms_, guard);
     auto server = ControlServer::Start(open, *std::move(access),
                                        {config_.get(), users_.get(), events_.get(), snapshots_.get(), certificates_.get(),
-                                        policies_.get(), lockouts_.get(), upstreams_.get(), status_.get()});
+                                        policies_.get(), lockouts_.get(), upstreams_.get(), status_.get(), access_.get()});
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
     return absl::OkStatus();
@@ -161,6 +163,7 @@ class ServerTest : public ::testing::Test {
   std::unique_ptr<LockoutService> lockouts_;
   std::unique_ptr<UpstreamService> upstreams_;
   std::unique_ptr<StatusService> status_;
+  std::unique_ptr<AccessService> access_;
   std::shared_ptr<Callers> callers_;
   std::unique_ptr<ControlServer> server_;
 };
