@@ -129,6 +129,10 @@ TEST_F(CallersTest, AStreamEndsWithItsReasonWhenTheBindingGoes) {
   watch->WaitForInitialMetadata();
   other->WaitForInitialMetadata();
   subscribe->WaitForInitialMetadata();
+  grpc::ClientContext statuses;
+  v1::Status state;
+  auto status = v1::StatusService::NewStub(alice)->WatchStatus(&statuses, {});
+  ASSERT_TRUE(status->Read(&state));
   ASSERT_TRUE(Comes([&] { return callers_->calls()->LoadOf("san:spiffe://ops/gate").streams == 2; }));
   EXPECT_EQ(hub_.stats().watchers, 2u);
 
@@ -139,6 +143,9 @@ TEST_F(CallersTest, AStreamEndsWithItsReasonWhenTheBindingGoes) {
   EXPECT_EQ(ended.error_code(), grpc::StatusCode::PERMISSION_DENIED) << ended.error_message();
   EXPECT_THAT(ended.error_message(), HasSubstr("san:spiffe://ops/alice may not call /gatehouse.v1.EventService/Watch: the role "
                                                "VIEWER is needed, EDITOR given"));
+  while (status->Read(&state)) {
+  }
+  EXPECT_EQ(status->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_EQ(subscribe->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_EQ(report->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_TRUE(Comes([&] { return hub_.stats().watchers == 1; })) << "bob's goes on";

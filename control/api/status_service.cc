@@ -14,8 +14,10 @@ namespace gatehouse::api {
 class StatusService::Watch final : public grpc::ServerWriteReactor<v1::Status> {
  public:
   explicit Watch(const absl::Status& refused) { Finish(ToGrpc(refused)); }
-  explicit Watch(StatusService& service) : service_(&service), line_(std::make_shared<Line>()) {
+  Watch(StatusService& service, const grpc::CallbackServerContext& context)
+      : service_(&service), line_(std::make_shared<Line>()) {
     line_->watch = this;
+    admission_ = service.guard_.Admit(context, [this](const absl::Status& why) { End(ToGrpc(why)); });
     listener_ = service.distributor_.Listen([this] { Become(Due::kChanged); });
     StartSendInitialMetadata();
     Send();
@@ -97,6 +99,7 @@ class StatusService::Watch final : public grpc::ServerWriteReactor<v1::Status> {
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   v1::Status response_;
   std::unique_ptr<publish::Distributor::Listener> listener_;
+  std::unique_ptr<Admission> admission_;  // last: its end waits for a notice that is given
 };
 
 v1::Status StatusService::Now() const {
@@ -130,7 +133,7 @@ grpc::ServerWriteReactor<v1::Status>* StatusService::WatchStatus(grpc::CallbackS
     --watchers_;
     return new Watch(absl::ResourceExhaustedError(absl::StrCat("there are ", kMostWatchers, " watchers already")));
   }
-  return new Watch(*this);
+  return new Watch(*this, *context);
 }
 
 }  // namespace gatehouse::api
