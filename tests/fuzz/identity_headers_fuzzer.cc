@@ -1,15 +1,18 @@
 // Identity headers: any certificate, and any text as a subject or alternative name, through the injector and back through
 // readers that know nothing of it. Each field must be read as what it was written from, or the request refused: a value
 // that ends early, or reads as two, is somebody else's identity.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_split.h"
 #include "gateway/certs/mint.h"
+#include "gateway/identity/claims.h"
 #include "gateway/identity/headers.h"
 
 namespace {
@@ -123,14 +126,15 @@ void CheckHeaders(const certs::CertificateRef& leaf) {
   Check(Plain(pairs.find("Subject")->second) == Plain(leaf->subject()));
   Check(PercentDecoded(pairs.find("Cert")->second) == leaf->ToPem());
   Check(PercentDecoded(pairs.find("Chain")->second) == leaf->ToPem() + leaf->ToPem());
-  std::multimap<std::string, std::string> expected;
+  Pairs expected;
   std::vector<std::string> uris;
   for (const identity::Claim& claim : caller->certificate()->claims) {
     if (claim.type == "uri") expected.emplace("URI", claim.value), uris.push_back(claim.value);
     if (claim.type == "dns") expected.emplace("DNS", claim.value);
   }
   for (const char* kind : {"URI", "DNS"}) {
-    const auto is = pairs.equal_range(kind), should = expected.equal_range(kind);
+    const auto is = pairs.equal_range(kind);
+    const auto should = std::as_const(expected).equal_range(kind);
     Check(std::equal(is.first, is.second, should.first, should.second));
   }
   Check(PercentDecoded(fields["x-name"]) == leaf->subject());
