@@ -31,8 +31,8 @@ namespace gatehouse::config {
 struct Snapshot::Parts {
   ResourceMap resources;
   absl::flat_hash_map<std::string, certs::TrustStoreRef> trust_stores;
-  // Trust stores joined with the system's roots, by scheme.
-  absl::flat_hash_map<std::string, certs::TrustStoreRef> scheme_stores;
+  // Trust stores joined with the system's roots, by who uses them.
+  absl::flat_hash_map<std::string, certs::TrustStoreRef> joined_stores;
   absl::flat_hash_map<std::string, std::shared_ptr<const credentials::UserStore>> user_stores;
   absl::flat_hash_map<std::string, certs::ServerCredentialRef> credentials;
   absl::flat_hash_map<std::string, std::shared_ptr<const identity::Policy>> policies;
@@ -136,6 +136,14 @@ void BuildListeners(Draft& draft);
 
 // The service of a Basic scheme that has one.
 delegate::ServiceRef BuildValidator(Draft& draft, const v1::Scheme& scheme);
+
+// TLS of an upstream; null when it has none. With violations it is of no use.
+UpstreamTlsRef BuildUpstreamTls(Draft& draft, const v1::Upstream& upstream);
+
+// `named` (may be null) and the authorities of this machine, as one; null after a violation at `path`. `key` is what it is
+// remembered by for the next Build.
+certs::TrustStoreRef WithSystemRoots(Draft& draft, const std::string& path, const certs::TrustStoreRef& named,
+                                     const std::string& key);
 
 // `ip:port` or `[v6]:port`; the address' octets (4 or 16) and the port.
 struct Endpoint {

@@ -194,28 +194,7 @@ certs::TrustStoreRef TrustOf(Draft& draft, const std::string& path, const v1::Sc
     named = it->second;
   }
   if (!options.system_roots()) return named;
-  certs::TrustStoreInput input;
-  input.name = options.trust_store();
-  input.system_roots = true;
-  if (named != nullptr) {
-    input.pins = named->pins();
-    input.crls = named->crls();
-    input.crl_paths = named->crl_paths();
-    for (const certs::CertificateRef& c : named->anchors()) input.anchors_pem.push_back(c->ToPem());
-    for (const certs::CertificateRef& c : named->intermediates()) input.intermediates_pem.push_back(c->ToPem());
-  }
-  std::vector<certs::FieldError> errors;
-  certs::TrustStoreRef joined = certs::TrustStore::Create(input, &errors);
-  for (const certs::FieldError& error : errors) draft.Violate(path + ".system_roots", error.message);
-  if (!errors.empty()) return nullptr;
-  if (draft.previous != nullptr) {
-    auto it = draft.previous->parts->scheme_stores.find(scheme.name());
-    if (it != draft.previous->parts->scheme_stores.end() && it->second->version() == joined->version()) {
-      joined = it->second;
-    }
-  }
-  draft.parts->scheme_stores[scheme.name()] = joined;
-  return joined;
+  return WithSystemRoots(draft, path + ".system_roots", named, absl::StrCat("scheme ", scheme.name()));
 }
 
 void WarnOf(Draft& draft, const std::string& path, const certs::SchemeOptions& options) {

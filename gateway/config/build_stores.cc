@@ -218,6 +218,30 @@ void BuildTrustStores(Draft& draft) {
   }
 }
 
+certs::TrustStoreRef WithSystemRoots(Draft& draft, const std::string& path, const certs::TrustStoreRef& named,
+                                     const std::string& key) {
+  certs::TrustStoreInput input;
+  input.system_roots = true;
+  if (named != nullptr) {
+    input.name = named->name();
+    input.pins = named->pins();
+    input.crls = named->crls();
+    input.crl_paths = named->crl_paths();
+    for (const certs::CertificateRef& c : named->anchors()) input.anchors_pem.push_back(c->ToPem());
+    for (const certs::CertificateRef& c : named->intermediates()) input.intermediates_pem.push_back(c->ToPem());
+  }
+  std::vector<certs::FieldError> errors;
+  certs::TrustStoreRef joined = certs::TrustStore::Create(input, &errors);
+  for (const certs::FieldError& error : errors) draft.Violate(path, error.message);
+  if (!errors.empty()) return nullptr;
+  if (draft.previous != nullptr) {
+    auto it = draft.previous->parts->joined_stores.find(key);
+    if (it != draft.previous->parts->joined_stores.end() && it->second->version() == joined->version()) joined = it->second;
+  }
+  draft.parts->joined_stores[key] = joined;
+  return joined;
+}
+
 void BuildServerCertificates(Draft& draft) {
   for (const v1::ServerCertificate* certificate : draft.server_certificates) {
     const std::string path = PathOf("serverCertificates", certificate->name());

@@ -164,6 +164,11 @@ void BuildUpstreams(Draft& draft) {
         ReadNumber(draft, upstream->max_pending(), path + ".max_pending", out.max_pending, 1, 1'000'000));
     out.max_requests = upstream->max_requests();
     out.forwarded = ReadForwarded(draft, path + ".forwarded", upstream->forwarded());
+    out.http2 = upstream->protocol() == v1::Upstream::HTTP_2;
+    if (!v1::Upstream::Protocol_IsValid(upstream->protocol())) {
+      draft.Violate(path + ".protocol", static_cast<int>(upstream->protocol()), " is no protocol");
+    }
+    out.tls = BuildUpstreamTls(draft, *upstream);
     out.least_request = ReadLeastRequest(draft, path + ".balance", upstream->balance());
     ReadEjection(draft, path + ".ejection", upstream->ejection(), &out);
     ReadRetries(draft, path + ".retries", upstream->retries(), &out);

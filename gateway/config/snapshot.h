@@ -132,6 +132,17 @@ struct HealthCheck {
 // Forwarded is what an upstream is told of the way a request came.
 enum class Forwarded : uint8_t { kXForwarded, kForwarded, kBoth, kNone };
 
+// How the endpoints of an upstream prove who they are.
+struct UpstreamTls {
+  certs::TrustStoreRef authorities;     // its anchors; null: the pins alone prove
+  std::vector<Sha256Digest> spki_pins;  // not empty without authorities
+  std::string server_name;              // lower case; empty: the endpoint's
+  std::vector<std::string> verify_names;
+  certs::ServerCredentialRef identity;  // what we present; null: nothing
+  friend bool operator==(const UpstreamTls&, const UpstreamTls&) = default;
+};
+using UpstreamTlsRef = std::shared_ptr<const UpstreamTls>;
+
 struct Upstream {
   std::string name;
   uint32_t index = 0;
@@ -153,6 +164,8 @@ struct Upstream {
   uint32_t retry_budget_percent = 20;
   std::optional<HealthCheck> health_check;
   Forwarded forwarded = Forwarded::kXForwarded;
+  bool http2 = false;
+  UpstreamTlsRef tls;  // null: in clear; the same as before when nothing of it changed
   friend bool operator==(const Upstream&, const Upstream&) = default;
 };
 

@@ -67,6 +67,7 @@ struct ResponseHead {
   int status = 200;  // 200..599; 1xx goes by SendContinue and SendEarlyHints, 101 where ServerCodec::SendSwitch or an upgraded upstream says so
   FieldList fields;  // hop-by-hop fields and content-length in here are ignored by the codecs
   std::optional<uint64_t> content_length;  // unknown: chunked, or until the stream ends
+  bool end = false;  // of an upstream's: neither body nor trailers follow
 };
 
 // Answer is a whole response.

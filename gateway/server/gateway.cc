@@ -436,6 +436,11 @@ class RunningGateway final : public Gateway {
     }
     GH_RETURN_IF_ERROR(AccessLogs::Use(*snapshot));
     GH_RETURN_IF_ERROR(MakeByRoute(*snapshot, before.get(), generation.get()));
+    absl::StatusOr<UpstreamTlsContexts> upstream_tls =
+        MakeUpstreamTls(*snapshot, before == nullptr ? nullptr : before->snapshot.get(),
+                        before == nullptr ? nullptr : &before->upstream_tls, clock_);
+    if (!upstream_tls.ok()) return upstream_tls.status();
+    generation->upstream_tls = *std::move(upstream_tls);
     // Before anybody is judged by them: a list that is only on its way would make everybody unknown.
     const std::vector<std::string> watched = WatchedPaths(*snapshot);
     desk_->Watch(watched, WatchedAuthorities(*snapshot));
@@ -448,7 +453,7 @@ class RunningGateway final : public Gateway {
       if (scheme.validator != nullptr) services.push_back(scheme.validator);
     }
     validators_->Use(services);
-    upstreams_->Use(*snapshot);
+    upstreams_->Use(*snapshot, generation->upstream_tls);
 
     Countdown countdown(workers_.size());
     for (size_t i = 0; i < workers_.size(); ++i) {

@@ -45,7 +45,7 @@ class Upstreams::Line {
   uint64_t revision_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-upstream::ServiceSpec SpecOf(const config::Upstream& upstream) {
+upstream::ServiceSpec SpecOf(const config::Upstream& upstream, std::shared_ptr<const tls::ClientContext> tls) {
   upstream::ServiceSpec spec;
   upstream::UpstreamOptions& options = spec.options;
   options.name = upstream.name;
@@ -58,6 +58,8 @@ upstream::ServiceSpec SpecOf(const config::Upstream& upstream) {
   options.max_connections = upstream.max_connections;
   options.max_pending = upstream.max_pending;
   options.max_requests = upstream.max_requests;
+  options.http2 = upstream.http2;
+  options.tls = std::move(tls);
   spec.endpoints = upstream.endpoints;
   spec.dns_refresh = upstream.dns_refresh;
   if (upstream.health_check.has_value()) {
@@ -89,10 +91,10 @@ void Upstreams::Stop() {
   sources_.clear();
 }
 
-void Upstreams::Use(const config::Snapshot& snapshot) {
+void Upstreams::Use(const config::Snapshot& snapshot, const UpstreamTlsContexts& tls) {
   line_->NoteRevision(snapshot.revision);
   std::vector<upstream::ServiceSpec> specs;
-  for (const config::Upstream& upstream : snapshot.upstreams) specs.push_back(SpecOf(upstream));
+  for (const config::Upstream& upstream : snapshot.upstreams) specs.push_back(SpecOf(upstream, tls[upstream.index]));
   directory_->Use(std::move(specs));
   const std::map<std::string, upstream::Directory::Stats> all = directory_->AllStats();
   for (auto it = sources_.begin(); it != sources_.end();) {

@@ -16,6 +16,7 @@
 #include "gateway/config/snapshot.h"
 #include "gateway/events/event.h"
 #include "gateway/metrics/registry.h"
+#include "gateway/server/upstream_tls.h"
 #include "gateway/upstream/directory.h"
 
 namespace gatehouse::server {
@@ -34,8 +35,8 @@ class Upstreams {
   explicit Upstreams(Options options);
   ~Upstreams();
 
-  // Before workers adopt `snapshot`.
-  void Use(const config::Snapshot& snapshot);
+  // Before workers adopt `snapshot`; `tls` was made of it.
+  void Use(const config::Snapshot& snapshot, const UpstreamTlsContexts& tls);
   // Nothing is asked, reported or refreshed afterwards.
   void Stop();
   const upstream::Directory& directory() const { return *directory_; }
@@ -54,6 +55,6 @@ class Upstreams {
 };
 
 // As the configuration says it; for Upstreams and its tests.
-upstream::ServiceSpec SpecOf(const config::Upstream& upstream);
+upstream::ServiceSpec SpecOf(const config::Upstream& upstream, std::shared_ptr<const tls::ClientContext> tls = nullptr);
 
 }  // namespace gatehouse::server

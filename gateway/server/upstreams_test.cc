@@ -27,7 +27,7 @@ class UpstreamsTest : public ::testing::Test {
       upstream.name = name;
       upstream.endpoints = {"127.0.0.1:80"};
     }
-    upstreams_.Use(snapshot);
+    upstreams_.Use(snapshot, UpstreamTlsContexts(snapshot.upstreams.size()));
   }
   upstream::EndpointRef EndpointOf(const std::string& name) { return upstreams_.directory().For(name, 0)->endpoints[0]; }
 

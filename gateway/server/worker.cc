@@ -112,7 +112,9 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
 void Worker::RefreshUpstream(const std::string& name) {
   upstream::Pool* pool = pools_.Find(name);
   std::optional<upstream::UpstreamOptions> options = shared_.upstreams->For(name, index_);
-  if (pool != nullptr && options.has_value()) pool->Update(*std::move(options));
+  if (pool == nullptr || !options.has_value()) return;
+  // Another protocol comes with the snapshot, which is on its way.
+  if (options->http2 == pool->options().http2) pool->Update(*std::move(options));
 }
 
 void Worker::Hear(std::shared_ptr<const RevocationNews> news) {

@@ -37,6 +37,7 @@
 #include "gateway/server/sampler.h"
 #include "gateway/server/snapshot_age.h"
 #include "gateway/server/sweep.h"
+#include "gateway/server/upstream_tls.h"
 #include "gateway/tls/tls_session.h"
 #include "gateway/upstream/directory.h"
 #include "gateway/upstream/pools.h"
@@ -71,6 +72,7 @@ struct Generation {
   // Fixed responses as they go on the wire, by route index; null for routes with another action.
   std::shared_ptr<const std::vector<std::shared_ptr<const http::FixedResponse>>> fixed;
   std::vector<uint16_t> scheme_labels;
+  UpstreamTlsContexts upstream_tls;
 };
 
 class Worker final : public tls::TlsHooks {

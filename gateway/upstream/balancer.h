@@ -29,7 +29,7 @@ class Connection;
 struct Site {
   EndpointRef endpoint;
   EndpointCounts* counts = nullptr;  // this worker's, of endpoint
-  std::vector<Connection*> idle;     // without a request; the last used is the first to be used again
+  std::vector<Connection*> idle;     // that can take a request; the last used is the first to be used again
   loop::Instant resting_until;       // it took no connection: others first
   loop::Instant ejected_until;       // zero: it is not ejected
   loop::Instant returned_at;

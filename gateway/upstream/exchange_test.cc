@@ -58,6 +58,18 @@ TEST_F(ExchangeTest, AResponseWithoutLengthEndsWithTheConnection) {
   EXPECT_EQ(pool_->stats().open_connections.value(), 0);
 }
 
+TEST_F(ExchangeTest, AResetDoesNotEndAResponseWithoutLength) {
+  Answer answer;
+  auto request = Start(&answer);
+  auto peer = AcceptRequest();
+  peer->Send("HTTP/1.1 200 OK\r\n\r\nhalf");
+  ASSERT_TRUE(Until([&] { return answer.body == "half"; }));
+  peer->Reset();
+  ASSERT_TRUE(Ends(answer));
+  EXPECT_EQ(answer.error, ErrorKind::kReset);
+  EXPECT_EQ(answer.errors, 1);
+}
+
 TEST_F(ExchangeTest, EarlyHintsAreTold) {
   Answer answer;
   AnswerAndClose("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", &answer);

@@ -75,7 +75,14 @@ UpstreamOptions HealthChecker::PoolOptions(const UpstreamOptions& connect) const
 }
 
 void HealthChecker::Update(HealthCheckOptions options, const UpstreamOptions& connect) {
-  pool_->Update(PoolOptions(connect));
+  if (connect.http2 == pool_->options().http2) {
+    pool_->Update(PoolOptions(connect));
+  } else {
+    request_.reset();
+    timeout_.Stop();
+    pool_ = Pool::Create(loop_, PoolOptions(connect));
+    next_.Start(absl::ZeroDuration());
+  }
   if (options == options_) return;
   options_ = std::move(options);
   first_ = true;  // what it was asked before says nothing about what it is asked now
@@ -104,7 +111,7 @@ void HealthChecker::Ask() {
   head.target = "/grpc.health.v1.Health/Check";
   head.framing = Framing::kChunked;
   fields.Add("content-type", "application/grpc");
-  fields.Add("te", "trailers");
+  head.accepts_trailers = true;
   request_ = pool_->Start(head, this);
   request_->SendBody(GrpcHealthQuestion(*options_.grpc_service), /*end=*/true);
 }

@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "gateway/base/counter.h"
+#include "gateway/tls/client_context.h"
 #include "gateway/upstream/endpoint.h"
 #include "gateway/upstream/upstream.h"
 
@@ -65,6 +66,11 @@ struct UpstreamOptions {
   size_t max_requests = 0;       // running, the waiting ones too; more are refused at once. 0: unlimited
   size_t send_buffer = 64 * 1024;  // high mark of unsent request body; half of it makes it writable again
   size_t max_response_head = 64 * 1024;
+  bool http2 = false;  // with prior knowledge, or by ALPN
+  std::shared_ptr<const tls::ClientContext> tls = nullptr;  // null: in clear
+  // HTTP/2: after so much silence while requests run the upstream is asked (PING), and given up without an answer.
+  absl::Duration ping_after = absl::Seconds(30);
+  absl::Duration ping_timeout = absl::Seconds(10);
   size_t worker = 0;                 // whose counts of the endpoints are written
   std::shared_ptr<PoolStats> stats;  // null: the pool's own
 };

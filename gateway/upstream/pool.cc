@@ -41,9 +41,9 @@ Pool::~Pool() {
   for (const auto& connection : connections_) {
     connection->site().counts->connections.Add(-1);
     stats_->open_connections.Add(-1);
-    if (connection->request() != nullptr) end(connection->TakeRequest());
+    CountIdle(connection.get(), false);
+    while (Request* request = connection->TakeRequest()) end(request);
   }
-  for (const SiteRef& site : balancer_.sites()) stats_->idle_connections.Add(-static_cast<int64_t>(site->idle.size()));
 }
 
 std::unique_ptr<Request> Pool::Start(const RequestHead& head, ResponseHandler* handler) {
@@ -53,8 +53,9 @@ std::unique_ptr<Request> Pool::Start(const RequestHead& head, ResponseHandler* h
   stats_->requests.Add();
   if (too_many) {
     FailLater(request.get(), ErrorKind::kOverloaded, "too many requests run");
-  } else if (!WriteHead(head, &request->wire_)) {
-    FailLater(request.get(), ErrorKind::kBadRequest, "the request cannot be written as HTTP/1.1");
+  } else if (!(options_.http2 ? ListHead(head, options_.tls != nullptr ? "https" : "http", &request->head_)
+                              : WriteHead(head, &request->wire_))) {
+    FailLater(request.get(), ErrorKind::kBadRequest, "the request cannot be written as HTTP");
   } else {
     Place(request.get());
   }
@@ -90,8 +91,10 @@ void Pool::Place(Request* request) {
 Connection* Pool::TakeIdle(Site& site, const Request& request) {
   while (!site.idle.empty()) {
     Connection* connection = site.idle.back();
-    site.idle.pop_back();
-    stats_->idle_connections.Add(-1);
+    if (!connection->CanTake()) {
+      OnFull(connection);
+      continue;
+    }
     // What cannot be repeated is not risked on a connection that is known to be dead.
     if (request.repeatable() || connection->Healthy()) return connection;
     connection->Close();
@@ -109,7 +112,7 @@ Connection* Pool::TakeAnyIdle(const Request& request) {
       return connection;
     }
   }
-  if (full() && useless != nullptr) useless->idle.back()->Close();
+  if (full() && useless != nullptr && useless->idle.back()->active() == 0) useless->idle.back()->Close();
   return nullptr;
 }
 
@@ -118,7 +121,20 @@ void Pool::Give(Connection* connection, Request* request) {
   request->site_ = &site;
   site.counts->requests.Add();
   site.counts->active.Add();
+  CountIdle(connection, false);
   connection->Attach(request);
+  if (!connection->CanTake()) {
+    OnFull(connection);
+  } else if (!connection->listed) {
+    connection->listed = true;
+    site.idle.push_back(connection);
+  }
+}
+
+void Pool::CountIdle(Connection* connection, bool idle) {
+  if (connection->counted_idle == idle) return;
+  connection->counted_idle = idle;
+  stats_->idle_connections.Add(idle ? 1 : -1);
 }
 
 void Pool::Leave(Request* request) {
@@ -128,7 +144,7 @@ void Pool::Leave(Request* request) {
 }
 
 void Pool::Open(Request* request, const SiteRef& site) {
-  auto connection = std::make_unique<Connection>(this, site);
+  std::unique_ptr<Connection> connection = Connection::Create(this, site);
   connection->pool_index = connections_.size();
   connections_.push_back(std::move(connection));
   site->counts->connections.Add();
@@ -141,9 +157,7 @@ void Pool::Open(Request* request, const SiteRef& site) {
 
 void Pool::FailLater(Request* request, ErrorKind kind, absl::string_view detail) {
   if (request->state_ == Request::State::kAttached && request->connection_ != nullptr) {
-    Connection* connection = request->connection_;
-    connection->TakeRequest();
-    connection->Close();
+    request->connection_->Abandon(request);
   } else if (request->state_ == Request::State::kQueued && request->queued_at_.nanos != 0) {
     Dequeue(request);
   }
@@ -207,27 +221,28 @@ void Pool::OnDeadline(loop::Deadline*) {
   }
 }
 
-void Pool::OnIdle(Connection* connection) {
+void Pool::OnRoom(Connection* connection) {
   Site& site = connection->site();
-  if (site.gone || (pending_.empty() ? retired_ : !site.in_service())) {
-    connection->Close();  // and its place goes to whoever waits
-    return;
-  }
-  if (Request* request = FirstPending()) {
-    Give(connection, request);
-    return;
-  }
+  if (site.gone || (retired_ && pending_.empty())) return connection->Retire();
+  const bool useless = !pending_.empty() && !site.in_service();
+  if (useless && connection->active() == 0) return connection->Close();  // and its place goes to whoever waits
+  while (!useless && !pending_.empty() && connection->CanTake()) Give(connection, FirstPending());
+  CountIdle(connection, connection->active() == 0);
+  if (!connection->CanTake() || connection->listed) return;
+  connection->listed = true;
   site.idle.push_back(connection);
-  stats_->idle_connections.Add();
+}
+
+void Pool::OnFull(Connection* connection) {
+  if (!connection->listed) return;
+  connection->listed = false;
+  std::vector<Connection*>& idle = connection->site().idle;
+  idle.erase(std::find(idle.rbegin(), idle.rend(), connection).base() - 1);
 }
 
 void Pool::OnClosed(Connection* connection) {
-  std::vector<Connection*>& idle = connection->site().idle;
-  auto it = std::find(idle.begin(), idle.end(), connection);
-  if (it != idle.end()) {
-    idle.erase(it);
-    stats_->idle_connections.Add(-1);
-  }
+  OnFull(connection);
+  CountIdle(connection, false);
   std::unique_ptr<Connection>& slot = connections_[connection->pool_index];
   std::unique_ptr<Connection> closed = std::move(slot);
   if (&slot != &connections_.back()) {
@@ -271,12 +286,15 @@ void Pool::Retry(Request* request) {
 }
 
 void Pool::OnConnectFailed(Connection* connection, ErrorKind kind, absl::string_view detail) {
-  Request* request = connection->TakeRequest();
-  if (request != nullptr) {
-    OnBroken(connection, request, kind, detail, /*seen=*/false);
+  const std::string text(detail);
+  OnFull(connection);
+  const bool waited_for = connection->active() > 0;
+  while (connection->active() > 1) OnFailed(connection->TakeRequest(), kind, text, /*seen=*/false);
+  if (Request* request = connection->TakeRequest()) {
+    OnBroken(connection, request, kind, text, /*seen=*/false);
     return;
   }
-  balancer_.Failed(connection->site(), std::string(detail), /*no_connection=*/true);
+  if (!waited_for) balancer_.Failed(connection->site(), text, /*no_connection=*/true);
   connection->Close();
 }
 
@@ -297,7 +315,8 @@ void Pool::OnFailed(Request* request, ErrorKind kind, absl::string_view detail, 
   const std::string text(detail);
   Site* site = request->site_;
   const bool no_connection = kind == ErrorKind::kConnectFailed || kind == ErrorKind::kConnectTimeout;
-  balancer_.Failed(*site, text, no_connection);
+  // An upstream may turn requests away, and say goodbye.
+  if (kind != ErrorKind::kRefused) balancer_.Failed(*site, text, no_connection);
   request->tried_.push_back(site);
   Leave(request);
   if (!MayRetry(*request, kind, seen)) {
@@ -322,12 +341,16 @@ void Pool::OnBroken(Connection* connection, Request* request, ErrorKind kind, ab
   ServePending();
 }
 
-void Pool::Repeat(Connection* connection) {
-  Request* request = connection->TakeRequest();
+void Pool::Repeat(Connection* connection, Request* request) {
   request->repeated_ = true;
-  request->wire_ = std::move(connection->out());
   stats_->repeated.Add();
   Leave(request);
+  OnFull(connection);
+  if (connection->active() > 0) {
+    Place(request);
+    return;
+  }
+  // Its place is for this request, whatever else is idle: that may have died too.
   closing_ = true;
   connection->Close();
   closing_ = false;
@@ -347,8 +370,21 @@ void Pool::OnDone(Request* request, const ErrorKind* error) {
 }
 
 void Pool::CloseIdle() {
-  for (const SiteRef& site : balancer_.sites()) {
-    while (!site->idle.empty()) site->idle.back()->Close();
+  std::vector<Connection*> idle;
+  for (const auto& connection : connections_) {
+    if (connection->counted_idle) idle.push_back(connection.get());
+  }
+  for (Connection* connection : idle) connection->Close();
+}
+
+void Pool::RetireConnections(const Site* site) {
+  std::vector<Connection*> retired;
+  for (const auto& connection : connections_) {
+    if (site == nullptr || &connection->site() == site) retired.push_back(connection.get());
+  }
+  for (Connection* connection : retired) {
+    OnFull(connection);
+    connection->Retire();
   }
 }
 
@@ -358,10 +394,11 @@ void Pool::Retire() {
 }
 
 void Pool::Update(UpstreamOptions options) {
+  const bool other_proof = options_.tls != options.tls;
   options_ = std::move(options);
-  for (const SiteRef& site : balancer_.Use(options_)) {
-    while (!site->idle.empty()) site->idle.back()->Close();
-  }
+  for (const SiteRef& site : balancer_.Use(options_)) RetireConnections(site.get());
+  // What was proven under other terms is not used again.
+  if (other_proof) RetireConnections(nullptr);
   ServePending();
   ArmQueue();
 }

@@ -50,7 +50,8 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   size_t running() const { return running_; }
 
  private:
-  friend class Connection;
+  friend class Http1Connection;
+  friend class Http2Connection;
   friend class Request;
 
   Pool(loop::Loop* loop, UpstreamOptions options);
@@ -65,6 +66,9 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   Connection* TakeAnyIdle(const Request& request);
   bool full() const { return connections_.size() >= options_.max_connections; }
   void Give(Connection* connection, Request* request);
+  void CountIdle(Connection* connection, bool idle);
+  // Connections of `site`, or all, take nothing more.
+  void RetireConnections(const Site* site);
   void Open(Request* request, const SiteRef& site);
   void Leave(Request* request);
   void FailLater(Request* request, ErrorKind kind, absl::string_view detail);
@@ -79,7 +83,8 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   void Retry(Request* request);
 
   // From connections.
-  void OnIdle(Connection* connection);
+  void OnRoom(Connection* connection);  // it can take a request, again
+  void OnFull(Connection* connection);  // it takes no more
   void OnClosed(Connection* connection);
   void OnConnectFailed(Connection* connection, ErrorKind kind, absl::string_view detail);
   // The final head of the answer is there.
@@ -89,8 +94,9 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   void OnFailed(Request* request, ErrorKind kind, absl::string_view detail, bool seen);
   // The same when `connection`, which had it, is of no use any more and to be closed.
   void OnBroken(Connection* connection, Request* request, ErrorKind kind, absl::string_view detail, bool seen);
-  // The kept connection had died before it saw the request.
-  void Repeat(Connection* connection);
+  // The kept connection, which is of no use any more, had died before it saw `request`, which was taken from it. It is closed
+  // with its last request.
+  void Repeat(Connection* connection, Request* request);
   // From requests.
   void OnDone(Request* request, const ErrorKind* error);
 

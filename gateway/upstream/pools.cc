@@ -9,7 +9,8 @@ void Pools::Apply(std::vector<UpstreamOptions> upstreams) {
   absl::flat_hash_map<std::string, std::unique_ptr<Pool>> before = std::exchange(pools_, {});
   for (UpstreamOptions& options : upstreams) {
     auto it = before.find(options.name);
-    if (it == before.end()) {
+    // Another protocol is another pool.
+    if (it == before.end() || it->second->options().http2 != options.http2) {
       std::string name = options.name;
       pools_.emplace(std::move(name), Pool::Create(loop_, std::move(options)));
       continue;

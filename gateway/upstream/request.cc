@@ -25,7 +25,7 @@ Request::~Request() {
       pool_->failing_.erase(place_);
       break;
     case State::kAttached:
-      connection_->Abandon();
+      connection_->Abandon(this);
       break;
     case State::kDone:
       break;
@@ -44,32 +44,29 @@ void Request::SendBody(absl::string_view bytes, bool end) {
   }
   ended_ = end;
   body_begun_ = true;
-  if (connection_ != nullptr && connection_->write_broken()) {
-    connection_->Wake();
-    return;
-  }
-  bool connected = connection_ != nullptr && connection_->connected();
-  std::string& out = connected ? connection_->out() : wire_;
-  if (framing_ == Framing::kChunked) {
-    AppendChunk(bytes, &out);
-    if (end) out.append("0\r\n\r\n");
-  } else {
-    out.append(bytes.data(), bytes.size());
-  }
-  above_mark_ = above_mark_ || (connected ? connection_->unsent() : wire_.size()) >= pool_->options().send_buffer;
-  if (connected) connection_->Wake();
+  if (connection_ != nullptr) return connection_->SendBody(this, bytes, end);
+  AppendBody(pool_->options().http2 ? Framing::kLength : framing_, bytes, end, &wire_);
+  NoteUnsent(wire_.size());
 }
+
+void Request::NoteUnsent(size_t unsent) { above_mark_ = above_mark_ || unsent >= pool_->options().send_buffer; }
 
 void Request::PauseReading() {
   if (paused_) return;
   paused_ = true;
-  if (connection_ != nullptr) connection_->UpdateReading();
+  if (connection_ != nullptr) connection_->UpdateReading(this);
 }
 
 void Request::ResumeReading() {
   if (!paused_) return;
   paused_ = false;
-  if (connection_ != nullptr) connection_->UpdateReading();
+  if (connection_ != nullptr) connection_->UpdateReading(this);
+}
+
+ResponseHandler* Request::End() {
+  state_ = State::kDone;
+  pool_->OnDone(this, nullptr);
+  return handler_;
 }
 
 void Request::Fail(ErrorKind kind, absl::string_view detail) {

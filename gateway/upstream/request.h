@@ -21,13 +21,17 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
+#include "gateway/http/field_list.h"
 #include "gateway/loop/instant.h"
 #include "gateway/upstream/upstream.h"
 
 namespace gatehouse::upstream {
 
 class Connection;
+class Http1Connection;
+class Http2Connection;
 class Pool;
+struct Http2Exchange;
 struct Site;
 
 class Request {
@@ -47,7 +51,8 @@ class Request {
   bool done() const { return state_ == State::kDone; }
 
  private:
-  friend class Connection;
+  friend class Http1Connection;
+  friend class Http2Connection;
   friend class Pool;
   enum class State : uint8_t { kQueued, kAttached, kFailing, kDone };
 
@@ -57,13 +62,19 @@ class Request {
   // May be sent again since its kept connection had died.
   bool repeatable() const { return keeps_wire() && !repeated_; }
   using Tried = absl::InlinedVector<const Site*, 2>;
+  // How much waits to be sent; above the mark it is not writable().
+  void NoteUnsent(size_t unsent);
+  // Ends well; whom to tell. The connection must have let go of it.
+  ResponseHandler* End();
   // Ends in OnError, after which this may be gone.
   void Fail(ErrorKind kind, absl::string_view detail);
 
   Pool* pool_;
   ResponseHandler* const handler_;
-  Connection* connection_ = nullptr;  // kAttached
-  std::string wire_;  // what is to be sent, until a connection takes it
+  Connection* connection_ = nullptr;    // kAttached
+  Http2Exchange* exchange_ = nullptr;   // of an HTTP/2 connection
+  std::string wire_;      // what is to be sent, until a connection takes it; with HTTP/2 the body alone
+  http::FieldList head_;  // HTTP/2: the pseudo-fields, then the others
   std::list<Request*>::iterator place_;  // in the pool's queue; kQueued, kFailing
   loop::Instant queued_at_;
   uint64_t remaining_;  // kLength: octets of the body still to come from the caller

@@ -55,13 +55,15 @@ bool WriteFields(const http::FieldList& fields, std::string* out) {
   return true;
 }
 
+bool CleanLine(const RequestHead& head) {
+  return http::IsToken(head.method) && !head.target.empty() && CleanWord(head.target) && CleanWord(head.authority);
+}
+
 }  // namespace
 
 bool WriteHead(const RequestHead& head, std::string* out) {
   size_t start = out->size();
-  if (!http::IsToken(head.method) || head.target.empty() || !CleanWord(head.target) || !CleanWord(head.authority)) {
-    return false;
-  }
+  if (!CleanLine(head)) return false;
   Append(head.method, out);
   out->push_back(' ');
   Append(head.target, out);
@@ -83,6 +85,35 @@ bool WriteHead(const RequestHead& head, std::string* out) {
   }
   out->append("\r\n");
   return true;
+}
+
+bool ListHead(const RequestHead& head, absl::string_view scheme, http::FieldList* out) {
+  if (!CleanLine(head) || head.framing == Framing::kUpgrade) return false;
+  const size_t fields = head.fields == nullptr ? 0 : head.fields->size();
+  out->Clear();
+  out->Reserve(1024, fields + 6);
+  out->Add(":method", head.method);
+  out->Add(":scheme", scheme);
+  out->Add(":authority", head.authority);
+  out->Add(":path", head.target);
+  for (size_t i = 0; i < fields; ++i) {
+    http::FieldList::Field field = (*head.fields)[i];
+    if (!http::IsToken(field.name) || !http::IsFieldValue(field.value)) return false;
+    if (!IsOurs(field.name)) out->Add(field.name, field.value);
+  }
+  if (head.accepts_trailers) out->Add("te", "trailers");  // the one value that HTTP/2 knows (RFC 9113 8.2.2)
+  if (head.framing == Framing::kLength) {
+    std::string length;
+    AppendNumber(head.content_length, 10, &length);
+    out->Add("content-length", length);
+  }
+  return true;
+}
+
+void AppendBody(Framing framing, absl::string_view bytes, bool end, std::string* out) {
+  if (framing != Framing::kChunked) return Append(bytes, out);
+  AppendChunk(bytes, out);
+  if (end) out->append("0\r\n\r\n");
 }
 
 void AppendChunk(absl::string_view bytes, std::string* out) {

@@ -22,6 +22,8 @@ absl::string_view ErrorKindName(ErrorKind kind) {
       return "no_endpoint";
     case ErrorKind::kBadRequest:
       return "bad_request";
+    case ErrorKind::kRefused:
+      return "refused";
   }
   return "";
 }
@@ -38,6 +40,7 @@ int StatusFor(ErrorKind kind) {
       return 504;
     case ErrorKind::kOverloaded:
     case ErrorKind::kNoEndpoint:
+    case ErrorKind::kRefused:
       return 503;
     case ErrorKind::kBadRequest:
       return 500;

@@ -13,14 +13,15 @@ enum class ErrorKind : uint8_t {
   kConnectFailed = 0,    // refused or unreachable, on every endpoint: 502
   kConnectTimeout = 1,   // on the last endpoint that was tried: 504
   kReset = 2,            // closed or reset before the response ended: 502
-  kProtocol = 3,         // the response was not HTTP/1.1: 502
+  kProtocol = 3,         // the response broke the rules of HTTP: 502
   kResponseTimeout = 4,  // no response head in time: 504
   kStalled = 5,          // 504
   kOverloaded = 6,       // max_pending, or queue_timeout: 503
   kNoEndpoint = 7,       // 503
   kBadRequest = 8,       // CR, LF, NUL in the head or a body of another length: a broken invariant above, 500
+  kRefused = 9,          // HTTP/2: turned away before anything looked at it (REFUSED_STREAM, GOAWAY), again and again: 503
 };
-inline constexpr size_t kErrorKindCount = 9;
+inline constexpr size_t kErrorKindCount = 10;
 // "connect_failed" …, for metrics and events.
 absl::string_view ErrorKindName(ErrorKind kind);
 // The status that the client is told.
@@ -41,6 +42,7 @@ struct RequestHead {
   const http::FieldList* fields = nullptr;  // null: none
   Framing framing = Framing::kNoBody;
   uint64_t content_length = 0;  // kLength
+  bool accepts_trailers = false;  // the client said `te: trailers`; HTTP/2 says it to the upstream
 };
 
 // The response as the caller sees it. Views live until the callback returns. In any callback the caller may destroy

@@ -97,6 +97,7 @@ class Answer : public ResponseHandler {
   void OnHead(http::ResponseHead&& head) override {
     ++heads;
     status = head.status;
+    head_ended = head.end;
     fields = std::move(head.fields);
     if (on_head) on_head();
   }
@@ -125,6 +126,7 @@ class Answer : public ResponseHandler {
 
   int heads = 0, hints = 0, half_closes = 0, completions = 0, errors = 0, writables = 0;
   int status = 0;
+  bool head_ended = false;
   http::FieldList fields, trailers;
   std::string body, detail;
   ErrorKind error{};
