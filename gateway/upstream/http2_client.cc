@@ -34,13 +34,9 @@ struct Http2ClientCallbacks {
     return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
   }
 
-  static int BeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
-    if (frame->hd.type != NGHTTP2_HEADERS) {
-      Client(user)->Fail("it pushes, which nobody allowed");
-      return NGHTTP2_ERR_CALLBACK_FAILURE;
-    }
+  static int BeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void*) {
     Http2Stream* s = Find(session, frame->hd.stream_id);
-    if (s == nullptr) return 0;
+    if (s == nullptr || frame->hd.type != NGHTTP2_HEADERS) return 0;
     s->fields.Clear();
     s->header_bytes = 0;
     s->status = 0;
@@ -51,7 +47,7 @@ struct Http2ClientCallbacks {
                     nghttp2_rcbuf* value_buf, uint8_t, void* user) {
     Http2Client* c = Client(user);
     Http2Stream* s = Find(session, frame->hd.stream_id);
-    if (s == nullptr || s->over) return 0;
+    if (s == nullptr || s->over || frame->hd.type != NGHTTP2_HEADERS) return 0;
     const absl::string_view name = Of(name_buf), value = Of(value_buf);
     s->header_bytes += name.size() + value.size() + 32;
     if (s->header_bytes > c->limits_.header_bytes || s->fields.size() >= c->limits_.header_count) {
@@ -77,7 +73,8 @@ struct Http2ClientCallbacks {
   }
 
   static int BeginFrame(nghttp2_session*, const nghttp2_frame_hd* hd, void* user) {
-    if (hd->type == NGHTTP2_PRIORITY) Client(user)->CountControl();  // is read, and never told of
+    // Never told of; nghttp2 turns pushes away, since SETTINGS_ENABLE_PUSH is 0.
+    if (hd->type == NGHTTP2_PRIORITY || hd->type == NGHTTP2_PUSH_PROMISE) Client(user)->CountControl();
     return 0;
   }
 

@@ -79,7 +79,7 @@ struct Http2Limits {
   size_t stream_window = 64 * 1024;
   size_t connection_window = 1024 * 1024;
   size_t streams = 1000;  // at a time, where the upstream allows as many
-  // Floods: PING, SETTINGS, PRIORITY, empty DATA, frames of unknown streams.
+  // Floods: PING, SETTINGS, PRIORITY, pushes, empty DATA, frames of unknown streams.
   double control_burst = 2000;
   double control_per_second = 1000;
   double window_update_burst = 50000;

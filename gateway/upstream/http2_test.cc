@@ -434,7 +434,11 @@ TEST_F(HostileHttp2Test, FloodsOfEmptyDataEndTheConnection) {
 TEST_F(HostileHttp2Test, AHeaderWithoutEndEndsTheConnection) {
   Hear(Frame(1, 0, 1, "\x88") + Repeat(Frame(9, 0, 1, std::string("\0\1x\1y", 5)), 200000));
 }
-TEST_F(HostileHttp2Test, APushEndsTheConnection) { Hear(Frame(5, 4, 1, std::string("\0\0\0\2\x82", 5))); }
+TEST_F(HostileHttp2Test, PushesEndTheConnection) {
+  std::string pushes;
+  for (char id = 2; id < 100; id += 2) pushes += Frame(5, 4, 1, std::string({0, 0, 0, id, '\x82'}));
+  Hear(Repeat(pushes, 2));  // the second time an id is no new one
+}
 TEST_F(HostileHttp2Test, DataOverTheWindowEndsTheConnectionOrItsStream) {
   answer_.on_head = [] {};
   Hear(Frame(1, 4, 1, "\x88") + Frame(0, 0, 1, std::string(20000, 'x')));  // over SETTINGS_MAX_FRAME_SIZE
