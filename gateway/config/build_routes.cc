@@ -282,6 +282,15 @@ void ReadAction(Draft& draft, const std::string& path, const v1::Route& v, Route
   route->keep_authorization = v.keep_authorization();
   route->websocket = v.websocket();
   if (v.websocket() && route->action != Action::kUpstream) draft.Violate(path + ".websocket", "is only for routes with an upstream");
+  if (v.websocket() && route->action == Action::kUpstream && route->upstream < draft.snapshot->upstreams.size() &&
+      draft.snapshot->upstreams[route->upstream].http2) {
+    draft.Violate(path + ".websocket", "needs an upstream that speaks HTTP/1.1");
+  }
+  if (v.has_timeout()) {
+    if (route->action != Action::kUpstream) draft.Violate(path + ".timeout", "is only for routes with an upstream");
+    route->timeout = ReadDuration(draft, true, v.timeout(), path + ".timeout",
+                                  {absl::InfiniteDuration(), absl::Milliseconds(1), absl::Hours(24)});
+  }
   if (v.has_identity_headers()) {
     if (route->action != Action::kUpstream && v.action_case() != v1::Route::ACTION_NOT_SET) {
       draft.Violate(path + ".identity_headers", "is only for routes with an upstream");
@@ -347,7 +356,10 @@ std::string FactsOf(const Draft& draft) {
                                                 : absl::string_view(scheme.basic() == nullptr ? "" : scheme.basic()->realm));
   }
   AppendField(&facts, "/");
-  for (const Upstream& upstream : draft.snapshot->upstreams) AppendField(&facts, upstream.name);
+  for (const Upstream& upstream : draft.snapshot->upstreams) {
+    AppendField(&facts, upstream.name);
+    AppendField(&facts, uint64_t{upstream.http2});
+  }
   return facts;
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "gateway/authn/decision.h"
 #include "gateway/config/access_log.h"
 #include "gateway/config/redirect.h"
@@ -64,6 +65,7 @@ struct Route {
   uint64_t max_body_bytes = UINT64_MAX;
   EventPolicy events;
   AccessLogRef access_log;  // null: what the listener says
+  absl::Duration timeout = absl::InfiniteDuration();    // kUpstream: from the decision to the end of the answer
   bool keep_authorization = false;
   bool websocket = false;                               // upgrades to WebSocket pass; only with kUpstream
 

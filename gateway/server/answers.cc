@@ -35,6 +35,8 @@ absl::string_view DetailOf(int status) {
   }
 }
 
+constexpr int kDeadlineExceeded = 4;
+
 // Status codes of gRPC over HTTP/2 ("HTTP to gRPC Status Code Mapping", with 503 for overload).
 int GrpcStatusOf(int status) {
   switch (status) {
@@ -88,7 +90,7 @@ http::Answer ProblemAnswer(const Problem& problem) {
     // Trailers-Only: one header block that ends the stream.
     answer.head.status = 200;
     fields.Add("content-type", "application/grpc");
-    fields.Add("grpc-status", absl::StrCat(GrpcStatusOf(problem.status)));
+    fields.Add("grpc-status", absl::StrCat(problem.deadline ? kDeadlineExceeded : GrpcStatusOf(problem.status)));
     std::string message;
     for (unsigned char c : detail) {
       if (c >= 0x20 && c < 0x7F && c != '%') {

@@ -34,6 +34,8 @@ struct Problem {
   absl::string_view message;
   // The request was gRPC: status 200 with grpc-status and grpc-message (UNAUTHENTICATED, PERMISSION_DENIED …).
   bool grpc = false;
+  // 504 since the request's own time is over, which is DEADLINE_EXCEEDED in gRPC.
+  bool deadline = false;
 };
 
 http::Answer ProblemAnswer(const Problem& problem);

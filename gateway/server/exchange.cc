@@ -9,6 +9,7 @@
 #include "gateway/identity/claims.h"
 #include "gateway/server/answers.h"
 #include "gateway/server/connection.h"
+#include "gateway/server/grpc_timeout.h"
 #include "gateway/server/websocket.h"
 #include "gateway/server/worker.h"
 
@@ -64,8 +65,9 @@ bool Exchange::Start(http::RequestHead&& head) {
   return false;
 }
 
-void Exchange::OnDeadline(loop::Deadline*) {
+void Exchange::OnDeadline(loop::Deadline* deadline) {
   if (state_ == State::kDone) return;
+  if (deadline == route_deadline_.get()) return OnRouteTimeout();
   request_.reset();
   if (head_sent_) return OnError(upstream::ErrorKind::kStalled, {});
   const bool unsent = head().has_body && !(state_ == State::kDeciding ? held_end_ : request_ended_);
@@ -265,6 +267,13 @@ void Exchange::Forward(const config::Route& route) {
     websocket_key_ = *std::move(key);
   }
   const http::FieldList& fields = head().fields();
+  absl::Duration limit = route.timeout;
+  const std::optional<absl::string_view> asked = IsGrpc(head()) ? fields.Find("grpc-timeout") : std::nullopt;
+  if (asked.has_value()) {
+    const std::optional<absl::Duration> of_client = ParseGrpcTimeout(*asked);
+    if (!of_client.has_value()) return Refuse(400, Reason::kMalformedRequest, nullptr, {}, "grpc-timeout is malformed");
+    limit = std::min(limit, *of_client);
+  }
   http::FieldList out;
   out.Reserve(1024, fields.size() + 8);
   bool has_connection = fields.Has("connection");
@@ -277,12 +286,15 @@ void Exchange::Forward(const config::Route& route) {
     if (has_connection && fields.HasToken("connection", f.name)) continue;
     if (f.name == "authorization" && !route.keep_authorization) continue;
     if (f.name == "sec-websocket-key" && !websocket_key_.empty()) continue;
+    if (asked.has_value() && f.name == "grpc-timeout") continue;
     out.Add(f.name, f.value);
   }
   if (!websocket_key_.empty()) out.Add("sec-websocket-key", websocket_key_);
   AddForwarded(upstream.forwarded, origin_.get(), connection_->host(), head().authority(), &out);
   trace_id_ = http::AddTrace(fields, &connection_->worker()->random_ids(), &out);
   out.Add("x-request-id", RequestId());
+  // The shorter of both, as far as the upstream needs to know.
+  if (asked.has_value()) out.Add("grpc-timeout", limit < route.timeout ? *asked : FormatGrpcTimeout(limit));
   if (route.injector != nullptr) {
     absl::Status status = route.injector->Inject(
         *identity_, [&out](absl::string_view name, absl::string_view value) { out.Add(name, value); });
@@ -297,6 +309,7 @@ void Exchange::Forward(const config::Route& route) {
   request.target = target;
   request.authority = rewrite == nullptr || rewrite->host().empty() ? head().authority() : rewrite->host();
   request.fields = &out;
+  request.accepts_trailers = fields.Has("te") && fields.HasToken("te", "trailers");
   if (!websocket_key_.empty()) {
     request.framing = upstream::Framing::kUpgrade;
   } else if (!head().has_body) {
@@ -310,6 +323,12 @@ void Exchange::Forward(const config::Route& route) {
   forwarded_at_ = connection_->worker()->loop().now();
   request_ = pool->Start(request, this);
   state_ = State::kProxying;
+  if (limit != absl::InfiniteDuration()) {
+    loop::Loop& loop = connection_->worker()->loop();
+    loop::DeadlineHandler* handler = this;
+    route_deadline_ = std::make_unique<loop::Deadline>(&loop.deadlines(), handler);
+    route_deadline_->Set(loop.now() + limit);
+  }
   if (head().expect_continue) connection_->codec().SendContinue(stream_);
   if (!websocket_key_.empty()) return;  // whatever comes waits for the answer
   if (!head().has_body) {
@@ -382,7 +401,7 @@ void Exchange::OnHead(http::ResponseHead&& response) {
   if (!websocket_key_.empty() && OnSwitch(std::move(response))) return;
   int status = response.status;
   if (route_->response_headers != nullptr) Change(*route_->response_headers, &response.fields);
-  if (!connection_->codec().SendHead(stream_, response, false)) {
+  if (!connection_->codec().SendHead(stream_, response, response.end)) {
     request_.reset();
     return RefuseProxied(502, Reason::kUpstreamUnavailable, "the response has a field that cannot be passed on");
   }
@@ -417,6 +436,7 @@ bool Exchange::OnSwitch(http::ResponseHead&& response) {
     return true;
   }
   head_sent_ = switched_ = true;
+  route_deadline_.reset();
   metrics::WorkerMetrics& metrics = connection_->worker()->metrics();
   metrics.websockets_total.Add();
   metrics.websockets_open.Add();
@@ -502,9 +522,20 @@ void Exchange::OnError(upstream::ErrorKind kind, absl::string_view detail) {
   connection_->Wake();
 }
 
+void Exchange::OnRouteTimeout() {
+  request_.reset();
+  timed_out_ = true;
+  if (!head_sent_) return RefuseProxied(504, Reason::kUpstreamUnavailable, "timeout: no answer within the request's time");
+  connection_->codec().Reset(stream_, http::ErrorCode::kCancel);
+  End();
+  connection_->Finished(stream_);
+  connection_->Wake();
+}
+
 void Exchange::RefuseProxied(int status, Reason reason, absl::string_view detail, absl::Duration retry_after) {
   Problem problem;
   problem.retry_after = retry_after;
+  problem.deadline = timed_out_;
   problem.status = status;
   problem.request_id = RequestId();
   problem.grpc = IsGrpc(head());

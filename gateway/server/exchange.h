@@ -45,7 +45,10 @@ struct Withdrawal {
   std::string detail = {};  // which policy and clause
 };
 
-class Exchange final : public upstream::ResponseHandler, public authn::SchemeSource, private BasicChecks::Request, private loop::DeadlineHandler {
+class Exchange final : public upstream::ResponseHandler,
+                       public authn::SchemeSource,
+                       private BasicChecks::Request,
+                       private loop::DeadlineHandler {
  public:
   Exchange(Connection* connection, http::StreamId stream, loop::Instant now);
   ~Exchange() override;
@@ -95,6 +98,7 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   void OnHalfClosed() override;
 
   // BasicChecks::Request
+
   const http::RequestHead& head() const override { return *head_; }
   const config::Route& route() const override { return *route_; }
   absl::string_view RequestId() override;
@@ -103,8 +107,9 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   const std::string& client_key() const override { return origin_ != nullptr ? origin_->key : connection_->address_key(); }
   const events::PeerAddress& client() const { return origin_ != nullptr ? origin_->client : connection_->address(); }
 
-  // Limits::request_timeout.
-  void OnDeadline(loop::Deadline*) override;
+  // Limits::request_timeout, or the time that the route or the client gives.
+  void OnDeadline(loop::Deadline* deadline) override;
+  void OnRouteTimeout();
 
   // Whether the listener's `verify_with` lets this connection carry requests. False: refused, or pending.
   bool PassesListener();
@@ -163,6 +168,8 @@ class Exchange final : public upstream::ResponseHandler, public authn::SchemeSou
   std::unique_ptr<loop::Deadline> deadline_;  // null: the listener limits no request's time
 
   // Proxying.
+  std::unique_ptr<loop::Deadline> route_deadline_;  // null: neither route nor client limit its time with the upstream
+  bool timed_out_ = false;
   std::unique_ptr<upstream::Request> request_;
   loop::Instant forwarded_at_;
   absl::Duration upstream_time_ = absl::ZeroDuration();  // to the answer's head

@@ -45,6 +45,11 @@ class Peer {
   void Send(absl::string_view bytes) {
     while (!bytes.empty()) {
       ssize_t n = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n < 0 && errno == EAGAIN) {
+        pollfd p{fd_.get(), POLLOUT, 0};
+        poll(&p, 1, 1000);
+        continue;
+      }
       ASSERT_GT(n, 0) << strerrordesc_np(errno);
       bytes.remove_prefix(static_cast<size_t>(n));
     }
@@ -78,10 +83,14 @@ class FakeUpstream {
   loop::Address address() const { return socket_->address(); }
   // Null when nobody is there.
   std::unique_ptr<Peer> TryAccept() {
-    pollfd p{socket_->fd(), POLLIN, 0};
-    if (poll(&p, 1, 0) <= 0) return nullptr;
-    int fd = accept4(socket_->fd(), nullptr, nullptr, SOCK_CLOEXEC);
+    int fd = TryAcceptFd();
     return fd < 0 ? nullptr : std::make_unique<Peer>(loop::Fd(fd));
+  }
+  // A non-blocking socket, or -1.
+  int TryAcceptFd() {
+    pollfd p{socket_->fd(), POLLIN, 0};
+    if (poll(&p, 1, 0) <= 0) return -1;
+    return accept4(socket_->fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   }
   // From now on connections are refused.
   void StopListening() { socket_.reset(); }
