@@ -14,7 +14,7 @@ build=(build-essential g++ cmake ninja-build ccache mold pkg-config git ca-certi
   libargon2-dev libre2-dev libyaml-cpp-dev libcli11-dev libspdlog-dev prometheus-cpp-dev nlohmann-json3-dev)
 run=(openssl curl jq procps tzdata)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev python3 python3-grpcio python3-protobuf
-  python3-cryptography python3-cryptography-vectors python3-h2 python3-hpack python3-websockets python3-wsproto python3-yaml nghttp2-client apache2-utils whois argon2
+  python3-cryptography python3-cryptography-vectors python3-h2 python3-hpack python3-websockets python3-wsproto python3-yaml nghttp2-client nghttp2-server apache2-utils whois argon2
   grpc-proto sqlite3 util-linux iproute2
   golang-go golang-google-grpc-dev golang-google-protobuf-dev mandoc zsh fish)
 bench=(nginx haproxy nghttp2-proxy h2o caddy)

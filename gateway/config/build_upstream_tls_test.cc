@@ -6,7 +6,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 constexpr char kPin[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -77,6 +76,25 @@ TEST_F(UpstreamTlsTest, TheSystemsAuthoritiesJoinThoseOfTheTrustStore) {
   EXPECT_GT(roots, 10u);
   const auto joined = BuildGood(With("tls { system_roots: true trust_store: \"partners\" }"));
   EXPECT_EQ(Secure(*joined).tls->authorities->anchors().size(), roots + 1);
+}
+
+TEST_F(UpstreamTlsTest, ARouteMayBoundItsRequestsTimeAndOnlyWhereThereIsAnUpstream) {
+  const auto snapshot = BuildGood(Base() + RouteText("a", "match { path: \"/a\" } anonymous: true upstream: \"orders\" timeout { seconds: 3 }") +
+                                  RouteText("b", "match { path: \"/b\" } anonymous: true upstream: \"orders\""));
+  EXPECT_EQ(snapshot->FindRoute("a")->timeout, absl::Seconds(3));
+  EXPECT_EQ(snapshot->FindRoute("b")->timeout, absl::InfiniteDuration());
+  EXPECT_THAT(Lines(BuildText(Base() + RouteText("a", "match { path: \"/a\" } anonymous: true fixed_response {} timeout { seconds: 3 }")).violations),
+              ElementsAre("routes[\"a\"].timeout: is only for routes with an upstream"));
+  EXPECT_THAT(Lines(BuildText(Base() + RouteText("a", "match { path: \"/a\" } anonymous: true upstream: \"orders\" timeout { seconds: -1 }")).violations),
+              ElementsAre(HasSubstr("routes[\"a\"].timeout: ")));
+}
+
+TEST_F(UpstreamTlsTest, WebSocketNeedsAnUpstreamOfHttp1) {
+  const std::string route = RouteText("a", "match { path: \"/a\" } anonymous: true upstream: \"secure\" websocket: true");
+  const auto first = BuildGood(With("") + route);
+  // The route did not change, what it leads to did.
+  EXPECT_THAT(Lines(BuildText(With("protocol: HTTP_2") + route, first.get()).violations),
+              ElementsAre("routes[\"a\"].websocket: needs an upstream that speaks HTTP/1.1"));
 }
 
 TEST_F(UpstreamTlsTest, WhatDidNotChangeIsSharedAndWhatDidIsNot) {

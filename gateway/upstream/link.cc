@@ -15,6 +15,13 @@ constexpr size_t kTlsPiece = 64 * 1024;  // is encrypted at once, and waits as s
 
 std::string ErrnoText(int error) { return strerrordesc_np(error); }
 
+// A machine that is gone is found within a minute, though nothing is to be sent.
+bool SetOptions(int fd) {
+  const auto set = [fd](int level, int name, int value) { return setsockopt(fd, level, name, &value, sizeof(value)) == 0; };
+  return set(IPPROTO_TCP, TCP_NODELAY, 1) && set(SOL_SOCKET, SO_KEEPALIVE, 1) && set(IPPROTO_TCP, TCP_KEEPIDLE, 30) &&
+         set(IPPROTO_TCP, TCP_KEEPINTVL, 10) && set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
 bool WouldBlock() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 }  // namespace
@@ -26,8 +33,7 @@ void Link::Connect(const loop::Address& address, std::shared_ptr<const tls::Clie
     peer_ = address.ToString();
   }
   fd_ = loop::Fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  int one = 1;
-  if (!fd_.valid() || setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) != 0 ||
+  if (!fd_.valid() || !SetOptions(fd_.get()) ||
       (connect(fd_.get(), address.addr(), address.length()) != 0 && errno != EINPROGRESS)) {
     error_ = ErrnoText(errno);
     loop_->MarkDirty(this);

@@ -68,8 +68,9 @@ struct UpstreamOptions {
   size_t max_response_head = 64 * 1024;
   bool http2 = false;  // with prior knowledge, or by ALPN
   std::shared_ptr<const tls::ClientContext> tls = nullptr;  // null: in clear
-  // HTTP/2: after so much silence while requests run the upstream is asked (PING), and given up without an answer.
-  absl::Duration ping_after = absl::Seconds(30);
+  // HTTP/2: after so much silence while requests run the upstream is asked (PING), and given up without an answer. gRPC's
+  // servers take more than two within five minutes of silence for an attack; a machine that is gone, TCP finds sooner.
+  absl::Duration ping_after = absl::Seconds(330);
   absl::Duration ping_timeout = absl::Seconds(10);
   size_t worker = 0;                 // whose counts of the endpoints are written
   std::shared_ptr<PoolStats> stats;  // null: the pool's own
