@@ -47,6 +47,12 @@ endpoints: ["127.0.0.1:{secure}"]
 tls: {{trust_store: inside, verify_names: [other.test], client_certificate: gateway}}
 ---
 kind: Upstream
+name: watched
+protocol: HTTP_2
+endpoints: ["127.0.0.1:{clear}"]
+health_check: {{grpc_service: "acme.Watched", interval: 0.2s, healthy_after: 1, unhealthy_after: 1}}
+---
+kind: Upstream
 name: gone
 protocol: HTTP_2
 endpoints: ["127.0.0.1:{gone}"]
@@ -77,6 +83,12 @@ anonymous: true
 upstream: wrong-name
 ---
 kind: Route
+name: watched
+match: {{path: "/test.Watched/{{rest...}}"}}
+anonymous: true
+upstream: watched
+---
+kind: Route
 name: gone
 match: {{path: "/test.Gone/{{rest...}}"}}
 anonymous: true
@@ -93,8 +105,11 @@ class Echo(grpc.GenericRpcHandler):
         self.sent = 0
         self.peer = {}
         self.remaining = None
+        self.health = b"\x08\x01"  # SERVING
 
     def service(self, call):
+        if call.method == "/grpc.health.v1.Health/Check":
+            return grpc.unary_unary_rpc_method_handler(lambda question, context: self.health if b"acme.Watched" in question else b"")
         method = call.method.rsplit("/", 1)[1]
         self.metadata = dict(call.invocation_metadata)
         return {"Unary": grpc.unary_unary_rpc_method_handler(self.unary),
@@ -204,6 +219,19 @@ class GrpcUpstreamTest(GatehouseTest):
 
     def test_a_service_that_is_not_there_is_unavailable(self):
         self.assertEqual(self.failure("/test.Gone/Unary").code(), grpc.StatusCode.UNAVAILABLE)
+
+    def test_a_service_is_asked_by_grpc_whether_it_is_well(self):
+        def state():
+            return self.gatehouse.ctl("upstream", "status", "watched").stdout
+
+        self.assertEqual(self.channel.unary_unary("/test.Watched/Unary")(b"x", timeout=20), b"x")
+        wait_for("it is healthy", lambda: " HEALTHY" in state())
+        self.echo.health = b"\x08\x02"  # NOT_SERVING
+        wait_for("it is unhealthy", lambda: "UNHEALTHY" in state())
+        self.assertEqual(self.failure("/test.Watched/Unary").code(), grpc.StatusCode.UNAVAILABLE)
+        self.echo.health = b"\x08\x01"
+        wait_for("it is healthy again", lambda: " HEALTHY" in state())
+        self.assertEqual(self.channel.unary_unary("/test.Watched/Unary")(b"x", timeout=20), b"x")
 
     def test_messages_go_back_and_forth_while_both_sides_are_open(self):
         asked, go_on = [], threading.Semaphore(0)
