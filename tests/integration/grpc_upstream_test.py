@@ -12,8 +12,8 @@ from harness import EventWatch, GatehouseTest, free_port, wait_for
 CONFIG = """
 kind: ServerCertificate
 name: site
-certificate_chain_pem: {{file: {site}}}
-private_key_pem: {{file: {site_key}}}
+certificate_chain_file: {site}
+private_key_file: {site_key}
 ---
 kind: Listener
 name: edge
@@ -26,8 +26,8 @@ anchors: [{{file: {ca}}}]
 ---
 kind: ServerCertificate
 name: gateway
-certificate_chain_pem: {{file: {client}}}
-private_key_pem: {{file: {client_key}}}
+certificate_chain_file: {client}
+private_key_file: {client_key}
 ---
 kind: Upstream
 name: clear
@@ -134,10 +134,9 @@ class Echo(grpc.GenericRpcHandler):
         return b""
 
     def many(self, message, context):
-        context.add_callback(self.cancelled.set)
         count, size = (int(n) for n in message.split())
         for i in range(count):
-            if self.cancelled.is_set():
+            if not context.is_active():
                 return
             self.sent = i + 1
             yield b"m" * size
@@ -180,6 +179,7 @@ class GrpcUpstreamTest(GatehouseTest):
     def setUp(self):
         self.echo.cancelled.clear()
         self.echo.sent = 0
+        self.echo.metadata = {}
         self.channel = grpc.secure_channel(f"localhost:{self.port}", self.credentials)
         self.addCleanup(self.channel.close)
 

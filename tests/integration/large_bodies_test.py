@@ -10,14 +10,14 @@ import unittest
 
 from harness import GatehouseTest, free_port, wait_for
 
-SIZE = 256 << 20
-MAY_GROW = 24 << 20
+SIZE = 48 << 20
+MAY_GROW = 16 << 20
 
 CONFIG = """
 kind: ServerCertificate
 name: site
-certificate_chain_pem: {{file: {site}}}
-private_key_pem: {{file: {site_key}}}
+certificate_chain_file: {site}
+private_key_file: {site_key}
 ---
 kind: Listener
 name: edge
