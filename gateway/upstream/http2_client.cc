@@ -359,7 +359,8 @@ void Http2Client::OnHeaders(Http2Stream* s, bool end) {
   if (s->status < 100 || s->status > 599 || s->status == 101) return refuse("the response's status is not 100 to 599");
   if (s->status < 200) {
     if (end) return refuse("an interim response ends the stream");
-    if (++s->interim > limits_.interim_responses) refuse("too many interim responses");
+    if (++s->interim > limits_.interim_responses) return refuse("too many interim responses");
+    if (s->status == 103) handler_->OnStreamHints(s, std::move(fields));
     return;
   }
   s->head_seen = true;

@@ -59,6 +59,8 @@ class Http2Handler {
  public:
   // The final head (never 1xx); `end` in it: OnEnd follows at once.
   virtual void OnStreamHead(Http2Stream* stream, http::ResponseHead&& head) = 0;
+  // 103, before the final head.
+  virtual void OnStreamHints(Http2Stream* stream, http::FieldList&& fields) = 0;
   // Counts against the stream's window until Consume.
   virtual void OnStreamBody(Http2Stream* stream, absl::string_view bytes) = 0;
   virtual void OnStreamTrailers(Http2Stream* stream, http::FieldList&& trailers) = 0;

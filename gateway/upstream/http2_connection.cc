@@ -244,6 +244,10 @@ void Http2Connection::OnStreamHead(Http2Stream* stream, http::ResponseHead&& hea
   exchange->request->handler_->OnHead(std::move(head));
 }
 
+void Http2Connection::OnStreamHints(Http2Stream* stream, http::FieldList&& fields) {
+  Of(stream)->request->handler_->OnEarlyHints(std::move(fields));
+}
+
 void Http2Connection::OnStreamBody(Http2Stream* stream, absl::string_view bytes) {
   Of(stream)->request->handler_->OnBody(bytes);
   if (stream->user == nullptr) return;  // cancelled

@@ -61,6 +61,7 @@ class Http2Connection final : public Connection,
   void OnLinkDown(absl::string_view why) override;
   void OnLinkReady(bool readable, bool writable) override;
   void OnStreamHead(Http2Stream* stream, http::ResponseHead&& head) override;
+  void OnStreamHints(Http2Stream* stream, http::FieldList&& fields) override;
   void OnStreamBody(Http2Stream* stream, absl::string_view bytes) override;
   void OnStreamTrailers(Http2Stream* stream, http::FieldList&& trailers) override;
   void OnStreamEnd(Http2Stream* stream) override;

@@ -353,7 +353,7 @@ TEST_F(Http2Test, ABodyOfAnotherLengthThanAnnouncedIsAnError) {
   }
 }
 
-TEST_F(Http2Test, InterimResponsesAreSkippedUpToABound) {
+TEST_F(Http2Test, EarlyHintsAreToldAndOtherInterimResponsesSkippedUpToABound) {
   Answer answer;
   auto request = Start(&answer);
   auto peer = AcceptHttp2();
@@ -362,6 +362,7 @@ TEST_F(Http2Test, InterimResponsesAreSkippedUpToABound) {
   peer->Head(1, "200", {}, true);
   ASSERT_TRUE(Ends2(*peer, answer));
   EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.hints, 1);
   EXPECT_FALSE(answer.fields.Has("link"));
 
   Answer flooded;

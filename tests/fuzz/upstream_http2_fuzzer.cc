@@ -25,6 +25,9 @@ class Judge final : public upstream::Http2Handler {
     told.head = true;
     told.nothing_follows = head.end;
   }
+  void OnStreamHints(upstream::Http2Stream* stream, http::FieldList&&) override {
+    if (Of(stream).head) abort();
+  }
   void OnStreamBody(upstream::Http2Stream* stream, absl::string_view bytes) override {
     if (!Of(stream).head || Of(stream).nothing_follows) abort();
     held += bytes.size();
