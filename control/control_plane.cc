@@ -24,6 +24,7 @@
 #include "control/api/status_service.h"
 #include "control/api/upstream_service.h"
 #include "control/api/user_service.h"
+#include "control/events/archive.h"
 #include "control/metrics.h"
 #include "control/publish/alarms.h"
 #include "control/store/sqlite_store.h"
@@ -31,6 +32,7 @@
 #include "gateway/base/executor.h"
 #include "gateway/base/status.h"
 #include "gateway/certs/certificate.h"
+#include "gateway/events/json_log.h"
 
 namespace gatehouse {
 namespace {
@@ -71,17 +73,18 @@ absl::StatusOr<api::ControlServerOptions> ServerOptions(const Options& options) 
 
 // In order of dependence: what is below uses what is above, and is destroyed before it.
 struct ControlPlane::Parts {
-  Parts(api::ControlServerOptions server_options_, api::ControlServer::Access access_,
-        std::unique_ptr<store::Store> store_, std::shared_ptr<api::GatewayRegistry> registry_, absl::Duration ticket_period,
-        std::string embedded, const Clock& clock)
+  Parts(const Options& options, api::ControlServerOptions server_options_, api::ControlServer::Access access_,
+        std::unique_ptr<store::Store> store_, std::shared_ptr<api::GatewayRegistry> registry_,
+        std::unique_ptr<events::JsonLog> event_log_, const Clock& clock)
       : server_options(std::move(server_options_)),
         access(std::move(access_)),
         store(std::move(store_)),
         registry(std::move(registry_)),
-        hub(clock),
+        event_log(std::move(event_log_)),
+        hub(clock, {}, Sinks(options, clock)),
         distributor(store->incarnation(), clock, alarms, [this](v1::Event event) { Tell(std::move(event)); }),
         desk(alarms),
-        ticket_keys(ticket_period, clock, alarms),
+        ticket_keys(options.session_ticket_period, clock, alarms),
         compiler(distributor, store->incarnation(), clock),
         changes(*store, [this](const config::ResourceMap& resources, uint64_t revision) { return compiler.Check(resources, revision); },
                 compiler, clock),
@@ -93,11 +96,11 @@ struct ControlPlane::Parts {
         gateways(*registry, distributor, executor, clock, access.guard,
                  {[this] { return Anchor(); }, [callers = access.callers] { callers->Rejudge(); },
                   [this](v1::Event event) { Tell(std::move(event)); }}),
-        events(hub, access.guard),
+        events(hub, executor, access.guard),
         certificates(desk, hub, executor, access.guard),
         policies(changes, executor, clock, access.guard),
         lockouts(desk, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
-        upstreams(desk, std::move(embedded), access.guard),
+        upstreams(desk, options.gateway_name, access.guard),
         status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, alarms, access.guard),
         rights(*store, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }) {
     access.callers->SetRefused([this](const api::Caller& who, absl::string_view method, const absl::Status& why) {
@@ -140,12 +143,38 @@ struct ControlPlane::Parts {
     hub.PublishOne(std::move(event));
   }
 
+  // The store has the directory locked: nobody else opens the archive.
+  hub::HubSinks Sinks(const Options& options, const Clock& clock) {
+    hub::HubSinks sinks;
+    if (options.event_archive_size != 0) {
+      hub::ArchiveOptions archive;
+      archive.path = absl::StrCat(options.state_dir, "/events.db");
+      archive.max_bytes = options.event_archive_size;
+      archive.max_age = options.event_archive_age;
+      archive.notice = [this](std::string text) {
+        v1::Event event;
+        event.set_type(v1::Event::GATEWAY);
+        event.set_outcome(v1::Event::NOTICE);
+        event.set_detail(std::move(text));
+        Tell(std::move(event));
+      };
+      sinks.archive = hub::Archive::Open(std::move(archive), clock);
+    }
+    if (event_log != nullptr) {
+      sinks.tap = [log = event_log.get()](const hub::BatchRef& batch) {
+        log->Add(std::shared_ptr<const std::string>(batch, &batch->wire), batch->ends.size());
+      };
+    }
+    return sinks;
+  }
+
   const api::ControlServerOptions server_options;
   const api::ControlServer::Access access;
   api::Refusals refusals{[this](v1::Event event) { Tell(std::move(event)); }};
   const std::unique_ptr<store::Store> store;
   const std::shared_ptr<api::GatewayRegistry> registry;  // shared with the callers, whom a late handshake may still ask
   publish::Alarms alarms;
+  const std::unique_ptr<events::JsonLog> event_log;  // may be null
   hub::Hub hub;
   publish::Distributor distributor;
   publish::QuestionDesk desk;
@@ -186,9 +215,24 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Options& 
   access.callers->SetGatewayCheck([gateways = registry](const std::string& name, const std::string& chain) {
     return gateways->Check(name, chain);
   });
+  std::unique_ptr<events::JsonLog> event_log;
+  if (!options.event_log.empty()) {
+    events::JsonLogOptions log;
+    log.path = options.event_log;
+    log.trouble = [](std::string text) {
+      if (text.empty()) {
+        spdlog::info("--event-log: it takes events again");
+      } else {
+        spdlog::error("--event-log: {}; lines are lost and counted", text);
+      }
+    };
+    auto opened = events::JsonLog::Open(std::move(log), clock);
+    if (!opened.ok()) return absl::Status(opened.status().code(), absl::StrCat("--event-log: ", opened.status().message()));
+    event_log = *std::move(opened);
+  }
   std::unique_ptr<ControlPlane> plane(new ControlPlane());
-  plane->parts_ = std::make_unique<Parts>(std::move(server), std::move(access), std::move(store), std::move(registry),
-                                          options.session_ticket_period, options.gateway_name, clock);
+  plane->parts_ = std::make_unique<Parts>(options, std::move(server), std::move(access), std::move(store), std::move(registry),
+                                          std::move(event_log), clock);
   GH_RETURN_IF_ERROR(plane->parts_->changes.Start());
   return plane;
 }
@@ -216,7 +260,7 @@ void ControlPlane::Shutdown(absl::Duration grace) {
   if (parts_ != nullptr && parts_->server != nullptr) parts_->server->Shutdown(grace);
 }
 
-std::string ControlPlane::MetricsText() const { return ControlMetrics(GATEHOUSE_VERSION, parts_->distributor, parts_->hub); }
+std::string ControlPlane::MetricsText() const { return ControlMetrics(GATEHOUSE_VERSION, parts_->distributor, parts_->hub, parts_->event_log.get()); }
 
 std::vector<std::string> ControlPlane::addresses() const {
   return parts_->server == nullptr ? std::vector<std::string>() : parts_->server->addresses();

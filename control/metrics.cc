@@ -1,5 +1,6 @@
 #include "control/metrics.h"
 
+#include <optional>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -41,7 +42,8 @@ double Of(uint64_t n) { return static_cast<double>(n); }
 
 }  // namespace
 
-std::string ControlMetrics(absl::string_view version, const publish::Distributor& distributor, const hub::Hub& hub) {
+std::string ControlMetrics(absl::string_view version, const publish::Distributor& distributor, const hub::Hub& hub,
+                           const events::JsonLog* log) {
   constexpr MetricType kCounter = MetricType::Counter;
   constexpr MetricType kGauge = MetricType::Gauge;
   const uint64_t revision = distributor.revision();
@@ -71,7 +73,13 @@ std::string ControlMetrics(absl::string_view version, const publish::Distributor
   out.Add(kGauge, "watcher_lag_events", "Events that the slowest watcher has still to look at.").Series(Of(events.behind));
   out.Add(kCounter, "watcher_missed_events_total", "Events that watchers never saw because they were too slow.")
       .Series(Of(events.missed));
-  return out.Text();
+  if (const std::optional<v1::ArchiveStatus> archive = hub.archive()) {
+    out.Add(kGauge, "event_archive_events", "Events in the archive.").Series(Of(archive->events()));
+    out.Add(kGauge, "event_archive_bytes", "Octets of the archive on disk.").Series(Of(archive->bytes()));
+    out.Add(kCounter, "event_archive_lost_total", "Events that the archive could not take.").Series(Of(archive->lost()));
+    out.Add(kGauge, "event_archive_failing", "1 while the archive cannot be written.").Series(archive->error().empty() ? 0 : 1);
+  }
+  return out.Text() + (log == nullptr ? std::string() : log->MetricsText());
 }
 
 }  // namespace gatehouse

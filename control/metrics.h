@@ -9,9 +9,12 @@
 #include "absl/strings/string_view.h"
 #include "control/events/hub.h"
 #include "control/publish/distributor.h"
+#include "gateway/events/json_log.h"
 
 namespace gatehouse {
 
-std::string ControlMetrics(absl::string_view version, const publish::Distributor& distributor, const hub::Hub& hub);
+// `log` may be null.
+std::string ControlMetrics(absl::string_view version, const publish::Distributor& distributor, const hub::Hub& hub,
+                           const events::JsonLog* log = nullptr);
 
 }  // namespace gatehouse

@@ -1,5 +1,9 @@
 #include "control/metrics.h"
 
+#include <unistd.h>
+
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +13,7 @@ namespace gatehouse {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Silent final : public publish::Endpoint {
  public:
@@ -49,7 +54,7 @@ TEST_F(ControlMetricsTest, TellsWhichGatewaysAreBehindTheNewestRevision) {
 }
 
 TEST_F(ControlMetricsTest, TellsHowFarTheSlowestWatcherIsBehindAndWhatItMissed) {
-  std::unique_ptr<hub::Watcher> watcher = *hub_.Watch({}, nullptr, [] {});
+  std::unique_ptr<hub::Watcher> watcher = *hub_.Watch({}, [] {});
   for (int i = 0; i < 3; ++i) hub_.PublishOne(v1::Event());
   EXPECT_THAT(Scrape(), HasSubstr("\ngatehouse_control_watcher_lag_events 3\n"));
   std::vector<hub::Watcher::Piece> out;
@@ -65,6 +70,25 @@ TEST_F(ControlMetricsTest, TellsHowFarTheSlowestWatcherIsBehindAndWhatItMissed) 
   EXPECT_THAT(Scrape(), HasSubstr("\ngatehouse_control_watchers 1\n"));
   watcher = nullptr;
   EXPECT_THAT(Scrape(), HasSubstr("\ngatehouse_control_watchers 0\n"));
+}
+
+TEST_F(ControlMetricsTest, TellsOfTheArchiveAndTheLogWhereTheyAre) {
+  EXPECT_THAT(Scrape(), Not(HasSubstr("archive")));
+  EXPECT_THAT(Scrape(), Not(HasSubstr("event_log")));
+  const std::string path = ::testing::TempDir() + "/metrics-" + std::to_string(getpid());
+  std::filesystem::create_directories(path);  // no database can be there
+  hub::ArchiveOptions options;
+  options.path = path;
+  hub::Hub failing(clock_, {}, {hub::Archive::Open(options, clock_)});
+  failing.PublishOne({});
+  auto log = events::JsonLog::Open({.path = path + ".jsonl"}, clock_);
+  ASSERT_TRUE(log.ok());
+  const std::string text = ControlMetrics("1", distributor_, failing, log->get());
+  EXPECT_THAT(text, HasSubstr("\ngatehouse_control_event_archive_lost_total 1\n"));
+  EXPECT_THAT(text, HasSubstr("\ngatehouse_control_event_archive_failing 1\n"));
+  EXPECT_THAT(text, HasSubstr("\ngatehouse_event_log_lost_lines_total 0\n"));
+  std::filesystem::remove_all(path);
+  std::filesystem::remove(path + ".jsonl");
 }
 
 }  // namespace

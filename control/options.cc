@@ -11,7 +11,10 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace gatehouse {
 namespace {
@@ -44,6 +47,19 @@ absl::StatusOr<Secret> KeyOf(const char* variable, const std::string& hex) {
   return Secret(absl::HexStringToBytes(hex));
 }
 
+// "30d", "36h", "90m", "0".
+absl::StatusOr<absl::Duration> ParseAge(const std::string& text) {
+  absl::Duration age;
+  uint64_t days = 0;
+  const bool in_days = absl::EndsWith(text, "d") && absl::SimpleAtoi(absl::StripSuffix(text, "d"), &days) && days <= 36'500;
+  if (in_days) age = absl::Hours(24) * days;
+  if ((!in_days && !absl::ParseDuration(text, &age)) || age < absl::ZeroDuration() || age > absl::Hours(24 * 36'500) ||
+      (age > absl::ZeroDuration() && age < absl::Minutes(1))) {
+    return absl::InvalidArgumentError(absl::StrCat("--event-archive-age: \"", text, "\" is not 0 or a time from 1m to 36500d, as in 30d or 36h"));
+  }
+  return age;
+}
+
 absl::Status Check(const Options& o) {
   if (o.state_dir.empty()) {
     return absl::InvalidArgumentError("--state-dir: there is no default without HOME; name a directory");
@@ -51,6 +67,11 @@ absl::Status Check(const Options& o) {
   if (o.socket.size() >= sizeof(sockaddr_un::sun_path)) {
     return absl::InvalidArgumentError(absl::StrCat("--socket: the path is longer than the system allows (",
                                                    sizeof(sockaddr_un::sun_path) - 1, " bytes): ", o.socket));
+  }
+  constexpr uint64_t kLeastArchive = 8 * 1024 * 1024;
+  constexpr uint64_t kMostArchive = uint64_t{1} << 44;
+  if (o.event_archive_size != 0 && (o.event_archive_size < kLeastArchive || o.event_archive_size > kMostArchive)) {
+    return absl::InvalidArgumentError("--event-archive-size: 0, or 8MiB to 16TiB");
   }
   const bool any_tls = !o.tls_cert.empty() || !o.tls_key.empty() || !o.client_ca.empty() || !o.allow_san.empty() || !o.owner_san.empty();
   if (o.listen.empty() && any_tls) {
@@ -83,6 +104,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   bool no_gateway = false;
   bool no_socket = false;
   double drain_seconds = absl::ToDoubleSeconds(o.drain);
+  std::string archive_age = "30d";
   int64_t ticket_seconds = absl::ToInt64Seconds(o.session_ticket_period);
 
   CLI::App app("Gatehouse: control plane, with a gateway embedded in the same process.", "gatehouse");
@@ -122,6 +144,13 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
                  "Seconds after which session tickets get a new key; the one before is accepted for as long again")
       ->check(CLI::Range(1, 7 * 24 * 3600))
       ->capture_default_str();
+  app.add_option("--event-archive-size", o.event_archive_size,
+                 "Room on disk for the archive of events, as in 512MiB; 0: none is kept")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("1GiB");
+  app.add_option("--event-archive-age", archive_age, "Events older than that leave the archive, as in 30d or 36h; 0: no limit")
+      ->capture_default_str();
+  app.add_option("--event-log", o.event_log, "Every event as a line of JSON in this file; -: on standard output");
   app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
@@ -142,6 +171,10 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   o.gateway = !no_gateway;
   o.drain = absl::Seconds(drain_seconds);
   o.session_ticket_period = absl::Seconds(ticket_seconds);
+  absl::StatusOr<absl::Duration> age = ParseAge(archive_age);
+  if (!age.ok()) return age.status();
+  o.event_archive_age = *age;
+  if (o.event_log != "-") o.event_log = Absolute(o.event_log);
   o.state_dir = Absolute(o.state_dir);
   o.revocation_cache = o.revocation_cache.empty() ? o.state_dir + "/revocation" : Absolute(o.revocation_cache);
   if (no_socket && !o.socket.empty()) {

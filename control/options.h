@@ -41,6 +41,10 @@ struct Options {
   std::string metrics_address;  // of the monitor, host:port; empty: none
   absl::Duration session_ticket_period = absl::Hours(1);  // of a key; the one before is accepted for one more
 
+  uint64_t event_archive_size = 1024 * 1024 * 1024;     // octets on disk; 0: none is kept
+  absl::Duration event_archive_age = absl::Hours(30 * 24);  // 0: no limit
+  std::string event_log;  // JSON lines: a file, absolute, or "-"; empty: none
+
   std::string log_level = "info";
   int ready_fd = -1;  // gets "ready\n" and is closed; -1: none
 };

@@ -85,6 +85,25 @@ TEST(Options, ABadFlagIsNamed) {
   EXPECT_THAT(ErrorOf({"--no-socket", "--socket", "/s"}), HasSubstr("exclude"));
 }
 
+TEST(Options, TheArchiveOfEventsHasLimits) {
+  const auto with = [](const char* flag, const char* value) { return *ParseOptions({flag, value}, kUser); };
+  EXPECT_EQ(ParseOptions({}, kUser)->event_archive_size, 1024u * 1024 * 1024);
+  EXPECT_EQ(ParseOptions({}, kUser)->event_archive_age, absl::Hours(30 * 24));
+  EXPECT_EQ(with("--event-archive-size", "64MiB").event_archive_size, 64u * 1024 * 1024);
+  EXPECT_EQ(with("--event-archive-size", "0").event_archive_size, 0u);
+  EXPECT_EQ(with("--event-archive-age", "7d").event_archive_age, absl::Hours(168));
+  EXPECT_EQ(with("--event-archive-age", "36h").event_archive_age, absl::Hours(36));
+  EXPECT_EQ(with("--event-archive-age", "0").event_archive_age, absl::ZeroDuration());
+  EXPECT_EQ(with("--event-log", "-").event_log, "-");
+  EXPECT_EQ(with("--event-log", "/e/./l").event_log, "/e/l");
+  for (const char* size : {"1MiB", "7", "-1", "x", "32TiB"}) {
+    EXPECT_THAT(ErrorOf({"--event-archive-size", size}), HasSubstr("--event-archive-size")) << size;
+  }
+  for (const char* age : {"5", "-1h", "1s", "d", "99999999d", "inf", ""}) {
+    EXPECT_THAT(ErrorOf({"--event-archive-age", age}), HasSubstr("--event-archive-age")) << age;
+  }
+}
+
 TEST(Options, HelpAndVersionAreNoErrors) {
   EXPECT_THAT(ParseOptions({"--help"}, kUser)->text, HasSubstr("--insecure-loopback"));
   EXPECT_THAT(ParseOptions({"--version"}, kUser)->text, HasSubstr("gatehouse "));

@@ -435,10 +435,47 @@ TEST_F(CliTest, RefusesAWatchAtOnce) {
   EXPECT_EQ(Ctl({"events", "watch"}), kPermissionDenied);
   EXPECT_EQ(err_, "error: viewers only\n");
   server_.watch_status = grpc::Status(grpc::StatusCode::OUT_OF_RANGE, "too old");
-  EXPECT_EQ(Ctl({"events", "watch", "--since", "hub:7"}), kRefused);
+  EXPECT_EQ(Ctl({"events", "watch", "--after", "hub:7"}), kRefused);
   EXPECT_EQ(Ctl({"events", "watch", "--outcome", "refusd"}), kUsage);
   EXPECT_THAT(err_, HasSubstr("did you mean \"refused\"?"));
-  EXPECT_EQ(Ctl({"events", "watch", "--since", "7"}), kUsage);
+  EXPECT_EQ(Ctl({"events", "watch", "--after", "7"}), kUsage);
+  EXPECT_EQ(Ctl({"events", "watch", "--since", "yesterday"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("--since: neither an age such as 10m"));
+  EXPECT_EQ(Ctl({"events", "watch", "--since", "10m", "--after", "hub:7"}), kUsage);
+}
+
+TEST_F(CliTest, WatchesFromThePast) {
+  server_.streams = {{Decision(1, "/one")}};
+  const absl::Time before = absl::Now();
+  EXPECT_EQ(Ctl({"events", "watch", "--count", "1", "--since", "10m", "--from-oldest", "--output", "text"}), kOk) << err_;
+  EXPECT_THAT(out_, Not(HasSubstr("{")));
+  ASSERT_THAT(server_.watches, SizeIs(1));
+  EXPECT_TRUE(server_.watches[0].from_oldest());
+  EXPECT_NEAR(static_cast<double>(server_.watches[0].since().seconds()), absl::ToDoubleSeconds(before - absl::UnixEpoch()) - 600, 5);
+  server_.watches.clear();
+  EXPECT_EQ(Ctl({"events", "watch", "--count", "1", "--since", "2026-01-31T12:00:00Z"}), kOk) << err_;
+  EXPECT_EQ(server_.watches[0].since().seconds(), 1769860800);
+  EXPECT_FALSE(server_.watches[0].from_oldest());
+}
+
+TEST_F(CliTest, SummarizesEvents) {
+  v1::SummaryRow* row = server_.summary_answer.add_rows();
+  row->mutable_time()->set_seconds(1769860800);
+  row->set_reason(v1::EXPIRED);
+  row->set_route("orders");
+  row->set_count(42);
+  server_.summary_answer.mutable_known_from()->set_seconds(1769860000);
+  EXPECT_EQ(Ctl({"events", "summary", "--by", "reason,route", "--since", "2h", "--step", "10m", "--outcome", "refused"}), kOk) << err_;
+  EXPECT_THAT(out_, AllOf(HasSubstr("TIME"), HasSubstr("REASON"), HasSubstr("ROUTE"), HasSubstr("EXPIRED"), HasSubstr("orders"), HasSubstr("42")));
+  EXPECT_THAT(out_, Not(HasSubstr("SCHEME")));
+  EXPECT_THAT(server_.summary_asked.by(), ElementsAre(v1::SummaryRequest::REASON, v1::SummaryRequest::ROUTE));
+  EXPECT_EQ(server_.summary_asked.step().seconds(), 600);
+  EXPECT_EQ(server_.summary_asked.filter().outcomes(0), v1::Event::REFUSED);
+  EXPECT_EQ(Ctl({"events", "summary", "--by", "gateway", "-o", "json"}), kOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("\"count\":\"42\""));
+  EXPECT_EQ(Ctl({"events", "summary", "--by", "rout"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("did you mean \"route\"?"));
+  EXPECT_EQ(Ctl({"events", "summary", "--step", "90s"}), kUsage);
 }
 
 TEST_F(CliTest, ExplainsWithoutEverSendingAKey) {

@@ -166,14 +166,27 @@ struct UpstreamFlags {
 };
 int UpstreamStatus(Context& context, const UpstreamFlags& flags);
 
-struct WatchFlags {
+struct EventFilterFlags {
   std::vector<std::string> outcomes, reasons, types, routes, schemes, gateways, principals;
-  std::string since;   // incarnation:sequence
+};
+struct WatchFlags {
+  EventFilterFlags filter;
+  std::string after;  // incarnation:sequence
+  std::string since;  // age or RFC 3339
+  bool from_oldest = false;
   uint64_t count = 0;  // 0: without end
-  bool json = false;   // also on a terminal
-  bool text = false;   // also in a pipe
+  std::string output;  // text, json; empty: text on a terminal, json in a pipe
 };
 int WatchEvents(Context& context, const WatchFlags& flags);
+
+struct EventSummaryFlags {
+  EventFilterFlags filter;
+  std::vector<std::string> by;   // outcome, reason, route, scheme, gateway
+  std::string since, until;      // age or RFC 3339
+  std::string step;              // duration
+  Output output = Output::kTable;
+};
+int SummarizeEvents(Context& context, const EventSummaryFlags& flags);
 
 struct MintFlags {
   std::string profile;  // self-signed, ca, intermediate, leaf

@@ -9,7 +9,7 @@
 #include "client/cli/context_file.h"
 #include "client/cli/style.h"
 #include "client/lib/status.h"
-#include "client/yaml/writer.h"
+#include "gateway/base/json_text.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/status.h"
 
@@ -68,7 +68,7 @@ int PrintJson(Context& context, const google::protobuf::Message& message) {
   std::string json;
   auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
   if (!status.ok()) return Fail(context, absl::InternalError("the answer has no JSON form"));
-  context.out() << client::HarmlessJson(json) << "\n";
+  context.out() << SafeJson(json) << "\n";
   return kOk;
 }
 

@@ -1,4 +1,4 @@
-// events watch.
+// events watch, events summary.
 #include <google/protobuf/descriptor.h>
 
 #include <optional>
@@ -8,10 +8,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/format.h"
+#include "client/cli/input.h"
 #include "client/cli/style.h"
 #include "client/yaml/kinds.h"
+#include "client/yaml/writer.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/mutex.h"
 #include "gateway/base/status.h"
@@ -38,35 +41,70 @@ absl::StatusOr<int> EnumFlag(absl::string_view flag, const std::string& text,
                    closest.empty() ? absl::StrCat("there are ", all) : absl::StrCat("did you mean \"", closest, "\"?")));
 }
 
-absl::StatusOr<client::WatchOptions> Options(const WatchFlags& flags) {
-  client::WatchOptions options;
+absl::StatusOr<v1::EventFilter> FilterOf(const EventFilterFlags& flags) {
+  v1::EventFilter filter;
   for (const std::string& text : flags.outcomes) {
     GH_ASSIGN_OR_RETURN(int value, EnumFlag("--outcome", text, v1::Event::Outcome_descriptor()));
-    options.filter.add_outcomes(static_cast<v1::Event::Outcome>(value));
+    filter.add_outcomes(static_cast<v1::Event::Outcome>(value));
   }
   for (const std::string& text : flags.types) {
     GH_ASSIGN_OR_RETURN(int value, EnumFlag("--type", text, v1::Event::Type_descriptor()));
-    options.filter.add_types(static_cast<v1::Event::Type>(value));
+    filter.add_types(static_cast<v1::Event::Type>(value));
   }
   for (const std::string& text : flags.reasons) {
     GH_ASSIGN_OR_RETURN(int value, EnumFlag("--reason", text, v1::Reason_descriptor()));
-    options.filter.add_reasons(static_cast<v1::Reason>(value));
+    filter.add_reasons(static_cast<v1::Reason>(value));
   }
-  options.filter.mutable_routes()->Add(flags.routes.begin(), flags.routes.end());
-  options.filter.mutable_schemes()->Add(flags.schemes.begin(), flags.schemes.end());
-  options.filter.mutable_gateways()->Add(flags.gateways.begin(), flags.gateways.end());
-  options.filter.mutable_principals()->Add(flags.principals.begin(), flags.principals.end());
+  filter.mutable_routes()->Add(flags.routes.begin(), flags.routes.end());
+  filter.mutable_schemes()->Add(flags.schemes.begin(), flags.schemes.end());
+  filter.mutable_gateways()->Add(flags.gateways.begin(), flags.gateways.end());
+  filter.mutable_principals()->Add(flags.principals.begin(), flags.principals.end());
+  return filter;
+}
+
+absl::StatusOr<client::WatchOptions> Options(const WatchFlags& flags) {
+  client::WatchOptions options;
+  GH_ASSIGN_OR_RETURN(options.filter, FilterOf(flags.filter));
+  options.from_oldest = flags.from_oldest;
   if (!flags.since.empty()) {
-    size_t colon = flags.since.rfind(':');
+    GH_ASSIGN_OR_RETURN(options.since, ParseTimeOrAgeFlag("--since", flags.since, absl::Now()));
+  }
+  if (!flags.after.empty()) {
+    size_t colon = flags.after.rfind(':');
     uint64_t sequence = 0;
-    if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(flags.since.substr(colon + 1), &sequence)) {
+    if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(flags.after.substr(colon + 1), &sequence)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--since: not INCARNATION:SEQUENCE, the `cursor` of an event: \"", flags.since, "\""));
+          absl::StrCat("--after: not INCARNATION:SEQUENCE, the `cursor` of an event: \"", EscapeText(flags.after), "\""));
     }
-    options.after.set_incarnation(flags.since.substr(0, colon));
+    options.after.set_incarnation(flags.after.substr(0, colon));
     options.after.set_sequence(sequence);
   }
   return options;
+}
+
+absl::StatusOr<v1::SummaryRequest> RequestOf(const EventSummaryFlags& flags) {
+  v1::SummaryRequest request;
+  GH_ASSIGN_OR_RETURN(*request.mutable_filter(), FilterOf(flags.filter));
+  for (const std::string& text : flags.by) {
+    const bool gateway = text == "gateway";
+    GH_ASSIGN_OR_RETURN(int value, EnumFlag("--by", gateway ? "gateway_name" : text, v1::SummaryRequest::Dimension_descriptor()));
+    request.add_by(static_cast<v1::SummaryRequest::Dimension>(value));
+  }
+  const absl::Time now = absl::Now();
+  if (!flags.since.empty()) {
+    GH_ASSIGN_OR_RETURN(const absl::Time from, ParseTimeOrAgeFlag("--since", flags.since, now));
+    request.mutable_from()->set_seconds(absl::ToUnixSeconds(from));
+  }
+  if (!flags.until.empty()) {
+    GH_ASSIGN_OR_RETURN(const absl::Time to, ParseTimeOrAgeFlag("--until", flags.until, now));
+    request.mutable_to()->set_seconds(absl::ToUnixSeconds(to));
+  }
+  if (!flags.step.empty()) {
+    GH_ASSIGN_OR_RETURN(const absl::Duration step, ParseDurationFlag("--step", flags.step));
+    if (step % absl::Minutes(1) != absl::ZeroDuration()) return absl::InvalidArgumentError("--step: not whole minutes");
+    request.mutable_step()->set_seconds(absl::ToInt64Seconds(step));
+  }
+  return request;
 }
 
 // Prints what the watch's thread hears, and lets the command's thread wait for the end.
@@ -74,7 +112,7 @@ class Printer {
  public:
   Printer(Context& context, const WatchFlags& flags)
       : context_(context),
-        json_(flags.json || (!context.streams.out_is_terminal && !flags.text)),
+        json_(flags.output.empty() ? !context.streams.out_is_terminal : flags.output == "json"),
         left_(flags.count),
         bounded_(flags.count > 0) {}
 
@@ -151,6 +189,25 @@ int WatchEvents(Context& context, const WatchFlags& flags) {
   absl::Status status = printer.Wait();
   watch->reset();
   return status.ok() ? kOk : Fail(context, status);
+}
+
+int SummarizeEvents(Context& context, const EventSummaryFlags& flags) {
+  absl::StatusOr<v1::SummaryRequest> request = RequestOf(flags);
+  if (!request.ok()) {
+    Fail(context, request.status());
+    return kUsage;
+  }
+  auto client = context.Connect();
+  if (!client.ok()) return Fail(context, client.status());
+  absl::StatusOr<v1::SummaryResponse> response = (*client)->Summary(*request);
+  if (!response.ok()) return Fail(context, response.status());
+  if (flags.output == Output::kJson) return PrintJson(context, *response);
+  if (flags.output == Output::kYaml) {
+    context.out() << client::MessageYaml(*response);
+    return kOk;
+  }
+  context.out() << SummaryText(*response, *request, absl::LocalTimeZone(), Style(context.color));
+  return kOk;
 }
 
 }  // namespace gatehouse::cli

@@ -8,6 +8,7 @@
 #include "gatehouse/v1/certificate_service.pb.h"
 #include "gatehouse/v1/config_service.pb.h"
 #include "gatehouse/v1/event.pb.h"
+#include "gatehouse/v1/event_service.pb.h"
 #include "gatehouse/v1/lockout_service.pb.h"
 #include "gatehouse/v1/upstream_service.pb.h"
 
@@ -25,6 +26,9 @@ std::string ForceText(uint64_t revision, bool waited, const v1::ForceStatus& for
 std::string EventText(const v1::Event& event, const Style& style, absl::TimeZone zone);
 // One JSON object, without line end.
 std::string EventJson(const v1::Event& event);
+// Counts as a table, with a column for each dimension that was asked for.
+std::string SummaryText(const v1::SummaryResponse& response, const v1::SummaryRequest& request, absl::TimeZone zone,
+                        const Style& style);
 
 // Columns of the labels in what follows.
 inline constexpr size_t kExplainIndent = 16;

@@ -1,12 +1,13 @@
 #include <google/protobuf/util/json_util.h>
 
+#include <sstream>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/format.h"
-#include "client/yaml/writer.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/json_text.h"
 
 namespace gatehouse::cli {
 namespace {
@@ -119,7 +120,43 @@ std::string EventJson(const v1::Event& event) {
   if (!google::protobuf::util::MessageToJsonString(event, &json, options).ok()) {
     return R"({"detail":"an event could not be printed"})";
   }
-  return client::HarmlessJson(json);
+  return SafeJson(json);
+}
+
+std::string SummaryText(const v1::SummaryResponse& response, const v1::SummaryRequest& request, absl::TimeZone zone,
+                        const Style& style) {
+  using D = v1::SummaryRequest;
+  bool by[6] = {};
+  for (int dimension : request.by()) by[dimension] = true;
+  if (request.by().empty()) by[D::OUTCOME] = by[D::REASON] = true;
+  const char* const kNames[] = {"", "OUTCOME", "REASON", "ROUTE", "SCHEME", "GATEWAY"};
+  std::vector<std::string> header;
+  if (request.has_step()) header.push_back("TIME");
+  for (int i = 1; i < 6; ++i) {
+    if (by[i]) header.push_back(kNames[i]);
+  }
+  header.push_back("COUNT");
+  const auto named = [](const std::string& name) { return name.empty() ? "-" : EscapeText(name); };
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::SummaryRow& row : response.rows()) {
+    std::vector<std::string>& cells = rows.emplace_back();
+    if (request.has_step()) cells.push_back(absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixSeconds(row.time().seconds()), zone));
+    if (by[D::OUTCOME]) cells.push_back(v1::Event::Outcome_Name(row.outcome()));
+    if (by[D::REASON]) cells.push_back(row.reason() == v1::REASON_UNSPECIFIED ? "-" : v1::Reason_Name(row.reason()));
+    if (by[D::ROUTE]) cells.push_back(named(row.route()));
+    if (by[D::SCHEME]) cells.push_back(named(row.scheme()));
+    if (by[D::GATEWAY_NAME]) cells.push_back(named(row.gateway()));
+    cells.push_back(absl::StrCat(row.count()));
+  }
+  std::ostringstream out;
+  if (rows.empty()) {
+    out << "no decisions\n";
+  } else {
+    PrintTable(header, rows, style, out);
+  }
+  if (response.truncated()) out << "there are more rows: ask for fewer dimensions or a longer step\n";
+  out << "counted since " << absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(response.known_from().seconds()), zone) << "\n";
+  return out.str();
 }
 
 }  // namespace gatehouse::cli

@@ -121,8 +121,8 @@ TEST_F(HostileTextTest, NoCommandPrintsItRaw) {
   Clean({"export", "-d", Path("out")});
   Clean({"status"});
   Clean({"status", "--json"});
-  Clean({"events", "watch", "--count", "1", "--text"});
-  Clean({"events", "watch", "--count", "1", "--json"});
+  Clean({"events", "watch", "--count", "1", "--output", "text"});
+  Clean({"events", "watch", "--count", "1", "--output", "json"});
   Clean({"user", "list", "staff"});
   Clean({"user", "list", "staff", "-o", "json"});
   Clean({"user", "show", "staff", kHostile});

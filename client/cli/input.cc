@@ -2,7 +2,10 @@
 
 #include <istream>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "client/yaml/reader.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/status.h"
@@ -85,6 +88,27 @@ absl::StatusOr<absl::Time> ParseTimeFlag(absl::string_view flag, const std::stri
         absl::StrCat(flag, ": not a time such as 2027-01-31T12:00:00Z: \"", EscapeText(text), "\""));
   }
   return time;
+}
+
+absl::StatusOr<absl::Duration> ParseDurationFlag(absl::string_view flag, const std::string& text) {
+  absl::Duration duration;
+  uint32_t days = 0;
+  if (absl::EndsWith(text, "d") && absl::SimpleAtoi(absl::StripSuffix(text, "d"), &days)) {
+    duration = absl::Hours(24) * days;
+  } else if (!absl::ParseDuration(text, &duration)) {
+    duration = absl::ZeroDuration();
+  }
+  if (duration <= absl::ZeroDuration() || duration > absl::Hours(24 * 36'500)) {
+    return absl::InvalidArgumentError(absl::StrCat(flag, ": not a duration such as 10m, 36h or 7d: \"", EscapeText(text), "\""));
+  }
+  return duration;
+}
+
+absl::StatusOr<absl::Time> ParseTimeOrAgeFlag(absl::string_view flag, const std::string& text, absl::Time now) {
+  if (absl::StatusOr<absl::Duration> age = ParseDurationFlag(flag, text); age.ok()) return now - *age;
+  if (absl::StatusOr<absl::Time> time = ParseTimeFlag(flag, text); time.ok()) return time;
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, ": neither an age such as 10m or 7d nor a time such as 2027-01-31T12:00:00Z: \"", EscapeText(text), "\""));
 }
 
 }  // namespace gatehouse::cli

@@ -23,5 +23,9 @@ absl::StatusOr<Secret> ReadFilePassword(Context& context, bool from_stdin, const
 std::string FolderOf(const std::string& file);
 // RFC 3339.
 absl::StatusOr<absl::Time> ParseTimeFlag(absl::string_view flag, const std::string& text);
+// A time, or an age: `10m`, `36h` or `7d` before `now`.
+absl::StatusOr<absl::Time> ParseTimeOrAgeFlag(absl::string_view flag, const std::string& text, absl::Time now);
+// `10m`, `36h` or `7d`; more than nothing.
+absl::StatusOr<absl::Duration> ParseDurationFlag(absl::string_view flag, const std::string& text);
 
 }  // namespace gatehouse::cli

@@ -36,6 +36,14 @@ void PrintStatus(Context& context, const v1::Status& status) {
                 << status.revision() << "   since " << DateText(status.start_time()) << "\n"
                 << style.Bold("events") << "          " << status.events() << " seen, " << status.events_lost()
                 << " lost, " << status.watchers() << " watching\n";
+  if (status.has_archive()) {
+    const v1::ArchiveStatus& archive = status.archive();
+    context.out() << style.Bold("archive") << "         " << archive.events() << " events, " << Bytes(archive.bytes());
+    if (archive.has_oldest()) context.out() << ", since " << DateText(archive.oldest());
+    if (archive.lost() != 0) context.out() << ", " << style.Red(absl::StrCat(archive.lost(), " lost"));
+    context.out() << "\n";
+    if (!archive.error().empty()) context.out() << style.Red("archive: ") << EscapeText(archive.error()) << "\n";
+  }
   std::vector<std::vector<std::string>> rows;
   std::string notes;
   for (const v1::GatewayStatus& gateway : status.gateways()) {

@@ -12,6 +12,7 @@
 #include "client/lib/status.h"
 #include "gateway/base/status.h"
 #include "gatehouse/v1/certificate_service.grpc.pb.h"
+#include "gatehouse/v1/event_service.grpc.pb.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
 #include "gatehouse/v1/lockout_service.grpc.pb.h"
 #include "gatehouse/v1/upstream_service.grpc.pb.h"
@@ -236,6 +237,13 @@ absl::StatusOr<v1::ListEndpointsResponse> Client::ListEndpoints(const v1::ListEn
   v1::ListEndpointsResponse response;
   GH_RETURN_IF_ERROR(
       Once(options_.call_timeout, [&](auto& context) { return stub->ListEndpoints(&context, request, &response); }));
+  return response;
+}
+
+absl::StatusOr<v1::SummaryResponse> Client::Summary(const v1::SummaryRequest& request) {
+  auto stub = v1::EventService::NewStub(channel_);
+  v1::SummaryResponse response;
+  GH_RETURN_IF_ERROR(Retried(options_, [&](auto& context) { return stub->Summary(&context, request, &response); }));
   return response;
 }
 

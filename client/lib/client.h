@@ -153,6 +153,8 @@ class Client {
   // The newest events since `since`, at most `limit`, oldest first: those that come without a pause of `patience`.
   absl::StatusOr<std::vector<v1::Event>> RecentEvents(const v1::EventFilter& filter, absl::Time since, size_t limit,
                                                       absl::Duration patience = absl::Milliseconds(250));
+  // Counts of decisions, by minute.
+  absl::StatusOr<v1::SummaryResponse> Summary(const v1::SummaryRequest& request);
   // Watch subscribes to events; see watch.h. It returns once the server has subscribed us.
   absl::StatusOr<std::unique_ptr<gatehouse::client::Watch>> Watch(WatchOptions options, WatchHandler handler);
 

@@ -123,6 +123,24 @@ TEST_F(ClientTest, ResumesAWatchAfterTheLastEventSeen) {
   MutexLock lock(&server_.mutex);
   ASSERT_THAT(server_.watches, SizeIs(2));
   EXPECT_EQ(server_.watches[1].after().sequence(), 2u);
+  EXPECT_FALSE(server_.watches[0].from_oldest());
+  EXPECT_TRUE(server_.watches[1].from_oldest()) << "what is gone meanwhile is a GAP, not the end";
+}
+
+TEST_F(ClientTest, AsksForATimeUntilItHasSeenAnEvent) {
+  server_.streams = {{}, {EventAt(5)}, {EventAt(6)}};
+  Heard heard;
+  auto watch = Connect()->Watch({.since = absl::FromUnixMillis(1500), .backoff = absl::Milliseconds(1)}, heard.Handler());
+  ASSERT_TRUE(watch.ok()) << watch.status();
+  EXPECT_THAT(heard.Await(2), SizeIs(2));
+  MutexLock lock(&server_.mutex);
+  ASSERT_THAT(server_.watches, SizeIs(3));
+  for (int i : {0, 1}) {
+    EXPECT_EQ(server_.watches[static_cast<size_t>(i)].since().seconds(), 1);
+    EXPECT_EQ(server_.watches[static_cast<size_t>(i)].since().nanos(), 500'000'000);
+  }
+  EXPECT_FALSE(server_.watches[2].has_since());
+  EXPECT_EQ(server_.watches[2].after().sequence(), 5u);
 }
 
 TEST_F(ClientTest, TellsOfAGapWhenItsPlaceIsForgotten) {

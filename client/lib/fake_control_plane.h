@@ -94,6 +94,8 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   grpc::Status watch_status = grpc::Status::OK;
   int forgotten = 0;  // this many Watches after the first are OUT_OF_RANGE
   v1::Status status_answer;
+  v1::SummaryResponse summary_answer;
+  v1::SummaryRequest summary_asked;
   v1::ExplainResponse explain_answer;
   v1::ExplainRequest explained;
   v1::ListTrustResponse trust_answer;
@@ -248,6 +250,11 @@ class FakeControlPlane final : public v1::ConfigService::Service,
       held.WaitFor(&mutex, absl::Milliseconds(10));
     }
     return grpc::Status::CANCELLED;
+  }
+  grpc::Status Summary(grpc::ServerContext*, const v1::SummaryRequest* request, v1::SummaryResponse* response) override {
+    summary_asked = *request;
+    *response = summary_answer;
+    return grpc::Status::OK;
   }
   grpc::Status GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*, v1::Status* response) override {
     *response = status_answer;

@@ -83,7 +83,17 @@ class Watch::Session {
     }
     v1::WatchRequest request;
     *request.mutable_filter() = options_.filter;
-    if (!cursor_.incarnation().empty() || cursor_.sequence() != 0) *request.mutable_after() = cursor_;
+    const bool placed = !cursor_.incarnation().empty() || cursor_.sequence() != 0;
+    if (placed) {
+      *request.mutable_after() = cursor_;
+    } else if (options_.since.has_value()) {
+      const int64_t seconds = absl::ToUnixSeconds(*options_.since);
+      request.mutable_since()->set_seconds(seconds);
+      request.mutable_since()->set_nanos(
+          static_cast<int32_t>(absl::ToInt64Nanoseconds(*options_.since - absl::FromUnixSeconds(seconds))));
+    }
+    // Taken up again, a stream tells of what is gone by a GAP.
+    request.set_from_oldest(options_.from_oldest || (started_ && placed));
     EventStream stream([this, subscribed] {
       *subscribed = true;
       TellStart(absl::OkStatus());

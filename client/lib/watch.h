@@ -3,8 +3,9 @@
 //   kSubscribing --metadata--> kStreaming --broken--> kWaiting --backoff--> kSubscribing
 //         `---------------------- refused, dropped ---------------------------------^ kEnded
 //
-// A broken stream is taken up again after the last event that was seen. Where that is no longer possible (the hub was
-// restarted, or has forgotten the place) the handler gets one event of type GAP, and the watch goes on with new events.
+// A broken stream is taken up again after the last event that was seen. Where that is no longer possible (the hub has
+// forgotten the place, or another one answers) the handler gets one event of type GAP, and the watch goes on with what is
+// still kept.
 //
 // Ownership:  owns its thread and call; the destructor cancels and joins.
 // Threading:  the handler runs on the watch's thread, one call at a time, and never after the destructor has
@@ -16,6 +17,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "absl/status/statusor.h"
@@ -26,8 +28,12 @@ namespace gatehouse::client {
 
 struct WatchOptions {
   v1::EventFilter filter;
-  // Events after this one first; without a sequence: only new ones.
+  // Events after this one first; unset: only new ones.
   v1::Cursor after;
+  // Events of this time and later first. Not together with `after`.
+  std::optional<absl::Time> since;
+  // Where those are not kept any more: a GAP, and what is still there, instead of OUT_OF_RANGE. Alone: all that is kept.
+  bool from_oldest = false;
   // Until the first subscription stands.
   absl::Duration connect_timeout = absl::Seconds(5);
   // Before a broken stream is taken up again; doubles up to five seconds.

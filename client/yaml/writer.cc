@@ -8,10 +8,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "client/yaml/kinds.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/json_text.h"
 
 namespace gatehouse::client {
 namespace {
@@ -205,25 +205,7 @@ std::string ToYaml(const v1::ConfigSet& set) {
 }
 
 std::string ToJson(const v1::Resource& resource, bool indent) {
-  return HarmlessJson(ResourceTree(resource).dump(indent ? 2 : -1, ' ', false, Json::error_handler_t::replace));
-}
-
-std::string HarmlessJson(absl::string_view json) {
-  std::string text;
-  ForEachCodePoint(json, [&text](absl::string_view one) {
-    if (one == "\n" || Harmless(one) || !IsValidUtf8(one)) {
-      text.append(one.data(), one.size());
-      return;
-    }
-    // Below U+10000, all of them; and within a string, since JSON's own signs are plain.
-    unsigned code = static_cast<unsigned char>(one[0]);
-    if (one.size() == 2) code = (code & 0x1F) << 6 | (static_cast<unsigned char>(one[1]) & 0x3F);
-    if (one.size() == 3) {
-      code = (code & 0x0F) << 12 | (static_cast<unsigned char>(one[1]) & 0x3Fu) << 6 | (static_cast<unsigned char>(one[2]) & 0x3F);
-    }
-    absl::StrAppendFormat(&text, "\\u%04x", code);
-  });
-  return text;
+  return SafeJson(ResourceTree(resource).dump(indent ? 2 : -1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace gatehouse::client

@@ -6,7 +6,6 @@
 
 #include <string>
 
-#include "absl/strings/string_view.h"
 #include "gatehouse/v1/config_set.pb.h"
 #include "google/protobuf/message.h"
 
@@ -20,7 +19,5 @@ std::string ToYaml(const v1::ConfigSet& set);
 std::string MessageYaml(const google::protobuf::Message& message);
 // ToJson prints one object with "kind" and "name" first, fields by their proto names, in one line or indented.
 std::string ToJson(const v1::Resource& resource, bool indent);
-// HarmlessJson returns the same JSON with what a terminal acts upon as \uNNNN.
-std::string HarmlessJson(absl::string_view json);
 
 }  // namespace gatehouse::client

@@ -28,7 +28,7 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   explicit WatchReactor(const absl::Status& refused) { Finish(ToGrpc(refused)); }
   WatchReactor(hub::Hub& hub, const v1::WatchRequest& request, const Guard& guard,
                const grpc::CallbackServerContext& context) {
-    auto watcher = hub.Watch(request.filter(), request.has_after() ? &request.after() : nullptr, [this] { Pump(); });
+    auto watcher = hub.Watch(request, [this] { Pump(); });
     if (!watcher.ok()) {
       Finish(ToGrpc(watcher.status()));
       return;
@@ -165,6 +165,23 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::Watch(grpc::CallbackSe
     return new WatchReactor(absl::InvalidArgumentError("the request is not a WatchRequest"));
   }
   return new WatchReactor(hub_, parsed, guard_, *context);
+}
+
+grpc::ServerUnaryReactor* EventService::Summary(grpc::CallbackServerContext* context, const v1::SummaryRequest* request,
+                                                v1::SummaryResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Summary");
+  if (!caller.ok()) {
+    reactor->Finish(ToGrpc(caller.status()));
+    return reactor;
+  }
+  const bool taken = executor_.Submit([this, reactor, request, response] {
+    absl::StatusOr<v1::SummaryResponse> counted = hub_.summary().Count(*request);
+    if (counted.ok()) *response = *std::move(counted);
+    reactor->Finish(ToGrpc(counted.status()));
+  });
+  if (!taken) reactor->Finish(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls wait; try again"));
+  return reactor;
 }
 
 grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* EventService::Report(

@@ -46,7 +46,7 @@ class ServerTest : public ::testing::Test {
     callers_ = access->callers;
     config_ = std::make_unique<ConfigService>(changes_, executor_, guard, [](const v1::Event&) {});
     users_ = std::make_unique<UserService>(changes_, renewals_, executor_, guard, [](const v1::Event&) {}, clock_);
-    events_ = std::make_unique<EventService>(hub_, guard);
+    events_ = std::make_unique<EventService>(hub_, executor_, guard);
     snapshots_ = std::make_unique<SnapshotService>(distributor_, desk_, ring_, guard);
     certificates_ = std::make_unique<CertificateService>(desk_, hub_, executor_, guard);
     policies_ = std::make_unique<PolicyService>(changes_, executor_, clock_, guard);

@@ -1,6 +1,7 @@
 #include "control/api/status_service.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -113,6 +114,7 @@ v1::Status StatusService::Now() const {
   status.set_events(stats.events);
   status.set_events_lost(stats.lost);
   status.set_watchers(stats.watchers);
+  if (std::optional<v1::ArchiveStatus> archive = hub_.archive()) *status.mutable_archive() = *std::move(archive);
   return status;
 }
 

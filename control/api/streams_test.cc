@@ -73,9 +73,9 @@ class StreamsTest : public ::testing::Test {
     if (open_) return "uid:1";
     return absl::PermissionDeniedError(method);
   };
-  EventService events_{hub_, guard_};
-  SnapshotService snapshots_{distributor_, desk_, ring_, guard_};
   Executor executor_{1, 16};
+  EventService events_{hub_, executor_, guard_};
+  SnapshotService snapshots_{distributor_, desk_, ring_, guard_};
   CertificateService certificates_{desk_, hub_, executor_, guard_};
   Mutex audit_mutex_;
   std::vector<std::string> audit_;
@@ -144,7 +144,7 @@ TEST_F(StreamsTest, ABadCursorOrFilterEndsTheStreamWithItsReason) {
 
 TEST_F(StreamsTest, AWatcherThatDoesNotReadSlowsNobodyAndIsToldWhatItMissed) {
   hub::Hub small(clock_, {.max_events = 5'000});
-  EventService service(small, guard_);
+  EventService service(small, executor_, guard_);
   const std::string path = socket_ + "2";
   grpc::ServerBuilder builder;
   builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials());
@@ -179,6 +179,113 @@ TEST_F(StreamsTest, AWatcherThatDoesNotReadSlowsNobodyAndIsToldWhatItMissed) {
   EXPECT_EQ(got + missed, kEvents);
   context->TryCancel();
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+}
+
+// One of very many streams.
+class Listener final : public grpc::ClientReadReactor<v1::WatchResponse> {
+ public:
+  Listener(v1::EventService::Stub& stub, std::atomic<uint64_t>* seen, std::atomic<int>* subscribed) : seen_(seen), subscribed_(subscribed) {
+    stub.async()->Watch(&context_, &request_, this);
+    StartRead(&response_);
+    StartCall();
+  }
+  ~Listener() override {
+    context_.TryCancel();
+    MutexLock lock(&mutex_);
+    while (!done_) changed_.Wait(&mutex_);
+  }
+  void OnReadInitialMetadataDone(bool ok) override { *subscribed_ += ok ? 1 : 0; }
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    for (const v1::Event& event : response_.events()) in_order_ = in_order_ && event.cursor().sequence() == ++last_;
+    *seen_ += static_cast<uint64_t>(response_.events_size());
+    StartRead(&response_);
+  }
+  void OnDone(const grpc::Status&) override {
+    MutexLock lock(&mutex_);
+    done_ = true;
+    changed_.SignalAll();
+  }
+  bool in_order() const { return in_order_; }
+
+ private:
+  std::atomic<uint64_t>* const seen_;
+  std::atomic<int>* const subscribed_;
+  grpc::ClientContext context_;
+  v1::WatchRequest request_;
+  v1::WatchResponse response_;
+  uint64_t last_ = 0;
+  std::atomic<bool> in_order_ = true;
+  Mutex mutex_;
+  CondVar changed_;
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+TEST_F(StreamsTest, AThousandWatchersSeeEverythingInOrder) {
+  constexpr int kWatchers = 1000;
+  constexpr uint64_t kEvents = 50;
+  std::atomic<uint64_t> seen = 0;
+  std::atomic<int> subscribed = 0;
+  auto stub = v1::EventService::NewStub(channel_);
+  std::vector<std::unique_ptr<Listener>> listeners;
+  const absl::Time until = absl::Now() + absl::Seconds(60);
+  for (int i = 0; i < kWatchers; ++i) listeners.push_back(std::make_unique<Listener>(*stub, &seen, &subscribed));
+  while (subscribed < kWatchers && absl::Now() < until) absl::SleepFor(absl::Milliseconds(1));
+  ASSERT_EQ(subscribed, kWatchers);
+  EXPECT_EQ(hub_.stats().watchers, static_cast<uint32_t>(kWatchers));
+  for (uint64_t i = 0; i < kEvents; ++i) Emit("r");
+  while (seen < kWatchers * kEvents && absl::Now() < until) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_EQ(seen, kWatchers * kEvents);
+  for (const auto& listener : listeners) EXPECT_TRUE(listener->in_order());
+  EXPECT_EQ(hub_.stats().missed, 0u);
+}
+
+TEST_F(StreamsTest, SummaryCountsAndNamesWhatIsWrongWithAQuestion) {
+  for (int i = 0; i < 3; ++i) Emit("a");
+  Emit("b");
+  v1::SummaryRequest request;
+  request.add_by(v1::SummaryRequest::ROUTE);
+  v1::SummaryResponse response;
+  auto stub = v1::EventService::NewStub(channel_);
+  auto context = Context();
+  clock_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(stub->Summary(context.get(), request, &response).ok());
+  ASSERT_EQ(response.rows_size(), 2);
+  EXPECT_EQ(response.rows(0).route(), "a");
+  EXPECT_EQ(response.rows(0).count(), 3u);
+  request.mutable_step()->set_seconds(1);
+  context = Context();
+  EXPECT_EQ(stub->Summary(context.get(), request, &response).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  open_ = false;
+  context = Context();
+  EXPECT_EQ(stub->Summary(context.get(), {}, &response).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(StreamsTest, TheStatusHasAnArchiveWhereThereIsOne) {
+  EXPECT_FALSE(GetStatus().has_archive());
+  hub::ArchiveOptions options;
+  const std::string folder = socket_ + ".d";
+  std::filesystem::create_directory(folder);
+  std::filesystem::permissions(folder, std::filesystem::perms::owner_all);
+  options.path = folder + "/events.db";
+  options.period = absl::Milliseconds(1);
+  hub::Hub archived(clock_, {}, {hub::Archive::Open(options, clock_)});
+  StatusService service({"1", "s", clock_.Now()}, distributor_, archived, alarms_, guard_);
+  const std::string path = socket_ + "3";
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials());
+  builder.RegisterService(&service);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  archived.PublishOne({});
+  archived.StopArchive();
+  v1::Status status;
+  auto context = Context();
+  ASSERT_TRUE(v1::StatusService::NewStub(grpc::CreateChannel("unix:" + path, grpc::InsecureChannelCredentials()))->GetStatus(context.get(), {}, &status).ok());
+  EXPECT_EQ(status.archive().events(), 1u);
+  EXPECT_GT(status.archive().bytes(), 0u);
+  EXPECT_EQ(status.archive().error(), "");
+  server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(StreamsTest, ReportTakesBatchesOnceAndAcknowledgesThem) {

@@ -2,6 +2,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "control/events/batch.h"
 
 namespace gatehouse::hub {
 namespace {
@@ -36,6 +37,8 @@ absl::StatusOr<Filter> Filter::Create(const v1::EventFilter& filter) {
   if (status.ok()) status = TakeEnums(filter.outcomes(), v1::Event::Outcome_IsValid, "outcomes", &f.outcomes_);
   if (status.ok()) status = TakeEnums(filter.reasons(), v1::Reason_IsValid, "reasons", &f.reasons_);
   if (!status.ok()) return status;
+  if (!f.types_.empty()) f.type_bits_ = 0;
+  for (int type : f.types_) f.type_bits_ |= TypeBit(type);
   f.routes_.insert(filter.routes().begin(), filter.routes().end());
   f.schemes_.insert(filter.schemes().begin(), filter.schemes().end());
   f.gateways_.insert(filter.gateways().begin(), filter.gateways().end());

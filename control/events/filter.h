@@ -3,6 +3,7 @@
 // Threading: a value; Matches may be called from any thread.
 #pragma once
 
+#include <cstdint>
 #include <set>
 #include <string>
 
@@ -22,9 +23,12 @@ class Filter {
   bool empty() const { return empty_; }
   // A GAP always matches.
   bool Matches(const v1::Event& event) const;
+  // Types that may match, as bits of batch.h's TypeBit; a GAP's is not among them.
+  uint32_t types() const { return type_bits_; }
 
  private:
   std::set<int> types_;
+  uint32_t type_bits_ = ~0u;
   std::set<int> outcomes_;
   std::set<int> reasons_;
   std::set<std::string> routes_;

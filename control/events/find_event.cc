@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "gateway/base/mutex.h"
 #include "gatehouse/v1/event_service.pb.h"
 
 namespace gatehouse::hub {
@@ -17,14 +20,37 @@ namespace {
 constexpr size_t kMaxRequestId = 64;
 constexpr size_t kLook = 1024;  // events at once
 constexpr size_t kLookBytes = 1024 * 1024;
+constexpr absl::Duration kPatience = absl::Seconds(5);  // with the archive
+
+// The archive's answer, waited for.
+class Answered {
+ public:
+  void Tell() {
+    MutexLock lock(&mutex_);
+    told_ = true;
+    changed_.SignalAll();
+  }
+  bool Await() {
+    MutexLock lock(&mutex_);
+    const absl::Time until = absl::Now() + kPatience;
+    while (!told_ && absl::Now() < until) changed_.WaitFor(&mutex_, until - absl::Now());
+    return std::exchange(told_, false);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  bool told_ ABSL_GUARDED_BY(mutex_) = false;
+};
 
 // Events from `first` on, `most` at a time, until `visit` says that it has seen enough.
 template <typename Visit>
 absl::Status Read(Hub& hub, uint64_t first, size_t most, Visit visit) {
-  v1::Cursor after;
-  after.set_incarnation(hub.incarnation());
-  after.set_sequence(first - 1);
-  absl::StatusOr<std::unique_ptr<Watcher>> watcher = hub.Watch(v1::EventFilter(), &after, [] {});
+  v1::WatchRequest request;
+  request.mutable_after()->set_incarnation(hub.incarnation());
+  request.mutable_after()->set_sequence(first - 1);
+  Answered answered;
+  absl::StatusOr<std::unique_ptr<Watcher>> watcher = hub.Watch(request, [&answered] { answered.Tell(); });
   if (!watcher.ok()) return watcher.status();
   for (;;) {
     std::vector<Watcher::Piece> pieces;
@@ -32,7 +58,7 @@ absl::Status Read(Hub& hub, uint64_t first, size_t most, Visit visit) {
     std::string wire;
     for (const Watcher::Piece& piece : pieces) wire.append(piece.bytes.data(), piece.bytes.size());
     if (taken.events > 0 && !visit(wire)) return absl::OkStatus();
-    if (!taken.more) return absl::OkStatus();
+    if (!taken.more && !(taken.asked && answered.Await())) return absl::OkStatus();
   }
 }
 
@@ -58,7 +84,7 @@ absl::StatusOr<v1::Event> FindEvent(Hub& hub, absl::string_view id) {
     const absl::Status status = Read(hub, sequence, 1, [&](const std::string& wire) {
       parsed.ParseFromString(wire);
       for (v1::Event& event : *parsed.mutable_events()) {
-        if (event.cursor().sequence() == sequence) found = std::move(event);
+        if (event.cursor().sequence() == sequence && event.type() != v1::Event::GAP) found = std::move(event);
       }
       return false;
     });

@@ -1,4 +1,5 @@
-// FindEvent looks for one event among those that the hub keeps.
+// FindEvent looks for one event: by its cursor among all that are kept, in the archive too; by a request id among those that
+// the hub has in memory.
 //
 // Threading:  any thread; some ten milliseconds when the hub is full and a request id is asked for: not on a gRPC thread.
 // Errors:     INVALID_ARGUMENT (neither a cursor nor a request id), NOT_FOUND (not kept, or not any more),

@@ -6,43 +6,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gateway/base/digest.h"
-#include "google/protobuf/io/coded_stream.h"
 
 namespace gatehouse::hub {
 namespace {
 
-using google::protobuf::io::CodedOutputStream;
-
 constexpr size_t kMaxLooked = 4096;
-constexpr size_t kLengthSize = 2;  // octets kept free for the length of an event
 constexpr size_t kSequenceSize = 9;  // of a varint of 63 bits
-constexpr char kEventsTag = (v1::WatchResponse::kEventsFieldNumber << 3) | 2;
-
-void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
-  const int64_t seconds = absl::ToUnixSeconds(time);
-  out->set_seconds(seconds);
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
-}
-
-// An entry of WatchResponse.events, whose length is known at its end. Begin returns what End wants.
-size_t BeginEntry(std::string* out) {
-  out->push_back(kEventsTag);
-  out->append(kLengthSize, '\0');
-  return out->size();
-}
-
-void EndEntry(size_t start, std::string* out) {
-  const size_t size = out->size() - start;
-  uint8_t length[10];
-  size_t n = static_cast<size_t>(CodedOutputStream::WriteVarint64ToArray(size, length) - length);
-  if (n > kLengthSize) out->insert(start, n - kLengthSize, '\0');
-  if (n == 1) {  // a longer varint than need be, which parsers take
-    length[0] |= 0x80;
-    length[1] = 0;
-    n = 2;
-  }
-  std::memcpy(out->data() + start - kLengthSize, length, n);
-}
+constexpr absl::string_view kTooSlow =
+    "this watcher was too slow; events it never saw are counted, whether its filter wanted them or not";
+constexpr absl::string_view kNotKept = "these events are not kept any more, or never were";
 
 // cursor: {incarnation, sequence}; all but the sequence, which has a fixed length so that the message's is known.
 std::string CursorPrefix(const std::string& incarnation) {
@@ -64,22 +36,31 @@ void AppendSequence(uint64_t sequence, std::string* out) {
   out->append(octets, kSequenceSize);
 }
 
-// The event itself, within an entry.
-bool ParseWire(absl::string_view entry, v1::Event* out) {
-  size_t skip = 1;
-  while (skip < entry.size() && (static_cast<uint8_t>(entry[skip]) & 0x80) != 0) ++skip;
-  ++skip;
-  return skip <= entry.size() && out->ParseFromArray(entry.data() + skip, static_cast<int>(entry.size() - skip));
-}
-
 }  // namespace
 
-Hub::Hub(const Clock& clock, HubOptions options)
-    : clock_(clock), options_(options), incarnation_(HexLower(RandomBytes(8))), cursor_(CursorPrefix(incarnation_)), runs_(options.max_runs) {
+Hub::Hub(const Clock& clock, HubOptions options, HubSinks sinks)
+    : clock_(clock),
+      options_(options),
+      sinks_(std::move(sinks)),
+      archived_(sinks_.archive != nullptr && !sinks_.archive->incarnation().empty()),
+      incarnation_(archived_ ? sinks_.archive->incarnation() : HexLower(RandomBytes(8))),
+      started_(clock.Now()),
+      cursor_(CursorPrefix(incarnation_)),
+      start_(archived_ ? sinks_.archive->next() : 1),
+      summary_(clock),
+      next_sequence_(start_),
+      runs_(options.max_runs),
+      head_(start_) {
+  if (sinks_.archive != nullptr) {
+    MutexLock lock(&report_mutex_);
+    for (const auto& [run, batch] : sinks_.archive->runs()) runs_.Put(run, batch);
+  }
   dispatcher_ = std::thread([this] { Dispatch(); });
+  if (sinks_.archive != nullptr) sinks_.archive->Start();
 }
 
 Hub::~Hub() {
+  StopArchive();
   {
     MutexLock lock(&mutex_);
     stopping_ = true;
@@ -88,11 +69,25 @@ Hub::~Hub() {
   dispatcher_.join();
 }
 
-void Hub::Publish(size_t count, AppendEvent append) {
+void Hub::StopArchive() {
+  if (sinks_.archive != nullptr) sinks_.archive->Stop();
+}
+
+std::optional<v1::ArchiveStatus> Hub::archive() const {
+  if (sinks_.archive == nullptr) return std::nullopt;
+  return sinks_.archive->status();
+}
+
+void Hub::Publish(size_t count, AppendEvent append) { PublishBatch(count, append, {}, 0); }
+
+void Hub::PublishBatch(size_t count, AppendEvent append, absl::string_view run, uint64_t run_batch) {
   if (count == 0) return;
   uint64_t lost = 0;
   auto batch = std::make_shared<Batch>();
   batch->ends.reserve(count);
+  batch->run = std::string(run);
+  batch->run_batch = run_batch;
+  const absl::Time now = clock_.Now();
   MutexLock lock(&publish_mutex_);
   batch->wire.reserve(count * typical_ + 1024);
   batch->first = next_sequence_;
@@ -101,24 +96,37 @@ void Hub::Publish(size_t count, AppendEvent append) {
     batch->wire += cursor_;
     AppendSequence(next_sequence_++, &batch->wire);
     lost += append(i, &batch->wire);
+    Facts facts;
+    ReadFacts(absl::string_view(batch->wire).substr(start), &facts);
+    if (facts.micros == 0) facts.micros = absl::ToUnixMicros(now);
+    batch->Note(facts);
+    summary_.Add(facts, now);
     EndEntry(start, &batch->wire);
     batch->ends.push_back(static_cast<uint32_t>(batch->wire.size()));
   }
   typical_ = batch->wire.size() / count;
-  // Still under publish_mutex_: batches reach the ring in the order of their numbers.
+  // Still under publish_mutex_: batches reach archive and ring in the order of their numbers, the archive first, so that
+  // what leaves the ring is there.
+  if (sinks_.archive != nullptr) sinks_.archive->Add(batch);
+  if (sinks_.tap) sinks_.tap(batch);
   Append(std::move(batch), lost);
 }
 
-void Hub::Publish(absl::Span<v1::Event> events) {
-  const absl::Time now = clock_.Now();
-  Publish(events.size(), [&](size_t i, std::string* out) {
+namespace {
+
+auto Appender(absl::Span<v1::Event> events, absl::Time now) {
+  return [events, now](size_t i, std::string* out) {
     v1::Event& event = events[i];
     event.clear_cursor();
     if (!event.has_time()) SetTime(now, event.mutable_time());
     event.AppendToString(out);
     return event.missed();
-  });
+  };
 }
+
+}  // namespace
+
+void Hub::Publish(absl::Span<v1::Event> events) { PublishBatch(events.size(), Appender(events, clock_.Now()), {}, 0); }
 
 void Hub::PublishOne(v1::Event event) { Publish(absl::MakeSpan(&event, 1)); }
 
@@ -130,12 +138,15 @@ uint64_t Hub::Report(absl::string_view gateway, absl::string_view run, uint64_t 
   uint64_t* seen = runs_.Find(key);
   if (seen != nullptr && batch <= *seen) return *seen;
   runs_.Put(key, batch);
+  // Who wrote is the control plane's to say.
+  const auto end = std::remove_if(events.begin(), events.end(), [](const v1::Event& e) { return e.type() == v1::Event::AUDIT; });
+  events = events.subspan(0, static_cast<size_t>(end - events.begin()));
   for (v1::Event& event : events) event.set_gateway(std::string(gateway));
-  Publish(events);
+  PublishBatch(events.size(), Appender(events, clock_.Now()), key, batch);
   return batch;
 }
 
-void Hub::Append(std::shared_ptr<const Batch> batch, uint64_t lost) {
+void Hub::Append(BatchRef batch, uint64_t lost) {
   MutexLock lock(&mutex_);
   head_ = batch->next();
   lost_ += lost;
@@ -177,15 +188,83 @@ void Hub::Dispatch() {
 
 uint64_t Hub::FirstKept() const { return ring_.empty() ? head_ : ring_.front()->first; }
 
-std::shared_ptr<const Hub::Batch> Hub::At(uint64_t sequence) {
+BatchRef Hub::At(uint64_t sequence) {
   auto it = std::upper_bound(ring_.begin(), ring_.end(), sequence,
-                             [](uint64_t s, const std::shared_ptr<const Batch>& b) { return s < b->next(); });
+                             [](uint64_t s, const BatchRef& b) { return s < b->next(); });
   return it == ring_.end() ? nullptr : *it;
 }
 
-absl::StatusOr<std::unique_ptr<Watcher>> Hub::Watch(const v1::EventFilter& filter, const v1::Cursor* after,
-                                                    absl::AnyInvocable<void()> wake) {
-  absl::StatusOr<Filter> checked = Filter::Create(filter);
+absl::StatusOr<Hub::Beginning> Hub::BeginningOf(const v1::WatchRequest& request, const Filter& filter) {
+  Beginning b;
+  b.next = head_;
+  if (request.has_after() && request.has_since()) return absl::InvalidArgumentError("since: not together with `after`");
+  if (!request.has_after() && !request.has_since() && !request.from_oldest()) return b;
+  // What is kept, of the events that the filter may want.
+  uint64_t oldest = FirstKept();
+  int64_t oldest_micros = ring_.empty() ? absl::ToUnixMicros(clock_.Now()) : ring_.front()->min_micros;
+  if (oldest == start_) oldest_micros = std::min(oldest_micros, absl::ToUnixMicros(started_));
+  if (archived_) {
+    const ArchiveBounds kept = sinks_.archive->bounds();
+    const bool audit = filter.types() == TypeBit(v1::Event::AUDIT);
+    const uint64_t first = audit ? kept.audit_first : kept.first;
+    const int64_t first_micros = audit ? kept.oldest_audit_micros : kept.oldest_micros;
+    if (first < oldest) {
+      oldest = first;
+      if (first_micros != 0) oldest_micros = std::min(oldest_micros, first_micros);
+    }
+  }
+  // What came before the oldest that is kept. Without an archive nobody knows what was before the start.
+  const bool whole = archived_ && oldest == 1;
+  b.next = oldest;
+  if (request.has_since()) {
+    if (request.since().seconds() < 0 || request.since().seconds() > 253'402'300'799 || request.since().nanos() < 0 ||
+        request.since().nanos() > 999'999'999) {
+      return absl::InvalidArgumentError("since: not a time between 1970 and 9999");
+    }
+    b.since_micros = MicrosOf(request.since());
+    if (b.since_micros >= oldest_micros || whole) return b;
+    if (!request.from_oldest()) {
+      return absl::OutOfRangeError(absl::StrCat(
+          "since: the oldest event that is kept is of ",
+          absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixMicros(oldest_micros), absl::UTCTimeZone()),
+          "; with from_oldest the stream begins there"));
+    }
+    b.gap = true;
+    return b;
+  }
+  if (!request.has_after()) {
+    b.gap = oldest != 1;
+    b.missed = oldest - 1;
+    return b;
+  }
+  const v1::Cursor& after = request.after();
+  if (after.incarnation() != incarnation_) {
+    if (!request.from_oldest()) {
+      return absl::OutOfRangeError("after: the cursor is of another incarnation of the hub (it was restarted without an archive, or "
+                                   "the archive was set aside)");
+    }
+    b.gap = true;
+    return b;
+  }
+  if (after.sequence() >= head_) {
+    return absl::OutOfRangeError(
+        absl::StrCat("after: event ", after.sequence(), " does not exist, the last one is ", head_ - 1));
+  }
+  if (after.sequence() + 1 >= oldest) {
+    b.next = after.sequence() + 1;
+    return b;
+  }
+  if (!request.from_oldest()) {
+    return absl::OutOfRangeError(absl::StrCat("after: events from ", after.sequence() + 1,
+                                              " on are asked for, the oldest one kept is ", oldest));
+  }
+  b.gap = true;
+  b.missed = oldest - after.sequence() - 1;
+  return b;
+}
+
+absl::StatusOr<std::unique_ptr<Watcher>> Hub::Watch(const v1::WatchRequest& request, absl::AnyInvocable<void()> wake) {
+  absl::StatusOr<Filter> checked = Filter::Create(request.filter());
   if (!checked.ok()) return checked.status();
   auto waker = std::make_shared<Waker>();
   {
@@ -193,32 +272,19 @@ absl::StatusOr<std::unique_ptr<Watcher>> Hub::Watch(const v1::EventFilter& filte
     waker->wake = std::move(wake);
   }
   MutexLock lock(&mutex_);
-  uint64_t next = head_;
-  if (after != nullptr) {
-    if (after->incarnation() != incarnation_) {
-      return absl::OutOfRangeError("after: the cursor is of another incarnation of the hub (it was restarted)");
-    }
-    if (after->sequence() >= head_) {
-      return absl::OutOfRangeError(
-          absl::StrCat("after: event ", after->sequence(), " does not exist, the last one is ", head_ - 1));
-    }
-    if (after->sequence() + 1 < FirstKept()) {
-      return absl::OutOfRangeError(absl::StrCat("after: events from ", after->sequence() + 1,
-                                                " on are asked for, the oldest one kept is ", FirstKept()));
-    }
-    next = after->sequence() + 1;
-  }
+  const absl::StatusOr<Beginning> beginning = BeginningOf(request, *checked);
+  if (!beginning.ok()) return beginning.status();
   if (watchers_.size() >= options_.max_watchers) {
     return absl::ResourceExhaustedError(absl::StrCat("there are ", watchers_.size(), " watchers, the most allowed"));
   }
-  std::unique_ptr<Watcher> watcher(new Watcher(*this, *std::move(checked), next, std::move(waker)));
+  std::unique_ptr<Watcher> watcher(new Watcher(*this, *std::move(checked), *beginning, head_, std::move(waker)));
   watchers_.insert(watcher.get());
   return watcher;
 }
 
 HubStats Hub::stats() const {
   MutexLock lock(&mutex_);
-  HubStats stats{head_ - 1, lost_, static_cast<uint32_t>(watchers_.size()), missed_, 0};
+  HubStats stats{head_ - start_, lost_, static_cast<uint32_t>(watchers_.size()), missed_, 0};
   for (const Watcher* watcher : watchers_) {
     stats.behind = std::max(stats.behind, head_ - watcher->place_.load(std::memory_order_relaxed));
   }
@@ -235,78 +301,127 @@ Watcher::~Watcher() {
   hub_.armed_.erase(std::remove(hub_.armed_.begin(), hub_.armed_.end(), waker_), hub_.armed_.end());
 }
 
-Watcher::Piece Watcher::Gap(uint64_t missed, uint64_t last_missed) const {
+Watcher::Taken Watcher::Next(size_t max_events, size_t max_bytes, std::vector<Piece>* out) {
+  Load load{max_events, max_bytes, out};
+  Take(&load);
+  place_.store(next_, std::memory_order_relaxed);
+  return load.taken;
+}
+
+bool Watcher::Load::full() const { return taken.events >= max_events || bytes >= max_bytes || looked >= kMaxLooked; }
+
+void Watcher::TakeGap(uint64_t missed, uint64_t next, absl::string_view why, Load* load) {
   v1::Event gap;
   gap.set_type(v1::Event::GAP);
   gap.set_outcome(v1::Event::NOTICE);
   gap.set_missed(missed);
   gap.mutable_cursor()->set_incarnation(hub_.incarnation_);
-  gap.mutable_cursor()->set_sequence(last_missed);
-  gap.set_detail("this watcher was too slow; events it never saw are counted, whether its filter wanted them or not");
+  gap.mutable_cursor()->set_sequence(next - 1);
+  gap.set_detail(std::string(why));
   SetTime(hub_.clock_.Now(), gap.mutable_time());
-  auto wire = std::make_shared<std::string>();
-  const size_t start = BeginEntry(wire.get());
-  gap.AppendToString(wire.get());
-  EndEntry(start, wire.get());
-  return Piece{wire, *wire};
+  const auto wire = std::make_shared<const std::string>(EntryOf(gap));
+  load->out->push_back(Piece{wire, *wire});
+  load->bytes += wire->size();
+  ++load->taken.events;
+  next_ = next;
 }
 
-Watcher::Taken Watcher::Next(size_t max_events, size_t max_bytes, std::vector<Piece>* out) {
-  const Taken taken = Take(max_events, max_bytes, out);
-  place_.store(next_, std::memory_order_relaxed);
-  return taken;
+bool Watcher::Wants(absl::string_view entry) {
+  const bool by_time = beginning_.since_micros != 0 && next_ < head_;
+  if (filter_->empty() && !by_time) return true;
+  const absl::string_view event = EventOf(entry);
+  if (!scratch_.ParseFromArray(event.data(), static_cast<int>(event.size()))) return false;
+  return filter_->Matches(scratch_) && (!by_time || MicrosOf(scratch_.time()) >= beginning_.since_micros);
 }
 
-Watcher::Taken Watcher::Take(size_t max_events, size_t max_bytes, std::vector<Piece>* out) {
-  Taken taken;
-  size_t looked = 0;
-  size_t bytes = 0;
-  while (taken.events < max_events && bytes < max_bytes && looked < kMaxLooked) {
-    std::shared_ptr<const Hub::Batch> batch;
-    {
-      MutexLock lock(&hub_.mutex_);
-      batch = hub_.At(next_);
-      if (batch == nullptr) {
-        // Nothing now. A caller that has got something comes again anyway.
-        if (taken.events == 0) {
-          hub_.armed_.push_back(waker_);
-        } else {
-          taken.more = true;
+void Watcher::TakeBatch(const BatchRef& batch, Load* load) {
+  // Events that follow one another are one piece.
+  bool follows = false;
+  next_ = std::max(next_, batch->first);
+  for (; next_ < batch->next() && !load->full(); ++next_, ++load->looked) {
+    const absl::string_view entry = batch->entry(static_cast<size_t>(next_ - batch->first));
+    if (!Wants(entry)) {
+      follows = false;
+      continue;
+    }
+    if (follows) {
+      absl::string_view& piece = load->out->back().bytes;
+      piece = absl::string_view(piece.data(), piece.size() + entry.size());
+    } else {
+      load->out->push_back(Piece{batch, entry});
+      follows = true;
+    }
+    load->bytes += entry.size();
+    ++load->taken.events;
+  }
+}
+
+bool Watcher::TakeArchived(Load* load) {
+  if (!found_.has_value()) {
+    MutexLock lock(&waker_->found_mutex);
+    found_ = std::exchange(waker_->found, std::nullopt);
+    if (!found_.has_value()) {
+      if (std::exchange(waker_->asked, true)) return false;
+      hub_.sinks_.archive->Ask(Wanted{next_, filter_, beginning_.since_micros}, [waker = waker_](Found found) {
+        {
+          MutexLock answered(&waker->found_mutex);
+          waker->asked = false;
+          waker->found = std::move(found);
         }
-        return taken;
-      }
-      if (next_ < batch->first) hub_.missed_ += batch->first - next_;
-    }
-    if (next_ < batch->first) {
-      out->push_back(Gap(batch->first - next_, batch->first - 1));
-      bytes += out->back().bytes.size();
-      next_ = batch->first;
-      ++taken.events;
-    }
-    // Events that follow one another are one piece.
-    bool follows = false;
-    for (; next_ < batch->next() && taken.events < max_events && bytes < max_bytes && looked < kMaxLooked;
-         ++next_, ++looked) {
-      const size_t index = static_cast<size_t>(next_ - batch->first);
-      const size_t from = index == 0 ? 0 : batch->ends[index - 1];
-      const absl::string_view entry(batch->wire.data() + from, batch->ends[index] - from);
-      if (!filter_.empty() && !(ParseWire(entry, &scratch_) && filter_.Matches(scratch_))) {
-        follows = false;
-        continue;
-      }
-      if (follows) {
-        absl::string_view& piece = out->back().bytes;
-        piece = absl::string_view(piece.data(), piece.size() + entry.size());
-      } else {
-        out->push_back(Piece{batch, entry});
-        follows = true;
-      }
-      bytes += entry.size();
-      ++taken.events;
+        MutexLock waking(&waker->mutex);
+        if (waker->wake) waker->wake();
+      });
+      return false;
     }
   }
-  taken.more = true;
-  return taken;
+  if (found_->gap && found_->next > next_) {
+    TakeGap(found_->missed, found_->next, kNotKept, load);
+  } else if (found_->batch != nullptr) {
+    TakeBatch(found_->batch, load);
+    if (next_ < found_->batch->next()) return true;  // the rest next time
+  }
+  const bool nothing = found_->next <= next_ && found_->batch == nullptr && !found_->gap;
+  next_ = std::max(next_, found_->next);
+  found_.reset();
+  // Not even the archive has what the ring has let go of: it was stopped, or never had it.
+  catching_up_ = !nothing;
+  return true;
+}
+
+void Watcher::Take(Load* load) {
+  if (std::exchange(beginning_.gap, false)) TakeGap(beginning_.missed, next_, kNotKept, load);
+  while (!load->full()) {
+    BatchRef batch;
+    bool behind = false;
+    {
+      MutexLock lock(&hub_.mutex_);
+      behind = next_ < hub_.FirstKept() && catching_up_ && hub_.archived_;
+      batch = behind ? nullptr : hub_.At(next_);
+      if (batch != nullptr && next_ < batch->first) hub_.missed_ += batch->first - next_;
+      if (!behind && batch == nullptr) {
+        catching_up_ = false;
+        // Nothing now. A caller that has got something comes again anyway.
+        if (load->taken.events == 0) {
+          hub_.armed_.push_back(waker_);
+        } else {
+          load->taken.more = true;
+        }
+        return;
+      }
+    }
+    if (behind || found_.has_value()) {
+      if (!TakeArchived(load)) {
+        // The archive's answer wakes us; who has got something need not wait for that.
+        load->taken.more = load->taken.events != 0;
+        load->taken.asked = true;
+        return;
+      }
+      continue;
+    }
+    if (next_ < batch->first) TakeGap(batch->first - next_, batch->first, kTooSlow, load);
+    TakeBatch(batch, load);
+  }
+  load->taken.more = true;
 }
 
 }  // namespace gatehouse::hub

@@ -2,9 +2,11 @@
 // of watchers read at their own pace.
 //
 //   gateways --Publish/Report--> ring of batches (wire form, made once) <--Next-- watchers, each with a place in it
+//                                  `--> archive (disk) <--Ask-- watchers that catch up
 //
 // A watcher owns no queue. It has a place in the one bounded ring; one that falls behind the ring's tail gets a GAP
-// event that counts what it missed. So a slow watcher costs nothing and slows nobody.
+// event that counts what it missed. So a slow watcher costs nothing and slows nobody. One that begins in the past reads the
+// archive, a stretch at a time and without waiting, until it has once seen the newest event.
 //
 // Ownership:  watchers must be destroyed before the hub.
 // Threading:  thread-safe. Wakes run on the hub's own thread, never inside Publish.
@@ -15,6 +17,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,7 +33,10 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "control/events/archive.h"
+#include "control/events/batch.h"
 #include "control/events/filter.h"
+#include "control/events/summary.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/lru.h"
 #include "gateway/base/mutex.h"
@@ -50,6 +56,13 @@ struct HubOptions {
   absl::Duration pace = absl::Milliseconds(20);
 };
 
+// Where else events go.
+struct HubSinks {
+  std::unique_ptr<Archive> archive;  // may be null; with it the stream goes on over a restart
+  // Sees each batch, in order, within Publish: it must be quick. May be empty.
+  std::function<void(const BatchRef&)> tap;
+};
+
 struct HubStats {
   uint64_t events = 0;  // published since the start
   uint64_t lost = 0;    // that gateways said they lost
@@ -61,12 +74,12 @@ struct HubStats {
 class Hub {
  public:
   // REQUIRES: every option > 0; clock outlives this.
-  explicit Hub(const Clock& clock, HubOptions options = {});
+  explicit Hub(const Clock& clock, HubOptions options = {}, HubSinks sinks = {});
   ~Hub();
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
 
-  // Random, one a hub: a cursor of another incarnation means nothing here.
+  // The archive's, else random, one a hub: a cursor of another incarnation means nothing here.
   const std::string& incarnation() const { return incarnation_; }
 
   // Publish gives `count` events their cursors and appends them. `append(i, out)` adds the wire form of the i-th one
@@ -79,14 +92,20 @@ class Hub {
   void PublishOne(v1::Event event);
 
   // Report takes batch number `batch` of a gateway's run, unless it was taken before, and returns the highest batch
-  // taken of that run. The events are made to say that they come from `gateway`.
+  // taken of that run. The events are made to say that they come from `gateway`; AUDIT events are not a gateway's to tell
+  // and are left out.
   uint64_t Report(absl::string_view gateway, absl::string_view run, uint64_t batch, absl::Span<v1::Event> events);
 
-  // Watch returns a watcher that stands behind the newest event, or behind `after`. `wake` is called once after a Next
-  // that found nothing, when there is something; it must be quick and must not destroy the watcher.
-  // Errors: INVALID_ARGUMENT (filter), OUT_OF_RANGE (cursor), RESOURCE_EXHAUSTED (watchers).
-  absl::StatusOr<std::unique_ptr<Watcher>> Watch(const v1::EventFilter& filter, const v1::Cursor* after,
-                                                 absl::AnyInvocable<void()> wake);
+  // Watch returns a watcher that stands behind the newest event, or where the request says. `wake` is called once after a
+  // Next that found nothing, when there is something; it must be quick and must not destroy the watcher.
+  // Errors: INVALID_ARGUMENT (filter, `since`), OUT_OF_RANGE (cursor, `since`), RESOURCE_EXHAUSTED (watchers).
+  absl::StatusOr<std::unique_ptr<Watcher>> Watch(const v1::WatchRequest& request, absl::AnyInvocable<void()> wake);
+
+  const Summary& summary() const { return summary_; }
+  // Unset without an archive.
+  std::optional<v1::ArchiveStatus> archive() const;
+  // Writes what the archive has still to write, and ends it. Events that come later are not kept. Idempotent.
+  void StopArchive();
 
   HubStats stats() const;
   // Sequence of the oldest event that is kept, or of the next one.
@@ -97,34 +116,44 @@ class Hub {
 
  private:
   friend class Watcher;
-  // Events as they travel: each preceded by WatchResponse's tag and its length, so that pieces put together are a
-  // WatchResponse.
-  struct Batch {
-    uint64_t first = 0;  // sequence of the first
-    std::string wire;
-    std::vector<uint32_t> ends;  // of each event in `wire`
-    uint64_t next() const { return first + ends.size(); }
-  };
   // What outlives a watcher that is being woken while it goes.
   struct Waker {
     Mutex mutex;
     absl::AnyInvocable<void()> wake ABSL_GUARDED_BY(mutex);
+    // From the archive. Under a lock of its own, for the wake takes it.
+    Mutex found_mutex;
+    bool asked ABSL_GUARDED_BY(found_mutex) = false;
+    std::optional<Found> found ABSL_GUARDED_BY(found_mutex);
+  };
+  // Where a watch begins.
+  struct Beginning {
+    uint64_t next = 0;
+    int64_t since_micros = 0;
+    bool gap = false;
+    uint64_t missed = 0;  // before it; 0: nobody knows how many
   };
 
   void Dispatch();
-  void Append(std::shared_ptr<const Batch> batch, uint64_t lost);
+  void Append(BatchRef batch, uint64_t lost);
+  void PublishBatch(size_t count, AppendEvent append, absl::string_view run, uint64_t run_batch);
+  absl::StatusOr<Beginning> BeginningOf(const v1::WatchRequest& request, const Filter& filter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The batch that holds `sequence`, or the first after it; null when there is none yet.
-  std::shared_ptr<const Batch> At(uint64_t sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  BatchRef At(uint64_t sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint64_t FirstKept() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Clock& clock_;
   const HubOptions options_;
+  const HubSinks sinks_;
+  const bool archived_;  // there is an archive, and it could be opened
   const std::string incarnation_;
+  const absl::Time started_;
   const std::string cursor_;  // the fields of an event's cursor up to its sequence
+  const uint64_t start_;      // sequence of the first event since the start
+  Summary summary_;
 
   // Serialises publishers; held while events are numbered and put in wire form.
   Mutex publish_mutex_;
-  uint64_t next_sequence_ ABSL_GUARDED_BY(publish_mutex_) = 1;
+  uint64_t next_sequence_ ABSL_GUARDED_BY(publish_mutex_);
   size_t typical_ ABSL_GUARDED_BY(publish_mutex_) = 512;  // octets of an event in the last batch
 
   Mutex report_mutex_;
@@ -133,10 +162,10 @@ class Hub {
   // Held briefly: a watcher takes one batch at a time.
   mutable Mutex mutex_;
   CondVar work_;
-  std::deque<std::shared_ptr<const Batch>> ring_ ABSL_GUARDED_BY(mutex_);
+  std::deque<BatchRef> ring_ ABSL_GUARDED_BY(mutex_);
   size_t kept_events_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t kept_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t head_ ABSL_GUARDED_BY(mutex_) = 1;  // sequence that the next event gets
+  uint64_t head_ ABSL_GUARDED_BY(mutex_);  // sequence that the next event gets
   uint64_t lost_ ABSL_GUARDED_BY(mutex_) = 0;
   std::set<const Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
   uint64_t missed_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -154,7 +183,8 @@ class Watcher {
  public:
   struct Taken {
     size_t events = 0;
-    bool more = false;  // there is more to look at; otherwise the wake is armed
+    bool more = false;   // there is more to look at; otherwise the wake is armed
+    bool asked = false;  // the archive was; the wake follows its answer
   };
 
   ~Watcher();
@@ -173,13 +203,32 @@ class Watcher {
 
  private:
   friend class Hub;
-  Watcher(Hub& hub, Filter filter, uint64_t next, std::shared_ptr<Hub::Waker> waker)
-      : hub_(hub), filter_(std::move(filter)), next_(next), place_(next), waker_(std::move(waker)) {}
-  Taken Take(size_t max_events, size_t max_bytes, std::vector<Piece>* out);
-  Piece Gap(uint64_t missed, uint64_t last_missed) const;
+  // What one Next may still take, and what it has.
+  struct Load {
+    size_t max_events;
+    size_t max_bytes;
+    std::vector<Piece>* out;
+    size_t looked = 0;
+    size_t bytes = 0;
+    Taken taken;
+    bool full() const;
+  };
+  Watcher(Hub& hub, Filter filter, const Hub::Beginning& beginning, uint64_t head, std::shared_ptr<Hub::Waker> waker)
+      : hub_(hub), filter_(std::make_shared<const Filter>(std::move(filter))), beginning_(beginning), head_(head),
+        next_(beginning.next), place_(beginning.next), waker_(std::move(waker)) {}
+  void Take(Load* load);
+  // From the archive; false: it was asked, or will have nothing.
+  bool TakeArchived(Load* load);
+  void TakeBatch(const BatchRef& batch, Load* load);
+  void TakeGap(uint64_t missed, uint64_t next, absl::string_view why, Load* load);
+  bool Wants(absl::string_view entry);
 
   Hub& hub_;
-  const Filter filter_;
+  const std::shared_ptr<const Filter> filter_;
+  Hub::Beginning beginning_;
+  const uint64_t head_;       // events from here on are new, whatever their time
+  bool catching_up_ = true;   // until it has seen the newest once
+  std::optional<Found> found_;  // of the archive, not taken whole yet
   uint64_t next_;  // sequence to look at next
   std::atomic<uint64_t> place_;  // next_ as others may see it
   const std::shared_ptr<Hub::Waker> waker_;

@@ -26,18 +26,23 @@ class HubTest : public ::testing::Test {
  protected:
   void Open(HubOptions options = {}) { hub_ = std::make_unique<Hub>(clock_, options); }
 
+  static v1::WatchRequest Only(const v1::EventFilter& filter) {
+    v1::WatchRequest request;
+    *request.mutable_filter() = filter;
+    return request;
+  }
   void Publish(const std::string& route) { hub_->PublishOne(Decision(route)); }
 
   std::unique_ptr<Watcher> Watch(const v1::EventFilter& filter = {}) {
-    auto watcher = hub_->Watch(filter, nullptr, [] {});
+    auto watcher = hub_->Watch(Only(filter), [] {});
     EXPECT_TRUE(watcher.ok()) << watcher.status();
     return watcher.ok() ? *std::move(watcher) : nullptr;
   }
   absl::StatusOr<std::unique_ptr<Watcher>> WatchAfter(const std::string& incarnation, uint64_t sequence) {
-    v1::Cursor cursor;
-    cursor.set_incarnation(incarnation);
-    cursor.set_sequence(sequence);
-    return hub_->Watch({}, &cursor, [] {});
+    v1::WatchRequest request;
+    request.mutable_after()->set_incarnation(incarnation);
+    request.mutable_after()->set_sequence(sequence);
+    return hub_->Watch(request, [] {});
   }
 
   static std::vector<v1::Event> Read(Watcher& watcher, size_t max = 1000) {
@@ -174,7 +179,7 @@ TEST_F(HubTest, AFilterThatMeansNothingIsRefused) {
   v1::EventFilter many;
   for (int i = 0; i < 1001; ++i) many.add_routes("r");
   for (const v1::EventFilter* filter : {&unknown, &digest, &many}) {
-    EXPECT_EQ(hub_->Watch(*filter, nullptr, [] {}).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(hub_->Watch(Only(*filter), [] {}).status().code(), absl::StatusCode::kInvalidArgument);
   }
 }
 
@@ -215,6 +220,15 @@ TEST_F(HubTest, ABatchThatWasTakenIsNotTakenTwice) {
   EXPECT_EQ(events[0].gateway(), "g") << "a gateway speaks for itself only";
 }
 
+TEST_F(HubTest, AGatewayCannotSayWhoWroteTheConfiguration) {
+  Open();
+  auto watcher = Watch();
+  std::vector<v1::Event> events = {Decision("a"), Decision("forged"), Decision("b")};
+  events[1].set_type(v1::Event::AUDIT);
+  EXPECT_EQ(hub_->Report("g", "run", 1, absl::MakeSpan(events)), 1u);
+  EXPECT_THAT(Routes(Read(*watcher)), ElementsAre("a", "b"));
+}
+
 TEST_F(HubTest, ReadsInPiecesOfTheAskedSize) {
   Open();
   auto watcher = Watch();
@@ -230,7 +244,7 @@ TEST_F(HubTest, WatchersAreBounded) {
   Open({.max_watchers = 2});
   auto a = Watch();
   auto b = Watch();
-  EXPECT_EQ(hub_->Watch({}, nullptr, [] {}).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(hub_->Watch({}, [] {}).status().code(), absl::StatusCode::kResourceExhausted);
   a.reset();
   EXPECT_EQ(hub_->stats().watchers, 1u);
   a = Watch();
@@ -241,7 +255,7 @@ TEST_F(HubTest, WakesAWatcherThatFoundNothingOnce) {
   Open();
   std::promise<void> woken;
   std::atomic<int> wakes = 0;
-  auto watcher = hub_->Watch({}, nullptr, [&] {
+  auto watcher = hub_->Watch({}, [&] {
     if (++wakes == 1) woken.set_value();
   });
   ASSERT_TRUE(watcher.ok());

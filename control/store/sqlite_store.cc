@@ -1,15 +1,12 @@
 #include "control/store/sqlite_store.h"
 
-#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "control/store/sqlite.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/fields.h"
 #include "gateway/base/status.h"
@@ -44,38 +41,6 @@ bool IsSealed(const ResourceKey& key, const std::string& body) {
   return !(plain.ParseFromString(body) && KeyOf(plain) == key);
 }
 
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-// The directory must be ours and closed to others, and the file is made 0600: SQLite's log inherits that.
-absl::Status PrepareFiles(const std::string& path) {
-  const std::string folder = FolderOf(path);
-  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot create ", folder, ": ", std::strerror(errno)));
-  }
-  struct stat info;
-  if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(folder, " is not a directory"));
-  }
-  if ((info.st_mode & 022) != 0 || (info.st_uid != geteuid() && info.st_uid != 0)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(folder, " must be yours and not writable by others: chmod 0700 ", folder));
-  }
-  const int fd = open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot open ", path, ": ", std::strerror(errno)));
-  }
-  const bool looked = fstat(fd, &info) == 0;
-  close(fd);
-  if (!looked || !S_ISREG(info.st_mode) || (info.st_mode & 077) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(path, " must be a file of mode 0600: chmod 0600 ", path));
-  }
-  return absl::OkStatus();
-}
-
 // What the table has no column for.
 std::string SerializeRecord(const Transaction& transaction) {
   v1::Revision record;
@@ -87,60 +52,9 @@ std::string SerializeRecord(const Transaction& transaction) {
 
 }  // namespace
 
-// One prepared statement; numbers its parameters from 1 in the order of binding.
-class SqliteStore::Statement {
- public:
-  Statement(sqlite3* db, const char* sql) {
-    if (sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr) != SQLITE_OK) statement_ = nullptr;
-  }
-  ~Statement() { sqlite3_finalize(statement_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
-
-  // Every call on a statement that did not compile fails with SQLITE_MISUSE in Step.
-  Statement& Integer(uint64_t value) {
-    if (statement_ != nullptr) sqlite3_bind_int64(statement_, ++bound_, static_cast<sqlite3_int64>(value));
-    return *this;
-  }
-  Statement& Text(absl::string_view value) {
-    if (statement_ != nullptr) {
-      sqlite3_bind_text64(statement_, ++bound_, value.data() == nullptr ? "" : value.data(), value.size(),
-                          SQLITE_TRANSIENT, SQLITE_UTF8);
-    }
-    return *this;
-  }
-  Statement& Blob(absl::string_view value) {
-    if (statement_ == nullptr) return *this;
-    if (value.empty()) {
-      sqlite3_bind_zeroblob(statement_, ++bound_, 0);
-    } else {
-      sqlite3_bind_blob64(statement_, ++bound_, value.data(), value.size(), SQLITE_TRANSIENT);
-    }
-    return *this;
-  }
-  Statement& Null() {
-    if (statement_ != nullptr) sqlite3_bind_null(statement_, ++bound_);
-    return *this;
-  }
-  int Step() { return statement_ == nullptr ? SQLITE_MISUSE : sqlite3_step(statement_); }
-  uint64_t GetInteger(int column) const {
-    return static_cast<uint64_t>(sqlite3_column_int64(statement_, column));
-  }
-  std::string GetBytes(int column) const {
-    const void* data = sqlite3_column_blob(statement_, column);
-    const int size = sqlite3_column_bytes(statement_, column);
-    return data == nullptr ? std::string() : std::string(static_cast<const char*>(data), static_cast<size_t>(size));
-  }
-  bool IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
-
- private:
-  sqlite3_stmt* statement_ = nullptr;
-  int bound_ = 0;
-};
-
 absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(SqliteOptions options) {
   if (options.path.empty()) return absl::InvalidArgumentError("store: no path given");
-  if (options.vfs.empty()) GH_RETURN_IF_ERROR(PrepareFiles(options.path));
+  if (options.vfs.empty()) GH_RETURN_IF_ERROR(PrepareDatabaseFile(options.path));
   if (options.key.empty()) {
     if (options.key_file.empty()) options.key_file = absl::StrCat(FolderOf(options.path), "/secret.key");
     struct stat info;

@@ -23,7 +23,6 @@
 #include "gateway/base/secret.h"
 
 struct sqlite3;
-struct sqlite3_stmt;
 
 namespace gatehouse::store {
 
@@ -52,7 +51,6 @@ class SqliteStore final : public Store {
   absl::StatusOr<std::string> RotateKey(const std::function<void(uint64_t, uint64_t)>& progress) override;
 
  private:
-  class Statement;
   SqliteStore(std::string path, std::string key_file, Secret key, Secret new_key)
       : path_(std::move(path)), key_file_(std::move(key_file)), new_key_(std::move(new_key)), box_(std::move(key)) {}
 

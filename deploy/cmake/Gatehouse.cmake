@@ -66,7 +66,7 @@ function(gatehouse_library name)
   endif()
 endfunction()
 
-set(GATEHOUSE_TSAN_TESTS base credentials delegate authn config loop tls http upstream fetch events metrics server revocation_desk gateway monitor store hub publish)
+set(GATEHOUSE_TSAN_TESTS base credentials delegate authn config loop tls http upstream fetch events json_log metrics server revocation_desk gateway monitor store hub publish)
 
 # gatehouse_program(gatehouse SRCS main.cc DEPS ...): an executable that people run, in ${CMAKE_BINARY_DIR}/bin.
 function(gatehouse_program name)

@@ -7,6 +7,7 @@
 
 #include "absl/base/internal/raw_logging.h"
 #include "gateway/base/escape.h"
+#include "gatehouse/v1/event_service.pb.h"
 #include "google/protobuf/io/coded_stream.h"
 
 namespace gatehouse::events {
@@ -242,6 +243,15 @@ void AppendWire(const Event& event, absl::string_view gateway, std::string* out)
   w.Number(F::kPreviousRevisionFieldNumber, event.previous_revision);
   if (event.upstream != nullptr) PutUpstream(w, *event.upstream);
   w.Number(F::kSampledFieldNumber, event.sampled);
+}
+
+void AppendEntry(const Event& event, absl::string_view gateway, std::string* out) {
+  std::string wire;
+  AppendWire(event, gateway, &wire);
+  uint8_t head[11] = {v1::WatchResponse::kEventsFieldNumber << 3 | 2};
+  const uint8_t* end = CodedOutputStream::WriteVarint64ToArray(wire.size(), head + 1);
+  out->append(reinterpret_cast<const char*>(head), static_cast<size_t>(end - head));
+  *out += wire;
 }
 
 void ToProto(const Event& event, v1::Event* out) {

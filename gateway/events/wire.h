@@ -17,6 +17,9 @@ namespace gatehouse::events {
 // is left to the hub. Lengths may be longer varints than they need be, which every protobuf parser takes.
 void AppendWire(const Event& event, absl::string_view gateway, std::string* out);
 
+// AppendEntry is AppendWire as one of a WatchResponse's events: entries put together are a WatchResponse.
+void AppendEntry(const Event& event, absl::string_view gateway, std::string* out);
+
 // ToProto is AppendWire for whoever wants the message. `out` is replaced.
 void ToProto(const Event& event, v1::Event* out);
 

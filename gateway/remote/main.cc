@@ -21,6 +21,8 @@
 
 #include "gateway/certs/quick_spki.h"
 #include "gateway/delegate/grpc_client.h"
+#include "gateway/events/json_log.h"
+#include "gateway/events/wire.h"
 #include "gateway/monitor/monitor.h"
 #include "gateway/remote/certificate_keeper.h"
 #include "gateway/remote/enrolment.h"
@@ -46,8 +48,23 @@ struct Options {
   double drain = 30;
   double max_snapshot_age = 0;
   std::string metrics_address;
+  std::string event_log;
   std::string log_level = "info";
 };
+
+// The gateway's events as JSON lines, beside the uplink.
+absl::StatusOr<std::unique_ptr<events::JsonLog>> OpenEventLog(const std::string& path, const Clock& clock) {
+  events::JsonLogOptions log;
+  log.path = path;
+  log.trouble = [](std::string text) {
+    if (text.empty()) {
+      spdlog::info("--event-log: it takes events again");
+    } else {
+      spdlog::error("--event-log: {}; lines are lost and counted", text);
+    }
+  };
+  return events::JsonLog::Open(std::move(log), clock);
+}
 
 int Fail(absl::string_view message, int code = 1) {
   std::fprintf(stderr, "gatehouse-gateway: error: %s\n", std::string(message).c_str());
@@ -129,6 +146,12 @@ int Run(const Options& options) {
     MutexLock lock(&mutex);
     return source == nullptr ? nullptr : source->channel();
   });
+  std::unique_ptr<events::JsonLog> event_log;
+  if (!options.event_log.empty()) {
+    absl::StatusOr<std::unique_ptr<events::JsonLog>> opened = OpenEventLog(options.event_log, clock);
+    if (!opened.ok()) return Fail(absl::StrCat("--event-log: ", opened.status().message()));
+    event_log = *std::move(opened);
+  }
   delegate::GrpcClients validators;
   server::GatewayOptions gateway_options;
   gateway_options.name = options.name;
@@ -150,6 +173,14 @@ int Run(const Options& options) {
     return source == nullptr ? nullptr : source->channel();
   });
   gateway_options.renewal = [&renewals](credentials::RenewalOffer offer) { return renewals->Send(std::move(offer)); };
+  if (event_log != nullptr) {
+    gateway_options.events = [report = std::move(gateway_options.events), name = options.name, log = event_log.get()](events::Batch batch) mutable {
+      report(batch);
+      auto wire = std::make_shared<std::string>();
+      for (const events::Event* event : batch) events::AppendEntry(*event, name, wire.get());
+      log->Add(std::move(wire), batch.size());
+    };
+  }
   absl::StatusOr<std::unique_ptr<server::Gateway>> gateway = server::Gateway::Start(std::move(gateway_options));
   if (!gateway.ok()) return Fail(gateway.status().message());
 
@@ -157,7 +188,9 @@ int Run(const Options& options) {
   if (!options.metrics_address.empty()) {
     monitor::MonitorOptions watched;
     watched.address = options.metrics_address;
-    watched.metrics = [g = gateway->get()] { return g->MetricsText(); };
+    watched.metrics = [g = gateway->get(), log = event_log.get()] {
+      return g->MetricsText() + (log == nullptr ? std::string() : log->MetricsText());
+    };
     watched.not_ready = [g = gateway->get()] { return g->NotReady(); };
     absl::StatusOr<std::unique_ptr<monitor::Monitor>> started = monitor::Monitor::Start(std::move(watched));
     if (!started.ok()) return Fail(absl::StrCat("--metrics-address: ", started.status().message()));
@@ -253,6 +286,7 @@ int main(int argc, char** argv) {
       ->capture_default_str()->check(CLI::Range(0.0, 1e9));
   app.add_option("--metrics-address", options.metrics_address,
                  "Serves /metrics, /healthz and /readyz there, HOST:PORT; plain HTTP for everybody who reaches it");
+  app.add_option("--event-log", options.event_log, "Every event as a line of JSON in this file; -: on standard output");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warning, error")->capture_default_str()
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}));
   try {

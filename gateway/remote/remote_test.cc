@@ -182,7 +182,10 @@ class Hub final : public v1::EventService::Service {
         lost_.push_back(request.batch());
         return grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
       }
-      for (const v1::Event& event : request.events()) seen_.insert(event.request().request_id());
+      for (const v1::Event& event : request.events()) {
+        seen_.insert(event.request().request_id());
+        missed_ += event.missed();
+      }
       batches_.push_back(request.batch());
       gateway_ = request.gateway();
       v1::ReportResponse answer;
@@ -204,6 +207,7 @@ class Hub final : public v1::EventService::Service {
   int deaf_;
   std::set<std::string> seen_;
   std::vector<uint64_t> batches_, lost_;
+  uint64_t missed_ = 0;  // as the events say
   std::string gateway_;
 };
 
@@ -240,6 +244,32 @@ TEST(UplinkTest, DeliversEveryEventAndSendsAnUnacknowledgedBatchAgainUnderItsNum
   EXPECT_EQ(hub.lost_, std::vector<uint64_t>({1, 1}));
   EXPECT_EQ(hub.batches_.front(), 1u);
   EXPECT_TRUE(std::is_sorted(hub.batches_.begin(), hub.batches_.end()));
+  server->Shutdown();
+}
+
+TEST(UplinkTest, TheNextEventThatFitsTellsWhatWasLost) {
+  Hub hub(0);
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&hub);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  std::atomic<bool> reachable = false;
+  {
+    Uplink uplink("far", [&]() -> std::shared_ptr<grpc::Channel> {
+      if (!reachable) return nullptr;
+      return grpc::CreateChannel(absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials());
+    });
+    constexpr int kMost = static_cast<int>(Uplink::kMostWaiting);
+    Add(uplink, 0, kMost + 5);
+    reachable = true;
+    ASSERT_TRUE(hub.WaitFor(Uplink::kMostWaiting));
+    Add(uplink, kMost + 5, kMost + 6);
+    uplink.Stop(absl::Seconds(10));
+    EXPECT_EQ(uplink.lost(), 5u);
+  }
+  EXPECT_EQ(hub.seen_.size(), Uplink::kMostWaiting + 1);
+  EXPECT_EQ(hub.missed_, 5u);
   server->Shutdown();
 }
 

@@ -94,7 +94,7 @@ class Gatehouse(Server):
         if applied.returncode != 0:
             raise Failure(f"the configuration was refused:\n{applied.stdout}{applied.stderr}")
         with open(self.directory / "watch.log", "wb") as log:
-            self.watcher = subprocess.Popen(["taskset", "-c", str(LOAD_CORE), *self.ctl("events", "watch", "--json")],
+            self.watcher = subprocess.Popen(["taskset", "-c", str(LOAD_CORE), *self.ctl("events", "watch", "--output", "json")],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
                                             start_new_session=True)
         self.wait_for(lambda: self.status().get("watchers", 0) == 1, "has no event watcher")

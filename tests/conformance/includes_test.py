@@ -36,7 +36,7 @@ ALLOWED = {
 # The control plane sees the POLICY half and the events' wire form; only its main embeds the gateway.
 CONTROL = set(POLICY) | {"gateway/events"} | PROTO
 # proto only where config is built and events are put on the wire.
-PROTO_FILES = {"gateway/delegate": re.compile(r"/grpc_client\w*\.(h|cc)$"), "gateway/config": re.compile(r"(build|bind)\w*\.(h|cc)$|_test\.cc$"), "gateway/events": re.compile(r"(wire|events_test)\.(h|cc)$")}
+PROTO_FILES = {"gateway/delegate": re.compile(r"/grpc_client\w*\.(h|cc)$"), "gateway/config": re.compile(r"(build|bind)\w*\.(h|cc)$|_test\.cc$"), "gateway/events": re.compile(r"(wire|json_log|\w*_test)\.(h|cc)$")}
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 

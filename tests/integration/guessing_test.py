@@ -248,7 +248,7 @@ class GuessingTest(Fixture):
         with EventWatch(self.gatehouse) as watch:
             self.login("user9")
             incarnation = watch.wait(lambda e: e["type"] == "DECISION")["cursor"]["incarnation"]
-        with EventWatch(self.gatehouse, "--since", f"{incarnation}:1", "--type", "guessing") as watch:
+        with EventWatch(self.gatehouse, "--after", f"{incarnation}:1", "--type", "guessing") as watch:
             watch.wait(lambda e: "the saved lock-outs are not used, guessers begin anew" in e["detail"])
         self.assertTrue((self.gatehouse.state / "lockouts.sealed.damaged").exists())
 

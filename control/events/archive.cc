@@ -1,0 +1,272 @@
+#include "control/events/archive.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "gateway/base/status.h"
+
+namespace gatehouse::hub {
+namespace {
+
+constexpr uint64_t kWriteAtOnce = 4 * 1024 * 1024;  // octets in one transaction
+constexpr uint64_t kWriteEarly = 1024 * 1024;       // so much does not wait for the period's end
+constexpr absl::Duration kIdle = absl::Minutes(1);
+constexpr absl::Duration kLook = absl::Milliseconds(5);  // of a reader's turn
+
+uint64_t SizeOf(const Stretch& stretch) { return stretch.batch == nullptr ? 0 : stretch.batch->wire.size(); }
+
+}  // namespace
+
+std::unique_ptr<Archive> Archive::Open(ArchiveOptions options, const Clock& clock) {
+  std::unique_ptr<Archive> archive(new Archive(std::move(options), clock));
+  absl::Status status = archive->OpenFile(1);
+  // From 2 on: what was before is gone, and a reader is to know that.
+  if (absl::IsDataLoss(status)) status = archive->Replace(status, 2);
+  if (!status.ok()) {
+    archive->file_ = nullptr;
+    archive->early_notices_.push_back(absl::StrCat("events are not archived until the next start: ", status.message()));
+    MutexLock lock(&archive->mutex_);
+    archive->error_ = std::string(status.message());
+    return archive;
+  }
+  archive->incarnation_ = archive->file_->incarnation();
+  archive->next_ = archive->file_->next();
+  MutexLock lock(&archive->mutex_);
+  archive->open_ = true;
+  archive->Settle();
+  return archive;
+}
+
+Archive::~Archive() { Stop(); }
+
+absl::Status Archive::OpenFile(uint64_t next) {
+  ArchiveFile::Options file;
+  file.path = options_.path;
+  file.vfs = options_.vfs;
+  file.max_bytes = std::max(options_.max_bytes, ArchiveOptions::kLeastBytes);
+  file.max_age = options_.max_age;
+  file.incarnation = incarnation_;  // empty only at the start
+  file.next = next;
+  GH_ASSIGN_OR_RETURN(file_, ArchiveFile::Open(std::move(file), clock_.Now()));
+  GH_ASSIGN_OR_RETURN(runs_, file_->Runs());
+  return absl::OkStatus();
+}
+
+absl::Status Archive::Replace(const absl::Status& damage, uint64_t next) {
+  file_ = nullptr;
+  const std::string aside = ArchiveFile::SetAside(options_.path, clock_.Now());
+  std::string text = absl::StrCat(damage.message(), "; it was set aside as ", aside, " and a new one begun: older events are in that file only");
+  if (thread_.joinable()) {
+    Notice(std::move(text));
+  } else {
+    early_notices_.push_back(std::move(text));
+  }
+  return OpenFile(next);
+}
+
+void Archive::Start() {
+  for (std::string& text : early_notices_) Notice(std::move(text));
+  early_notices_.clear();
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Archive::Stop() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+    asked_.clear();
+    wake_.SignalAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Archive::Notice(std::string text) {
+  if (options_.notice) options_.notice(absl::StrCat("archive of events: ", text));
+}
+
+void Archive::Add(BatchRef batch) {
+  const uint64_t bytes = batch->wire.size();
+  const bool audit = (batch->types & TypeBit(v1::Event::AUDIT)) != 0;
+  MutexLock lock(&mutex_);
+  if (!open_ || stopping_) {
+    lost_ += batch->ends.size();
+    return;
+  }
+  if (waiting_bytes_ + bytes > options_.max_waiting_bytes * (audit ? 2 : 1)) {
+    lost_ += batch->ends.size();
+    if (waiting_.empty() || waiting_.back().batch != nullptr) waiting_.push_back(Stretch{nullptr, batch->first, batch->first, true});
+    waiting_.back().next = batch->next();
+    return;
+  }
+  waiting_bytes_ += bytes;
+  const bool wake = waiting_.empty() || (waiting_bytes_ >= kWriteEarly && waiting_bytes_ - bytes < kWriteEarly);
+  waiting_.push_back(Stretch{std::move(batch)});
+  if (wake) wake_.SignalOne();
+}
+
+void Archive::Ask(Wanted wanted, Answer answer) {
+  MutexLock lock(&mutex_);
+  if (stopping_) return;
+  asked_.emplace_back(std::move(wanted), std::move(answer));
+  wake_.SignalAll();
+}
+
+ArchiveBounds Archive::bounds() const {
+  MutexLock lock(&mutex_);
+  return bounds_;
+}
+
+v1::ArchiveStatus Archive::status() const {
+  MutexLock lock(&mutex_);
+  v1::ArchiveStatus status;
+  status.set_events(bounds_.events);
+  status.set_bytes(bounds_.bytes);
+  if (bounds_.oldest_micros != 0) SetTime(absl::FromUnixMicros(bounds_.oldest_micros), status.mutable_oldest());
+  status.set_lost(lost_);
+  status.set_error(error_);
+  return status;
+}
+
+uint64_t Archive::waiting() const {
+  MutexLock lock(&mutex_);
+  return waiting_.empty() ? 0 : waiting_.back().end() - waiting_.front().begin();
+}
+
+void Archive::Settle() {
+  if (file_ == nullptr) return;
+  written_ = file_->next();
+  while (!waiting_.empty() && waiting_.front().end() <= written_) {
+    waiting_bytes_ -= SizeOf(waiting_.front());
+    waiting_.pop_front();
+  }
+  // A hole may have grown while it was written.
+  if (!waiting_.empty() && waiting_.front().begin() < written_) waiting_.front().first = written_;
+  bounds_ = file_->bounds();
+}
+
+void Archive::Run() {
+  absl::Time next_write = absl::Now() + options_.period;
+  for (;;) {
+    std::pair<Wanted, Answer> asked;
+    bool write = false;
+    bool stop = false;
+    {
+      MutexLock lock(&mutex_);
+      const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        return absl::Now() >= next_write || (!failing_ && waiting_bytes_ >= kWriteEarly);
+      };
+      while (!stopping_ && asked_.empty() && !due()) {
+        // With nothing to write only limits of age pass.
+        const absl::Time now = absl::Now();
+        next_write = waiting_.empty() ? std::max(next_write, now + kIdle)
+                                      : std::min(next_write, now + (failing_ ? options_.retry : options_.period));
+        wake_.WaitFor(&mutex_, next_write - now);
+      }
+      if (!asked_.empty()) {
+        asked = std::move(asked_.front());
+        asked_.pop_front();
+      }
+      stop = stopping_;
+      write = open_ && (stop || due());
+    }
+    if (write) {
+      Write();
+      next_write = absl::Now() + (failing_ ? options_.retry : options_.period);
+    }
+    if (asked.second && asked.first.filter.use_count() > 1) Reply(asked.first, asked.second);
+    if (!stop) continue;
+    {
+      MutexLock lock(&mutex_);
+      if (!waiting_.empty() && !failing_) continue;
+    }
+    if (file_ != nullptr && !failing_) file_->Close().IgnoreError();
+    return;
+  }
+}
+
+void Archive::Write() {
+  std::vector<Stretch> stretches;
+  {
+    MutexLock lock(&mutex_);
+    uint64_t bytes = 0;
+    for (const Stretch& stretch : waiting_) {
+      if (bytes > 0 && bytes + SizeOf(stretch) > kWriteAtOnce) break;
+      bytes += SizeOf(stretch);
+      stretches.push_back(stretch);
+    }
+  }
+  absl::Status status = absl::OkStatus();
+  if (file_ == nullptr) {
+    // A new one that could not be begun holds nothing.
+    for (const char* companion : {"", "-wal", "-shm"}) std::remove(absl::StrCat(options_.path, companion).c_str());
+    status = OpenFile(written_);
+  }
+  if (status.ok()) status = file_->Append(stretches, clock_.Now());
+  if (absl::IsDataLoss(status)) status = Replace(status, file_ == nullptr ? written_ : file_->next());
+  if (!status.ok()) Failed(status);
+  bool well = false;
+  {
+    MutexLock lock(&mutex_);
+    Settle();
+    if (status.ok()) {
+      error_.clear();
+      well = std::exchange(failing_, false);
+    }
+  }
+  if (well) Notice("it takes events again");
+}
+
+void Archive::Failed(const absl::Status& status) {
+  bool first = false;
+  {
+    MutexLock lock(&mutex_);
+    error_ = std::string(status.message());
+    first = !std::exchange(failing_, true);
+  }
+  if (first) Notice(absl::StrCat(status.message(), "; what comes is kept in memory for a while, then lost and counted"));
+}
+
+// The first stretch that waits and ends behind the place.
+Found Archive::LookInQueue(const Wanted& wanted) {
+  Found found;
+  found.next = wanted.from;
+  MutexLock lock(&mutex_);
+  const auto at = std::upper_bound(waiting_.begin(), waiting_.end(), wanted.from,
+                                   [](uint64_t from, const Stretch& stretch) { return from < stretch.end(); });
+  if (at == waiting_.end()) return found;
+  found.next = at->end();
+  if (at->batch != nullptr && wanted.from >= at->begin()) {
+    found.batch = at->batch;
+    return found;
+  }
+  if (at->batch != nullptr) found.next = at->begin();
+  found.gap = true;
+  found.missed = found.next - wanted.from;
+  return found;
+}
+
+void Archive::Reply(const Wanted& wanted, const Answer& answer) {
+  Found found;
+  found.next = wanted.from;
+  if (file_ != nullptr && wanted.from < file_->next()) {
+    absl::StatusOr<Found> read = file_->Read(wanted, kLook);
+    if (read.ok()) {
+      found = *std::move(read);
+    } else if (absl::IsDataLoss(read.status())) {
+      const absl::Status status = Replace(read.status(), written_);
+      if (!status.ok()) Failed(status);
+      MutexLock lock(&mutex_);
+      Settle();
+    } else {
+      Failed(read.status());
+      // Not to be read: a gap up to what waits.
+      found = Found{file_->next(), nullptr, true, file_->next() - wanted.from};
+    }
+  }
+  if (found.next == wanted.from) found = LookInQueue(wanted);
+  answer(std::move(found));
+}
+
+}  // namespace gatehouse::hub
