@@ -59,6 +59,13 @@ upstream: upstream
 identity_headers: {{claims: {{X-Client-Subject: nameidentifier}}}}
 ---
 kind: Route
+name: large
+match: {{path: /large}}
+require: {{any_of: [Certificate]}}
+upstream: upstream
+identity_headers: {{claims: {{X-Client-Subject: nameidentifier}}}}
+---
+kind: Route
 name: echo
 match: {{path: /echo}}
 require: {{any_of: [Certificate]}}

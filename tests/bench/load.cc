@@ -38,7 +38,7 @@ UniqueSslCtx ClientContext() {
 
 Load::Load(const LoadOptions& options, Leaves leaves)
     : options_(options),
-      requests_(Requests::Make(options.connection.host, options.path, options.basic)),
+      requests_(Requests::Make(options.connection.host, options.path, options.basic, options.body)),
       leaves_(std::move(leaves)),
       context_(ClientContext()),
       epoll_(epoll_create1(EPOLL_CLOEXEC)) {}

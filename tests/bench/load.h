@@ -31,6 +31,7 @@ struct LoadOptions {
   int streams = 10;  // requests in flight on an HTTP/2 connection, at most 60
   std::string path = "/";
   std::string basic;  // base64 of user:password
+  size_t body = 0;    // octets sent with each request; HTTP/1.1 only
 };
 
 struct Tally {

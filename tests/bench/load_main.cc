@@ -80,6 +80,7 @@ Options Parse(int argc, char** argv) {
       {"--host", [&](const std::string& v) { c.host = v; }},
       {"--path", [&](const std::string& v) { o.load.path = v; }},
       {"--basic", [&](const std::string& v) { o.load.basic = absl::Base64Escape(v); }},
+      {"--body", [&](const std::string& v) { o.load.body = Number<uint32_t>(v); }},
       {"--connections", [&](const std::string& v) { o.load.connections = std::max(1, Number<int>(v)); }},
       {"--streams", [&](const std::string& v) { o.load.streams = std::clamp(Number<int>(v), 1, 60); }},
       {"--leaves", [&](const std::string& v) { o.leaves = v; }},
@@ -112,6 +113,7 @@ Options Parse(int argc, char** argv) {
     }
   }
   if (c.port == 0) Fail("--port: required");
+  if (c.http2 && o.load.body > 0) Fail("--body: not with --http2");
   c.one_shot = o.load.mode == Mode::kHandshake;
   if (c.one_shot) c.http2 = false;
   if (o.load.mode == Mode::kOnce) o.load.connections = 1;

@@ -16,12 +16,13 @@ void AppendLiteral(std::string& out, const std::string& text) {
 
 }  // namespace
 
-Requests Requests::Make(const std::string& host, const std::string& path, const std::string& basic) {
+Requests Requests::Make(const std::string& host, const std::string& path, const std::string& basic, size_t body) {
   Requests result;
   std::string fields = absl::StrCat("Host: ", host, "\r\nUser-Agent: gatehouse-bench\r\n");
   if (!basic.empty()) absl::StrAppend(&fields, "Authorization: Basic ", basic, "\r\n");
-  const std::string line = absl::StrCat("GET ", path, " HTTP/1.1\r\n");
-  result.h1 = absl::StrCat(line, fields, "\r\n");
+  if (body > 0) absl::StrAppend(&fields, "Content-Length: ", body, "\r\n");
+  const std::string line = absl::StrCat(body > 0 ? "POST " : "GET ", path, " HTTP/1.1\r\n");
+  result.h1 = absl::StrCat(line, fields, "\r\n", std::string(body, 'x'));
   result.h1_close = absl::StrCat(line, fields, "Connection: close\r\n\r\n");
 
   std::string start = "\x82\x87";  // :method GET, :scheme https

@@ -12,7 +12,8 @@ namespace gatehouse::bench {
 
 struct Requests {
   // `basic` is what follows "Basic " in Authorization; empty: no such field. Every text is shorter than 127 bytes.
-  static Requests Make(const std::string& host, const std::string& path, const std::string& basic);
+  // With a body it is a POST, which is for HTTP/1.1 only.
+  static Requests Make(const std::string& host, const std::string& path, const std::string& basic, size_t body = 0);
 
   std::string h1;
   std::string h1_close;  // with Connection: close

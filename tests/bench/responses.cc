@@ -16,6 +16,7 @@ constexpr uint8_t kEndStream = 0x1;
 constexpr uint8_t kAck = 0x1;
 constexpr uint8_t kPadded = 0x8;
 constexpr uint8_t kPriority = 0x20;
+constexpr uint32_t kWindowStep = 64 * 1024 * 1024;
 
 uint32_t Uint32(const uint8_t* p) {
   return static_cast<uint32_t>(p[0]) << 24 | static_cast<uint32_t>(p[1]) << 16 |
@@ -118,6 +119,13 @@ void Http2Reader::OnFrame(const Frame& frame, std::string& reply, const Response
       break;
     }
     case FrameType::kData:
+      taken_ += frame.size;
+      if (taken_ >= kWindowStep) {
+        std::string step;
+        for (int shift = 24; shift >= 0; shift -= 8) step.push_back(static_cast<char>(taken_ >> shift));
+        AppendFrame(reply, FrameType::kWindowUpdate, 0, 0, step);
+        taken_ = 0;
+      }
       if (sink.body != nullptr) sink.body->append(reinterpret_cast<const char*>(frame.payload), frame.size);
       break;
     case FrameType::kReset:

@@ -29,6 +29,7 @@ class Http2Reader {
   void OnFrame(const Frame& frame, std::string& reply, const ResponseSink& sink);
   int& StatusOf(uint32_t stream) { return status_[(stream >> 1) % kStreams]; }
 
+  uint32_t taken_ = 0;  // of bodies, not yet given back to the connection's window
   static constexpr size_t kStreams = 64;  // more than a connection ever has open
   int status_[kStreams] = {};
 };

@@ -15,9 +15,10 @@ from gatehouse import OURS
 from servers import LOAD_CORE, PASSWORD, PEERS, USER, Failure, free_port, listens
 
 ROWS = ("full-handshake", "resumed-handshake", "h2-direct", "h1-direct", "h2-proxied", "h1-proxied", "h2-basic-bcrypt",
-        "idle-memory-h1", "idle-memory-h2")
+        "h2-download", "h1-download", "h1-upload", "idle-memory-h1", "idle-memory-h2")
 LEAVES_FOR_REQUESTS = 100
 IDLE_CONNECTIONS = 5000
+LARGE_MIB = 8  # as bench_upstream answers /large
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -181,6 +182,14 @@ def basic(bench, server, _):
                       "--time", bench.arguments.duration, *credentials)
 
 
+def large(bench, server, protocol, *options):
+    """CPU of a MiB of a body of 8 MiB, on a few connections."""
+    http2 = ["--http2", "--streams", 2] if protocol == "h2" else []
+    result = bench.load(server, "keep-alive", *http2, "--connections", 8, "--path", "/large", "--time",
+                        bench.arguments.duration, *options)
+    return result | {"cpu_us": result["cpu_us"] / LARGE_MIB}
+
+
 MEASURE = {
     "full-handshake": full_handshake,
     "resumed-handshake": resumed_handshake,
@@ -189,6 +198,9 @@ MEASURE = {
     "h2-proxied": lambda bench, server, _: keep_alive(bench, server, "h2", "/p"),
     "h1-proxied": lambda bench, server, _: keep_alive(bench, server, "h1", "/p"),
     "h2-basic-bcrypt": basic,
+    "h2-download": lambda bench, server, _: large(bench, server, "h2"),
+    "h1-download": lambda bench, server, _: large(bench, server, "h1"),
+    "h1-upload": lambda bench, server, _: large(bench, server, "h1", "--body", LARGE_MIB * 1024 * 1024),
 }
 
 
@@ -306,7 +318,7 @@ def print_table(summaries, peers):
             print("  without Basic".ljust(20) + f"{s['gatehouse_without_basic_us']:.2f}".rjust(12))
         if "gatehouse_grown_kib" in s:
             print(f"  memory grew by {s['gatehouse_grown_kib']:,} KiB over {s['gatehouse_decisions']:,} cached decisions")
-    print("CPU us per operation; idle-memory rows: KiB per connection. Medians; - where a server cannot do it.")
+    print("CPU us per operation, of downloads and uploads per MiB; idle-memory rows: KiB per connection. Medians; - where a server cannot do it.")
 
 
 def run(arguments):

@@ -4,6 +4,7 @@ Every server gets core 0, one worker, TLS 1.3, and requires a client certificate
   /        200 "ok\\n" from the server itself
   /p       from the upstream, told the client's subject in X-Client-Subject
   /echo    the same; the upstream answers with the request that it got
+  /large   from the upstream, 8 MiB
   /basic   200 "ok\\n" after HTTP Basic with a bcrypt hash of cost 10
 """
 import base64
@@ -25,6 +26,7 @@ PROXIED = ("h1-proxied", "h2-proxied")
 HANDSHAKES = ("full-handshake", "resumed-handshake")
 IDLE = ("idle-memory-h1", "idle-memory-h2")
 BASIC = ("h2-basic-bcrypt",)
+LARGE = ("h2-download", "h1-download", "h1-upload")
 
 
 class Failure(Exception):
@@ -60,7 +62,7 @@ class Server:
 
     name = ""
     program = ""
-    rows = HANDSHAKES + DIRECT + PROXIED + BASIC + IDLE
+    rows = HANDSHAKES + DIRECT + PROXIED + BASIC + LARGE + IDLE
     client_certificate = True
     tells_subject = True
     close_first = False  # the client closes after the answer, because the server waits for that
@@ -165,6 +167,7 @@ http {{
     ssl_client_certificate {pki}/root.pem; ssl_verify_client on; ssl_verify_depth 3; {self.session}
     location = / {{ return 200 "ok\\n"; }}
     location = /basic {{ auth_basic "bench"; auth_basic_user_file {d}/htpasswd; empty_gif; }}
+    location = /large {{ {proxy} client_max_body_size 0; proxy_max_temp_file_size 0; proxy_request_buffering off; }}
     location / {{ {proxy} }}
   }}
 }}
@@ -202,7 +205,7 @@ defaults
 frontend edge
   bind 127.0.0.1:{self.port} backlog 4096 ssl crt {pki}/server-all.pem ca-file {pki}/root.pem verify required alpn h2,http/1.1
   http-request auth if {{ path /basic }} !{{ http_auth(users) }}
-  http-request return status 200 content-type text/plain string "ok\\n" if !{{ path /p /echo }}
+  http-request return status 200 content-type text/plain string "ok\\n" if !{{ path /p /echo /large }}
   http-request set-header X-Client-Subject %[ssl_c_s_dn]
   default_backend upstream
 backend upstream
@@ -217,7 +220,7 @@ class Nghttpx(Server):
 
     name = "nghttpx"
     program = "nghttpx"
-    rows = HANDSHAKES + DIRECT + PROXIED + IDLE
+    rows = HANDSHAKES + DIRECT + PROXIED + LARGE + IDLE
     tells_subject = False
     close_first = True
 
@@ -259,7 +262,7 @@ class H2o(Server):
 
     name = "h2o"
     program = "h2o"
-    rows = DIRECT + PROXIED
+    rows = DIRECT + PROXIED + LARGE
     client_certificate = False
     tells_subject = False
 
@@ -289,6 +292,9 @@ hosts:
       "/p":
         proxy.reverse.url: "http://127.0.0.1:{self.bench.upstream_port}/p"
         proxy.timeout.keepalive: 600000
+      "/large":
+        proxy.reverse.url: "http://127.0.0.1:{self.bench.upstream_port}/large"
+        proxy.timeout.keepalive: 600000
 """)
         return ["h2o", "-m", "worker", "-c", conf]
 
@@ -314,7 +320,7 @@ class Caddy(Server):
         server = {"listen": [f"127.0.0.1:{self.port}"], "protocols": ["h1", "h2"], "idle_timeout": "600s",
                   "automatic_https": {"disable": True},
                   "routes": [{"match": [{"path": ["/basic"]}], "handle": [basic, ok], "terminal": True},
-                             {"match": [{"path": ["/p", "/echo"]}], "handle": [proxy], "terminal": True},
+                             {"match": [{"path": ["/p", "/echo", "/large"]}], "handle": [proxy], "terminal": True},
                              {"handle": [ok]}],
                   "tls_connection_policies": [{"protocol_min": "tls1.3", "client_authentication": {
                       "trusted_ca_certs": [root], "mode": "require_and_verify"}}]}

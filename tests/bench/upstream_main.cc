@@ -1,5 +1,6 @@
 // bench_upstream: the cheapest HTTP/1.1 server that proxies can be measured against. One thread; a fixed answer to each
-// request head, save GET /echo, which is answered with the head itself, to see what a proxy adds.
+// request, save GET /echo, which is answered with the head itself, to see what a proxy adds, and GET /large, which is
+// answered with 8 MiB. Request bodies are read by Content-Length, and dropped.
 //
 //   bench_upstream PORT       on 127.0.0.1; prints "ready" when it listens
 #include <arpa/inet.h>
@@ -10,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -19,6 +21,7 @@
 namespace gatehouse::bench {
 namespace {
 
+constexpr size_t kLargeBytes = 8 * 1024 * 1024;
 constexpr char kAnswer[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Type: text/plain\r\n\r\nok\n";
 
 class Upstream {
@@ -45,18 +48,26 @@ class Upstream {
         if (events[i].data.fd == listener_) {
           Accept();
         } else {
-          Serve(events[i].data.fd);
+          Serve(events[i].data.fd, events[i].events);
         }
       }
     }
   }
 
  private:
-  void Watch(int fd) {
+  struct Peer {
+    std::string in;          // of a head that is not whole
+    std::string out;         // what the socket did not take
+    size_t body_to_read = 0;  // of the request; the answer follows it
+    size_t body_to_send = 0;  // after `out`
+    bool waits = false;       // for the socket to take more
+  };
+
+  void Watch(int fd, uint32_t for_what = EPOLLIN, int operation = EPOLL_CTL_ADD) {
     epoll_event event{};
-    event.events = EPOLLIN;
+    event.events = for_what;
     event.data.fd = fd;
-    epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+    epoll_ctl(epoll_, operation, fd, &event);
   }
 
   void Accept() {
@@ -65,39 +76,81 @@ class Upstream {
       if (fd < 0) return;
       int one = 1;
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-      heads_[fd].clear();
+      peers_[fd] = {};
       Watch(fd);
     }
   }
 
-  void Serve(int fd) {
-    char buffer[65536];
+  void Serve(int fd, uint32_t ready) {
+    Peer& peer = peers_[fd];
+    if ((ready & EPOLLOUT) != 0) Write(fd, peer);
+    if ((ready & ~static_cast<uint32_t>(EPOLLOUT)) == 0) return;
+    static char buffer[256 * 1024];
     const ssize_t n = recv(fd, buffer, sizeof buffer, 0);
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) {
-      heads_.erase(fd);
+      peers_.erase(fd);
       close(fd);
       return;
     }
-    std::string& in = heads_[fd];
-    in.append(buffer, static_cast<size_t>(n));
-    std::string out;
+    size_t from = std::min(peer.body_to_read, static_cast<size_t>(n));
+    if (from > 0 && (peer.body_to_read -= from) == 0) peer.out.append(kAnswer, sizeof kAnswer - 1);
+    peer.in.append(buffer + from, static_cast<size_t>(n) - from);
+    Read(peer);
+    if (!peer.out.empty() || peer.body_to_send > 0) Write(fd, peer);
+  }
+
+  void Read(Peer& peer) {
     size_t taken = 0;
-    for (size_t end; (end = in.find("\r\n\r\n", taken)) != std::string::npos; taken = end + 4) {
-      if (in.compare(taken, 9, "GET /echo") == 0) {
-        const std::string head = in.substr(taken, end + 4 - taken);
-        out += "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(head.size()) + "\r\n\r\n" + head;
+    for (size_t end; peer.body_to_read == 0 && (end = peer.in.find("\r\n\r\n", taken)) != std::string::npos;) {
+      const std::string head = peer.in.substr(taken, end + 4 - taken);
+      taken = end + 4;
+      if (head.compare(0, 9, "GET /echo") == 0) {
+        peer.out += "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(head.size()) + "\r\n\r\n" + head;
+      } else if (head.compare(0, 10, "GET /large") == 0) {
+        peer.out += "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(kLargeBytes) + "\r\n\r\n";
+        peer.body_to_send = kLargeBytes;  // a proxy sends no second request before it has this
+      } else if (const size_t length = BodyLength(head); length > 0) {
+        const size_t here = std::min(length, peer.in.size() - taken);
+        taken += here;
+        if ((peer.body_to_read = length - here) == 0) peer.out.append(kAnswer, sizeof kAnswer - 1);
       } else {
-        out.append(kAnswer, sizeof kAnswer - 1);
+        peer.out.append(kAnswer, sizeof kAnswer - 1);
       }
     }
-    in.erase(0, taken);
-    if (!out.empty()) send(fd, out.data(), out.size(), MSG_NOSIGNAL);
+    peer.in.erase(0, taken);
+  }
+
+  static size_t BodyLength(const std::string& head) {
+    constexpr char kName[] = "\r\ncontent-length:";
+    const auto at = std::search(head.begin(), head.end(), kName, kName + sizeof kName - 1,
+                                [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
+    if (at == head.end()) return 0;
+    return std::strtoull(head.c_str() + (at - head.begin()) + sizeof kName - 1, nullptr, 10);
+  }
+
+  void Write(int fd, Peer& peer) {
+    static const std::string body(256 * 1024, 'x');
+    while (!peer.out.empty() || peer.body_to_send > 0) {
+      const bool head = !peer.out.empty();
+      const ssize_t n = head ? send(fd, peer.out.data(), peer.out.size(), MSG_NOSIGNAL)
+                             : send(fd, body.data(), std::min(body.size(), peer.body_to_send), MSG_NOSIGNAL);
+      if (n < 0) break;  // full, or gone, which the next read tells
+      if (head) {
+        peer.out.erase(0, static_cast<size_t>(n));
+      } else {
+        peer.body_to_send -= static_cast<size_t>(n);
+      }
+    }
+    const bool waits = !peer.out.empty() || peer.body_to_send > 0;
+    if (waits == peer.waits) return;
+    peer.waits = waits;
+    Watch(fd, waits ? EPOLLIN | EPOLLOUT : EPOLLIN, EPOLL_CTL_MOD);
   }
 
   int epoll_ = epoll_create1(EPOLL_CLOEXEC);
   int listener_ = -1;
-  std::unordered_map<int, std::string> heads_;
+  std::unordered_map<int, Peer> peers_;
 };
 
 int Run(int argc, char** argv) {
