@@ -209,7 +209,9 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Options& 
   sqlite.key = Secret(options.secret_key.Reveal());
   sqlite.new_key = Secret(options.new_secret_key.Reveal());
   GH_ASSIGN_OR_RETURN(std::unique_ptr<store::Store> store, store::SqliteStore::Open(std::move(sqlite)));
-  GH_ASSIGN_OR_RETURN(std::shared_ptr<api::GatewayRegistry> registry, api::GatewayRegistry::Open(options.state_dir, clock));
+  GH_ASSIGN_OR_RETURN(Secret gateways_key, store->KeyFor("gateways"));
+  GH_ASSIGN_OR_RETURN(std::shared_ptr<api::GatewayRegistry> registry,
+                      api::GatewayRegistry::Open(options.state_dir, std::move(gateways_key), clock));
   if (!server.listen.empty()) server.gateway_authority = registry->authority();
   GH_ASSIGN_OR_RETURN(api::ControlServer::Access access, api::ControlServer::Prepare(server));
   access.callers->SetGatewayCheck([gateways = registry](const std::string& name, const std::string& chain) {

@@ -31,7 +31,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   gateway_options.workers = options.workers;
   gateway_options.revocation_cache = options.revocation_cache;
   gateway_options.lockout_file = options.state_dir + "/lockouts.sealed";
-  gateway_options.lockout_key_file = options.state_dir + "/secret.key";  // the store's
+  gateway_options.lockout_key_file = options.state_dir + "/lockouts.key";
   gateway_options.clock = &clock;
   auto validators = std::make_unique<delegate::GrpcClients>();
   gateway_options.validators = validators->factory();
@@ -42,6 +42,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
       return batch[i]->dropped_before;
     });
   };
+  gateway_options.events_kept = [&hub = plane.hub()] { return hub.KeepsEvents(); };
   gateway_options.renewal = [actor = absl::StrCat("gateway:", options.gateway_name),
                              &renewals = plane.renewals()](credentials::RenewalOffer offer) {
     return renewals

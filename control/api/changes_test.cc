@@ -39,6 +39,7 @@ class FailingStore final : public store::Store {
     if (!failure.ok()) return failure;
     return memory_.Commit(transaction);
   }
+  absl::StatusOr<Secret> KeyFor(const std::string& name) override { return memory_.KeyFor(name); }
   absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) override {
     return memory_.History(before, limit);
   }

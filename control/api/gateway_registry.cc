@@ -39,8 +39,7 @@ absl::Status NotGood() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GatewayRegistry>> GatewayRegistry::Open(const std::string& folder, const Clock& clock) {
-  GH_ASSIGN_OR_RETURN(Secret key, LoadOrCreateKey(absl::StrCat(folder, "/gateways.key")));
+absl::StatusOr<std::unique_ptr<GatewayRegistry>> GatewayRegistry::Open(const std::string& folder, Secret key, const Clock& clock) {
   std::unique_ptr<GatewayRegistry> registry(new GatewayRegistry(
       SealedFile(absl::StrCat(folder, "/gateways.sealed"), kPlace, SecretBox(std::move(key))), clock));
   absl::StatusOr<std::string> text = registry->file_.Load();

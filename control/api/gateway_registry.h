@@ -35,8 +35,8 @@ class GatewayRegistry {
   static constexpr size_t kMostCertificates = 4;
   static constexpr absl::Duration kLifetime = absl::Hours(24 * 30);
 
-  // Reads `folder`/gateways.sealed, or makes a new authority.
-  static absl::StatusOr<std::unique_ptr<GatewayRegistry>> Open(const std::string& folder, const Clock& clock);
+  // Reads `folder`/gateways.sealed, or makes a new authority. `key`, 32 octets, seals it: Store::KeyFor("gateways").
+  static absl::StatusOr<std::unique_ptr<GatewayRegistry>> Open(const std::string& folder, Secret key, const Clock& clock);
 
   // The authority's certificate, PEM.
   std::string authority() const { return authority_->ToPem(); }

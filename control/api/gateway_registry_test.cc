@@ -29,7 +29,7 @@ class GatewayRegistryTest : public ::testing::Test {
   }
   ~GatewayRegistryTest() override { std::filesystem::remove_all(folder_); }
   void Reopen() {
-    auto registry = GatewayRegistry::Open(folder_, clock_);
+    auto registry = GatewayRegistry::Open(folder_, Secret(std::string(32, 'k')), clock_);
     ASSERT_TRUE(registry.ok()) << registry.status();
     registry_ = *std::move(registry);
   }

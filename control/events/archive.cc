@@ -36,6 +36,7 @@ std::unique_ptr<Archive> Archive::Open(ArchiveOptions options, const Clock& cloc
   MutexLock lock(&archive->mutex_);
   archive->open_ = true;
   archive->Settle();
+  archive->NoteRoom();
   return archive;
 }
 
@@ -101,6 +102,7 @@ void Archive::Add(BatchRef batch) {
     return;
   }
   waiting_bytes_ += bytes;
+  NoteRoom();
   const bool wake = waiting_.empty() || (waiting_bytes_ >= kWriteEarly && waiting_bytes_ - bytes < kWriteEarly);
   waiting_.push_back(Stretch{std::move(batch)});
   if (wake) wake_.SignalOne();
@@ -144,6 +146,7 @@ void Archive::Settle() {
   // A hole may have grown while it was written.
   if (!waiting_.empty() && waiting_.front().begin() < written_) waiting_.front().first = written_;
   bounds_ = file_->bounds();
+  NoteRoom();
 }
 
 void Archive::Run() {

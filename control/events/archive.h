@@ -13,6 +13,7 @@
 // Errors:     none to who publishes: status() and notices tell.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -70,6 +71,8 @@ class Archive {
   v1::ArchiveStatus status() const;
   // Events that are not written yet.
   uint64_t waiting() const;
+  // Whether what is added now will be kept, as far as one can tell: the queue is at most half full. Does not wait.
+  bool has_room() const { return room_.load(std::memory_order_relaxed); }
 
  private:
   Archive(ArchiveOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
@@ -81,6 +84,9 @@ class Archive {
   void Reply(const Wanted& wanted, const Answer& answer);
   // Takes over what the file says of itself, and what is written off the queue.
   void Settle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    room_.store(open_ && waiting_bytes_ <= options_.max_waiting_bytes / 2, std::memory_order_relaxed);
+  }
   Found LookInQueue(const Wanted& wanted);
   void Failed(const absl::Status& status);
   void Notice(std::string text);
@@ -101,6 +107,7 @@ class Archive {
   bool open_ ABSL_GUARDED_BY(mutex_) = false;  // not kClosed
   std::deque<Stretch> waiting_ ABSL_GUARDED_BY(mutex_);  // to be written, unbroken
   uint64_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::atomic<bool> room_ = false;  // changed under the mutex
   std::deque<std::pair<Wanted, Answer>> asked_ ABSL_GUARDED_BY(mutex_);
   ArchiveBounds bounds_ ABSL_GUARDED_BY(mutex_);
   uint64_t lost_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -400,10 +400,31 @@ TEST_F(ArchiveTest, AnArchiveThatCannotBeOpenedLetsTheHubWorkAndCountsWhatIsLost
   Publish("a");
   Publish("b");
   EXPECT_THAT(notices(), ElementsAre(HasSubstr("not archived")));
+  EXPECT_FALSE(hub_->KeepsEvents());
   EXPECT_EQ(hub_->archive()->lost(), 2u);
   EXPECT_THAT(hub_->archive()->error(), HasSubstr("events.db"));
   EXPECT_THAT(Read(After(1)), ElementsAre("b"));
   EXPECT_EQ(Refusal(Since(clock_.Now() - absl::Minutes(1))), absl::StatusCode::kOutOfRange);
+}
+
+TEST_F(ArchiveTest, ItSaysThatItCannotKeepMoreBeforeItLosesAny) {
+  store::FaultDisk disk("archive-room");
+  options_.vfs = disk.name();
+  options_.max_waiting_bytes = 4'000;
+  Open();
+  Publish("a");
+  AwaitWritten();
+  EXPECT_TRUE(hub_->KeepsEvents());
+  disk.Arm(store::FaultDisk::Fault::kDiskFull, 1);
+  for (int i = 0; i < 1000 && hub_->KeepsEvents(); ++i) Publish("b");
+  EXPECT_FALSE(hub_->KeepsEvents());
+  EXPECT_EQ(hub_->archive()->lost(), 0u);
+  disk.Disarm();
+  AwaitWritten();
+  const absl::Time until = absl::Now() + absl::Seconds(20);
+  while (!hub_->KeepsEvents() && absl::Now() < until) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_TRUE(hub_->KeepsEvents());
+  hub_ = nullptr;
 }
 
 TEST_F(ArchiveTest, AFullDiskLosesWhatItMustAndSaysSo) {

@@ -104,6 +104,8 @@ class Hub {
   const Summary& summary() const { return summary_; }
   // Unset without an archive.
   std::optional<v1::ArchiveStatus> archive() const;
+  // Whether an event that is published now will be on disk, as far as one can tell; true without an archive. Does not wait.
+  bool KeepsEvents() const { return sinks_.archive == nullptr || sinks_.archive->has_room(); }
   // Writes what the archive has still to write, and ends it. Events that come later are not kept. Idempotent.
   void StopArchive();
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/base/digest.h"
+#include "gateway/base/secret_box.h"
 
 namespace gatehouse::store {
 
@@ -51,6 +52,13 @@ absl::StatusOr<uint64_t> MemoryStore::Commit(const Transaction& transaction) {
   if (!transaction.request_id.empty()) requests_[transaction.request_id] = next->revision;
   states_.push_back(std::move(next));
   return states_.back()->revision;
+}
+
+absl::StatusOr<Secret> MemoryStore::KeyFor(const std::string& name) {
+  MutexLock lock(&mutex_);
+  Secret& key = keys_[name];
+  if (key.empty()) key = Secret(RandomBytes(SecretBox::kKeyBytes));
+  return Secret(key.Reveal());
 }
 
 absl::StatusOr<std::vector<v1::Revision>> MemoryStore::History(uint64_t before, int limit) {

@@ -17,6 +17,7 @@ class MemoryStore final : public Store {
   absl::StatusOr<uint64_t> Head() override;
   absl::StatusOr<StateRef> Load(uint64_t revision) override;
   absl::StatusOr<uint64_t> Commit(const Transaction& transaction) override;
+  absl::StatusOr<Secret> KeyFor(const std::string& name) override;
   absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) override;
 
  private:
@@ -25,6 +26,7 @@ class MemoryStore final : public Store {
   std::vector<StateRef> states_ ABSL_GUARDED_BY(mutex_);      // by revision
   std::vector<v1::Revision> history_ ABSL_GUARDED_BY(mutex_);  // by revision - 1
   std::map<std::string, uint64_t> requests_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Secret> keys_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace gatehouse::store

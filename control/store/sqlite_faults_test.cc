@@ -153,7 +153,7 @@ TEST_F(SqliteFaultsTest, ARotationInterruptedAnywhereLeavesOneKeyThatOpensEveryt
     auto store = Open();
     ASSERT_TRUE(store->Commit(Write(0, {Policy("a"), Certificate("c", "KEY"), Certificate("d", std::string(9000, 'K'))})).ok());
     ASSERT_TRUE(store->Commit(Write(1, {Certificate("c", "KEY-2")})).ok());
-    before = PrintHead(*store) + Print(**store->Load(1));
+    before = PrintHead(*store) + Print(**store->Load(1)) + std::string(store->KeyFor("elsewhere")->Reveal());
   }
   const FaultDisk::Image image = disk_.Save();
   uint64_t points = 0, news = 0, olds = 0;
@@ -169,7 +169,8 @@ TEST_F(SqliteFaultsTest, ARotationInterruptedAnywhereLeavesOneKeyThatOpensEveryt
         disk_.Disarm();
         if (fault != Fault::kCrash) {
           // The same process goes on with whichever key it has.
-          EXPECT_EQ(PrintHead(**store) + Print(**(*store)->Load(1)), before) << "at I/O " << n;
+          EXPECT_EQ(PrintHead(**store) + Print(**(*store)->Load(1)) + std::string((*store)->KeyFor("elsewhere")->Reveal()), before)
+              << "at I/O " << n;
           EXPECT_TRUE((*store)->Commit(Write(2, {Certificate("c", "KEY-3")})).ok()) << "at I/O " << n;
         }
         store->reset();
@@ -185,7 +186,8 @@ TEST_F(SqliteFaultsTest, ARotationInterruptedAnywhereLeavesOneKeyThatOpensEveryt
         (new_opens ? news : olds) += 1;
         auto both = TryOpen('k', 'n');
         ASSERT_TRUE(both.ok()) << both.status() << " at I/O " << n;
-        EXPECT_EQ(Print(**(*both)->Load(2)) + Print(**(*both)->Load(1)), before) << "at I/O " << n;
+        EXPECT_EQ(Print(**(*both)->Load(2)) + Print(**(*both)->Load(1)) + std::string((*both)->KeyFor("elsewhere")->Reveal()), before)
+            << "at I/O " << n;
         if (HasFailure()) return;
         if (!struck) break;
         ++points;

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "control/store/sqlite.h"
 #include "gateway/base/digest.h"
@@ -215,9 +216,23 @@ absl::Status SqliteStore::SealAnew(const SecretBox& box, const std::function<voi
     if (update.Step() != SQLITE_DONE) return Error("cannot write");
     if (++sealed % kProgress == 0) progress(sealed, rows.size());
   }
+  std::vector<std::pair<std::string, std::string>> keys;
+  {
+    Statement select(db_, "SELECT key, value FROM meta WHERE key GLOB 'key_for *'");
+    int rc;
+    while ((rc = select.Step()) == SQLITE_ROW) keys.emplace_back(select.GetBytes(0), select.GetBytes(1));
+    if (rc != SQLITE_DONE) return Error("cannot read the keys");
+  }
+  for (const auto& [row, value] : keys) {
+    GH_ASSIGN_OR_RETURN(const Secret plain, OpenKey(row, value));
+    Statement update(db_, "UPDATE meta SET value = ? WHERE key = ?");
+    update.Text(absl::BytesToHexString(box.Seal(plain.Reveal(), KeyPlace(row)))).Text(row);
+    if (update.Step() != SQLITE_DONE) return Error("cannot write");
+    ++sealed;
+  }
   Statement check(db_, "UPDATE meta SET value = ? WHERE key = 'key_check'");
   if (check.Text(box.Fingerprint()).Step() != SQLITE_DONE) return Error("cannot write");
-  progress(sealed, rows.size());
+  progress(sealed, sealed);
   return absl::OkStatus();
 }
 
@@ -294,6 +309,31 @@ std::string SqliteStore::Place(const ResourceKey& key, uint64_t revision) const 
   AppendField(&place, key.second);
   AppendField(&place, revision);
   return place;
+}
+
+std::string SqliteStore::KeyPlace(const std::string& row) const {
+  std::string place;
+  AppendField(&place, incarnation_);
+  AppendField(&place, row);
+  return place;
+}
+
+absl::StatusOr<Secret> SqliteStore::OpenKey(const std::string& row, const std::string& value) {
+  auto opened = box_.Open(absl::HexStringToBytes(value), KeyPlace(row));
+  if (!opened.ok()) return absl::DataLossError(absl::StrCat("store ", path_, ": ", row, ": ", opened.status().message()));
+  return Secret(*std::move(opened));
+}
+
+absl::StatusOr<Secret> SqliteStore::KeyFor(const std::string& name) {
+  const std::string row = absl::StrCat("key_for ", name);
+  MutexLock lock(&mutex_);
+  GH_ASSIGN_OR_RETURN(const std::string value, Meta(row.c_str()));
+  if (!value.empty()) return OpenKey(row, value);
+  Secret key(RandomBytes(SecretBox::kKeyBytes));
+  Statement insert(db_, "INSERT INTO meta(key, value) VALUES (?, ?)");
+  insert.Text(row).Text(absl::BytesToHexString(box_.Seal(key.Reveal(), KeyPlace(row))));
+  if (insert.Step() != SQLITE_DONE) return Error("cannot write");
+  return key;
 }
 
 absl::StatusOr<StateRef> SqliteStore::Load(uint64_t revision) {

@@ -1,6 +1,6 @@
 // SqliteStore is a Store in one SQLite file: write-ahead log, synchronous=FULL, locked by one process.
 //
-//   meta(key, value)                        schema version, incarnation, check of the secret key
+//   meta(key, value)                        schema version, incarnation, check of the secret key; `key_for NAME`: a sealed key
 //   revision(revision, parent UNIQUE, …)    the line; UNIQUE keeps it one
 //   version(kind, name, revision, body)     what a revision made of a resource; NULL: removed
 //
@@ -48,6 +48,7 @@ class SqliteStore final : public Store {
   absl::StatusOr<StateRef> Load(uint64_t revision) override;
   absl::StatusOr<uint64_t> Commit(const Transaction& transaction) override;
   absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) override;
+  absl::StatusOr<Secret> KeyFor(const std::string& name) override;
   absl::StatusOr<std::string> RotateKey(const std::function<void(uint64_t, uint64_t)>& progress) override;
 
  private:
@@ -68,6 +69,9 @@ class SqliteStore final : public Store {
   absl::Status SealAnew(const SecretBox& box, const std::function<void(uint64_t, uint64_t)>& progress)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Place(const ResourceKey& key, uint64_t revision) const;
+  // Of a row of meta, which says whose key it is.
+  std::string KeyPlace(const std::string& row) const;
+  absl::StatusOr<Secret> OpenKey(const std::string& row, const std::string& value) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string path_;
   const std::string key_file_;  // empty: the key was given

@@ -183,6 +183,20 @@ TEST_F(RotationTest, TheKeyThatWaitsTakesOverAndTheOldOneOpensNothing) {
   EXPECT_THAT(Refusal(), HasSubstr("sealed with another secret key"));
 }
 
+TEST_F(RotationTest, KeysOfThoseWhoSealElsewhereStayAsTheyAre) {
+  std::string key;
+  {
+    auto store = *Open();
+    key = std::string(store->KeyFor("gateways")->Reveal());
+    EXPECT_EQ(Read("state/state.db").find(key), std::string::npos);
+    PutKey("state/secret.key.new", std::string(32, 'n'));
+    ASSERT_TRUE(Rotate(*store).ok());
+    EXPECT_EQ(store->KeyFor("gateways")->Reveal(), key);
+  }
+  auto store = *Open();
+  EXPECT_EQ(store->KeyFor("gateways")->Reveal(), key);
+}
+
 TEST_F(RotationTest, AStartFinishesWhatACrashLeft) {
   const std::string old_key = Read("state/secret.key"), new_key(32, 'n');
   PutKey("state/secret.key.new", new_key);

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "gateway/base/secret.h"
 #include "gateway/config/build_resource_map.h"
 #include "gatehouse/v1/config_service.pb.h"
 
@@ -60,6 +61,9 @@ class Store {
   virtual absl::StatusOr<StateRef> Load(uint64_t revision) = 0;
   // Commit returns the new head, durable.
   virtual absl::StatusOr<uint64_t> Commit(const Transaction& transaction) = 0;
+  // KeyFor returns the key, 32 octets, of something that is sealed outside of the store; the same whenever `name` is asked for. It is
+  // made at first, and kept as the store's other secrets are: a rotation seals it anew and does not change it.
+  virtual absl::StatusOr<Secret> KeyFor(const std::string& name) = 0;
   // RotateKey seals every secret anew under the key that waits to be used, as one transaction: at any crash the old key opens
   // all or the new one does. `progress` (sealed, all) is called now and then, not to call back. Returns the new key's id.
   // FAILED_PRECONDITION: no key waits, or this store seals nothing.

@@ -45,6 +45,14 @@ class StoreTest : public ::testing::Test {
 using Kinds = ::testing::Types<Memory, Sqlite>;
 TYPED_TEST_SUITE(StoreTest, Kinds);
 
+TYPED_TEST(StoreTest, KeepsAKeyForEachOfThoseWhoSealElsewhere) {
+  const auto one = this->store_->KeyFor("one"), other = this->store_->KeyFor("other");
+  ASSERT_TRUE(one.ok() && other.ok());
+  EXPECT_EQ(one->Reveal().size(), 32u);
+  EXPECT_NE(one->Reveal(), other->Reveal());
+  EXPECT_EQ(this->store_->KeyFor("one")->Reveal(), one->Reveal());
+}
+
 TYPED_TEST(StoreTest, StartsEmptyAtRevisionZero) {
   EXPECT_EQ(*this->store_->Head(), 0u);
   EXPECT_EQ(PrintHead(*this->store_), "0:");

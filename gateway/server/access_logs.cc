@@ -174,7 +174,7 @@ void AccessLogs::WriteFile(const std::string& path, Target* target) {
     target->inode = now.st_ino;
     target->broken_line = false;
   }
-  if (std::exchange(target->broken_line, false)) target->pending.insert(0, "\n");
+  if (std::exchange(target->broken_line, false)) target->pending.insert(target->pending.begin(), '\n');
   absl::string_view rest = target->pending;
   while (!rest.empty()) {
     const ssize_t n = ::write(target->fd.get(), rest.data(), rest.size());
