@@ -36,7 +36,7 @@ struct FaultDiskFile {
   }
   static int Change(sqlite3_file* f, FaultDisk::Write write, int error) {
     FaultDiskFile* self = Of(f);
-    if (!self->disk->Step(true)) return self->disk->Failure() == SQLITE_FULL ? SQLITE_FULL : error;
+    if (!self->disk->Step(true)) return self->disk->Failure() == SQLITE_IOERR ? error : self->disk->Failure();
     FaultDisk::File& file = **self->file;
     FaultDisk::Perform(write, &file.current);
     file.pending.push_back(std::move(write));
@@ -154,14 +154,17 @@ void FaultDisk::Disarm() { at_ = 0; }
 
 bool FaultDisk::Step(bool writes) {
   if (dead_) return false;
-  if (at_ == 0 || (fault_ == Fault::kDiskFull && !writes)) return true;
+  if (at_ == 0 || ((fault_ == Fault::kDiskFull || fault_ == Fault::kReadOnly) && !writes)) return true;
   if (++operations_ != at_) return true;
   struck_ = true;
   dead_ = fault_ == Fault::kCrash;
   return false;
 }
 
-int FaultDisk::Failure() const { return fault_ == Fault::kDiskFull && !dead_ ? SQLITE_FULL : SQLITE_IOERR; }
+int FaultDisk::Failure() const {
+  if (dead_) return SQLITE_IOERR;
+  return fault_ == Fault::kDiskFull ? SQLITE_FULL : fault_ == Fault::kReadOnly ? SQLITE_READONLY : SQLITE_IOERR;
+}
 
 void FaultDisk::Perform(const Write& write, std::string* content) {
   if (write.truncate) {

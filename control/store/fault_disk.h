@@ -20,6 +20,7 @@ class FaultDisk {
   enum class Fault : uint8_t {
     kIoError,   // the operation fails, later ones do not
     kDiskFull,  // the same with "disk full", for writes; other operations do not count
+    kReadOnly,  // the same with "read-only"
     kCrash,     // the operation and all after it fail until Reboot
   };
   // What becomes of writes that were not synced when the power went.

@@ -56,6 +56,9 @@ class SqliteFaultsTest : public ::testing::Test {
         if (!committed.ok() && fault == Fault::kDiskFull) {
           EXPECT_EQ(committed.status().code(), absl::StatusCode::kResourceExhausted) << committed.status();
         }
+        if (!committed.ok() && fault == Fault::kReadOnly) {
+          EXPECT_EQ(committed.status().code(), absl::StatusCode::kFailedPrecondition) << committed.status();
+        }
         // And can write again.
         Transaction again = Write(change.expected_revision + (committed.ok() ? 1 : 0), {Policy("again")});
         const auto second = store->Commit(again);
@@ -141,7 +144,7 @@ TEST_F(SqliteFaultsTest, EveryKindOfCommitIsAtomic) {
                                  told};
   uint64_t points = 0;
   for (const Transaction& change : changes) {
-    for (Fault fault : {Fault::kIoError, Fault::kDiskFull}) points += TryAll(image, change, fault, Survival::kEverything);
+    for (Fault fault : {Fault::kIoError, Fault::kDiskFull, Fault::kReadOnly}) points += TryAll(image, change, fault, Survival::kEverything);
     for (Survival survival : {Survival::kNothing, Survival::kSome}) points += TryAll(image, change, Fault::kCrash, survival);
   }
   EXPECT_GT(points, 100u);

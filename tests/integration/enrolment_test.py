@@ -142,6 +142,20 @@ class EnrolmentTest(unittest.TestCase):
         self.assertEqual(self.get(), 200)  # it goes on with what it has
         self.assertEqual(self.gatehouse.ctl("gateway", "remove", "edge-1", check=False).returncode, 3)
 
+    def test_it_goes_on_to_the_next_control_plane_of_its_list(self):
+        dead = free_port()
+        self.gateway("edge-1", "--control", f"localhost:{self.control_port}", "--join", self.token(), control=dead)
+        wait_for("it follows the second", lambda: self.status("edge-1").get("acknowledged_revision") == "1")
+        # The same control plane comes back under the address of the first.
+        self.gatehouse.stop()
+        self.assertEqual(self.get(), 200)
+        at = self.gatehouse.options.index(f"127.0.0.1:{self.control_port}")
+        self.gatehouse.options = (*self.gatehouse.options[:at], f"127.0.0.1:{dead}", *self.gatehouse.options[at + 1:])
+        self.gatehouse.start()
+        wait_for("it follows the first", lambda: self.connected("edge-1"))
+        self.gatehouse.ctl("delete", "route", "secure", "--wait")
+        self.assertEqual(self.get(), 404)
+
     def test_a_certificate_is_renewed_over_the_api(self):
         self.gateway("edge-1", "--join", self.token())
         wait_for("it follows", lambda: self.connected("edge-1"))
