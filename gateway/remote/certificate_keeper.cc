@@ -6,15 +6,10 @@
 #include <utility>
 
 namespace gatehouse::remote {
-namespace {
-
-constexpr absl::Duration kPeriod = absl::Minutes(1);
-
-}  // namespace
 
 CertificateKeeper::CertificateKeeper(Enrolment* enrolment, const Clock& clock, ChannelSource channels,
-                                     std::function<void()> renewed)
-    : enrolment_(enrolment), clock_(clock), channels_(std::move(channels)), renewed_(std::move(renewed)),
+                                     std::function<void()> renewed, absl::Duration period)
+    : enrolment_(enrolment), clock_(clock), channels_(std::move(channels)), renewed_(std::move(renewed)), period_(period),
       thread_([this] { Run(); }) {}
 
 CertificateKeeper::~CertificateKeeper() {
@@ -29,7 +24,7 @@ CertificateKeeper::~CertificateKeeper() {
 void CertificateKeeper::Run() {
   for (;;) {
     {
-      const absl::Time until = absl::Now() + kPeriod;
+      const absl::Time until = absl::Now() + period_;
       MutexLock lock(&mutex_);
       while (!stopping_ && absl::Now() < until) changed_.WaitFor(&mutex_, until - absl::Now());
       if (stopping_) return;

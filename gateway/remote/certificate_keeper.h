@@ -2,7 +2,7 @@
 //
 // Ownership:  enrolment and clock outlive it.
 // Threading:  one thread of its own, which is the only one that uses the enrolment meanwhile.
-// Errors:     logged; it tries again in a minute, for as long as the certificate is good.
+// Errors:     logged; it tries again after a period, for as long as the certificate is good.
 #pragma once
 
 #include <functional>
@@ -20,7 +20,9 @@ class CertificateKeeper {
   // A connected channel to a control plane, or null.
   using ChannelSource = std::function<std::shared_ptr<grpc::Channel>()>;
 
-  CertificateKeeper(Enrolment* enrolment, const Clock& clock, ChannelSource channels, std::function<void()> renewed);
+  // Looks at the clock every `period`.
+  CertificateKeeper(Enrolment* enrolment, const Clock& clock, ChannelSource channels, std::function<void()> renewed,
+                    absl::Duration period = absl::Minutes(1));
   ~CertificateKeeper();
 
  private:
@@ -30,6 +32,7 @@ class CertificateKeeper {
   const Clock& clock_;
   const ChannelSource channels_;
   const std::function<void()> renewed_;
+  const absl::Duration period_;
   Mutex mutex_;
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -108,12 +108,15 @@ absl::StatusOr<Enrolment> Enrolment::Open(const std::string& folder, const std::
 
 absl::Status Enrolment::Read() {
   const std::optional<std::string> pem = ReadAll(identity());
+  if (!pem) return absl::FailedPreconditionError(absl::StrCat(identity(), ": ", std::strerror(errno)));
+  return Take(*pem);
+}
+
+absl::Status Enrolment::Take(absl::string_view pem) {
   const auto bad = [&](absl::string_view why) { return absl::FailedPreconditionError(absl::StrCat(identity(), ": ", why)); };
-  if (!pem) return bad(std::strerror(errno));
-  const size_t begin = pem->find("-----BEGIN CERTIFICATE-----");  // the key is in front
-  if (begin == std::string::npos) return bad("holds no certificate");
-  absl::StatusOr<std::vector<certs::CertificateRef>> chain =
-      certs::Certificate::ListFromPem(absl::string_view(*pem).substr(begin));
+  const size_t begin = pem.find("-----BEGIN CERTIFICATE-----");  // the key is in front
+  if (begin == absl::string_view::npos) return bad("holds no certificate");
+  absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(pem.substr(begin));
   if (!chain.ok()) return bad(chain.status().message());
   const certs::Certificate& leaf = *chain->front();
   const bool ours = std::any_of(leaf.sans().begin(), leaf.sans().end(), [&](const certs::San& san) {
@@ -162,8 +165,12 @@ absl::Status Enrolment::Join(const std::string& address, const std::string& serv
   GH_RETURN_IF_ERROR(FromGrpc(v1::GatewayService::NewStub(channel)->Join(&context, request, &response)));
   GH_ASSIGN_OR_RETURN(const Secret key_pem, certs::KeyToPem(key.get()));
   GH_RETURN_IF_ERROR(WriteWhole(authority(), anchor_pem));
-  GH_RETURN_IF_ERROR(WriteWhole(identity(), absl::StrCat(key_pem.Reveal(), response.certificate_chain())));
-  return Read();
+  const Secret both(absl::StrCat(key_pem.Reveal(), response.certificate_chain()));
+  Enrolment next(folder_, gateway_);
+  GH_RETURN_IF_ERROR(next.Take(both.Reveal()));  // what is good is not given up for what is not
+  GH_RETURN_IF_ERROR(WriteWhole(identity(), both.Reveal()));
+  *this = std::move(next);
+  return absl::OkStatus();
 }
 
 absl::Status Enrolment::Renew(const std::shared_ptr<grpc::Channel>& channel) {
@@ -175,8 +182,12 @@ absl::Status Enrolment::Renew(const std::shared_ptr<grpc::Channel>& channel) {
   SetUp(&context);
   GH_RETURN_IF_ERROR(FromGrpc(v1::GatewayService::NewStub(channel)->RenewCertificate(&context, request, &response)));
   GH_ASSIGN_OR_RETURN(const Secret key_pem, certs::KeyToPem(key.get()));
-  GH_RETURN_IF_ERROR(WriteWhole(identity(), absl::StrCat(key_pem.Reveal(), response.certificate_chain())));
-  return Read();
+  const Secret both(absl::StrCat(key_pem.Reveal(), response.certificate_chain()));
+  Enrolment next(folder_, gateway_);
+  GH_RETURN_IF_ERROR(next.Take(both.Reveal()));  // what is good is not given up for what is not
+  GH_RETURN_IF_ERROR(WriteWhole(identity(), both.Reveal()));
+  *this = std::move(next);
+  return absl::OkStatus();
 }
 
 }  // namespace gatehouse::remote

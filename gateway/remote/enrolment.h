@@ -16,6 +16,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "client/lib/target.h"
 #include "gateway/base/join_token.h"
@@ -44,6 +45,8 @@ class Enrolment {
   std::string identity() const { return folder_ + "/gateway.pem"; }
   std::string authority() const { return folder_ + "/control-ca.pem"; }
   absl::Status Read();
+  // Takes over what key and certificate say, in the form of the file. FAILED_PRECONDITION: they are no gateway's of this name.
+  absl::Status Take(absl::string_view pem);
 
   std::string folder_, gateway_;
   absl::Time not_before_ = absl::InfinitePast();
