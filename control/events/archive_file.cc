@@ -78,8 +78,9 @@ absl::Status ArchiveFile::Prepare(absl::Time now) {
   GH_ASSIGN_OR_RETURN(const uint64_t tables, Number("SELECT count(*) FROM sqlite_schema"));
   if (tables == 0) GH_RETURN_IF_ERROR(InTransaction([this] { return Create(); }));
   GH_ASSIGN_OR_RETURN(const std::optional<std::string> version, Meta("schema_version"));
-  if (version != kSchemaVersion) {
-    return absl::DataLossError(absl::StrCat("archive ", options_.path, ": of schema version \"", version.value_or(""),
+  const absl::string_view found = version.has_value() ? absl::string_view(*version) : "";
+  if (found != kSchemaVersion) {
+    return absl::DataLossError(absl::StrCat("archive ", options_.path, ": of schema version \"", found,
                                             "\"; this program knows ", kSchemaVersion));
   }
   GH_ASSIGN_OR_RETURN(const std::optional<std::string> incarnation, Meta("incarnation"));
