@@ -37,6 +37,18 @@ absl::StatusOr<UniqueKey> NonNull(EVP_PKEY* key) {
   return UniqueKey(key);
 }
 
+// Not EVP_PKEY_Q_keygen: it names the curve in a way that a key method which the quick decoder registers does not know.
+absl::StatusOr<UniqueKey> MintEcKey(int curve) {
+  const std::unique_ptr<EVP_PKEY_CTX, OpenSslDeleter<EVP_PKEY_CTX_free>> context(EVP_PKEY_CTX_new_id(EVP_PKEY_EC, nullptr));
+  EVP_PKEY* key = nullptr;
+  if (context == nullptr || EVP_PKEY_keygen_init(context.get()) <= 0 ||
+      EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context.get(), curve) <= 0 ||
+      EVP_PKEY_CTX_set_ec_param_enc(context.get(), OPENSSL_EC_NAMED_CURVE) <= 0 || EVP_PKEY_keygen(context.get(), &key) <= 0) {
+    return NonNull(nullptr);
+  }
+  return NonNull(key);
+}
+
 // UTCTime to 2049, GeneralizedTime from 2050, as RFC 5280 demands.
 bool SetTime(ASN1_TIME* time, absl::Time value) {
   return ASN1_TIME_set(time, static_cast<time_t>(absl::ToUnixSeconds(value))) != nullptr;
@@ -202,9 +214,9 @@ absl::StatusOr<UniqueKey> MintKey(KeyType type) {
     case KeyType::kRsa4096:
       return NonNull(EVP_RSA_gen(4096));
     case KeyType::kP256:
-      return NonNull(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
+      return MintEcKey(NID_X9_62_prime256v1);
     case KeyType::kP384:
-      return NonNull(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384"));
+      return MintEcKey(NID_secp384r1);
     case KeyType::kEd25519:
       return NonNull(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
   }

@@ -7,6 +7,8 @@
 
 #include <map>
 
+#include "gateway/certs/mint.h"
+#include "gateway/certs/signing_request.h"
 #include "gateway/certs/test_pki.h"
 #include "gateway/certs/validator.h"
 
@@ -138,6 +140,27 @@ TEST(QuickSpkiTest, NoVerdictChangesForAnyKeyTypeAndRsaAndEcKeysAreDecodedDirect
     ASSERT_TRUE(leaf.ok()) << name;
     const bool direct = name.substr(0, 4) == "rsa1" || name.substr(0, 4) == "rsa2" || name[0] == 'p';
     EXPECT_EQ(EVP_PKEY_get0_provider((*leaf)->key()) == nullptr, direct) << name;
+  }
+}
+
+TEST(QuickSpkiTest, KeysAndCertificatesAreMadeWithItToo) {
+  ASSERT_TRUE(UseQuickSpkiDecoder().ok());
+  for (KeyType type : {KeyType::kRsa2048, KeyType::kP256, KeyType::kP384, KeyType::kEd25519}) {
+    absl::StatusOr<UniqueKey> key = MintKey(type);
+    ASSERT_TRUE(key.ok()) << key.status();
+    absl::StatusOr<std::string> request = MintSigningRequest(key->get());
+    ASSERT_TRUE(request.ok()) << request.status();
+    absl::StatusOr<UniqueKey> asked = KeyOfSigningRequest(*request);
+    ASSERT_TRUE(asked.ok()) << asked.status();
+    EXPECT_EQ(EVP_PKEY_eq(asked->get(), key->get()), 1);
+    MintRequest mint;
+    mint.profile = Profile::kCa;
+    mint.subject = "CN=authority";
+    mint.not_before = kTestNow - absl::Hours(1);
+    mint.not_after = kTestNow + absl::Hours(1);
+    absl::StatusOr<CertificateRef> authority = Mint(mint, key->get());
+    ASSERT_TRUE(authority.ok()) << authority.status();
+    EXPECT_EQ((*authority)->self_signed(), true);
   }
 }
 
