@@ -13,6 +13,8 @@
 #include "control/api/certificate_service.h"
 #include "control/api/config_service.h"
 #include "control/api/event_service.h"
+#include "control/api/gateway_registry.h"
+#include "control/api/gateway_service.h"
 #include "control/api/lockout_service.h"
 #include "control/api/policy_service.h"
 #include "control/api/server.h"
@@ -53,10 +55,17 @@ class ServerTest : public ::testing::Test {
     lockouts_ = std::make_unique<LockoutService>(desk_, guard, [](const v1::Event&) {});
     access_ = std::make_unique<AccessService>(store_, executor_, guard, [](const v1::Event&) {});
     upstreams_ = std::make_unique<UpstreamService>(desk_, "embedded", guard);
+    auto registry = GatewayRegistry::Open(folder_ / "", *store_.KeyFor("gateways"), clock_);
+    if (!registry.ok()) return registry.status();
+    registry_ = *std::move(registry);
+    gateways_ = std::make_unique<GatewayService>(
+        *registry_, distributor_, executor_, clock_, guard,
+        GatewayService::Options{[]() -> absl::StatusOr<Sha256Digest> { return Sha256("anchor"); }, [] {}, [](v1::Event) {}});
     status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, alarms_, guard);
     auto server = ControlServer::Start(open, *std::move(access),
                                        {config_.get(), users_.get(), events_.get(), snapshots_.get(), certificates_.get(),
-                                        policies_.get(), lockouts_.get(), upstreams_.get(), status_.get(), access_.get()});
+                                        policies_.get(), lockouts_.get(), upstreams_.get(), status_.get(), access_.get(),
+                                        gateways_.get()});
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
     return absl::OkStatus();
@@ -162,6 +171,8 @@ class ServerTest : public ::testing::Test {
   std::unique_ptr<PolicyService> policies_;
   std::unique_ptr<LockoutService> lockouts_;
   std::unique_ptr<UpstreamService> upstreams_;
+  std::unique_ptr<GatewayRegistry> registry_;
+  std::unique_ptr<GatewayService> gateways_;
   std::unique_ptr<StatusService> status_;
   std::unique_ptr<AccessService> access_;
   std::shared_ptr<Callers> callers_;
