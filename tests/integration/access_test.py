@@ -4,11 +4,13 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
 import unittest
 
+import h2.connection
 from harness import BIN, Gatehouse, wait_for
 
 NOBODY = 65534
@@ -52,6 +54,26 @@ class AccessTest(unittest.TestCase):
         self.assertEqual(who["peer"], "unix")
         self.assertEqual(who["roles"], ["VIEWER", "EDITOR", "USER_ADMIN", "OWNER", "GATEWAY"])
         self.assertIn("VIEWER EDITOR", self.gatehouse.ctl("whoami").stdout)
+
+    def test_pings_without_end_are_the_end_of_the_connection(self):
+        caller = socket.socket(socket.AF_UNIX)
+        self.addCleanup(caller.close)
+        caller.settimeout(20)
+        caller.connect(str(self.socket))
+        http2 = h2.connection.H2Connection()
+        http2.initiate_connection()
+        for i in range(50):
+            http2.ping(i.to_bytes(8, "big"))
+        caller.sendall(http2.data_to_send())
+        data = b""
+        while True:
+            data += caller.recv(65536) or self.fail("closed without a word")
+            while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big") and data[3] != 7:
+                data = data[9 + int.from_bytes(data[:3], "big"):]
+            if len(data) >= 17 and data[3] == 7:  # GOAWAY
+                break
+        self.assertEqual(int.from_bytes(data[13:17], "big"), 11, "ENHANCE_YOUR_CALM")
+        self.gatehouse.ctl("whoami")
 
     def test_another_user_may_what_a_binding_says_and_as_long_as_it_says_so(self):
         if os.geteuid() != 0:
