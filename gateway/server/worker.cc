@@ -1,5 +1,7 @@
 #include "gateway/server/worker.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -50,6 +52,7 @@ Worker::~Worker() { Stop(); }
 void Worker::Start() {
   loop_.Post([this] { tick_->Start(kTick); });
   thread_ = std::thread([this] { loop_.Run(); });
+  pthread_setname_np(thread_.native_handle(), absl::StrCat("worker-", index_).c_str());  // as `top -H` shows it
 }
 
 void Worker::Stop() {

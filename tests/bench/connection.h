@@ -66,6 +66,8 @@ class Connection {
   bool resumed() const { return resumed_; }
   bool answered() const { return answered_; }
   size_t in_flight() const { return flights_.size(); }
+  // A handshake runs, or a request is not answered yet.
+  bool busy() const { return fd_ >= 0 && (!open_ || !flights_.empty()); }
   uint64_t began() const { return began_; }
   const std::string& end_reason() const { return end_reason_; }
   void set_body(std::string* body) { body_ = body; }

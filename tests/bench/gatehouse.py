@@ -94,6 +94,10 @@ class Gatehouse(Server):
         return [str(self.bench.bin / "gatehousectl"), "--server", f"unix:{self.socket}", *map(str, arguments)]
 
     def start(self):
+        self.configure()
+        self.watch()
+
+    def configure(self):
         shutil.rmtree(self.state, ignore_errors=True)
         self.launch(self.command())
         self.wait_for(self.socket.exists, "opens no control socket")
@@ -102,6 +106,8 @@ class Gatehouse(Server):
         applied = subprocess.run(self.ctl("apply", "-f", conf), capture_output=True, text=True, timeout=60)
         if applied.returncode != 0:
             raise Failure(f"the configuration was refused:\n{applied.stdout}{applied.stderr}")
+
+    def watch(self):
         with open(self.directory / "watch.log", "wb") as log:
             self.watcher = subprocess.Popen(["taskset", "-c", str(LOAD_CORE), *self.ctl("events", "watch", "--output", "json")],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,

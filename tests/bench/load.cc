@@ -84,11 +84,13 @@ int64_t Load::open_connections() const {
 
 void Load::OnOpen(Connection& connection) {
   ++(connection.resumed() ? tally_.resumed : tally_.full);
+  if (options_.rate > 0) return;
   const bool many = options_.mode == Mode::kKeepAlive && options_.connection.http2;
   for (int i = 0; i < (many ? options_.streams : 1); ++i) connection.Send();
 }
 
 void Load::OnAnswer(Connection& connection, int status, uint64_t began) {
+  ++answers_[status >= 0 && status < static_cast<int>(answers_.size()) ? static_cast<size_t>(status) : 0];
   if (status == 200) {
     ++tally_.ok;
   } else {
@@ -97,13 +99,14 @@ void Load::OnAnswer(Connection& connection, int status, uint64_t began) {
   }
   const uint64_t from = options_.mode == Mode::kHandshake ? connection.began() : began;
   tally_.latencies.push_back(static_cast<float>(Now() - from) / 1000);
-  if (options_.mode == Mode::kKeepAlive && !stopping_) connection.Send();
+  if (options_.mode == Mode::kKeepAlive && options_.rate == 0 && !stopping_) connection.Send();
 }
 
 void Load::Ended(Connection& connection) {
   const bool expected = options_.connection.one_shot && connection.answered();
   if (!expected) {
     ++tally_.failed;
+    ++failures_;
     ++tally_.reasons[connection.end_reason()];
     ++restarts_;
   }
@@ -119,13 +122,49 @@ void Load::Turn(int timeout_ms) {
   }
 }
 
+// What the server was too slow for is not sent later at once: the schedule forgets what is older than 10 ms.
+void Load::SendDue() {
+  const uint64_t now = Now();
+  const auto pause = static_cast<uint64_t>(1e9 / options_.rate);
+  next_due_ = std::max(next_due_, now - 10'000'000);
+  const auto most = static_cast<size_t>(options_.connection.http2 ? options_.streams : 1);
+  for (size_t passed = 0; next_due_ <= now && passed < connections_.size(); turn_ = (turn_ + 1) % connections_.size()) {
+    Connection& connection = *connections_[turn_];
+    if (!connection.open() || connection.in_flight() >= most) {
+      ++passed;
+      continue;
+    }
+    passed = 0;
+    connection.Send();
+    connection.Flush();
+    next_due_ += pause;
+  }
+}
+
 void Load::RunFor(absl::Duration time) {
   const uint64_t end = Now() + static_cast<uint64_t>(absl::ToInt64Nanoseconds(time));
   while (true) {
     const uint64_t now = Now();
     if (now >= end) return;
-    Turn(static_cast<int>(std::min<uint64_t>(50, (end - now) / 1'000'000 + 1)));
+    if (options_.rate > 0 && !stopping_) SendDue();
+    Turn(static_cast<int>(std::min<uint64_t>(options_.rate > 0 ? 1 : 50, (end - now) / 1'000'000 + 1)));
   }
+}
+
+bool Load::Drain(absl::Duration limit) {
+  Stop();
+  const auto busy = [this] { return std::any_of(connections_.begin(), connections_.end(), [](const auto& c) { return c->busy(); }); };
+  const uint64_t end = Now() + static_cast<uint64_t>(absl::ToInt64Nanoseconds(limit));
+  while (busy() && Now() < end) Turn(20);
+  return !busy();
+}
+
+std::map<int, int64_t> Load::answers() const {
+  std::map<int, int64_t> result;
+  for (size_t status = 0; status < answers_.size(); ++status) {
+    if (answers_[status] != 0) result[static_cast<int>(status)] = answers_[status];
+  }
+  return result;
 }
 
 bool Load::RunUntilAnswers(int64_t answers, absl::Duration limit) {

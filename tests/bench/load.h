@@ -3,6 +3,7 @@
 // Threading:  thread-compatible; one thread, one epoll.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -32,6 +33,7 @@ struct LoadOptions {
   std::string path = "/";
   std::string basic;  // base64 of user:password
   size_t body = 0;    // octets sent with each request; HTTP/1.1 only
+  int rate = 0;       // kKeepAlive: requests a second, on all connections in turn; 0: the next as soon as one is answered
 };
 
 struct Tally {
@@ -58,8 +60,14 @@ class Load : public ConnectionObserver {
   void Restart() { tally_ = {}; }
   // No new requests, no new connections.
   void Stop() { stopping_ = true; }
+  // Drain is Stop, and runs until every request that was sent is answered, or its connection has ended; false: not within `limit`.
+  bool Drain(absl::Duration limit);
 
   const Tally& tally() const { return tally_; }
+  // Answers since the beginning, by status; Restart forgets none of them. 0: reset, or not to be read.
+  std::map<int, int64_t> answers() const;
+  // Connections since the beginning that ended without an answer or with requests unanswered.
+  int64_t failures() const { return failures_; }
   int64_t open_connections() const;
   const std::string& body() const { return body_; }
   Leaves& leaves() { return leaves_; }
@@ -69,6 +77,7 @@ class Load : public ConnectionObserver {
 
  private:
   void Begin(Connection& connection);
+  void SendDue();
   void Ended(Connection& connection);
   void Turn(int timeout_ms);
   void Add();
@@ -83,6 +92,10 @@ class Load : public ConnectionObserver {
   std::string body_;
   bool stopping_ = false;
   int restarts_ = 0;  // of keep-alive connections, which should not end
+  std::array<int64_t, 600> answers_{};
+  int64_t failures_ = 0;
+  uint64_t next_due_ = 0;  // when the next request goes, of a load with a rate
+  size_t turn_ = 0;        // whose turn it is to send it
 };
 
 }  // namespace gatehouse::bench

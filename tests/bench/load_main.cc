@@ -3,7 +3,8 @@
 //   bench_load --mode handshake|keep-alive|idle|once --port N [options]
 //
 // Prints one JSON object a line. handshake and keep-alive: what happened in the measured time, with the processor time
-// of --pids. idle: an object when all connections are up, then holds them until standard input ends. once: the answer.
+// of --pids and of the --thread of the first of them, and all answers since the beginning, by status, when none is waited for any
+// more. idle: an object when all connections are up, then holds them until standard input ends. once: the answer.
 #include <poll.h>
 #include <signal.h>
 
@@ -41,6 +42,7 @@ struct Options {
   absl::Duration time = absl::Seconds(2);
   int server_core = 0;
   std::vector<int> pids;
+  int thread = 0;  // of the first of them
 };
 
 [[noreturn]] void Fail(const std::string& message) {
@@ -90,6 +92,8 @@ Options Parse(int argc, char** argv) {
       {"--warm", [&](const std::string& v) { o.warm = Seconds(v); }},
       {"--warm-answers", [&](const std::string& v) { o.warm_answers = Number<int64_t>(v); }},
       {"--time", [&](const std::string& v) { o.time = Seconds(v); }},
+      {"--rate", [&](const std::string& v) { o.load.rate = Number<int>(v); }},
+      {"--thread", [&](const std::string& v) { o.thread = Number<int>(v); }},
       {"--server-core", [&](const std::string& v) { o.server_core = Number<int>(v); }},
       {"--pids",
        [&](const std::string& v) {
@@ -114,6 +118,8 @@ Options Parse(int argc, char** argv) {
   }
   if (c.port == 0) Fail("--port: required");
   if (c.http2 && o.load.body > 0) Fail("--body: not with --http2");
+  if (o.load.rate > 0 && o.load.mode != Mode::kKeepAlive) Fail("--rate: only with keep-alive");
+  if (o.thread != 0 && o.pids.empty()) Fail("--thread: wants --pids");
   c.one_shot = o.load.mode == Mode::kHandshake;
   if (c.one_shot) c.http2 = false;
   if (o.load.mode == Mode::kOnce) o.load.connections = 1;
@@ -121,6 +127,8 @@ Options Parse(int argc, char** argv) {
 }
 
 std::string JsonText(const std::string& text) { return absl::StrCat("\"", absl::CHexEscape(text), "\""); }
+
+void QuotedNumber(std::string* out, int number) { absl::StrAppend(out, "\"", number, "\""); }
 
 std::string Reasons(const Tally& tally) {
   std::vector<std::string> parts;
@@ -147,21 +155,25 @@ int Measure(const Options& options, Load& load) {
   const double process = ProcessMicros(options.pids);
   const double core = CoreBusyMicros(options.server_core);
   const double own = OwnMicros();
+  const auto thread = [&options] { return options.thread == 0 ? 0 : ThreadMicros(options.pids[0], options.thread); };
+  const double thread_before = thread();
   load.RunFor(options.time);
+  const double thread_used = thread() - thread_before;
   const double used = ProcessMicros(options.pids) - process;
   const double core_used = CoreBusyMicros(options.server_core) - core;
   const double own_used = OwnMicros() - own;
   const double elapsed = static_cast<double>(Now() - began) / 1000;
-  load.Stop();
+  const Tally tally = load.tally();
+  if (!load.Drain(kOpenLimit)) Fail("requests stay unanswered");
 
-  const Tally& tally = load.tally();
   const double answers = std::max(1.0, static_cast<double>(tally.answers()));
   absl::PrintF("{\"ok\": %d, \"other\": %d, \"failed\": %d, \"full\": %d, \"resumed\": %d, \"rate\": %.0f, "
                "\"cpu_us\": %.3f, \"core_us\": %.3f, \"load_us\": %.3f, \"used\": %.3f, "
-               "\"p50_us\": %.0f, \"p99_us\": %.0f, \"reasons\": %s}\n",
+               "\"thread_us\": %.3f, \"p50_us\": %.0f, \"p99_us\": %.0f, \"reasons\": %s, \"answers\": {%s}, \"failures\": %d}\n",
                tally.ok, tally.other, tally.failed, tally.full, tally.resumed, answers / elapsed * 1e6,
-               used / answers, core_used / answers, own_used / answers, used / elapsed,
-               Percentile(tally.latencies, 0.5), Percentile(tally.latencies, 0.99), Reasons(tally));
+               used / answers, core_used / answers, own_used / answers, used / elapsed, thread_used / answers,
+               Percentile(tally.latencies, 0.5), Percentile(tally.latencies, 0.99), Reasons(tally),
+               absl::StrJoin(load.answers(), ", ", absl::PairFormatter(QuotedNumber, ": ", absl::AlphaNumFormatter())), load.failures());
   return 0;
 }
 

@@ -39,6 +39,13 @@ double ProcessMicros(const std::vector<int>& pids) {
   return ticks * MicrosPerTick();
 }
 
+double ThreadMicros(int pid, int thread) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/task/", thread, "/schedstat"));
+  double nanos = 0;
+  file >> nanos;
+  return nanos / 1000;
+}
+
 double OwnMicros() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

@@ -11,6 +11,8 @@ namespace gatehouse::bench {
 // User and system time of all threads, dead ones too.
 double ProcessMicros(const std::vector<int>& pids);
 double OwnMicros();
+// Of one living thread, to the nanosecond; 0 when it is gone.
+double ThreadMicros(int pid, int thread);
 // Time that `core` was not idle, whoever used it.
 double CoreBusyMicros(int core);
 
