@@ -104,7 +104,8 @@ void Connection::OnReady(bool readable, bool writable) {
     case State::kDraining: break;
   }
   if (writable) {
-    output_armed_ = false;  // the client took something: the write timeout starts anew
+    // The client took something: the write timeout starts anew if it is needed, and does not run on if not.
+    if (std::exchange(output_armed_, false)) deadline_.Clear();
     worker_->loop().MarkDirty(this);
   }
   if (readable) ReadAll();

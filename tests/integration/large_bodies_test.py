@@ -12,6 +12,7 @@ from harness import GatehouseTest, free_port, wait_for
 
 SIZE = 48 << 20
 MAY_GROW = 16 << 20
+WRITE_TIMEOUT = 30  # seconds that a client may take nothing
 
 CONFIG = """
 kind: ServerCertificate
@@ -48,7 +49,8 @@ upstream: two
 
 
 class Large(http.server.BaseHTTPRequestHandler):
-    """Answers GET with SIZE octets, and POST with how many came."""
+    """Answers GET with SIZE octets, where the path ends in /drops one more each second for longer than WRITE_TIMEOUT, and POST with
+    how many came."""
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args):
@@ -56,12 +58,16 @@ class Large(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.send_response(200)
-        self.send_header("Content-Length", str(SIZE))
+        drops = WRITE_TIMEOUT + 3 if self.path.endswith("/drops") else 0
+        self.send_header("Content-Length", str(SIZE + drops))
         self.end_headers()
         piece = bytes(1 << 20)
         try:
             for _ in range(SIZE >> 20):
                 self.wfile.write(piece)
+            for _ in range(drops):
+                time.sleep(1)
+                self.wfile.write(b"x")
         except OSError:
             self.close_connection = True
 
@@ -170,6 +176,17 @@ class LargeBodiesTest(GatehouseTest):
                 client.close()
 
         self.assertLess(self.peak_of(stop_reading), MAY_GROW)
+
+    def test_who_once_took_nothing_for_a_moment_is_not_cut_when_the_time_for_that_is_over(self):
+        client = self.client(alpn=["http/1.1"])
+        client.send(b"GET /one/drops HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.5)  # until the socket takes no more
+        while b"\r\n\r\n" not in client.buffer:
+            client._fill()
+        got = len(client.buffer.split(b"\r\n\r\n", 1)[1])
+        while got < SIZE + WRITE_TIMEOUT + 3 and (data := client.sock.recv(1 << 20)):
+            got += len(data)
+        self.assertEqual(got, SIZE + WRITE_TIMEOUT + 3)
 
 
 if __name__ == "__main__":
