@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/http/chunked.h"
 #include "gateway/http/http1_head.h"
-#include "gateway/http/request_check.h"
+#include "gateway/http/http1_request.h"
 #include "gateway/http/shared_parts.h"
 
 namespace gatehouse::http {
@@ -81,7 +81,6 @@ class Http1Codec final : public ServerCodec {
   bool ProcessHead(absl::string_view* input);   // false: needs more
   bool ProcessBody(absl::string_view* input);
   void OnHead(absl::string_view head);
-  std::optional<Refusal> Frame(RequestHead* head);
   // Appends the status line and the fields. False: one may not go on the wire, and nothing was appended.
   bool AppendHead(int status, const FieldList& fields);
   void Refuse(const Refusal& refusal);
@@ -119,13 +118,6 @@ class Http1Codec final : public ServerCodec {
   std::string out_;
   ChunkedDecoder chunked_;
 };
-
-// RFC 6455 4.1, as far as it is HTTP's. Bytes that come before the answer wait: they are WebSocket's if it is a switch, and the
-// next request if not.
-bool AsksForWebSocket(const RequestHead& head) {
-  return head.version == 11 && !head.has_body && head.fields().HasToken("upgrade", "websocket") &&
-         head.fields().HasToken("connection", "upgrade") && head.method() == "GET";
-}
 
 ServerCodec::Result Http1Codec::Receive(absl::string_view bytes, loop::Instant) {
   if (closing_) return Result::kClose;
@@ -229,7 +221,6 @@ bool Http1Codec::ProcessHead(absl::string_view* input) {
 void Http1Codec::OnHead(absl::string_view bytes) {
   RequestHead& head = shared_->parts().scratch;
   head.Clear();
-  RequestLine line;
   ++id_;
   empty_line_ = false;
   keep_alive_ = true;
@@ -239,85 +230,28 @@ void Http1Codec::OnHead(absl::string_view bytes) {
   expects_ = false;
   unconsumed_ = 0;
   rx_total_ = 0;
-  if (std::optional<const char*> error = ParseRequestHead(bytes, &line, &head.fields())) {
-    Refuse(Refusal{400, true, *error});
-    return;
-  }
-  FieldList& fields = head.fields();
-  size_t size = 0;
-  for (size_t i = 0; i < fields.size(); ++i) size += fields[i].name.size() + fields[i].value.size() + 32;
-  if (fields.size() > limits_.header_count || size > limits_.header_bytes) {
-    Refuse(Refusal{431, false, "the header is too large"});
-    return;
-  }
-  for (size_t i = 0; i < fields.size(); ++i) {
-    if (!IsToken(fields[i].name) || !IsFieldValue(fields[i].value)) {
-      Refuse(Refusal{400, true, "a field holds a character that it may not"});
-      return;
-    }
-  }
-  head.version = line.version;
-  http10_ = line.version == 10;
-  RawRequest raw;
-  raw.method = line.method;
-  absl::string_view target = line.target;
-  if (!target.empty() && target[0] != '/' && target != "*") {
-    // absolute-form: scheme "://" authority path (RFC 9112 3.2.2)
-    size_t colon = target.find("://");
-    if (colon == absl::string_view::npos || colon == 0) {
-      Refuse(line.method == "CONNECT" ? Refusal{501, true, "the method is not supported"}
-                                      : Refusal{400, true, "the target is neither a path nor a URI"});
-      return;
-    }
-    raw.scheme = target.substr(0, colon);
-    absl::string_view rest = target.substr(colon + 3);
-    size_t end = rest.find_first_of("/?");
-    raw.authority = rest.substr(0, end);
-    raw.has_authority = true;
-    std::string path = end == absl::string_view::npos ? "/" : std::string(rest.substr(end));
-    if (path[0] == '?') path.insert(0, "/");
-    std::string scheme(raw.scheme), authority(raw.authority);
-    raw.scheme = scheme;
-    raw.authority = authority;
-    raw.target = path;
-    std::optional<Refusal> refusal = CheckRequest(raw, limits_, options_->tls, &head);
-    if (!refusal.has_value()) refusal = Frame(&head);
-    if (refusal.has_value()) return Refuse(*refusal);
-  } else {
-    raw.target = target;
-    std::optional<Refusal> refusal = CheckRequest(raw, limits_, options_->tls, &head);
-    if (!refusal.has_value()) refusal = Frame(&head);
-    if (refusal.has_value()) return Refuse(*refusal);
+  Framing framing = Framing::kNone;
+  if (std::optional<Refusal> refusal = ReadHttp1Request(bytes, limits_, options_->tls, &head, &framing)) return Refuse(*refusal);
+  http10_ = head.version == 10;
+  switch (framing) {
+    case Framing::kNone:
+      rx_ = Rx::kComplete;
+      break;
+    case Framing::kLength:
+      rx_ = Rx::kLength;
+      rx_remaining_ = *head.content_length;
+      break;
+    case Framing::kChunked:
+      rx_ = Rx::kChunked;
+      chunked_.Reset(limits_.header_bytes, limits_.header_count);
+      break;
   }
   expects_ = head.expect_continue && head.has_body;
   keep_alive_ = head.keep_alive && !eof_;
-  head.websocket = websocket_ = AsksForWebSocket(head);
+  websocket_ = head.websocket;
   tx_ = Tx::kAwait;
   tx_body_ = TxBody::kNone;
   handler_->OnRequest(id_, std::move(head));
-}
-
-// The body's framing, where smuggling lives: exactly one way to read it, or 400 and close (RFC 9112 6).
-std::optional<Refusal> Http1Codec::Frame(RequestHead* head) {
-  const FieldList& fields = head->fields();
-  size_t codings = fields.Count("transfer-encoding");
-  rx_ = Rx::kComplete;
-  if (codings > 0) {
-    if (head->version == 10) return Refusal{400, true, "Transfer-Encoding in HTTP/1.0"};
-    if (head->content_length.has_value()) return Refusal{400, true, "Transfer-Encoding together with Content-Length"};
-    if (codings > 1 || !absl::EqualsIgnoreCase(*fields.Find("transfer-encoding"), "chunked")) {
-      return Refusal{400, true, "Transfer-Encoding is not exactly \"chunked\""};
-    }
-    rx_ = Rx::kChunked;
-    chunked_.Reset(limits_.header_bytes, limits_.header_count);
-  } else if (head->content_length.value_or(0) > 0) {
-    rx_ = Rx::kLength;
-    rx_remaining_ = *head->content_length;
-  }
-  head->has_body = rx_ != Rx::kComplete;
-  bool close = fields.HasToken("connection", "close");
-  head->keep_alive = head->version == 10 ? !close && fields.HasToken("connection", "keep-alive") : !close;
-  return std::nullopt;
 }
 
 bool Http1Codec::ProcessBody(absl::string_view* input) {
