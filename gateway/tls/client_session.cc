@@ -24,7 +24,7 @@ ClientSession::ClientSession(std::shared_ptr<const ClientContext> context, std::
                              int fd)
     : context_(std::move(context)), host_(std::move(host)), peer_(absl::StrCat(host_, " ", address)), fd_(fd) {
   ssl_.reset(SSL_new(context_->ctx_.get()));
-  BIO* bio = BIO_new(Method());
+  BIO* bio = SessionBio<ClientSession>::New(this);
   const std::string& sni = context_->server_name_.empty() ? host_ : context_->server_name_;
   if (ssl_ == nullptr || bio == nullptr ||
       (IsName(sni) && SSL_set_tlsext_host_name(ssl_.get(), sni.c_str()) != 1)) {
@@ -33,8 +33,6 @@ ClientSession::ClientSession(std::shared_ptr<const ClientContext> context, std::
     error_ = absl::StrCat("TLS: ", TakeOpenSslError());
     return;
   }
-  BIO_set_data(bio, this);
-  BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_app_data(ssl_.get(), this);
   SSL_set_info_callback(ssl_.get(), OnInfo);
@@ -50,41 +48,7 @@ ClientSession::~ClientSession() {
   if (ssl_ != nullptr) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
-BIO_METHOD* ClientSession::Method() {
-  static BIO_METHOD* const method = [] {
-    BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "gatehouse upstream");
-    BIO_meth_set_write(m, BioWrite);
-    BIO_meth_set_read(m, BioRead);
-    BIO_meth_set_ctrl(m, BioCtrl);
-    return m;
-  }();
-  return method;
-}
-
-int ClientSession::BioWrite(BIO* b, const char* p, int n) {
-  BIO_clear_retry_flags(b);
-  static_cast<ClientSession*>(BIO_get_data(b))->output_.append(p, static_cast<size_t>(n));
-  return n;
-}
-
-int ClientSession::BioRead(BIO* b, char* p, int n) {
-  BIO_clear_retry_flags(b);
-  auto* s = static_cast<ClientSession*>(BIO_get_data(b));
-  const ssize_t r = recv(s->fd_, p, static_cast<size_t>(n), 0);
-  if (r < 0) {
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
-      BIO_set_retry_read(b);
-    } else {
-      s->socket_error_ = errno;
-    }
-  }
-  if (r == 0) s->input_eof_ = true;
-  return static_cast<int>(r);
-}
-
-long ClientSession::BioCtrl(BIO*, int cmd, long, void*) {
-  return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_PUSH || cmd == BIO_CTRL_POP;
-}
+int ClientSession::Receive(char* into, int n, bool* again) { return ReceiveFrom(fd_, into, n, again, &input_eof_, &socket_error_); }
 
 void ClientSession::OnInfo(const SSL* ssl, int where, int value) {
   if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL) {

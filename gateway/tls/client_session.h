@@ -47,11 +47,10 @@ class ClientSession {
 
  private:
   friend class ClientContext;
+  friend class SessionBio<ClientSession>;
   IoStatus Fail();
-  static int BioWrite(BIO* b, const char* p, int n);
-  static int BioRead(BIO* b, char* p, int n);
-  static long BioCtrl(BIO* b, int cmd, long, void*);
-  static BIO_METHOD* Method();
+  void Gather(const char* data, size_t n) { output_.append(data, n); }
+  int Receive(char* into, int n, bool* again);
   static void OnInfo(const SSL* ssl, int where, int value);
 
   const std::shared_ptr<const ClientContext> context_;

@@ -37,15 +37,13 @@ std::unique_ptr<TlsSession> TlsSession::OverMemory(std::shared_ptr<const ServerC
 TlsSession::TlsSession(std::shared_ptr<const ServerContext> context, TlsHooks* hooks, int fd, Cork* cork)
     : context_(std::move(context)), hooks_(hooks), fd_(fd), cork_(cork) {
   ssl_.reset(SSL_new(context_->default_name().ctx.get()));
-  BIO* bio = BIO_new(Method());
+  BIO* bio = SessionBio<TlsSession>::New(this);
   if (ssl_ == nullptr || bio == nullptr) {
     BIO_free(bio);
     state_ = State::kFailed;
     error_ = TlsError{TlsError::Kind::kProtocol, -1, absl::StrCat("out of memory: ", TakeOpenSslError())};
     return;
   }
-  BIO_set_data(bio, this);
-  BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_app_data(ssl_.get(), this);
   SSL_set_accept_state(ssl_.get());
@@ -60,58 +58,23 @@ TlsSession::~TlsSession() {
   if (ssl_ != nullptr) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
-BIO_METHOD* TlsSession::Method() {
-  static BIO_METHOD* const method = [] {
-    BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "gatehouse cork");
-    BIO_meth_set_write(m, BioWrite);
-    BIO_meth_set_read(m, BioRead);
-    BIO_meth_set_ctrl(m, BioCtrl);
-    return m;
-  }();
-  return method;
-}
-
-int TlsSession::BioWrite(BIO* b, const char* p, int n) {
-  BIO_clear_retry_flags(b);
-  static_cast<TlsSession*>(BIO_get_data(b))->Append(p, static_cast<size_t>(n));
-  return n;
-}
-
-int TlsSession::BioRead(BIO* b, char* p, int n) {
-  BIO_clear_retry_flags(b);
-  auto* s = static_cast<TlsSession*>(BIO_get_data(b));
-  if (s->MemoryMode()) {
-    size_t left = s->input_.size() - s->input_read_;
-    size_t take = std::min(left, static_cast<size_t>(n));
-    if (take == 0) {
-      if (!s->input_eof_) BIO_set_retry_read(b);
-      return s->input_eof_ ? 0 : -1;
-    }
-    std::memcpy(p, s->input_.data() + s->input_read_, take);
-    s->input_read_ += take;
-    if (s->input_read_ == s->input_.size()) {
-      s->input_.clear();
-      s->input_read_ = 0;
-    }
-    return static_cast<int>(take);
+int TlsSession::Receive(char* into, int n, bool* again) {
+  if (!MemoryMode()) return ReceiveFrom(fd_, into, n, again, &input_eof_, &socket_error_);
+  const size_t take = std::min(input_.size() - input_read_, static_cast<size_t>(n));
+  if (take == 0) {
+    *again = !input_eof_;
+    return input_eof_ ? 0 : -1;
   }
-  ssize_t r = recv(s->fd_, p, static_cast<size_t>(n), 0);
-  if (r < 0) {
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
-      BIO_set_retry_read(b);
-    } else {
-      s->socket_error_ = errno;
-    }
+  std::memcpy(into, input_.data() + input_read_, take);
+  input_read_ += take;
+  if (input_read_ == input_.size()) {
+    input_.clear();
+    input_read_ = 0;
   }
-  if (r == 0) s->input_eof_ = true;
-  return static_cast<int>(r);
+  return static_cast<int>(take);
 }
 
-long TlsSession::BioCtrl(BIO*, int cmd, long, void*) {
-  return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_PUSH || cmd == BIO_CTRL_POP;
-}
-
-void TlsSession::Append(const char* data, size_t n) {
+void TlsSession::Gather(const char* data, size_t n) {
   if (cork_ == nullptr || !output_.empty()) {
     output_.append(data, n);
     return;

@@ -22,6 +22,7 @@
 #include "absl/types/span.h"
 #include "gateway/base/openssl.h"
 #include "gateway/tls/server_context.h"
+#include "gateway/tls/session_bio.h"
 #include "gateway/tls/session_cache.h"
 
 namespace gatehouse::tls {
@@ -148,16 +149,14 @@ class TlsSession {
  private:
   friend class ServerContext;
   friend struct SessionCallbacks;
+  friend class SessionBio<TlsSession>;
   TlsSession(std::shared_ptr<const ServerContext> context, TlsHooks* hooks, int fd, Cork* cork);
   static const std::string kNoName;
   bool MemoryMode() const { return fd_ < 0; }
-  void Append(const char* data, size_t n);
+  void Gather(const char* data, size_t n);
+  int Receive(char* into, int n, bool* again);
   void Spill();  // out of the shared cork into our own string
   IoStatus Fail(int ssl_error);
-  static int BioWrite(BIO* b, const char* p, int n);
-  static int BioRead(BIO* b, char* p, int n);
-  static long BioCtrl(BIO* b, int cmd, long, void*);
-  static BIO_METHOD* Method();
 
   const std::shared_ptr<const ServerContext> context_;
   TlsHooks* const hooks_;
