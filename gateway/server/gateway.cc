@@ -1,11 +1,7 @@
 #include "gateway/server/gateway.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <deque>
 #include <functional>
 #include <map>
@@ -23,7 +19,9 @@
 #include "gateway/fetch/curl_fetcher.h"
 #include "gateway/server/access_logs.h"
 #include "gateway/server/answers.h"
+#include "gateway/server/bound_addresses.h"
 #include "gateway/server/expiry_warner.h"
+#include "gateway/server/revocation_metrics.h"
 #include "gateway/server/upstreams.h"
 #include "gateway/server/validator_metrics.h"
 #include "gateway/server/worker.h"
@@ -139,7 +137,7 @@ class RunningGateway final : public Gateway {
     passwords_->Start([this](events::Event event) { Report(std::move(event)); });
     access_logs_.Start();
     for (auto& worker : workers_) worker->Start();
-    AddRevocationMetrics();
+    AddRevocationMetrics(*desk_, &registry_);
     passwords_->AddMetrics(&registry_);
     registry_.AddSource(metrics::SourceType::kGauge, "gatehouse_snapshot_age_seconds",
                         "Time since the configuration in force was known to be the newest.", {},
@@ -188,7 +186,7 @@ class RunningGateway final : public Gateway {
   std::vector<BoundListener> listeners() const override {
     MutexLock lock(&mutex_);
     std::vector<BoundListener> out;
-    for (const auto& [name, bound] : bound_) out.push_back({name, bound.actual.ToString()});
+    for (const auto& [name, bound] : bound_.by_listener()) out.push_back({name, bound.actual.ToString()});
     return out;
   }
 
@@ -257,11 +255,6 @@ class RunningGateway final : public Gateway {
     std::shared_ptr<const config::Snapshot> snapshot;
     absl::AnyInvocable<void(absl::Status)> done;
   };
-  struct Bound {
-    std::string configured;
-    loop::Address actual;
-    std::shared_ptr<loop::AddressClaim> claim;
-  };
 
   metrics::RegistryOptions RegistryOptions() const {
     metrics::RegistryOptions options;
@@ -318,33 +311,6 @@ class RunningGateway final : public Gateway {
     }
   }
 
-  void AddRevocationMetrics() {
-    using metrics::SourceType;
-    using Kind = certs::Inquiry::Kind;
-    for (const Kind kind : {Kind::kOcsp, Kind::kCrl}) {
-      for (size_t i = 0; i < RevocationDesk::kOutcomes; ++i) {
-        const auto outcome = static_cast<RevocationDesk::Outcome>(i);
-        registry_.AddSource(SourceType::kCounter, "gatehouse_revocation_fetches_total",
-                            "Fetches of CRLs and OCSP answers, by what became of them.",
-                            {{"kind", kind == Kind::kOcsp ? "ocsp" : "crl"},
-                             {"outcome", std::string(RevocationDesk::OutcomeName(outcome))}},
-                            [desk = desk_.get(), kind, outcome] { return static_cast<double>(desk->fetches(kind, outcome)); });
-      }
-    }
-    registry_.AddSource(SourceType::kCounter, "gatehouse_revocation_fetch_seconds_total",
-                        "Time that all these fetches took together.", {},
-                        [desk = desk_.get()] { return desk->fetch_seconds(); });
-    const auto gauge = [this](const char* family, const char* help, size_t RevocationDesk::Sizes::*size) {
-      registry_.AddSource(SourceType::kGauge, family, help, {},
-                          [desk = desk_.get(), size] { return static_cast<double>(desk->sizes().*size); });
-    };
-    gauge("gatehouse_revocation_fetches_running", "Fetches that are under way.", &RevocationDesk::Sizes::flights);
-    gauge("gatehouse_revocation_ocsp_answers", "OCSP answers in memory.", &RevocationDesk::Sizes::answers);
-    gauge("gatehouse_revocation_lists", "CRLs in memory, fetched and watched.", &RevocationDesk::Sizes::lists);
-    gauge("gatehouse_revocation_list_bytes", "Memory of fetched CRLs.", &RevocationDesk::Sizes::list_bytes);
-    gauge("gatehouse_revocation_cache_bytes", "Size of the cache on disk.", &RevocationDesk::Sizes::file_bytes);
-  }
-
   void InstallLoop() {
     for (;;) {
       Order order;
@@ -396,7 +362,7 @@ class RunningGateway final : public Gateway {
   // On the installer's thread. Everything that can fail comes before anything that takes effect.
   absl::Status InstallNow(const std::shared_ptr<const config::Snapshot>& snapshot) {
     std::shared_ptr<const Generation> before;
-    std::map<std::string, Bound> bound;
+    BoundAddresses bound;
     {
       MutexLock lock(&mutex_);
       before = generation_;
@@ -412,8 +378,6 @@ class RunningGateway final : public Gateway {
     }
     auto generation = std::make_shared<Generation>();
     generation->snapshot = snapshot;
-    std::vector<std::map<std::string, loop::ListenSocket>> sockets(workers_.size());
-    std::map<std::string, Bound> next;
     for (const config::Listener& listener : snapshot->listeners) {
       const Edge* previous = nullptr;
       if (before != nullptr) {
@@ -424,16 +388,9 @@ class RunningGateway final : public Gateway {
       absl::StatusOr<std::shared_ptr<Edge>> edge = Edge::Create(snapshot, listener, previous, sessions_, ticket_keys_, clock_);
       if (!edge.ok()) return edge.status();
       generation->edges.push_back(*std::move(edge));
-      auto old = bound.find(listener.name);
-      if (old != bound.end() && old->second.configured == listener.address) {
-        next[listener.name] = old->second;
-        continue;
-      }
-      absl::Status status = Open(listener, bound, &next[listener.name], &sockets);
-      if (!status.ok()) {
-        return absl::Status(status.code(), absl::StrCat("listeners[\"", listener.name, "\"].address: ", status.message()));
-      }
     }
+    std::vector<BoundAddresses::Sockets> sockets(workers_.size());
+    GH_ASSIGN_OR_RETURN(BoundAddresses next, bound.For(snapshot->listeners, &sockets));
     GH_RETURN_IF_ERROR(AccessLogs::Use(*snapshot));
     GH_RETURN_IF_ERROR(MakeByRoute(*snapshot, before.get(), generation.get()));
     absl::StatusOr<UpstreamTlsContexts> upstream_tls =
@@ -523,45 +480,6 @@ class RunningGateway final : public Gateway {
     return absl::OkStatus();
   }
 
-  absl::Status Open(const config::Listener& listener, const std::map<std::string, Bound>& bound, Bound* out,
-                    std::vector<std::map<std::string, loop::ListenSocket>>* sockets) {
-    absl::StatusOr<loop::Address> address = loop::Address::Parse(listener.address);
-    if (!address.ok()) return address.status();
-    out->configured = listener.address;
-    // An address that passes from one listener to another is ours already.
-    for (const auto& [name, old] : bound) {
-      if (old.configured == listener.address) out->claim = old.claim;
-    }
-    if (out->claim == nullptr) {
-      absl::StatusOr<loop::AddressClaim> claim = loop::AddressClaim::Take(*address, LockDirectory());
-      if (!claim.ok()) return claim.status();
-      out->claim = std::make_shared<loop::AddressClaim>(*std::move(claim));
-    }
-    for (size_t i = 0; i < workers_.size(); ++i) {
-      absl::StatusOr<loop::ListenSocket> socket = loop::ListenSocket::Open(*address, loop::ListenOptions());
-      if (!socket.ok()) return socket.status();
-      *address = socket->address();  // port 0 is resolved by the first
-      out->actual = socket->address();
-      (*sockets)[i].emplace(listener.name, *std::move(socket));
-    }
-    return absl::OkStatus();
-  }
-
-  // Where processes of this user tell each other which addresses are theirs; "" where no such place can be written (a
-  // container's read-only root), and then only the probe guards. Never a directory that somebody else made.
-  static std::string LockDirectory() {
-    for (const char* base : {"/run/lock", "/tmp"}) {
-      std::string path = absl::StrCat(base, "/gatehouse-", ::geteuid());
-      struct stat info;
-      if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) continue;
-      if (::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() &&
-          ::access(path.c_str(), W_OK) == 0) {
-        return path;
-      }
-    }
-    return "";
-  }
-
   GatewayOptions options_;
   const SystemClock system_clock_;
   const Clock& clock_;
@@ -588,7 +506,7 @@ class RunningGateway final : public Gateway {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Generation> generation_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, Bound> bound_ ABSL_GUARDED_BY(mutex_);
+  BoundAddresses bound_ ABSL_GUARDED_BY(mutex_);
   absl::Time expiry_checked_ = absl::InfinitePast();  // the installer's
   std::thread installer_;
 };
