@@ -16,6 +16,7 @@
 #include "client/cli/kind_flag.h"
 #include "client/yaml/kinds.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/names.h"
 
 namespace gatehouse::cli {
 namespace {
@@ -107,7 +108,7 @@ class Offers {
       auto resource = pages.Next();
       if (!resource.ok() || !resource->has_value()) return;
       const std::string name = client::NameOf(**resource);
-      if (IsId(name)) Add(name);
+      if (IsResourceId(name)) Add(name);
     }
   }
   void AddContexts() {

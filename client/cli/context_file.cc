@@ -17,6 +17,7 @@
 #include "client/yaml/reader.h"
 #include "client/yaml/tree.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/names.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::cli {
@@ -107,7 +108,7 @@ absl::StatusOr<ContextFile> ContextFile::Load(const std::string& path) {
     } else if (key == "contexts" && value.kind == TreeNode::Kind::kMap) {
       for (size_t j = 0; j < value.keys.size(); ++j) {
         const std::string& name = value.keys[j]->text;
-        if (!IsId(name)) return Wrong(path, value.keys[j]->line, absl::StrCat("\"", EscapeText(name), "\" is no name of a context"));
+        if (!IsResourceId(name)) return Wrong(path, value.keys[j]->line, absl::StrCat("\"", EscapeText(name), "\" is no name of a context"));
         GH_RETURN_IF_ERROR(ReadOne(path, *value.items[j], &file.contexts[name]));
       }
     } else {

@@ -10,6 +10,7 @@
 #include "client/cli/kind_flag.h"
 #include "client/cli/style.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/names.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::cli {
@@ -61,7 +62,7 @@ int UseContext(Context& context, const ContextFlags& flags) {
 }
 
 int SetContext(Context& context, const ContextFlags& flags) {
-  if (!IsId(flags.name)) {
+  if (!IsResourceId(flags.name)) {
     Fail(context, absl::InvalidArgumentError(absl::StrCat(
                       "\"", flags.name, "\" is no name of a context: a letter, then letters, digits, '.', '_' and '-', at most 63")));
     return kUsage;

@@ -13,6 +13,7 @@
 #include "client/yaml/writer.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/names.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::cli {
@@ -40,7 +41,7 @@ class Folder {
   absl::Status Write(const v1::Resource& resource) {
     const std::string name = client::NameOf(resource);
     // What would be a path elsewhere is nothing that a server of ours sends.
-    if (!IsId(name)) return absl::DataLossError(absl::StrCat("the server sent a resource named \"", name, "\": nothing more is written"));
+    if (!IsResourceId(name)) return absl::DataLossError(absl::StrCat("the server sent a resource named \"", name, "\": nothing more is written"));
     const std::string folder = absl::StrCat(path_, "/", client::NameOf(client::KindOf(resource)).plural);
     std::error_code error;
     fs::create_directories(folder, error);

@@ -13,6 +13,7 @@
 #include "client/yaml/kinds.h"
 #include "client/yaml/writer.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/names.h"
 
 namespace gatehouse::cli {
 namespace {
@@ -87,7 +88,7 @@ class Printer {
       case Output::kJson:
       case Output::kYaml: {
         // Names are letters, digits and dots, whatever the server says.
-        const std::string shown = IsId(name) ? name : "?";
+        const std::string shown = IsResourceId(name) ? name : "?";
         if (output_ == Output::kYaml) {
           out << "# removed: " << client::IdText(kind_, shown) << "\n";
         } else {

@@ -1,8 +1,5 @@
 #include "client/cli/kind_flag.h"
 
-#include <algorithm>
-
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/yaml/kinds.h"
@@ -45,14 +42,6 @@ absl::StatusOr<client::Labels> LabelFlags(const std::vector<std::string>& flags)
     }
   }
   return labels;
-}
-
-bool IsId(absl::string_view name) {
-  constexpr size_t kMaxId = 63;
-  return !name.empty() && name.size() <= kMaxId && absl::ascii_isalpha(static_cast<unsigned char>(name[0])) &&
-         std::all_of(name.begin(), name.end(), [](unsigned char c) {
-           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-         });
 }
 
 }  // namespace gatehouse::cli

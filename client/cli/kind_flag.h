@@ -16,7 +16,5 @@ absl::StatusOr<v1::Kind> KindFlag(const std::string& text);
 void SplitIds(std::string* kind, std::vector<std::string>* names);
 // `key=value`, several of them with commas between or one by one.
 absl::StatusOr<client::Labels> LabelFlags(const std::vector<std::string>& flags);
-// An id as the server makes them: safe as the name of a file.
-bool IsId(absl::string_view name);
 
 }  // namespace gatehouse::cli

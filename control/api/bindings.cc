@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <set>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "control/api/callers.h"
 #include "control/validate/validate.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/names.h"
 
 namespace gatehouse::api {
 namespace {
@@ -19,13 +19,6 @@ constexpr int kMaxLabels = 64;
 constexpr size_t kMaxLabelBytes = 128;
 
 using store::ResourceKey;
-bool IsId(absl::string_view name) {
-  if (name.empty() || name.size() > 63 || !absl::ascii_isalpha(static_cast<unsigned char>(name[0]))) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
-  });
-}
-
 // What is wrong with one caller; empty: nothing.
 std::string WrongCaller(absl::string_view caller) {
   if (caller.size() > kMaxCallerBytes) return absl::StrCat("longer than ", kMaxCallerBytes, " octets");
@@ -44,7 +37,7 @@ void CheckBinding(const v1::Binding& binding, std::vector<v1::Violation>* violat
     violation.set_path(absl::StrCat(path, ".", field));
     violation.set_message(std::move(message));
   };
-  if (!IsId(binding.name())) violate("name", "an id is expected: [A-Za-z][A-Za-z0-9._-]{0,62}");
+  if (!IsResourceId(binding.name())) violate("name", "an id is expected: [A-Za-z][A-Za-z0-9._-]{0,62}");
   if (RolesOf(binding.role()) == 0) violate("role", "required: VIEWER, EDITOR, USER_ADMIN, OWNER or GATEWAY");
   if (binding.callers_size() == 0) violate("callers", "required: at least one");
   if (binding.callers_size() > kMaxCallers) violate("callers", absl::StrCat(binding.callers_size(), ", at most ", kMaxCallers));

@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "control/api/callers.h"
 #include "gateway/base/digest.h"
+#include "gateway/base/names.h"
 #include "gateway/base/secret_box.h"
 #include "gateway/base/status.h"
 #include "gateway/certs/mint.h"
@@ -23,13 +23,6 @@ constexpr absl::Duration kDefaultTokenLife = absl::Hours(1);
 constexpr absl::Duration kMostTokenLife = absl::Hours(24 * 7);
 constexpr absl::Duration kAuthorityLife = absl::Hours(24 * 365 * 20);
 constexpr absl::Duration kClockSkew = absl::Minutes(5);
-
-bool IsName(absl::string_view name) {
-  return !name.empty() && name.size() <= 63 && absl::ascii_isalnum(static_cast<unsigned char>(name[0])) &&
-         std::all_of(name.begin(), name.end(), [](unsigned char c) {
-           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-         });
-}
 
 void SetTime(absl::Time time, google::protobuf::Timestamp* out) { out->set_seconds(absl::ToUnixSeconds(time)); }
 
@@ -116,7 +109,7 @@ absl::Status GatewayRegistry::Commit(State next) {
 absl::StatusOr<v1::CreateJoinTokenResponse> GatewayRegistry::CreateToken(const v1::CreateJoinTokenRequest& request,
                                                                          const Sha256Digest& anchor,
                                                                          const std::string& created_by) {
-  if (!request.gateway().empty() && !IsName(request.gateway())) {
+  if (!request.gateway().empty() && !IsGatewayName(request.gateway())) {
     return absl::InvalidArgumentError("gateway: a name is [A-Za-z0-9][A-Za-z0-9._-]{0,62}");
   }
   absl::Duration lifetime = kDefaultTokenLife;
@@ -192,7 +185,7 @@ absl::StatusOr<v1::JoinResponse> GatewayRegistry::Issue(const std::string& gatew
 absl::StatusOr<v1::JoinResponse> GatewayRegistry::Join(const v1::JoinRequest& request,
                                                        const std::function<bool(const std::string&)>& taken) {
   // Before the token: what is told of these says nothing about it.
-  if (!IsName(request.gateway())) {
+  if (!IsGatewayName(request.gateway())) {
     return absl::InvalidArgumentError("gateway: a name is [A-Za-z0-9][A-Za-z0-9._-]{0,62}");
   }
   GH_ASSIGN_OR_RETURN(UniqueKey key, certs::KeyOfSigningRequest(request.signing_request()));

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/base/names.h"
 
 namespace gatehouse::publish {
 namespace {
@@ -26,16 +27,6 @@ std::string Cut(const std::string& text) {
   size_t n = kMaxText;
   while (n > 0 && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80) --n;
   return absl::StrCat(text.substr(0, n), "…");
-}
-
-bool IsName(const std::string& name) {
-  if (name.empty() || name.size() > 63) return false;
-  for (size_t i = 0; i < name.size(); ++i) {
-    const auto c = static_cast<unsigned char>(name[i]);
-    const bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-    if (!alnum && (i == 0 || (c != '.' && c != '_' && c != '-'))) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -345,7 +336,7 @@ void Distributor::Publish(uint64_t revision, config::ResourceMap resources) {
 
 absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello, std::shared_ptr<Endpoint> endpoint) {
   Core& core = *core_;
-  if (!IsName(hello.name)) {
+  if (!IsGatewayName(hello.name)) {
     return absl::InvalidArgumentError("hello.gateway: a name is [A-Za-z0-9][A-Za-z0-9._-]{0,62}");
   }
   Step step;

@@ -9,6 +9,7 @@
 #include "gateway/base/escape.h"
 #include "gateway/base/executor.h"
 #include "gateway/base/lru.h"
+#include "gateway/base/names.h"
 #include "gateway/base/ring.h"
 #include "gateway/base/secret.h"
 
@@ -96,6 +97,20 @@ TEST(SecretTest, IsEmptyAfterAMove) {
   EXPECT_EQ(b.Reveal(), "hunter2");
   EXPECT_TRUE(ConstantTimeEquals("x", "x"));
   EXPECT_FALSE(ConstantTimeEquals("x", "y"));
+}
+
+TEST(NamesTest, AResourcesIdBeginsWithALetterAndAGatewaysNameMayBeginWithADigit) {
+  for (const char* good : {"a", "Z9", "a.b_c-d", "x123456789012345678901234567890123456789012345678901234567890ab"}) {
+    EXPECT_TRUE(IsResourceId(good)) << good;
+    EXPECT_TRUE(IsGatewayName(good)) << good;
+  }
+  EXPECT_TRUE(IsGatewayName("7edge"));
+  EXPECT_FALSE(IsResourceId("7edge"));
+  for (absl::string_view bad : {"", ".a", "-a", "_a", "a/b", "a b", "a\n", "\xc3\xa4", "x123456789012345678901234567890123456789012345678901234567890abc"}) {
+    EXPECT_FALSE(IsResourceId(bad)) << bad;
+    EXPECT_FALSE(IsGatewayName(bad)) << bad;
+  }
+  EXPECT_FALSE(IsGatewayName(absl::string_view("a\0b", 3)));
 }
 
 }  // namespace

@@ -9,21 +9,14 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/names.h"
 #include "gateway/config/suggest.h"
 
 namespace gatehouse::config {
 namespace {
 
-constexpr size_t kMaxId = 63;
 constexpr int kMaxLabels = 64;
 constexpr size_t kMaxLabelBytes = 256;
-
-bool IsId(absl::string_view id) {
-  return !id.empty() && id.size() <= kMaxId && absl::ascii_isalpha(static_cast<unsigned char>(id[0])) &&
-         std::all_of(id.begin(), id.end(), [](unsigned char c) {
-           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-         });
-}
 
 // Checks ids and labels of one kind, and gives the resources in order of their names.
 template <typename Message>
@@ -32,7 +25,7 @@ void IndexKind(Draft& draft, absl::string_view list_name, v1::Kind kind, const M
   const ResourceMap& all = draft.resources;
   for (auto it = all.lower_bound({kind, ""}); it != all.end() && it->first.first == kind; ++it) {
     const Message& message = (it->second.get()->*body)();
-    if (!IsId(message.name())) {
+    if (!IsResourceId(message.name())) {
       draft.Violate(PathOf(list_name, message.name()) + ".name",
                     "must be a letter followed by at most 62 letters, digits, '.', '_' or '-'");
     }
