@@ -7,7 +7,6 @@ import resource
 import socket
 import struct
 import subprocess
-import threading
 import time
 import unittest
 import urllib.request
@@ -15,7 +14,7 @@ import urllib.request
 import h2.connection
 import h2.events
 
-from harness import BIN, EventWatch, Gatehouse, GatehouseTest, RawClient, client_context, free_port, wait_for
+from harness import Acceptor, EventWatch, GatehouseTest, RawClient, client_context, free_port, wait_for
 from sockets import Socket1, Socket2, SocketUpstream
 
 CONFIG = """
@@ -93,42 +92,28 @@ class Introduced(RawClient):
         self.sock = context.wrap_socket(raw, server_hostname="localhost")
 
 
-class InterimUpstream:
+class InterimUpstream(Acceptor):
     """Answers /hints with interim answers, a body in chunks and trailers, /many with too many interim ones, and HEAD without a body."""
 
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=32)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
-
     def serve(self, sock):
-        with sock:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                data = sock.recv(65536)
-                if not data:
-                    return
-                head += data
-            hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nSet-Cookie: a=b\r\nConnection: x\r\n\r\n"
-            if b"/many" in head:
-                sock.sendall(hint * 30)
-            else:
-                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + hint)
-                time.sleep(0.3)
-            if head.startswith(b"HEAD"):
-                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
-            else:
-                sock.sendall(b"HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n"
-                             b"5\r\nhello\r\n0\r\nX-Sum: 7\r\nConnection: y\r\n\r\n")
-            sock.recv(1)
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = sock.recv(65536)
+            if not data:
+                return
+            head += data
+        hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nSet-Cookie: a=b\r\nConnection: x\r\n\r\n"
+        if b"/many" in head:
+            sock.sendall(hint * 30)
+        else:
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + hint)
+            time.sleep(0.3)
+        if head.startswith(b"HEAD"):
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+        else:
+            sock.sendall(b"HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         b"5\r\nhello\r\n0\r\nX-Sum: 7\r\nConnection: y\r\n\r\n")
+        sock.recv(1)
 
 
 class EdgeTest(GatehouseTest):

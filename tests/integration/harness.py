@@ -162,6 +162,36 @@ class Upstream:
         self.server.server_close()
 
 
+class Acceptor:
+    """Listens on a port of 127.0.0.1. Each connection has a thread of its own, which calls `serve(sock)` and closes it."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.accepted, args=(sock,), daemon=True).start()
+
+    def accepted(self, sock):
+        try:
+            with sock:
+                self.serve(sock)
+        except OSError:
+            pass  # the other side has gone
+
+    def serve(self, sock):
+        raise NotImplementedError
+
+    def close(self):
+        self.listener.close()
+
+
 class Gatehouse:
     """A running `gatehouse` with its own state directory."""
 

@@ -4,7 +4,7 @@ Frames and the client's handshake are wsproto's, HTTP/2 is h2's: nothing of this
 """
 import base64
 import hashlib
-import socket
+import itertools
 import threading
 import time
 
@@ -15,7 +15,7 @@ import wsproto
 import wsproto.connection
 import wsproto.events as ws
 
-from harness import RawClient, client_context
+from harness import Acceptor, RawClient, client_context
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -24,39 +24,22 @@ def accept_of(key):
     return base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
 
 
-class SocketUpstream:
+class SocketUpstream(Acceptor):
     """Answers /echo with what it is sent, /tick with a message each 20 ms, /flood with as much as it can, /refuse with 403 and
     anything else with 200. Remembers each request with the number of its connection."""
 
     def __init__(self):
         self.requests, self.sockets, self.sent, self.received = [], 0, 0, 0
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self.listener.getsockname()[1]
-        self.connections = 0
+        self.numbers = itertools.count(1)
         self.stopped = False
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.serve, args=(sock, self.connections), daemon=True).start()
+        super().__init__()
 
     def close(self):
         self.stopped = True
-        self.listener.close()
+        super().close()
 
-    def serve(self, sock, number):
-        try:
-            with sock:
-                self.talk(sock, number)
-        except OSError:
-            pass
-
-    def talk(self, sock, number):
+    def serve(self, sock):
+        number = next(self.numbers)
         buffer = b""
         while True:
             while b"\r\n\r\n" not in buffer:

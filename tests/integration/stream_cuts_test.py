@@ -1,18 +1,13 @@
 #!/usr/bin/python3
 """Streams that run when what admitted them goes: each thing that can go, one at a time. Who is still admitted is left alone."""
-import datetime
-import pathlib
 import time
 import unittest
 
 import h2.connection
 import h2.events
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from harness import EventWatch, GatehouseTest, wait_for
+from short_lived import ShortLived
 
 HEAD = """
 kind: ServerCertificate
@@ -81,6 +76,7 @@ class StreamCutsTest(GatehouseTest):
         super().setUpClass()
         cls.pki.ca("ca")
         cls.pki.server()
+        cls.short = ShortLived(cls.pki)
         for name in ("alice", "bob"):
             cls.pki.leaf(name, "ca")
         for name in ("pinned", "unpinned"):
@@ -98,34 +94,6 @@ class StreamCutsTest(GatehouseTest):
 ---
 {{kind: Route, name: {name}, match: {{path: "/{name}/{{rest...}}"}}, require: {{any_of: [{name}]}}, upstream: app}}
 """)
-
-    def authority(self):
-        certificate = x509.load_pem_x509_certificate(pathlib.Path(self.pki.pem("ca")).read_bytes())
-        return certificate, serialization.load_pem_private_key(pathlib.Path(self.pki.key("ca")).read_bytes(), None)
-
-    def leaf(self, name, life):
-        """A client's certificate that ends after `life` seconds."""
-        ca, ca_key = self.authority()
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.utcnow()
-        certificate = (x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-                       .issuer_name(ca.subject).public_key(key.public_key()).serial_number(x509.random_serial_number())
-                       .not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(seconds=life))
-                       .add_extension(x509.BasicConstraints(False, None), True)
-                       .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False).sign(ca_key, hashes.SHA256()))
-        pathlib.Path(self.pki.pem(name)).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        pathlib.Path(self.pki.key(name)).write_bytes(key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-
-    def crl(self, number, life):
-        ca, key = self.authority()
-        now = datetime.datetime.utcnow()
-        der = (x509.CertificateRevocationListBuilder().issuer_name(ca.subject).last_update(now - datetime.timedelta(minutes=1))
-               .next_update(now + datetime.timedelta(seconds=life)).add_extension(x509.CRLNumber(number), False)
-               .sign(key, hashes.SHA256()))
-        path = self.folder / f"{number}.crl"
-        path.write_bytes(der.public_bytes(serialization.Encoding.PEM))
-        return path
 
     def check(self, name, gone, kept, change, seconds=2):
         """`change` cuts the stream of `gone` within the time, and touches nothing of `kept`."""
@@ -159,7 +127,7 @@ class StreamCutsTest(GatehouseTest):
 
     def test_the_life_of_the_certificate(self):
         self.scheme("life")
-        self.leaf("short", 5)
+        self.short.leaf("short", 5)
         self.check("life", "short", "alice", lambda: None, seconds=9)
         with EventWatch(self.gatehouse, "--type", "DECISION") as watch:
             self.assertEqual(self.status("/life/x", "short"), 401)
@@ -167,9 +135,9 @@ class StreamCutsTest(GatehouseTest):
 
     def test_the_time_of_a_list(self):
         offline = ", allowed_certificate_types: CHAINED, revocation: {mode: OFFLINE, skew: 0s"
-        self.scheme("hard", offline + "}", crls=[self.crl(1, 5)])
+        self.scheme("hard", offline + "}", crls=[self.short.crl(1, 5)])
         # The same list where `on_unknown` lets in: there the stream runs on.
-        self.scheme("soft", offline + ", on_unknown: ALLOW}", crls=[self.folder / "1.crl"])
+        self.scheme("soft", offline + ", on_unknown: ALLOW}", crls=[self.pki.folder / "1.crl"])
         hard, soft = Stream(self, "alice", "/hard/stream"), Stream(self, "alice", "/soft/stream")
         with EventWatch(self.gatehouse, "--type", "TRUST") as watch:
             self.assertTrue(hard.cut(9))
@@ -179,7 +147,7 @@ class StreamCutsTest(GatehouseTest):
         with EventWatch(self.gatehouse, "--type", "DECISION") as watch:
             self.assertEqual(self.status("/hard/x", "alice"), 401)
             watch.wait(lambda e: e.get("reason") == "REVOCATION_UNKNOWN")
-        self.scheme("hard", offline + "}", crls=[self.crl(2, 3600)])
+        self.scheme("hard", offline + "}", crls=[self.short.crl(2, 3600)])
         self.assertEqual(self.status("/hard/x", "alice"), 200)
 
     def test_of_several_streams_on_a_connection_the_one_that_was_admitted_by_it(self):

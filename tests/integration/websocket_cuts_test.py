@@ -3,17 +3,12 @@
 still admitted is left alone."""
 import base64
 import datetime
-import pathlib
 import time
 import unittest
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from fault_server import Authority, FaultServer
 from harness import EventWatch, GatehouseTest
+from short_lived import ShortLived
 from sockets import Socket1, Socket2, SocketUpstream
 
 PASSWORD = "correct-horse-battery"
@@ -50,6 +45,7 @@ class WebSocketCutsTest(GatehouseTest):
         for name in ("ca", "second"):
             cls.pki.ca(name)
         cls.pki.server()
+        cls.short = ShortLived(cls.pki)
         for name in ("alice", "bob"):
             cls.pki.leaf(name, "ca")
         cls.pki.leaf("eve", "second")
@@ -66,36 +62,6 @@ class WebSocketCutsTest(GatehouseTest):
 ---
 {{kind: Scheme, name: {name}, client_certificate: {{trust_store: {name}{options}}}}}
 """ + route(name, f"{{any_of: [{name}]}}"))
-
-    def authority(self):
-        certificate = x509.load_pem_x509_certificate(pathlib.Path(self.pki.pem("ca")).read_bytes())
-        return certificate, serialization.load_pem_private_key(pathlib.Path(self.pki.key("ca")).read_bytes(), None)
-
-    def leaf(self, name, life):
-        """A client's certificate that ends after `life` seconds."""
-        ca, ca_key = self.authority()
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.utcnow()
-        certificate = (x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-                       .issuer_name(ca.subject).public_key(key.public_key()).serial_number(x509.random_serial_number())
-                       .not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(seconds=life))
-                       .add_extension(x509.BasicConstraints(False, None), True)
-                       .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False).sign(ca_key, hashes.SHA256()))
-        pathlib.Path(self.pki.pem(name)).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        pathlib.Path(self.pki.key(name)).write_bytes(key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-
-    def crl(self, number, life=3600, revoked=()):
-        ca, key = self.authority()
-        now = datetime.datetime.utcnow()
-        crl = (x509.CertificateRevocationListBuilder().issuer_name(ca.subject).last_update(now - datetime.timedelta(minutes=1))
-               .next_update(now + datetime.timedelta(seconds=life)).add_extension(x509.CRLNumber(number), False))
-        for name in revoked:
-            serial = x509.load_pem_x509_certificate(pathlib.Path(self.pki.pem(name)).read_bytes()).serial_number
-            crl = crl.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build())
-        path = self.folder / f"{number}.crl"
-        path.write_bytes(crl.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        return path
 
     def user(self, name):
         self.gatehouse.ctl("user", "add", "staff", name, "--password-stdin", stdin=PASSWORD)
@@ -140,13 +106,13 @@ class WebSocketCutsTest(GatehouseTest):
 
     def test_a_list_that_names_it_crl(self):
         offline = ", allowed_certificate_types: CHAINED, revocation: {mode: OFFLINE}"
-        self.scheme("crl", offline, crls=[self.crl(1)])
-        self.check("bob", "alice", lambda: self.scheme("crl", offline, crls=[self.crl(2, revoked=["bob"])]))
+        self.scheme("crl", offline, crls=[self.short.crl(1)])
+        self.check("bob", "alice", lambda: self.scheme("crl", offline, crls=[self.short.crl(2, revoked=["bob"])]))
 
     def test_the_freshness_of_a_list_freshness(self):
         offline = ", allowed_certificate_types: CHAINED, revocation: {mode: OFFLINE, skew: 0s"
-        self.scheme("freshness", offline + "}", crls=[self.crl(3, 8)])
-        self.scheme("soft", offline + ", on_unknown: ALLOW}", crls=[self.folder / "3.crl"])
+        self.scheme("freshness", offline + "}", crls=[self.short.crl(3, 8)])
+        self.scheme("soft", offline + ", on_unknown: ALLOW}", crls=[self.pki.folder / "3.crl"])
         self.check("alice", "alice", lambda: None, seconds=12, gone_path="/freshness/tick", kept_path="/soft/tick")
 
     def test_an_answer_of_a_responder_ocsp(self):
@@ -172,7 +138,7 @@ class WebSocketCutsTest(GatehouseTest):
 
     def test_the_life_of_a_certificate_life(self):
         self.scheme("life")
-        self.leaf("short", 8)
+        self.short.leaf("short", 8)
         self.check("short", "alice", lambda: None, seconds=12)
 
     def test_a_user_who_is_disabled(self):

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import struct
-import threading
 import time
 import unittest
 import urllib.request
@@ -14,7 +13,7 @@ import urllib.request
 import websockets
 import wsproto.events as ws
 
-from harness import EventWatch, GatehouseTest, client_context, wait_for
+from harness import Acceptor, EventWatch, GatehouseTest, client_context, wait_for
 from sockets import Refused, Socket1, Socket2, SocketUpstream, accept_of
 
 BOTH = (Socket1, Socket2)
@@ -53,25 +52,15 @@ def ask(path, key="dGhlIHNhbXBsZSBub25jZQ==", version="13", more=""):
     return ASK.format(path=path, key=key, version=version, more=more).encode()
 
 
-class RawUpstream:
+class RawUpstream(Acceptor):
     """Answers each connection's first request with `answer`, and hands its socket to the test."""
 
     def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=32)
-        self.port = self.listener.getsockname()[1]
         self.heads, self.sockets = [], []
         self.answer = lambda fields: b""
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
-    def accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
-
-    def serve(self, sock):
+    def accepted(self, sock):
         head = b""
         while b"\r\n\r\n" not in head:
             data = sock.recv(65536)
@@ -228,9 +217,9 @@ class WebSocketTest(GatehouseTest):
 
     def test_an_upgrade_that_failed_smuggles_nothing(self):
         # What comes behind the request is the next request, with all that is asked of one.
+        self.raw.answer = lambda fields: b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno"
         client = self.client()
         client.send(ask("/raw/smuggle") + b"GET /ws/smuggled/x HTTP/1.1\r\nHost: localhost\r\nX-User: root\r\n\r\n")
-        self.raw.answer = lambda fields: b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno"
         self.assertEqual(client.answer()[::2], (426, b"no"))
         self.assertEqual(client.answer()[0], 401)
         self.assertEqual(self.asked("/ws/smuggled/x"), [])
