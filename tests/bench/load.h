@@ -43,7 +43,7 @@ struct Tally {
   int64_t full = 0;    // handshakes
   int64_t resumed = 0;
   std::map<std::string, int64_t> reasons;  // of `other` and `failed`
-  std::vector<float> latencies;            // microseconds
+  std::vector<float> latencies;            // microseconds; of the first millions
   int64_t answers() const { return ok + other; }
 };
 
