@@ -34,7 +34,7 @@ class Http1Connection final : public Connection,
   size_t active() const override { return request_ == nullptr ? 0 : 1; }
   void Attach(Request* request) override;
   Request* TakeRequest() override;
-  bool Healthy() const override { return link_.Healthy(); }
+  bool Healthy() const override { return link_.Healthy(/*may_speak=*/false); }
   void Close() override;
   void Abandon(Request* request) override;
   void SendBody(Request* request, absl::string_view bytes, bool end) override;

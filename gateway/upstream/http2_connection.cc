@@ -44,7 +44,7 @@ bool Http2Connection::CanTake() const {
   return state_ == State::kConnecting ? exchanges_.size() < kBeforeSettings : state_ == State::kUp && client_.CanOpen();
 }
 
-bool Http2Connection::Healthy() const { return state_ != State::kUp || link_.Healthy(); }
+bool Http2Connection::Healthy() const { return state_ != State::kUp || link_.Healthy(/*may_speak=*/true); }
 
 void Http2Connection::Attach(Request* request) {
   std::unique_ptr<Http2Exchange> exchange(new Http2Exchange(&loop_->deadlines(), this));  // a private base

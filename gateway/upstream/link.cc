@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -157,11 +158,10 @@ LinkStatus Link::Write(absl::string_view bytes, size_t* taken) {
   }
 }
 
-bool Link::Healthy() const {
-  char octet;
-  const ssize_t r = recv(fd_.get(), &octet, 1, MSG_PEEK | MSG_DONTWAIT);
+bool Link::Healthy(bool may_speak) const {
   // Over TLS a new session ticket may be there.
-  return r > 0 ? tls_ != nullptr : r < 0 && WouldBlock();
+  pollfd state{fd_.get(), static_cast<short>(POLLRDHUP | (may_speak || tls_ != nullptr ? 0 : POLLIN)), 0};
+  return poll(&state, 1, 0) == 0;
 }
 
 }  // namespace gatehouse::upstream

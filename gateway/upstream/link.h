@@ -60,8 +60,8 @@ class Link final : private loop::Flushable {
   // Octets that were taken and wait for the socket. Write("") goes on with them.
   size_t unsent() const { return tls_ == nullptr ? 0 : tls_->pending_output(); }
   void Watch(bool read, bool write) { watch_->Set(read, write); }
-  // The kernel knows of nothing wrong with this idle connection.
-  bool Healthy() const;
+  // The kernel knows of nothing wrong with this connection. `may_speak`: octets that came unasked are nothing wrong.
+  bool Healthy(bool may_speak) const;
   const std::string& error() const { return error_; }
 
  private:

@@ -97,7 +97,11 @@ Connection* Pool::TakeIdle(Site& site, const Request& request) {
     }
     // What cannot be repeated is not risked on a connection that is known to be dead.
     if (request.repeatable() || connection->Healthy()) return connection;
-    connection->Close();
+    if (connection->active() == 0) {
+      connection->Close();
+    } else {
+      OnFull(connection);  // its requests are told when it finds out itself
+    }
   }
   return nullptr;
 }
