@@ -13,6 +13,7 @@ constexpr size_t kMaxSizeLine = 256;
 void ChunkedDecoder::Reset(size_t trailer_bytes, size_t trailer_count) {
   state_ = State::kSize;
   line_done_ = false;
+  too_large_ = false;
   remaining_ = 0;
   trailer_limit_ = trailer_bytes;
   trailer_count_limit_ = trailer_count;
@@ -26,6 +27,11 @@ ChunkedDecoder::Step ChunkedDecoder::Error(const char* text) {
   state_ = State::kError;
   error_ = text;
   return Step::kError;
+}
+
+ChunkedDecoder::Step ChunkedDecoder::TrailersTooLarge() {
+  too_large_ = true;
+  return Error("the trailers are too large");
 }
 
 bool ChunkedDecoder::TakeLine(absl::string_view* input, size_t limit) {
@@ -50,7 +56,11 @@ bool ChunkedDecoder::TakeLine(absl::string_view* input, size_t limit) {
       return false;
     }
     if (line_.size() >= limit) {
-      Error("a line of the chunked coding is too long");
+      if (state_ == State::kTrailer) {
+        TrailersTooLarge();
+      } else {
+        Error("a line of the chunked coding is too long");
+      }
       return false;
     }
     line_.push_back(c);
@@ -130,7 +140,7 @@ ChunkedDecoder::Step ChunkedDecoder::Next(absl::string_view* input, absl::string
         }
         trailer_bytes_ += line_.size() + 32;
         if (trailer_bytes_ > trailer_limit_ || trailers_.size() >= trailer_count_limit_) {
-          return Error("the trailers are too large");
+          return TrailersTooLarge();
         }
         if (!ParseTrailer()) return Error("a trailer field is malformed");
         break;

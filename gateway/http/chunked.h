@@ -28,10 +28,13 @@ class ChunkedDecoder {
   Step Next(absl::string_view* input, absl::string_view* data);
   FieldList TakeTrailers() { return std::move(trailers_); }
   const char* error() const { return error_; }
+  // The error is that the trailers are over their limits.
+  bool too_large() const { return too_large_; }
 
  private:
   enum class State : uint8_t { kSize, kData, kDataEnd, kTrailer, kEnd, kError };
   Step Error(const char* text);
+  Step TrailersTooLarge();
   // Moves one line (without CRLF) from *input into line_; false: incomplete or error.
   bool TakeLine(absl::string_view* input, size_t limit);
   bool ParseSize();
@@ -39,6 +42,7 @@ class ChunkedDecoder {
 
   State state_ = State::kSize;
   bool line_done_ = false;
+  bool too_large_ = false;
   uint64_t remaining_ = 0;
   size_t trailer_limit_ = 0;
   size_t trailer_count_limit_ = 0;

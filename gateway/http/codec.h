@@ -112,7 +112,7 @@ class ServerCodec {
   // SendBody returns how many bytes it took; less than data.size() means wait for OnBodyWritable. `end` counts only when
   // all was taken. Bytes beyond the announced Content-Length, or too few of them, break the stream.
   virtual size_t SendBody(StreamId id, absl::string_view data, bool end) = 0;
-  // Ends the response. Trailers that may not go on the wire are left out.
+  // Ends the response. Trailers that may not go on the wire (trailers.h) are left out.
   virtual void SendTrailers(StreamId id, const FieldList& trailers) = 0;
   // 103 Early Hints, to clients of HTTP/1.1 and later that wait for the answer's head. What may not go on the wire is left out.
   virtual void SendEarlyHints(StreamId id, const FieldList& fields) = 0;

@@ -8,6 +8,7 @@
 #include "gateway/http/http1_head.h"
 #include "gateway/http/http1_request.h"
 #include "gateway/http/shared_parts.h"
+#include "gateway/http/trailers.h"
 
 namespace gatehouse::http {
 namespace {
@@ -301,7 +302,7 @@ bool Http1Codec::ProcessBody(absl::string_view* input) {
       return true;
     }
     case ChunkedDecoder::Step::kError:
-      Refuse(Refusal{400, true, chunked_.error()});
+      Refuse(chunked_.too_large() ? Refusal{431, false, chunked_.error()} : Refusal{400, true, chunked_.error()});
       return false;
   }
   return false;
@@ -495,9 +496,7 @@ void Http1Codec::SendTrailers(StreamId id, const FieldList& trailers) {
   }
   out_.append("0\r\n");
   for (size_t i = 0; i < trailers.size(); ++i) {
-    FieldList::Field f = trailers[i];
-    if (!IsToken(f.name) || !IsFieldValue(f.value) || IsHopByHop(f.name) || f.name == "content-length") continue;
-    absl::StrAppend(&out_, f.name, ": ", f.value, "\r\n");
+    if (IsTrailer(trailers[i])) absl::StrAppend(&out_, trailers[i].name, ": ", trailers[i].value, "\r\n");
   }
   out_.append("\r\n");
   EndResponse();

@@ -247,6 +247,31 @@ TEST_F(Http1Test, AHeadOrBodyThatDoesNotComeInTimeIs408) {
   EXPECT_TRUE(codec_->done());
 }
 
+TEST_F(Http1Test, TrailersAreBoundedLikeAHead) {
+  answer_ = false;
+  std::string many;
+  for (int i = 0; i < 101; ++i) many += "a: b\r\n";
+  for (const std::string& trailers : {many, "a: " + std::string(33 * 1024, 'x') + "\r\n"}) {
+    Start();
+    Send("POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n");
+    EXPECT_EQ(Send(trailers + "\r\n"), ServerCodec::Result::kClose);
+    EXPECT_THAT(Out(), HasSubstr("431"));
+    EXPECT_THAT(seen_.lines, ElementsAre("request 1 POST h /a +body", "error 1 431 fatal", "closed 1"));
+  }
+}
+
+TEST_F(Http1Test, TrailersWithControlCharactersAreNone) {
+  answer_ = false;
+  for (const std::string& trailer : {std::string("a: b\rc: d"), std::string("a: b\nc: d"), std::string("a: b\0c", 6), std::string("a b: c"),
+                                     std::string(": c"), std::string(" a: c"), std::string("a: \x7f")}) {
+    SCOPED_TRACE(trailer);
+    Start();
+    Send("POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n");
+    EXPECT_EQ(Send(trailer + "\r\n\r\n"), ServerCodec::Result::kClose);
+    EXPECT_THAT(Out(), HasSubstr("400"));
+  }
+}
+
 TEST_F(Http1Test, BrokenChunksEndTheStream) {
   answer_ = false;
   for (const char* chunk : {"x\r\n", "-1\r\n", "0x5\r\nhello", "5 \r\nhello", "5\nhello\r\n", "5\r\nhelloX\r\n", "5\r\nhello\n",

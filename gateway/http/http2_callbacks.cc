@@ -5,6 +5,7 @@
 
 #include "absl/base/internal/raw_logging.h"
 #include "gateway/http/http2_codec.h"
+#include "gateway/http/trailers.h"
 
 namespace gatehouse::http {
 namespace {
@@ -226,8 +227,7 @@ struct Http2Callbacks {
         std::vector<nghttp2_nv> nv;
         const FieldList& t = *s->tx_trailers;
         for (size_t i = 0; i < t.size(); ++i) {
-          if (!IsToken(t[i].name) || !IsFieldValue(t[i].value) || IsHopByHop(t[i].name)) continue;
-          nv.push_back(Nv(t[i].name, t[i].value));
+          if (IsTrailer(t[i])) nv.push_back(Nv(t[i].name, t[i].value));
         }
         if (!nv.empty()) {
           *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;

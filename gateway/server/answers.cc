@@ -123,6 +123,11 @@ void Change(const config::ResponseHeaders& headers, http::FieldList* fields) {
   }
 }
 
+void Withhold(const config::ResponseHeaders& headers, http::FieldList* trailers) {
+  for (const std::string& name : headers.remove) trailers->Remove(name);
+  for (const auto& [name, value] : headers.set) trailers->Remove(name);
+}
+
 absl::StatusOr<std::shared_ptr<const http::FixedResponse>> WireForm(const config::FixedResponse& response,
                                                                     const config::ResponseHeaders* headers) {
   http::FieldList fields;

@@ -48,6 +48,8 @@ absl::StatusOr<std::shared_ptr<const http::FixedResponse>> WireForm(const config
 
 // Change does to the fields of an answer what the route wants.
 void Change(const config::ResponseHeaders& headers, http::FieldList* fields);
+// Withhold removes from an answer's trailers what the route changes of its fields: an upstream's does not come by that way either.
+void Withhold(const config::ResponseHeaders& headers, http::FieldList* trailers);
 
 // True for content types application/grpc and application/grpc+anything.
 bool IsGrpc(const http::RequestHead& head);

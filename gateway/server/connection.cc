@@ -438,9 +438,9 @@ void Connection::OnBody(http::StreamId id, absl::string_view data, bool end) {
   codec_->ConsumeBody(id, data.size());  // already answered: the rest is thrown away
 }
 
-void Connection::OnTrailers(http::StreamId id, http::FieldList&&) {
+void Connection::OnTrailers(http::StreamId id, http::FieldList&& trailers) {
   unread_body_ = false;
-  if (Exchange* exchange = Find(id)) exchange->OnClientTrailers();
+  if (Exchange* exchange = Find(id)) exchange->OnClientTrailers(std::move(trailers));
 }
 
 void Connection::OnReset(http::StreamId id, uint32_t) {

@@ -31,6 +31,7 @@
 #include "gateway/server/client_origin.h"
 #include "gateway/server/connection.h"
 #include "gateway/server/revocation_wait.h"
+#include "gateway/server/websocket.h"
 #include "gateway/upstream/request.h"
 #include "gateway/upstream/upstream.h"
 
@@ -58,7 +59,7 @@ class Exchange final : public upstream::ResponseHandler,
 
   // From the codec.
   void OnBody(absl::string_view data, bool end);
-  void OnClientTrailers();
+  void OnClientTrailers(http::FieldList&& trailers);
   void OnClientReset();
   void OnClientWritable();
   // The client broke a rule in the middle of its request: ends it, and words the answer. REQUIRES: !recorded().
@@ -176,13 +177,13 @@ class Exchange final : public upstream::ResponseHandler,
   std::string trace_id_;       // of what the upstream was told
   std::string held_body_;      // request body that came before the decision; bounded by the codec's window
   bool held_end_ = false;
+  std::unique_ptr<http::FieldList> client_trailers_;  // those that may pass; null: none
   size_t unconsumed_ = 0;      // request body given to the upstream above its mark, not yet returned to the client's window
   std::string held_response_;  // response body that the client's stream did not take
   http::FieldList held_trailers_;
   bool has_trailers_ = false;
-  std::string websocket_key_;  // sent to the upstream; not empty: it was asked for WebSocket
-  bool switched_ = false;      // and said yes
-  bool half_closed_ = false;   // and has ended its side
+  WebSocketHandshake websocket_;
+  bool half_closed_ = false;  // WebSocket: the upstream has ended its side
   char request_id_[33];
   bool has_id_ = false;
 };

@@ -22,28 +22,46 @@ std::string Encode(const uint8_t* bytes, size_t n) {
 
 }  // namespace
 
-std::optional<std::string> AskWebSocket(const http::RequestHead& head, absl::string_view* error) {
+std::optional<absl::string_view> WebSocketHandshake::Ask(const http::RequestHead& head) {
   const http::FieldList& fields = head.fields();
   if (fields.Count("sec-websocket-version") != 1 || *fields.Find("sec-websocket-version") != "13") {
-    *error = "Sec-WebSocket-Version is not 13";
-    return std::nullopt;
+    return "Sec-WebSocket-Version is not 13";
   }
-  if (head.version >= 20) {
+  client_http2_ = head.version >= 20;
+  if (client_http2_) {
     const std::string key = RandomBytes(kKey);
-    return Encode(reinterpret_cast<const uint8_t*>(key.data()), key.size());
+    key_ = Encode(reinterpret_cast<const uint8_t*>(key.data()), key.size());
+    return std::nullopt;
   }
   std::string key;
   if (fields.Count("sec-websocket-key") != 1 ||
       !credentials::DecodeBase64(*fields.Find("sec-websocket-key"), credentials::Base64Padding::kRequired, &key) ||
       key.size() != kKey) {
-    *error = "Sec-WebSocket-Key is not 16 bytes in base64";
-    return std::nullopt;
+    return "Sec-WebSocket-Key is not 16 bytes in base64";
   }
-  return std::string(*fields.Find("sec-websocket-key"));
+  key_ = std::string(*fields.Find("sec-websocket-key"));
+  return std::nullopt;
 }
 
-bool ProvesWebSocket(const http::FieldList& answer, absl::string_view key) {
-  const std::array<uint8_t, 20> digest = Sha1(absl::StrCat(key, kGuid));
+WebSocketHandshake::Outcome WebSocketHandshake::Judge(http::ResponseHead* answer, absl::string_view* wrong) {
+  if (answer->status == 101) {
+    if (!Proves(answer->fields)) {
+      *wrong = "the upstream's Sec-WebSocket-Accept does not prove that it speaks WebSocket";
+      return Outcome::kWrong;
+    }
+    // RFC 8441 5: HTTP/2 has no use for the proof.
+    if (client_http2_) answer->fields.Remove("sec-websocket-accept");
+    return Outcome::kSwitch;
+  }
+  if (client_http2_ && answer->status < 300) {
+    *wrong = "the upstream did not switch to WebSocket";
+    return Outcome::kWrong;
+  }
+  return Outcome::kOrdinary;
+}
+
+bool WebSocketHandshake::Proves(const http::FieldList& answer) const {
+  const std::array<uint8_t, 20> digest = Sha1(absl::StrCat(key_, kGuid));
   return answer.Count("sec-websocket-accept") == 1 &&
          *answer.Find("sec-websocket-accept") == Encode(digest.data(), digest.size());
 }

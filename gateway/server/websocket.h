@@ -1,9 +1,12 @@
-// The two ends of a WebSocket handshake (RFC 6455 4) that a gateway has: what a client asks for is checked and asked of the
-// upstream anew, and what the upstream answers is believed only with the proof that it speaks WebSocket. Towards the upstream
-// it is always an HTTP/1.1 Upgrade; an extended CONNECT (RFC 8441), which has neither key nor proof, is given ours.
+// WebSocketHandshake is the gateway's part of one WebSocket handshake (RFC 6455 4, RFC 8441): what a client asks for is checked
+// and asked of the upstream anew, and what the upstream answers is believed only with the proof that it speaks WebSocket. The
+// upstream is asked by an HTTP/1.1 Upgrade, whatever the client speaks; an extended CONNECT, which has neither key nor proof,
+// is given a key of ours.
 //
-// Ownership:  values.
-// Threading:  pure, but for the random key.
+//   not asked --Ask--> asked --Judge: kSwitch--> switched
+//
+// Ownership:  a value.
+// Threading:  thread-compatible.
 // Errors:     constant texts, for the event.
 #pragma once
 
@@ -15,12 +18,34 @@
 
 namespace gatehouse::server {
 
-// AskWebSocket returns the Sec-WebSocket-Key that the upstream is sent; nullopt: the client's handshake is malformed, and
-// `*error` says in what.
-// REQUIRES: head.websocket.
-std::optional<std::string> AskWebSocket(const http::RequestHead& head, absl::string_view* error);
+class WebSocketHandshake {
+ public:
+  // Ask begins it. A text: the client's handshake is malformed, and in what; nothing is asked.
+  // REQUIRES: head.websocket.
+  std::optional<absl::string_view> Ask(const http::RequestHead& head);
+  bool asked() const { return !key_.empty(); }
+  // The Sec-WebSocket-Key that the upstream is sent.
+  const std::string& key() const { return key_; }
 
-// Whether a 101 proves that who sent it has read `key` as WebSocket's: exactly one Sec-WebSocket-Accept, and the right one.
-bool ProvesWebSocket(const http::FieldList& answer, absl::string_view key);
+  enum class Outcome : uint8_t {
+    kSwitch,    // `answer` is what the client is told
+    kOrdinary,  // an answer like any other
+    kWrong,     // neither: `*wrong` says why
+  };
+  // Judge says what the upstream's `answer` is.
+  // REQUIRES: asked().
+  Outcome Judge(http::ResponseHead* answer, absl::string_view* wrong);
+  // Both sides speak WebSocket.
+  bool switched() const { return switched_; }
+  void Switched() { switched_ = true; }
+
+ private:
+  // Whether a 101 proves that who sent it has read the key as WebSocket's: exactly one Sec-WebSocket-Accept, the right one.
+  bool Proves(const http::FieldList& answer) const;
+
+  std::string key_;
+  bool client_http2_ = false;
+  bool switched_ = false;
+};
 
 }  // namespace gatehouse::server

@@ -3,12 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <string>
 #include <utility>
 #include <vector>
+
+#include "absl/strings/escaping.h"
+#include "gateway/base/digest.h"
 
 namespace gatehouse::server {
 namespace {
 
+using Outcome = WebSocketHandshake::Outcome;
 using Fields = std::vector<std::pair<absl::string_view, absl::string_view>>;
 
 constexpr absl::string_view kKey = "dGhlIHNhbXBsZSBub25jZQ==";           // RFC 6455 1.3
@@ -16,19 +22,34 @@ constexpr absl::string_view kAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";  // what p
 
 class WebSocketTest : public testing::Test {
  protected:
+  // The key that the upstream is sent; nullopt: refused.
   std::optional<std::string> Ask(const Fields& fields, int version = 11) {
+    handshake_ = {};
     http::RequestHead head;
     head.version = version;
     head.websocket = true;
     for (const auto& [name, value] : fields) head.fields().Add(name, value);
-    return AskWebSocket(head, &error_);
+    if (const auto error = handshake_.Ask(head)) {
+      error_ = *error;
+      EXPECT_FALSE(handshake_.asked());
+      return std::nullopt;
+    }
+    EXPECT_TRUE(handshake_.asked());
+    return handshake_.key();
   }
-  static bool Proves(const Fields& fields) {
-    http::FieldList list;
-    for (const auto& [name, value] : fields) list.Add(name, value);
-    return ProvesWebSocket(list, kKey);
+  // What becomes of the upstream's answer to what was asked.
+  Outcome Judge(int status, const Fields& fields) {
+    answer_ = {};
+    answer_.status = status;
+    for (const auto& [name, value] : fields) answer_.fields.Add(name, value);
+    wrong_ = "";
+    const Outcome outcome = handshake_.Judge(&answer_, &wrong_);
+    EXPECT_EQ(wrong_.empty(), outcome != Outcome::kWrong);
+    return outcome;
   }
-  absl::string_view error_;
+  WebSocketHandshake handshake_;
+  http::ResponseHead answer_;
+  absl::string_view error_, wrong_;
 };
 
 TEST_F(WebSocketTest, PassesTheClientsKeyOn) {
@@ -66,11 +87,36 @@ TEST_F(WebSocketTest, RefusesAKeyThatIsNotSixteenBytes) {
 }
 
 TEST_F(WebSocketTest, BelievesTheAcceptOfTheStandardsExampleAlone) {
-  EXPECT_TRUE(Proves({{"sec-websocket-accept", kAccept}}));
-  EXPECT_FALSE(Proves({}));
-  EXPECT_FALSE(Proves({{"sec-websocket-accept", kKey}}));
-  EXPECT_FALSE(Proves({{"sec-websocket-accept", "S3PPLMBITXAQ9KYGZZHZRBK+XOO="}}));
-  EXPECT_FALSE(Proves({{"sec-websocket-accept", kAccept}, {"sec-websocket-accept", kAccept}}));
+  ASSERT_TRUE(Ask({{"sec-websocket-version", "13"}, {"sec-websocket-key", kKey}}));
+  EXPECT_EQ(Judge(101, {{"sec-websocket-accept", kAccept}}), Outcome::kSwitch);
+  EXPECT_EQ(answer_.fields.Find("sec-websocket-accept"), kAccept);
+  for (const Fields& fields : {Fields{},
+                               {{"sec-websocket-accept", kKey}},
+                               {{"sec-websocket-accept", "S3PPLMBITXAQ9KYGZZHZRBK+XOO="}},
+                               {{"sec-websocket-accept", kAccept}, {"sec-websocket-accept", kAccept}}}) {
+    EXPECT_EQ(Judge(101, fields), Outcome::kWrong);
+  }
+}
+
+TEST_F(WebSocketTest, LetsAnyOtherAnswerPassUnlessItLooksLikeConsent) {
+  ASSERT_TRUE(Ask({{"sec-websocket-version", "13"}, {"sec-websocket-key", kKey}}));
+  for (int status : {200, 302, 403, 426, 500}) EXPECT_EQ(Judge(status, {}), Outcome::kOrdinary) << status;
+  // To a client of HTTP/2 any 2xx is consent.
+  ASSERT_TRUE(Ask({{"sec-websocket-version", "13"}}, 20));
+  EXPECT_EQ(Judge(200, {}), Outcome::kWrong);
+  EXPECT_EQ(Judge(204, {}), Outcome::kWrong);
+  for (int status : {302, 403, 426, 500}) EXPECT_EQ(Judge(status, {}), Outcome::kOrdinary) << status;
+}
+
+TEST_F(WebSocketTest, KeepsTheProofFromAClientOfHttp2) {
+  const auto key = Ask({{"sec-websocket-version", "13"}}, 20);
+  ASSERT_TRUE(key);
+  EXPECT_EQ(Judge(101, {{"sec-websocket-accept", kAccept}}), Outcome::kWrong);
+  const std::array<uint8_t, 20> digest = Sha1(*key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+  const std::string proof = absl::Base64Escape(std::string(digest.begin(), digest.end()));
+  EXPECT_EQ(Judge(101, {{"sec-websocket-accept", proof}, {"sec-websocket-protocol", "chat"}}), Outcome::kSwitch);
+  EXPECT_FALSE(answer_.fields.Has("sec-websocket-accept"));
+  EXPECT_TRUE(answer_.fields.Has("sec-websocket-protocol"));
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ void Http1Connection::SendBody(Request* request, absl::string_view bytes, bool e
   if (write_broken_) return Wake();
   const bool sending = state_ == State::kBusy;
   std::string& out = sending ? out_ : request->wire_;
-  AppendBody(request->framing_, bytes, end, &out);
+  AppendBody(request->framing_, bytes, end, request->trailers_.get(), &out);
   request->NoteUnsent(sending ? unsent() : out.size());
   if (sending) Wake();
 }

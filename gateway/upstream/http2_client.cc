@@ -9,6 +9,7 @@
 #include "absl/base/internal/raw_logging.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "gateway/http/trailers.h"
 
 namespace gatehouse::upstream {
 namespace {
@@ -155,7 +156,16 @@ struct Http2ClientCallbacks {
     return 0;
   }
 
-  static ssize_t ReadBody(nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
+  // False: there is nothing to send.
+  static bool SubmitTrailers(nghttp2_session* session, int32_t id, const http::FieldList& trailers) {
+    std::vector<nghttp2_nv> nv;
+    for (size_t i = 0; i < trailers.size(); ++i) {
+      if (http::IsTrailer(trailers[i])) nv.push_back(Nv(trailers[i]));
+    }
+    return !nv.empty() && nghttp2_submit_trailer(session, id, nv.data(), nv.size()) == 0;
+  }
+
+  static ssize_t ReadBody(nghttp2_session* session, int32_t id, uint8_t*, size_t length, uint32_t* flags,
                           nghttp2_data_source* source, void*) {
     auto* s = static_cast<Http2Stream*>(source->ptr);
     const size_t n = std::min(s->unsent(), length);
@@ -163,6 +173,7 @@ struct Http2ClientCallbacks {
     if (n == s->unsent() && s->out_end) {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
       s->body_ended = true;
+      if (s->trailers != nullptr && SubmitTrailers(session, id, *s->trailers)) *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     } else if (n == 0) {
       s->deferred = true;
       return NGHTTP2_ERR_DEFERRED;
@@ -255,7 +266,8 @@ bool Http2Client::CanOpen() const {
   return open_ < std::min<size_t>(theirs, limits_.streams);
 }
 
-Http2Stream* Http2Client::Open(const http::FieldList& head, std::string&& body, bool end, void* user) {
+Http2Stream* Http2Client::Open(const http::FieldList& head, std::string&& body, bool end,
+                               std::unique_ptr<http::FieldList> trailers, void* user) {
   auto s = std::make_unique<Http2Stream>();
   std::vector<nghttp2_nv> nv;
   nv.reserve(head.size());
@@ -263,7 +275,8 @@ Http2Stream* Http2Client::Open(const http::FieldList& head, std::string&& body, 
   s->user = user;
   s->out = std::move(body);
   s->out_end = end;
-  s->body_ended = end && s->out.empty();
+  s->trailers = std::move(trailers);
+  s->body_ended = end && s->out.empty() && s->trailers == nullptr;
   nghttp2_data_provider provider;
   provider.source.ptr = s.get();
   provider.read_callback = Http2ClientCallbacks::ReadBody;
@@ -277,7 +290,7 @@ Http2Stream* Http2Client::Open(const http::FieldList& head, std::string&& body, 
   return s.release();
 }
 
-void Http2Client::SendBody(Http2Stream* s, absl::string_view bytes, bool end) {
+void Http2Client::SendBody(Http2Stream* s, absl::string_view bytes, bool end, std::unique_ptr<http::FieldList> trailers) {
   if (s->over || s->out_end) return;
   if (s->sent > 0 && s->sent >= s->out.size() / 2) {
     s->out.erase(0, s->sent);
@@ -285,6 +298,7 @@ void Http2Client::SendBody(Http2Stream* s, absl::string_view bytes, bool end) {
   }
   s->out.append(bytes.data(), bytes.size());
   s->out_end = end;
+  if (trailers != nullptr) s->trailers = std::move(trailers);
   if (!s->deferred || (bytes.empty() && !end)) return;
   s->deferred = false;
   nghttp2_session_resume_data(session_, s->id);

@@ -37,6 +37,7 @@ struct Http2Stream {
   std::string out;
   size_t sent = 0;
   bool out_end = false;     // all of it is in `out`
+  std::unique_ptr<http::FieldList> trailers;  // that follow it; null: none
   bool deferred = false;    // nghttp2 waits for more of it
   bool body_begun = false;  // some went out
   bool body_ended = false;  // all did
@@ -98,8 +99,10 @@ class Http2Client {
   // One more stream may be opened now.
   bool CanOpen() const;
   // `head`: pseudo-fields first. Null: it cannot be sent. `body` is what there is of it, and `end` whether that is all.
-  Http2Stream* Open(const http::FieldList& head, std::string&& body, bool end, void* user);
-  void SendBody(Http2Stream* stream, absl::string_view bytes, bool end);
+  // `trailers`: what follows the end, if not null; those that may not go on the wire are left out.
+  Http2Stream* Open(const http::FieldList& head, std::string&& body, bool end, std::unique_ptr<http::FieldList> trailers,
+                    void* user);
+  void SendBody(Http2Stream* stream, absl::string_view bytes, bool end, std::unique_ptr<http::FieldList> trailers);
   // Gives the stream its window back, for all that came.
   void Consume(Http2Stream* stream);
   // The handler lets go of the stream: nothing more is told, and the upstream is told to stop.

@@ -62,7 +62,8 @@ void Http2Connection::Attach(Request* request) {
 
 void Http2Connection::Begin(Http2Exchange* exchange) {
   Request* request = exchange->request;
-  exchange->stream = client_.Open(request->head_, std::exchange(request->wire_, {}), request->ended_, exchange);
+  exchange->stream =
+      client_.Open(request->head_, std::exchange(request->wire_, {}), request->ended_, std::move(request->trailers_), exchange);
   if (exchange->stream == nullptr) {
     return pool_->FailLater(request, ErrorKind::kBadRequest, "the request cannot be written as HTTP/2");
   }
@@ -118,7 +119,7 @@ void Http2Connection::SendBody(Request* request, absl::string_view bytes, bool e
     request->wire_.append(bytes.data(), bytes.size());
     return request->NoteUnsent(request->wire_.size());
   }
-  client_.SendBody(stream, bytes, end);
+  client_.SendBody(stream, bytes, end, std::move(request->trailers_));
   request->NoteUnsent(stream->unsent());
   Rearm(request->exchange_);
   Wake();
@@ -264,7 +265,10 @@ void Http2Connection::OnStreamEnd(Http2Stream* stream) { Detach(Of(stream))->End
 void Http2Connection::OnStreamFailed(Http2Stream* stream, ErrorKind kind, absl::string_view detail) {
   Request* request = Detach(Of(stream));
   const bool seen = kind != ErrorKind::kRefused || stream->body_begun;
-  if (!seen) request->wire_ = std::move(stream->out);
+  if (!seen) {
+    request->wire_ = std::move(stream->out);
+    request->trailers_ = std::move(stream->trailers);
+  }
   pool_->OnFailed(request, kind, Named(detail), seen);
 }
 

@@ -17,6 +17,7 @@ class Http2Peer {
  public:
   struct Stream {
     std::map<std::string, std::string> fields;
+    std::map<std::string, std::string> request_trailers;
     std::string body;
     bool ended = false;
     int64_t reset = -1;  // the code
@@ -111,8 +112,9 @@ class Http2Peer {
   static Http2Peer* Self(void* user) { return static_cast<Http2Peer*>(user); }
   static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
                       const uint8_t* value, size_t value_size, uint8_t, void* user) {
-    Self(user)->streams[frame->hd.stream_id].fields[std::string(reinterpret_cast<const char*>(name), name_size)] =
-        std::string(reinterpret_cast<const char*>(value), value_size);
+    Stream& s = Self(user)->streams[frame->hd.stream_id];
+    auto& fields = frame->headers.cat == NGHTTP2_HCAT_REQUEST ? s.fields : s.request_trailers;
+    fields[std::string(reinterpret_cast<const char*>(name), name_size)] = std::string(reinterpret_cast<const char*>(value), value_size);
     return 0;
   }
   static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user) {

@@ -44,6 +44,110 @@ TEST_F(Http2Test, ARequestGoesOutAndItsResponseComesBackWithTrailers) {
   EXPECT_EQ(pool_->stats().idle_connections.value(), 1);
 }
 
+http::FieldList Sum() {
+  http::FieldList trailers;
+  trailers.Add("x-sum", "7");
+  trailers.Add("content-length", "9");
+  trailers.Add("x-split", "a\r\nb");
+  return trailers;
+}
+
+TEST_F(Http2Test, ARequestsTrailersFollowItsBody) {
+  Answer answer;
+  auto request = Start(&answer, "POST", Framing::kLength, 5);
+  auto peer = AcceptHttp2();
+  ASSERT_TRUE(Gets(*peer, 1));
+  request->SendBody("hel", false);
+  ASSERT_TRUE(Until2(*peer, [&] { return (*peer)[1].body == "hel"; }));
+  request->SetTrailers(Sum());
+  request->SendBody("lo", true);
+  ASSERT_TRUE(Until2(*peer, [&] { return (*peer)[1].ended; }));
+  EXPECT_EQ((*peer)[1].body, "hello");
+  const std::map<std::string, std::string> expected = {{"x-sum", "7"}};
+  EXPECT_EQ((*peer)[1].request_trailers, expected);
+  EXPECT_FALSE(peer->broken);
+  peer->Head(1, "200", {}, /*end=*/true);
+  ASSERT_TRUE(Ends2(*peer, answer));
+  EXPECT_EQ(answer.completions, 1);
+  EXPECT_EQ((*peer)[1].reset, -1);
+}
+
+TEST_F(Http2Test, TrailersOfARequestThatWaitedForItsConnectionAreNotLost) {
+  Answer answer;
+  auto request = Start(&answer, "POST", Framing::kChunked);
+  request->SetTrailers(Sum());
+  request->SendBody("", true);  // before the connection is there
+  auto peer = AcceptHttp2();
+  ASSERT_TRUE(Until2(*peer, [&] { return (*peer)[1].ended; }));
+  EXPECT_EQ((*peer)[1].request_trailers.count("x-sum"), 1u);
+  EXPECT_EQ((*peer)[1].body, "");
+}
+
+TEST_F(Http2Test, TrailersThatMayAllNotPassStillEndTheRequest) {
+  Answer answer;
+  auto request = Start(&answer, "POST", Framing::kChunked);
+  http::FieldList trailers;
+  trailers.Add("transfer-encoding", "chunked");
+  request->SetTrailers(std::move(trailers));
+  request->SendBody("x", true);
+  auto peer = AcceptHttp2();
+  ASSERT_TRUE(Until2(*peer, [&] { return (*peer)[1].ended; }));
+  EXPECT_TRUE((*peer)[1].request_trailers.empty());
+  EXPECT_EQ((*peer)[1].body, "x");
+}
+
+TEST_F(Http2Test, ARequestThatFindsNobodyGoesElsewhereWithItsTrailers) {
+  FakeUpstream gone;
+  options_.endpoints.insert(options_.endpoints.begin(), Endpoint::Of(gone.address()));
+  gone.StopListening();
+  Answer answers[2];
+  std::unique_ptr<Request> requests[2];
+  for (int i = 0; i < 2; ++i) {  // one of them at least is sent to who is gone
+    requests[i] = Start(&answers[i], "POST", Framing::kChunked);
+    requests[i]->SetTrailers(Sum());
+    requests[i]->SendBody("x", true);
+  }
+  auto peer = AcceptHttp2();
+  ASSERT_TRUE(Until2(*peer, [&] { return (*peer)[1].ended && (*peer)[3].ended; }));
+  for (int id : {1, 3}) EXPECT_EQ((*peer)[id].request_trailers.count("x-sum"), 1u);
+  EXPECT_GE(pool_->stats().retries.value(), 1);
+}
+
+TEST_F(Http2Test, WhatTheUpstreamSaidUnreadIsNoReasonToLeaveItsConnection) {
+  Answer first, second;
+  auto a = Start(&first, "POST", Framing::kChunked);
+  auto peer = AcceptHttp2();
+  ASSERT_TRUE(Gets(*peer, 1));
+  peer->Head(1, "200");
+  peer->Body(1, "part", false);
+  peer->Work();  // waits in the socket
+  auto b = Start(&second, "POST", Framing::kChunked);  // not to be risked on a connection that is dead
+  ASSERT_TRUE(Gets(*peer, 3));
+  EXPECT_EQ(pool_->stats().connects.value(), 1);
+  peer->Body(1, "", true);
+  peer->Head(3, "200", {}, /*end=*/true);
+  ASSERT_TRUE(Ends2(*peer, first));
+  ASSERT_TRUE(Ends2(*peer, second));
+  EXPECT_EQ(first.body, "part");
+  EXPECT_EQ(first.completions + second.completions, 2);
+}
+
+TEST_F(Http2Test, ADeadConnectionIsNotTakenAndThoseOnItAreTold) {
+  Answer first, second;
+  auto a = Start(&first, "POST", Framing::kChunked);
+  auto peer = AcceptHttp2();
+  ASSERT_TRUE(Gets(*peer, 1));
+  peer->peer().Reset();
+  auto b = Start(&second, "POST", Framing::kChunked);
+  auto other = AcceptHttp2();
+  ASSERT_NE(other, nullptr);
+  ASSERT_TRUE(Until2(*other, [&] { return first.ended() && !(*other)[1].fields.empty(); }));
+  EXPECT_EQ(first.error, ErrorKind::kReset);
+  other->Head(1, "200", {}, /*end=*/true);
+  ASSERT_TRUE(Ends2(*other, second));
+  EXPECT_EQ(second.completions, 1);
+}
+
 TEST_F(Http2Test, AnAnswerOfOneHeaderBlockSaysThatNothingFollows) {
   Answer answer;
   bool end = false;

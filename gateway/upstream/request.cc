@@ -1,5 +1,7 @@
 #include "gateway/upstream/request.h"
 
+#include <utility>
+
 #include "gateway/upstream/connection.h"
 #include "gateway/upstream/pool.h"
 #include "gateway/upstream/request_head.h"
@@ -33,6 +35,13 @@ Request::~Request() {
   pool_->OnDone(this, nullptr);
 }
 
+void Request::SetTrailers(http::FieldList&& trailers) {
+  if (ended_ || state_ == State::kDone || state_ == State::kFailing || framing_ == Framing::kUpgrade) return;
+  if (framing_ == Framing::kChunked || pool_->options().http2) {
+    trailers_ = std::make_unique<http::FieldList>(std::move(trailers));
+  }
+}
+
 void Request::SendBody(absl::string_view bytes, bool end) {
   if (ended_ || state_ == State::kDone || state_ == State::kFailing) return;
   if (framing_ == Framing::kLength) {
@@ -45,7 +54,7 @@ void Request::SendBody(absl::string_view bytes, bool end) {
   ended_ = end;
   body_begun_ = true;
   if (connection_ != nullptr) return connection_->SendBody(this, bytes, end);
-  AppendBody(pool_->options().http2 ? Framing::kLength : framing_, bytes, end, &wire_);
+  AppendBody(pool_->options().http2 ? Framing::kLength : framing_, bytes, end, trailers_.get(), &wire_);
   NoteUnsent(wire_.size());
 }
 

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <string>
 
 #include "absl/container/inlined_vector.h"
@@ -43,6 +44,9 @@ class Request {
   // SendBody copies `bytes` to the send buffer. Call it only while writable(), or the buffer grows past its mark. After
   // `end` nothing more. kUpgrade: only after OnHead with 101. With kLength, more or fewer octets than declared end in kBadRequest (later, not inside).
   void SendBody(absl::string_view bytes, bool end);
+  // The fields that follow the body. Call before its `end`. HTTP/1.1 has a place for them behind a chunked body only: elsewhere
+  // they are dropped, as a gateway may (RFC 9110 6.5.1).
+  void SetTrailers(http::FieldList&& trailers);
   bool writable() const { return !above_mark_; }
   // While paused, nothing is read: at most what was read already (32 KiB) is still delivered.
   void PauseReading();
@@ -75,6 +79,7 @@ class Request {
   Http2Exchange* exchange_ = nullptr;   // of an HTTP/2 connection
   std::string wire_;      // what is to be sent, until a connection takes it; with HTTP/2 the body alone
   http::FieldList head_;  // HTTP/2: the pseudo-fields, then the others
+  std::unique_ptr<http::FieldList> trailers_;  // null: none; HTTP/2: until a stream takes them
   std::list<Request*>::iterator place_;  // in the pool's queue; kQueued, kFailing
   loop::Instant queued_at_;
   uint64_t remaining_;  // kLength: octets of the body still to come from the caller

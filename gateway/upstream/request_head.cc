@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "gateway/http/trailers.h"
+
 namespace gatehouse::upstream {
 namespace {
 
@@ -42,21 +44,25 @@ bool IsOurs(absl::string_view name) {
   }
 }
 
+void AppendField(http::FieldList::Field field, std::string* out) {
+  Append(field.name, out);
+  out->append(": ");
+  Append(field.value, out);
+  out->append("\r\n");
+}
+
 bool WriteFields(const http::FieldList& fields, std::string* out) {
   for (size_t i = 0; i < fields.size(); ++i) {
     http::FieldList::Field field = fields[i];
     if (!http::IsToken(field.name) || !CleanValue(field.value)) return false;
-    if (IsOurs(field.name)) continue;
-    Append(field.name, out);
-    out->append(": ");
-    Append(field.value, out);
-    out->append("\r\n");
+    if (!IsOurs(field.name)) AppendField(field, out);
   }
   return true;
 }
 
 bool CleanLine(const RequestHead& head) {
-  return http::IsToken(head.method) && !head.target.empty() && CleanWord(head.target) && CleanWord(head.authority);
+  return http::IsToken(head.method) && !head.target.empty() && CleanWord(head.target) && CleanWord(head.authority) &&
+         CleanValue(head.trailer);
 }
 
 }  // namespace
@@ -74,12 +80,14 @@ bool WriteHead(const RequestHead& head, std::string* out) {
     out->resize(start);
     return false;
   }
+  if (head.accepts_trailers && head.framing != Framing::kUpgrade) out->append("connection: te\r\nte: trailers\r\n");
   if (head.framing == Framing::kLength) {
     out->append("content-length: ");
     AppendNumber(head.content_length, 10, out);
     out->append("\r\n");
   } else if (head.framing == Framing::kChunked) {
     out->append("transfer-encoding: chunked\r\n");
+    if (!head.trailer.empty()) AppendField({"trailer", head.trailer}, out);
   } else if (head.framing == Framing::kUpgrade) {
     out->append("connection: Upgrade\r\nupgrade: websocket\r\n");
   }
@@ -102,6 +110,7 @@ bool ListHead(const RequestHead& head, absl::string_view scheme, http::FieldList
     if (!IsOurs(field.name)) out->Add(field.name, field.value);
   }
   if (head.accepts_trailers) out->Add("te", "trailers");  // the one value that HTTP/2 knows (RFC 9113 8.2.2)
+  if (!head.trailer.empty()) out->Add("trailer", head.trailer);
   if (head.framing == Framing::kLength) {
     std::string length;
     AppendNumber(head.content_length, 10, &length);
@@ -110,10 +119,15 @@ bool ListHead(const RequestHead& head, absl::string_view scheme, http::FieldList
   return true;
 }
 
-void AppendBody(Framing framing, absl::string_view bytes, bool end, std::string* out) {
+void AppendBody(Framing framing, absl::string_view bytes, bool end, const http::FieldList* trailers, std::string* out) {
   if (framing != Framing::kChunked) return Append(bytes, out);
   AppendChunk(bytes, out);
-  if (end) out->append("0\r\n\r\n");
+  if (!end) return;
+  out->append("0\r\n");
+  for (size_t i = 0; trailers != nullptr && i < trailers->size(); ++i) {
+    if (http::IsTrailer((*trailers)[i])) AppendField((*trailers)[i], out);
+  }
+  out->append("\r\n");
 }
 
 void AppendChunk(absl::string_view bytes, std::string* out) {

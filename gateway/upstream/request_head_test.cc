@@ -1,5 +1,6 @@
 #include "gateway/upstream/request_head.h"
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace gatehouse::upstream {
@@ -84,6 +85,36 @@ TEST_F(RequestHeadTest, ChunksCarryTheirSizeInHexAndAnEmptyOneIsNotWritten) {
   AppendChunk(std::string(26, 'x'), &out);
   AppendChunk("", &out);
   EXPECT_EQ(out, "1a\r\nxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n");
+}
+
+TEST_F(RequestHeadTest, TrailersFollowTheLastChunkAndNothingElse) {
+  http::FieldList trailers;
+  for (const char* name : {"x-sum", "content-length", "transfer-encoding", "host", "authorization", "x y", ":path"}) trailers.Add(name, "7");
+  trailers.Add("x-split", "7\r\nhost: other");
+  std::string out;
+  AppendBody(Framing::kChunked, "ab", false, &trailers, &out);
+  EXPECT_EQ(out, "2\r\nab\r\n");
+  out.clear();
+  AppendBody(Framing::kChunked, "c", true, &trailers, &out);
+  EXPECT_EQ(out, "1\r\nc\r\n0\r\nx-sum: 7\r\n\r\n");
+  out.clear();
+  AppendBody(Framing::kLength, "ab", true, &trailers, &out);
+  EXPECT_EQ(out, "ab");
+}
+
+TEST_F(RequestHeadTest, TrailersAreAnnouncedWhereTheyHaveAPlace) {
+  head_.trailer = "x-sum";
+  head_.framing = Framing::kChunked;
+  EXPECT_THAT(Write(), testing::HasSubstr("\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n"));
+  head_.framing = Framing::kLength;
+  EXPECT_THAT(Write(), testing::Not(testing::HasSubstr("trailer")));
+  head_.accepts_trailers = true;
+  EXPECT_THAT(Write(), testing::HasSubstr("\r\nconnection: te\r\nte: trailers\r\n"));
+  head_.framing = Framing::kUpgrade;
+  EXPECT_THAT(Write(), testing::Not(testing::HasSubstr("trailers")));
+  head_.framing = Framing::kChunked;
+  head_.trailer = "x\r\nhost: other";
+  EXPECT_EQ(Write(), "refused");
 }
 
 TEST_F(RequestHeadTest, OnlyMethodsWithoutASecondEffectAreIdempotent) {

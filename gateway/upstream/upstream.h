@@ -42,7 +42,8 @@ struct RequestHead {
   const http::FieldList* fields = nullptr;  // null: none
   Framing framing = Framing::kNoBody;
   uint64_t content_length = 0;  // kLength
-  bool accepts_trailers = false;  // the client said `te: trailers`; HTTP/2 says it to the upstream
+  bool accepts_trailers = false;  // the client said `te: trailers`, and the upstream is told
+  absl::string_view trailer;      // names of the trailers that will follow the body; empty: none are announced
 };
 
 // The response as the caller sees it. Views live until the callback returns. In any callback the caller may destroy

@@ -43,7 +43,11 @@ class Answering final : public http::CodecHandler {
     codec->ConsumeBody(id, data.size());
     if (end) codec->SendFixed(id, fixed);
   }
-  void OnTrailers(http::StreamId id, http::FieldList&&) override { codec->SendFixed(id, fixed); }
+  void OnTrailers(http::StreamId id, http::FieldList&& trailers) override {
+    if (!open.contains(id) || trailers.empty() || trailers.size() > http::Limits().header_count) abort();
+    codec->SendHead(id, http::ResponseHead(), false);
+    codec->SendTrailers(id, trailers);
+  }
   void OnReset(http::StreamId, uint32_t) override {}
   void OnStreamClosed(http::StreamId id) override {
     if (open.erase(id) != 1) abort();

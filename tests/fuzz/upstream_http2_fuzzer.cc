@@ -2,7 +2,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "gateway/upstream/http2_client.h"
 
@@ -56,7 +58,9 @@ class Judge final : public upstream::Http2Handler {
     head.Add(":scheme", "http");
     head.Add(":authority", "a");
     head.Add(":path", "/");
-    client->Open(head, std::string(1000, 'x'), reopened % 2 == 0, nullptr);
+    auto trailers = std::make_unique<http::FieldList>();
+    trailers->Add("x-sum", "7");
+    client->Open(head, std::string(1000, 'x'), reopened % 2 == 0, std::move(trailers), nullptr);
   }
   upstream::Http2Client* client = nullptr;
 

@@ -102,6 +102,7 @@ class Upstream:
                 pass
 
             def do_GET(self):
+                trailers = []
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length) if length else b""
                 if len(body) < length:  # cut off: nothing that an upstream would act on
@@ -114,11 +115,14 @@ class Upstream:
                             self.close_connection = True
                             return
                         size = int(line.split(b";")[0], 16)
-                        body += self.rfile.read(size)
-                        self.rfile.readline()
                         if size == 0:
                             break
-                outer.requests.append({"method": self.command, "path": self.path, "headers": self.headers.items(), "body": body})
+                        body += self.rfile.read(size)
+                        self.rfile.readline()
+                    while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                        trailers.append(line.decode("latin-1").strip())
+                outer.requests.append({"method": self.command, "path": self.path, "headers": self.headers.items(), "body": body,
+                                       "trailers": trailers})
                 if "/slow/" in self.path:
                     time.sleep(float(self.path.rsplit("/", 1)[1]))
                 if "/stream" in self.path:
