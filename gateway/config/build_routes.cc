@@ -282,10 +282,6 @@ void ReadAction(Draft& draft, const std::string& path, const v1::Route& v, Route
   route->keep_authorization = v.keep_authorization();
   route->websocket = v.websocket();
   if (v.websocket() && route->action != Action::kUpstream) draft.Violate(path + ".websocket", "is only for routes with an upstream");
-  if (v.websocket() && route->action == Action::kUpstream && route->upstream < draft.snapshot->upstreams.size() &&
-      draft.snapshot->upstreams[route->upstream].http2) {
-    draft.Violate(path + ".websocket", "needs an upstream that speaks HTTP/1.1");
-  }
   if (v.has_timeout()) {
     if (route->action != Action::kUpstream) draft.Violate(path + ".timeout", "is only for routes with an upstream");
     route->timeout = ReadDuration(draft, true, v.timeout(), path + ".timeout",

@@ -89,12 +89,10 @@ TEST_F(UpstreamTlsTest, ARouteMayBoundItsRequestsTimeAndOnlyWhereThereIsAnUpstre
               ElementsAre(HasSubstr("routes[\"a\"].timeout: ")));
 }
 
-TEST_F(UpstreamTlsTest, WebSocketNeedsAnUpstreamOfHttp1) {
+TEST_F(UpstreamTlsTest, AnUpstreamOfEitherProtocolMaySpeakWebSocket) {
   const std::string route = RouteText("a", "match { path: \"/a\" } anonymous: true upstream: \"secure\" websocket: true");
   const auto first = BuildGood(With("") + route);
-  // The route did not change, what it leads to did.
-  EXPECT_THAT(Lines(BuildText(With("protocol: HTTP_2") + route, first.get()).violations),
-              ElementsAre("routes[\"a\"].websocket: needs an upstream that speaks HTTP/1.1"));
+  EXPECT_TRUE(BuildGood(With("protocol: HTTP_2") + route, first.get())->FindRoute("a")->websocket);
 }
 
 TEST_F(UpstreamTlsTest, WhatDidNotChangeIsSharedAndWhatDidIsNot) {

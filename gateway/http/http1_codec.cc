@@ -419,6 +419,8 @@ bool Http1Codec::SendSwitch(StreamId id, const ResponseHead& head) {
 bool Http1Codec::SendHead(StreamId id, const ResponseHead& head, bool end) {
   if (id != id_ || tx_ != Tx::kAwait || head.status < 200 || head.status > 599) return false;
   if (!AppendHead(head.status, head.fields)) return false;
+  // Its Upgrade field, which passes no gateway, is owed to the client (RFC 9110 15.5.22).
+  if (head.status == 426 && head.fields.Has("sec-websocket-version")) out_.append("connection: Upgrade\r\nupgrade: websocket\r\n");
   bool bodiless = head_request_ || head.status == 204 || head.status == 304;
   std::optional<uint64_t> length = head.content_length;
   if (!length.has_value() && end && !bodiless) length = 0;

@@ -318,6 +318,21 @@ TEST_F(Http1Test, AnUnreadBodyThatIsHereIsSkippedAndOneThatIsNotEndsTheConnectio
   EXPECT_TRUE(codec_->done());
 }
 
+TEST_F(Http1Test, A426ThatNamesAVersionOfWebSocketOffersTheUpgrade) {
+  answer_ = false;
+  ResponseHead head;
+  head.status = 426;
+  head.content_length = 0;
+  head.fields.Add("upgrade", "h2c");  // another's, which passes no gateway
+  Send(kGet);
+  ASSERT_TRUE(codec_->SendHead(1, head, true));
+  EXPECT_THAT(Out(), Not(HasSubstr("pgrade: ")));
+  head.fields.Add("sec-websocket-version", "13");
+  Send(kGet);
+  ASSERT_TRUE(codec_->SendHead(2, head, true));
+  EXPECT_THAT(Out(), HasSubstr("\r\nsec-websocket-version: 13\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"));
+}
+
 TEST_F(Http1Test, ContinueIsSentOnceAndOnlyIfAsked) {
   answer_ = false;
   Send("POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");

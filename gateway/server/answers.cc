@@ -25,6 +25,7 @@ absl::string_view DetailOf(int status) {
     case 414: return "The request's target is too long.";
     case 417: return "The expectation cannot be met.";
     case 421: return "This connection does not serve that name.";
+    case 426: return "That version of WebSocket is not spoken here.";
     case 429: return "Too many attempts.";
     case 431: return "The request's header is too large.";
     case 501: return "The method or coding is not supported.";
@@ -79,6 +80,7 @@ http::Answer ProblemAnswer(const Problem& problem) {
   if (problem.challenges != nullptr && problem.status == 401) {
     for (const std::string& challenge : *problem.challenges) fields.Add("www-authenticate", challenge);
   }
+  if (problem.websocket_version) fields.Add("sec-websocket-version", "13");
   if (!problem.allow.empty()) fields.Add("allow", problem.allow);
   if (problem.retry_after > absl::ZeroDuration()) {
     int64_t seconds = absl::ToInt64Seconds(absl::Ceil(problem.retry_after, absl::Seconds(1)));

@@ -28,6 +28,8 @@ struct Problem {
   const std::vector<std::string>* challenges = nullptr;
   // 405.
   absl::string_view allow;
+  // 426, and 400 over HTTP/2: which version of WebSocket is spoken here.
+  bool websocket_version = false;
   // 429 and 503: whole seconds, rounded up; zero leaves the field out.
   absl::Duration retry_after = absl::ZeroDuration();
   // 403: the policy's public message; empty for the constant text.

@@ -37,6 +37,15 @@ TEST(ProblemAnswerTest, BodyIsProblemJsonWithConstantTextAndTheRequestId) {
   EXPECT_EQ(json["request_id"], "0123");
 }
 
+TEST(ProblemAnswerTest, AnotherVersionOfWebSocketIsToldOurs) {
+  EXPECT_FALSE(ProblemAnswer(Of(400)).head.fields.Has("sec-websocket-version"));
+  Problem problem = Of(426);
+  problem.websocket_version = true;
+  const http::Answer answer = ProblemAnswer(problem);
+  EXPECT_EQ(answer.head.fields.Find("sec-websocket-version"), "13");
+  EXPECT_EQ(Json::parse(answer.body)["title"], "Upgrade Required");
+}
+
 TEST(ProblemAnswerTest, RetryAfterIsInWholeSecondsAndNeverZero) {
   Problem problem = Of(429);
   problem.retry_after = absl::Milliseconds(1200);

@@ -294,6 +294,7 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
       identity_ = decision->identity;
     }
   }
+  problem.websocket_version = websocket_.other_version();
   if (reason == Reason::kAuditUnavailable) problem.retry_after = kAuditRetry;
   // A field of 8 KiB and more, or a repeated one, is not a wrong password but a malformed request (SEMANTICS 2).
   if (status == 401 && basic_.too_large()) problem.status = 400;

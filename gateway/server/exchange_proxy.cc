@@ -21,7 +21,9 @@ void Exchange::Forward(const config::Route& route) {
   upstream::Pool* pool = connection_->worker()->pools().Find(upstream.name);
   if (pool == nullptr) return Refuse(503, Reason::kUpstreamUnavailable);  // removed while a password was checked
   if (head().websocket && route.websocket) {
-    if (const auto error = websocket_.Ask(head())) return Refuse(400, Reason::kMalformedRequest, nullptr, {}, *error);
+    if (const auto fault = websocket_.Ask(head(), pool->options().http2)) {
+      return Refuse(fault->status, Reason::kMalformedRequest, nullptr, {}, fault->text);
+    }
   }
   const std::string peer = connection_->host();
   ForwardedRequest forwarded;

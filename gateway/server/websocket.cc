@@ -22,35 +22,40 @@ std::string Encode(const uint8_t* bytes, size_t n) {
 
 }  // namespace
 
-std::optional<absl::string_view> WebSocketHandshake::Ask(const http::RequestHead& head) {
+std::optional<WebSocketHandshake::Fault> WebSocketHandshake::Ask(const http::RequestHead& head, bool upstream_http2) {
   const http::FieldList& fields = head.fields();
-  if (fields.Count("sec-websocket-version") != 1 || *fields.Find("sec-websocket-version") != "13") {
-    return "Sec-WebSocket-Version is not 13";
-  }
   client_http2_ = head.version >= 20;
-  if (client_http2_) {
+  upstream_http2_ = upstream_http2;
+  if (fields.Count("sec-websocket-version") != 1 || *fields.Find("sec-websocket-version") != "13") {
+    other_version_ = true;
+    // 426 comes with an Upgrade field (RFC 9110 15.5.22), which HTTP/2 does not have.
+    return Fault{client_http2_ ? 400 : 426, "Sec-WebSocket-Version is not 13"};
+  }
+  if (!client_http2_) {
+    std::string key;
+    if (fields.Count("sec-websocket-key") != 1 ||
+        !credentials::DecodeBase64(*fields.Find("sec-websocket-key"), credentials::Base64Padding::kRequired, &key) ||
+        key.size() != kKey) {
+      return Fault{400, "Sec-WebSocket-Key is not 16 bytes in base64"};
+    }
+    key_ = std::string(*fields.Find("sec-websocket-key"));
+  } else if (!upstream_http2_) {
     const std::string key = RandomBytes(kKey);
     key_ = Encode(reinterpret_cast<const uint8_t*>(key.data()), key.size());
-    return std::nullopt;
   }
-  std::string key;
-  if (fields.Count("sec-websocket-key") != 1 ||
-      !credentials::DecodeBase64(*fields.Find("sec-websocket-key"), credentials::Base64Padding::kRequired, &key) ||
-      key.size() != kKey) {
-    return "Sec-WebSocket-Key is not 16 bytes in base64";
-  }
-  key_ = std::string(*fields.Find("sec-websocket-key"));
+  asked_ = true;
   return std::nullopt;
 }
 
 WebSocketHandshake::Outcome WebSocketHandshake::Judge(http::ResponseHead* answer, absl::string_view* wrong) {
   if (answer->status == 101) {
-    if (!Proves(answer->fields)) {
+    if (!upstream_http2_ && !Proves(answer->fields)) {
       *wrong = "the upstream's Sec-WebSocket-Accept does not prove that it speaks WebSocket";
       return Outcome::kWrong;
     }
-    // RFC 8441 5: HTTP/2 has no use for the proof.
-    if (client_http2_) answer->fields.Remove("sec-websocket-accept");
+    // RFC 8441 5: HTTP/2 has no use for the proof, and a client of HTTP/1.1 is owed one.
+    answer->fields.Remove("sec-websocket-accept");
+    if (!client_http2_) answer->fields.Add("sec-websocket-accept", Proof());
     return Outcome::kSwitch;
   }
   if (client_http2_ && answer->status < 300) {
@@ -60,10 +65,13 @@ WebSocketHandshake::Outcome WebSocketHandshake::Judge(http::ResponseHead* answer
   return Outcome::kOrdinary;
 }
 
-bool WebSocketHandshake::Proves(const http::FieldList& answer) const {
+std::string WebSocketHandshake::Proof() const {
   const std::array<uint8_t, 20> digest = Sha1(absl::StrCat(key_, kGuid));
-  return answer.Count("sec-websocket-accept") == 1 &&
-         *answer.Find("sec-websocket-accept") == Encode(digest.data(), digest.size());
+  return Encode(digest.data(), digest.size());
+}
+
+bool WebSocketHandshake::Proves(const http::FieldList& answer) const {
+  return answer.Count("sec-websocket-accept") == 1 && *answer.Find("sec-websocket-accept") == Proof();
 }
 
 }  // namespace gatehouse::server

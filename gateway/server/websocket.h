@@ -1,7 +1,7 @@
-// WebSocketHandshake is the gateway's part of one WebSocket handshake (RFC 6455 4, RFC 8441): what a client asks for is checked
-// and asked of the upstream anew, and what the upstream answers is believed only with the proof that it speaks WebSocket. The
-// upstream is asked by an HTTP/1.1 Upgrade, whatever the client speaks; an extended CONNECT, which has neither key nor proof,
-// is given a key of ours.
+// WebSocketHandshake is the gateway's part of one WebSocket handshake: what a client asks for is checked and asked of the upstream
+// anew, and what the upstream answers is believed only with the proof that it speaks WebSocket. Client and upstream each may
+// speak HTTP/1.1 (Upgrade, RFC 6455 4) or HTTP/2 (extended CONNECT, RFC 8441), which has neither key nor proof: there the
+// protocol itself says that it was understood.
 //
 //   not asked --Ask--> asked --Judge: kSwitch--> switched
 //
@@ -20,12 +20,19 @@ namespace gatehouse::server {
 
 class WebSocketHandshake {
  public:
-  // Ask begins it. A text: the client's handshake is malformed, and in what; nothing is asked.
+  // What is wrong with a client's handshake, and what it is answered.
+  struct Fault {
+    int status;
+    absl::string_view text;
+  };
+  // Ask begins it. A fault: nothing is asked.
   // REQUIRES: head.websocket.
-  std::optional<absl::string_view> Ask(const http::RequestHead& head);
-  bool asked() const { return !key_.empty(); }
-  // The Sec-WebSocket-Key that the upstream is sent.
-  const std::string& key() const { return key_; }
+  std::optional<Fault> Ask(const http::RequestHead& head, bool upstream_http2);
+  bool asked() const { return asked_; }
+  // The client speaks another version than ours, and must be told which that is (RFC 6455 4.4).
+  bool other_version() const { return other_version_; }
+  // The Sec-WebSocket-Key that the upstream is sent; empty: none.
+  absl::string_view key() const { return upstream_http2_ ? absl::string_view() : key_; }
 
   enum class Outcome : uint8_t {
     kSwitch,    // `answer` is what the client is told
@@ -40,11 +47,15 @@ class WebSocketHandshake {
   void Switched() { switched_ = true; }
 
  private:
+  std::string Proof() const;
   // Whether a 101 proves that who sent it has read the key as WebSocket's: exactly one Sec-WebSocket-Accept, the right one.
   bool Proves(const http::FieldList& answer) const;
 
-  std::string key_;
+  std::string key_;  // the client's, or ours; empty where neither side has a use for it
+  bool asked_ = false;
+  bool other_version_ = false;
   bool client_http2_ = false;
+  bool upstream_http2_ = false;
   bool switched_ = false;
 };
 

@@ -23,19 +23,20 @@ constexpr absl::string_view kAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";  // what p
 class WebSocketTest : public testing::Test {
  protected:
   // The key that the upstream is sent; nullopt: refused.
-  std::optional<std::string> Ask(const Fields& fields, int version = 11) {
+  std::optional<std::string> Ask(const Fields& fields, int version = 11, bool upstream_http2 = false) {
     handshake_ = {};
     http::RequestHead head;
     head.version = version;
     head.websocket = true;
     for (const auto& [name, value] : fields) head.fields().Add(name, value);
-    if (const auto error = handshake_.Ask(head)) {
-      error_ = *error;
+    if (const auto fault = handshake_.Ask(head, upstream_http2)) {
+      error_ = fault->text;
+      status_ = fault->status;
       EXPECT_FALSE(handshake_.asked());
       return std::nullopt;
     }
     EXPECT_TRUE(handshake_.asked());
-    return handshake_.key();
+    return std::string(handshake_.key());
   }
   // What becomes of the upstream's answer to what was asked.
   Outcome Judge(int status, const Fields& fields) {
@@ -50,6 +51,7 @@ class WebSocketTest : public testing::Test {
   WebSocketHandshake handshake_;
   http::ResponseHead answer_;
   absl::string_view error_, wrong_;
+  int status_ = 0;
 };
 
 TEST_F(WebSocketTest, PassesTheClientsKeyOn) {
@@ -71,16 +73,22 @@ TEST_F(WebSocketTest, RefusesAnyOtherVersion) {
   for (absl::string_view version : {"8", "013", "13, 8", "", "777"}) {
     EXPECT_EQ(Ask({{"sec-websocket-version", version}, {"sec-websocket-key", kKey}}), std::nullopt) << version;
     EXPECT_EQ(error_, "Sec-WebSocket-Version is not 13");
+    EXPECT_EQ(status_, 426);
+    EXPECT_TRUE(handshake_.other_version());
   }
   EXPECT_EQ(Ask({{"sec-websocket-key", kKey}}), std::nullopt);
   EXPECT_EQ(Ask({{"sec-websocket-version", "13"}, {"sec-websocket-version", "13"}, {"sec-websocket-key", kKey}}), std::nullopt);
   EXPECT_EQ(Ask({}, 20), std::nullopt);
+  EXPECT_EQ(status_, 400) << "HTTP/2 has no Upgrade field, which 426 must have";
+  EXPECT_TRUE(handshake_.other_version());
 }
 
 TEST_F(WebSocketTest, RefusesAKeyThatIsNotSixteenBytes) {
   for (absl::string_view key : {"", "dGhl", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZSE=", "not base64 at all!!!!!=="}) {
     EXPECT_EQ(Ask({{"sec-websocket-version", "13"}, {"sec-websocket-key", key}}), std::nullopt) << key;
     EXPECT_EQ(error_, "Sec-WebSocket-Key is not 16 bytes in base64");
+    EXPECT_EQ(status_, 400);
+    EXPECT_FALSE(handshake_.other_version());
   }
   EXPECT_EQ(Ask({{"sec-websocket-version", "13"}}), std::nullopt);
   EXPECT_EQ(Ask({{"sec-websocket-version", "13"}, {"sec-websocket-key", kKey}, {"sec-websocket-key", kKey}}), std::nullopt);
@@ -117,6 +125,24 @@ TEST_F(WebSocketTest, KeepsTheProofFromAClientOfHttp2) {
   EXPECT_EQ(Judge(101, {{"sec-websocket-accept", proof}, {"sec-websocket-protocol", "chat"}}), Outcome::kSwitch);
   EXPECT_FALSE(answer_.fields.Has("sec-websocket-accept"));
   EXPECT_TRUE(answer_.fields.Has("sec-websocket-protocol"));
+}
+
+TEST_F(WebSocketTest, AsksAnUpstreamOfHttp2WithoutAKeyAndProvesItselfToAClientOfHttp1) {
+  EXPECT_EQ(Ask({{"sec-websocket-version", "13"}, {"sec-websocket-key", kKey}}, 11, true), "");
+  EXPECT_EQ(Judge(101, {{"sec-websocket-accept", "of nobody"}, {"sec-websocket-protocol", "chat"}}), Outcome::kSwitch);
+  EXPECT_EQ(answer_.fields.Count("sec-websocket-accept"), 1u);
+  EXPECT_EQ(answer_.fields.Find("sec-websocket-accept"), kAccept);
+  EXPECT_TRUE(answer_.fields.Has("sec-websocket-protocol"));
+  EXPECT_EQ(Judge(403, {}), Outcome::kOrdinary);
+  // The client's handshake is held to the same.
+  EXPECT_EQ(Ask({{"sec-websocket-version", "13"}}, 11, true), std::nullopt);
+}
+
+TEST_F(WebSocketTest, HasNoUseForKeyOrProofWhereBothSidesSpeakHttp2) {
+  EXPECT_EQ(Ask({{"sec-websocket-version", "13"}}, 20, true), "");
+  EXPECT_EQ(Judge(101, {{"sec-websocket-accept", kAccept}}), Outcome::kSwitch);
+  EXPECT_FALSE(answer_.fields.Has("sec-websocket-accept"));
+  EXPECT_EQ(Judge(302, {}), Outcome::kOrdinary);
 }
 
 }  // namespace

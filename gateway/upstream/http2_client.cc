@@ -95,6 +95,10 @@ struct Http2ClientCallbacks {
         if (s == nullptr || (frame->hd.length == 0 && !end)) c->CountControl();
         if (s != nullptr && end) c->End(s);
         return 0;
+      case NGHTTP2_SETTINGS:
+        c->settled_ = c->settled_ || (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0;
+        c->CountControl();
+        return 0;
       case NGHTTP2_GOAWAY:
         c->going_away_ = true;
         return 0;
@@ -266,6 +270,10 @@ bool Http2Client::CanOpen() const {
   return open_ < std::min<size_t>(theirs, limits_.streams);
 }
 
+bool Http2Client::TakesConnect() const {
+  return settled_ && nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+}
+
 Http2Stream* Http2Client::Open(const http::FieldList& head, std::string&& body, bool end,
                                std::unique_ptr<http::FieldList> trailers, void* user) {
   auto s = std::make_unique<Http2Stream>();
@@ -273,6 +281,7 @@ Http2Stream* Http2Client::Open(const http::FieldList& head, std::string&& body, 
   nv.reserve(head.size());
   for (size_t i = 0; i < head.size(); ++i) nv.push_back(Nv(head[i]));
   s->user = user;
+  s->tunnel = head[0].value == "CONNECT";
   s->out = std::move(body);
   s->out_end = end;
   s->trailers = std::move(trailers);
@@ -313,6 +322,9 @@ void Http2Client::Drop(Http2Stream* s) {
   if (s->over) return;
   s->over = true;
   --active_;
+  const auto window = static_cast<size_t>(std::max(0, std::min(nghttp2_session_get_stream_remote_window_size(session_, s->id),
+                                                               nghttp2_session_get_remote_window_size(session_))));
+  if (s->half_closed && s->out_end && s->unsent() <= window) return;
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
 }
 
@@ -322,6 +334,10 @@ void Http2Client::GoAway() { nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, 
 
 void Http2Client::End(Http2Stream* s) {
   if (s->over) return;
+  if (s->switched && !s->body_ended) {
+    if (!std::exchange(s->half_closed, true)) handler_->OnStreamHalfClosed(s);
+    return;
+  }
   s->over = true;
   --active_;
   // Answered before the request ended (RFC 9113 8.1): the rest is not wanted.
@@ -338,7 +354,10 @@ void Http2Client::FailStream(Http2Stream* s, ErrorKind kind, absl::string_view d
 }
 
 void Http2Client::FailClosed(Http2Stream* s, uint32_t code) {
-  if ((code == NGHTTP2_REFUSED_STREAM && !s->head_seen) || !s->head_sent) {
+  if (s->half_closed && code == NGHTTP2_NO_ERROR) {
+    s->body_ended = true;  // or the upstream does not want the rest
+    End(s);
+  } else if ((code == NGHTTP2_REFUSED_STREAM && !s->head_seen) || !s->head_sent) {
     FailStream(s, ErrorKind::kRefused, "turned the request away unseen", 0);
   } else if (code == NGHTTP2_PROTOCOL_ERROR && !s->reset_received) {
     FailStream(s, ErrorKind::kProtocol, "the response breaks the rules of HTTP/2", 0);  // nghttp2 found it
@@ -367,7 +386,7 @@ void Http2Client::OnHeaders(Http2Stream* s, bool end) {
     }
   }
   if (s->head_seen) {
-    if (!fields.empty()) handler_->OnStreamTrailers(s, std::move(fields));
+    if (!fields.empty() && !s->switched) handler_->OnStreamTrailers(s, std::move(fields));
     return End(s);  // nghttp2 lets no trailers pass that do not end the stream
   }
   if (s->status < 100 || s->status > 599 || s->status == 101) return refuse("the response's status is not 100 to 599");
@@ -378,9 +397,10 @@ void Http2Client::OnHeaders(Http2Stream* s, bool end) {
     return;
   }
   s->head_seen = true;
+  s->switched = s->tunnel && s->status < 300;
   http::ResponseHead head;
   head.status = s->status;
-  head.end = end;
+  head.end = end && !s->switched;
   if (std::optional<absl::string_view> length = fields.Find("content-length")) {
     head.content_length = http::ParseContentLength(*length);
     if (!head.content_length.has_value()) return refuse("the response's content-length is not one plain number");

@@ -1,6 +1,7 @@
 // Http2Client is the client's side of one HTTP/2 connection (RFC 9113), sans-I/O: octets in, events and octets out.
 //
-// A stream:   Open() -> head, body, trailers -> exactly one of OnEnd and OnFailed, after which it is no longer the handler's
+// A stream:   Open() -> head, body, trailers -> exactly one of OnEnd and OnFailed, after which it is no longer the handler's.
+//             An extended CONNECT that is answered 2xx is switched: it ends when both sides have ended theirs.
 // Windows:    a stream is given 64 KiB, and more only as Consume says; the connection's window is never what holds a
 //             stream back, so that one that is not read does not hold up the others.
 //
@@ -45,6 +46,9 @@ struct Http2Stream {
   bool head_sent = false;   // the request's
   bool reset_received = false;
   bool head_seen = false;
+  bool tunnel = false;       // the request is an extended CONNECT (RFC 8441)
+  bool switched = false;     // and was answered 2xx: the bodies are another protocol's, and end apart
+  bool half_closed = false;  // switched: the upstream has ended its side
   bool over = false;  // nothing more is told
   bool too_large = false;
   int status = 0;
@@ -65,6 +69,8 @@ class Http2Handler {
   // Counts against the stream's window until Consume.
   virtual void OnStreamBody(Http2Stream* stream, absl::string_view bytes) = 0;
   virtual void OnStreamTrailers(Http2Stream* stream, http::FieldList&& trailers) = 0;
+  // A switched stream: the upstream has ended its side and takes what is still sent. OnStreamEnd follows once ours is ended.
+  virtual void OnStreamHalfClosed(Http2Stream* stream) = 0;
   // The response is whole. What is left of the request is not sent.
   virtual void OnStreamEnd(Http2Stream* stream) = 0;
   virtual void OnStreamFailed(Http2Stream* stream, ErrorKind kind, absl::string_view detail) = 0;
@@ -98,14 +104,18 @@ class Http2Client {
 
   // One more stream may be opened now.
   bool CanOpen() const;
-  // `head`: pseudo-fields first. Null: it cannot be sent. `body` is what there is of it, and `end` whether that is all.
+  // The upstream has said its first SETTINGS, and takes an extended CONNECT.
+  bool settled() const { return settled_; }
+  bool TakesConnect() const;
+  // `head`: pseudo-fields first, :method first of all. With CONNECT, REQUIRES TakesConnect(). Null: it cannot be sent. `body` is what there is of it, and `end` whether that is all.
   // `trailers`: what follows the end, if not null; those that may not go on the wire are left out.
   Http2Stream* Open(const http::FieldList& head, std::string&& body, bool end, std::unique_ptr<http::FieldList> trailers,
                     void* user);
   void SendBody(Http2Stream* stream, absl::string_view bytes, bool end, std::unique_ptr<http::FieldList> trailers);
   // Gives the stream its window back, for all that came.
   void Consume(Http2Stream* stream);
-  // The handler lets go of the stream: nothing more is told, and the upstream is told to stop.
+  // The handler lets go of the stream: nothing more is told, and the upstream is told to stop. But what was sent last to one that
+  // has ended its side still goes out, where it need not wait.
   void Drop(Http2Stream* stream);
   void Ping();
   void GoAway();
@@ -139,6 +149,7 @@ class Http2Client {
   size_t active_ = 0;
   std::vector<std::pair<std::unique_ptr<Http2Stream>, uint32_t>> untold_;  // closed, and by which code
   bool going_away_ = false;
+  bool settled_ = false;
   std::string error_;
   http::TokenBucket control_;
   http::TokenBucket window_updates_;

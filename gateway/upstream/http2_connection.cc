@@ -62,6 +62,16 @@ void Http2Connection::Attach(Request* request) {
 
 void Http2Connection::Begin(Http2Exchange* exchange) {
   Request* request = exchange->request;
+  if (request->framing_ == Framing::kUpgrade) {
+    if (!client_.settled()) {  // only then is it known whether it may be asked (RFC 8441 3)
+      settling_ = true;
+      return exchange->deadline.Set(loop_->now() + pool_->options_.response_timeout);
+    }
+    if (!client_.TakesConnect()) {
+      return pool_->FailLater(request, ErrorKind::kProtocol,
+                              Named("does not speak WebSocket over HTTP/2: no SETTINGS_ENABLE_CONNECT_PROTOCOL"));
+    }
+  }
   exchange->stream =
       client_.Open(request->head_, std::exchange(request->wire_, {}), request->ended_, std::move(request->trailers_), exchange);
   if (exchange->stream == nullptr) {
@@ -134,12 +144,18 @@ void Http2Connection::UpdateReading(Request* request) {
   Rearm(request->exchange_);
 }
 
+void Http2Connection::BeginWaiting() {
+  std::vector<Http2Exchange*> waiting;  // one that fails leaves the list
+  for (const std::unique_ptr<Http2Exchange>& exchange : exchanges_) {
+    if (exchange->stream == nullptr) waiting.push_back(exchange.get());
+  }
+  for (Http2Exchange* exchange : waiting) Begin(exchange);
+}
+
 void Http2Connection::OnLinkUp() {
   state_ = State::kUp;
   written_at_ = heard_at_ = loop_->now();
-  std::vector<Http2Exchange*> waiting;  // one that fails leaves the list
-  for (const std::unique_ptr<Http2Exchange>& exchange : exchanges_) waiting.push_back(exchange.get());
-  for (Http2Exchange* exchange : waiting) Begin(exchange);
+  BeginWaiting();
   link_.Watch(true, false);
   Wake();
   Settle();
@@ -211,6 +227,10 @@ void Http2Connection::Receive() {
     pinging_ = false;
     if (!client_.Receive(absl::string_view(buffer, size), heard_at_)) return Break(ErrorKind::kProtocol, client_.error());
     if (state_ != State::kUp) return;
+    if (settling_ && client_.settled()) {
+      settling_ = false;
+      BeginWaiting();
+    }
     if (size < sizeof(buffer) && !link_.tls()) break;
   }
   Wake();  // for what is to be said in turn, and what is still to be read
@@ -240,6 +260,10 @@ void Http2Connection::Break(ErrorKind kind, absl::string_view why) {
 void Http2Connection::OnStreamHead(Http2Stream* stream, http::ResponseHead&& head) {
   Http2Exchange* exchange = Of(stream);
   exchange->head_seen = reused_ = true;
+  if (exchange->request->framing_ == Framing::kUpgrade) {
+    exchange->request->ended_ = !stream->switched;  // an ordinary answer: nothing is sent any more
+    if (stream->switched) head.status = 101;
+  }
   pool_->OnHead(exchange->request, head.status);
   Rearm(exchange);
   exchange->request->handler_->OnHead(std::move(head));
@@ -258,6 +282,11 @@ void Http2Connection::OnStreamBody(Http2Stream* stream, absl::string_view bytes)
 
 void Http2Connection::OnStreamTrailers(Http2Stream* stream, http::FieldList&& trailers) {
   Of(stream)->request->handler_->OnTrailers(std::move(trailers));
+}
+
+void Http2Connection::OnStreamHalfClosed(Http2Stream* stream) {
+  Rearm(Of(stream));
+  Of(stream)->request->handler_->OnHalfClosed();
 }
 
 void Http2Connection::OnStreamEnd(Http2Stream* stream) { Detach(Of(stream))->End()->OnComplete(); }
@@ -282,9 +311,9 @@ void Http2Connection::Rearm(Http2Exchange* exchange) {
   const UpstreamOptions& options = pool_->options_;
   const Request& request = *exchange->request;
   const loop::Instant now = loop_->now();
-  if (exchange->stream->unsent() > 0) {
+  if (exchange->stream->unsent() > 0 || exchange->stream->switched) {
     exchange->deadline.Set(now + options.stall_timeout);
-  } else if (request.paused_ || !request.ended_) {
+  } else if (request.paused_ || (!request.ended_ && request.framing_ != Framing::kUpgrade)) {
     exchange->deadline.Clear();  // the caller's turn, whose own timeouts watch the client
   } else {
     exchange->deadline.Set(now + (exchange->head_seen ? options.stall_timeout : options.response_timeout));
@@ -328,12 +357,15 @@ void Http2Connection::OnDeadline(loop::Deadline* deadline) {
 }
 
 void Http2Connection::OnTimeout(Http2Exchange* exchange) {
-  const bool sending = exchange->stream->unsent() > 0;
+  const bool switched = exchange->stream != nullptr && exchange->stream->switched;
+  const bool sending = exchange->stream != nullptr && exchange->stream->unsent() > 0;
   const bool head_seen = exchange->head_seen;
-  client_.Drop(exchange->stream);
+  if (exchange->stream != nullptr) client_.Drop(exchange->stream);
   Request* request = Detach(exchange);
   Wake();
-  if (sending) {
+  if (switched) {
+    pool_->OnFailed(request, ErrorKind::kStalled, Named("no octet either way for the idle timeout"), /*seen=*/true);
+  } else if (sending) {
     pool_->OnFailed(request, ErrorKind::kStalled, Named("does not take the request's body"), /*seen=*/true);
   } else if (head_seen) {
     pool_->OnFailed(request, ErrorKind::kStalled, Named("stopped within the response's body"), /*seen=*/true);

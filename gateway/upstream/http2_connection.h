@@ -25,7 +25,7 @@ namespace gatehouse::upstream {
 struct Http2Exchange {
   Http2Exchange(loop::DeadlineWheel* wheel, loop::DeadlineHandler* handler) : deadline(wheel, handler) {}
   Request* request = nullptr;
-  Http2Stream* stream = nullptr;  // null: not connected yet
+  Http2Stream* stream = nullptr;  // null: not connected yet, or it waits for the upstream's SETTINGS
   size_t index = 0;               // in the connection's list
   bool head_seen = false;
   bool room = false;  // its request is told that it is writable, soon
@@ -64,12 +64,15 @@ class Http2Connection final : public Connection,
   void OnStreamHints(Http2Stream* stream, http::FieldList&& fields) override;
   void OnStreamBody(Http2Stream* stream, absl::string_view bytes) override;
   void OnStreamTrailers(Http2Stream* stream, http::FieldList&& trailers) override;
+  void OnStreamHalfClosed(Http2Stream* stream) override;
   void OnStreamEnd(Http2Stream* stream) override;
   void OnStreamFailed(Http2Stream* stream, ErrorKind kind, absl::string_view detail) override;
   void OnStreamSent(Http2Stream* stream) override;
 
   static Http2Exchange* Of(Http2Stream* stream) { return static_cast<Http2Exchange*>(stream->user); }
   void Begin(Http2Exchange* exchange);
+  // Begins those that are not begun.
+  void BeginWaiting();
   // The request is no longer here.
   Request* Detach(Http2Exchange* exchange);
   void Send();
@@ -94,6 +97,7 @@ class Http2Connection final : public Connection,
   State state_ = State::kConnecting;
   bool reused_ = false;   // answered a request before
   bool pinging_ = false;
+  bool settling_ = false;  // a request for WebSocket waits for the upstream's SETTINGS
   bool idle_ = false;  // its deadline counts from when it became so
 };
 

@@ -29,7 +29,8 @@ class Http2Peer {
     std::vector<std::pair<std::string, std::string>> trailers;
   };
 
-  explicit Http2Peer(std::unique_ptr<Peer> peer, uint32_t max_streams = 100, bool consume = true)
+  // `connect`: it takes an extended CONNECT. Nothing is said before Work.
+  explicit Http2Peer(std::unique_ptr<Peer> peer, uint32_t max_streams = 100, bool consume = true, bool connect = false)
       : peer_(std::move(peer)), consume_(consume) {
     nghttp2_session_callbacks* cb;
     nghttp2_session_callbacks_new(&cb);
@@ -43,8 +44,9 @@ class Http2Peer {
     nghttp2_session_server_new2(&session_, cb, this, option);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(cb);
-    nghttp2_settings_entry settings{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams};
-    nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, &settings, 1);
+    nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams},
+                                         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, connect}};
+    nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, 2);
   }
   ~Http2Peer() { nghttp2_session_del(session_); }
 

@@ -96,21 +96,23 @@ bool WriteHead(const RequestHead& head, std::string* out) {
 }
 
 bool ListHead(const RequestHead& head, absl::string_view scheme, http::FieldList* out) {
-  if (!CleanLine(head) || head.framing == Framing::kUpgrade) return false;
+  if (!CleanLine(head)) return false;
+  const bool connect = head.framing == Framing::kUpgrade;  // RFC 8441 4
   const size_t fields = head.fields == nullptr ? 0 : head.fields->size();
   out->Clear();
   out->Reserve(1024, fields + 6);
-  out->Add(":method", head.method);
+  out->Add(":method", connect ? "CONNECT" : head.method);
   out->Add(":scheme", scheme);
   out->Add(":authority", head.authority);
   out->Add(":path", head.target);
+  if (connect) out->Add(":protocol", "websocket");
   for (size_t i = 0; i < fields; ++i) {
     http::FieldList::Field field = (*head.fields)[i];
     if (!http::IsToken(field.name) || !http::IsFieldValue(field.value)) return false;
     if (!IsOurs(field.name)) out->Add(field.name, field.value);
   }
-  if (head.accepts_trailers) out->Add("te", "trailers");  // the one value that HTTP/2 knows (RFC 9113 8.2.2)
-  if (!head.trailer.empty()) out->Add("trailer", head.trailer);
+  if (head.accepts_trailers && !connect) out->Add("te", "trailers");  // the one value that HTTP/2 knows (RFC 9113 8.2.2)
+  if (!head.trailer.empty() && !connect) out->Add("trailer", head.trailer);
   if (head.framing == Framing::kLength) {
     std::string length;
     AppendNumber(head.content_length, 10, &length);

@@ -27,7 +27,8 @@ absl::string_view ErrorKindName(ErrorKind kind);
 // The status that the client is told.
 int StatusFor(ErrorKind kind);
 
-// kUpgrade: the request asks for WebSocket; there is no body until the answer is 101, and then bytes both ways.
+// kUpgrade: the request asks for WebSocket; there is no body until the answer is 101, and then bytes both ways. Over HTTP/2 it is
+// an extended CONNECT (RFC 8441), whose 2xx is told as 101; kProtocol where the upstream did not say that it takes one.
 enum class Framing : uint8_t { kNoBody, kLength, kChunked, kUpgrade };
 
 // Whether a request may be sent twice without a second effect (RFC 9110 9.2.2).

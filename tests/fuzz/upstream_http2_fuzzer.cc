@@ -43,6 +43,10 @@ class Judge final : public upstream::Http2Handler {
   void OnStreamTrailers(upstream::Http2Stream* stream, http::FieldList&&) override {
     if (!Of(stream).head || Of(stream).nothing_follows) abort();
   }
+  void OnStreamHalfClosed(upstream::Http2Stream* stream) override {
+    if (!Of(stream).head || !stream->switched || stream->body_ended) abort();
+    if (stream->id % 4 == 1) client->SendBody(stream, "bye", true, nullptr);
+  }
   void OnStreamEnd(upstream::Http2Stream* stream) override {
     if (!Of(stream).head) abort();
     Of(stream).over = true;
@@ -54,7 +58,9 @@ class Judge final : public upstream::Http2Handler {
   void OnStreamSent(upstream::Http2Stream* stream) override { Of(stream); }
   void Open() {
     http::FieldList head;
-    head.Add(":method", "POST");
+    const bool connect = client->TakesConnect();
+    head.Add(":method", connect ? "CONNECT" : "POST");
+    if (connect) head.Add(":protocol", "websocket");
     head.Add(":scheme", "http");
     head.Add(":authority", "a");
     head.Add(":path", "/");

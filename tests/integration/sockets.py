@@ -8,8 +8,10 @@ import itertools
 import threading
 import time
 
+import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 import h2.settings
 import wsproto
 import wsproto.connection
@@ -104,6 +106,108 @@ class SocketUpstream(Acceptor):
                 time.sleep(0.02)
         except OSError:
             pass
+
+
+class SocketUpstream2(Acceptor):
+    """The same over HTTP/2 with prior knowledge (RFC 8441), many WebSockets a connection. /end ends its side at once, /reset resets
+    the stream after the first message. With `connect` false it does not say that it takes an extended CONNECT."""
+
+    def __init__(self, connect=True):
+        self.requests, self.resets, self.ended = [], [], []
+        self.connect = connect
+        self.numbers = itertools.count(1)
+        self.stopped = False
+        super().__init__()
+
+    def close(self):
+        self.stopped = True
+        super().close()
+
+    def serve(self, sock):
+        number = next(self.numbers)
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        connection.local_settings = h2.settings.Settings(client=False, initial_values={
+            h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: int(self.connect), h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 100})
+        connection.initiate_connection()
+        lock, streams, waiting = threading.Lock(), {}, {}
+
+        def flush():
+            for stream, data in list(waiting.items()):
+                while data:
+                    room = min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size, len(data))
+                    if room <= 0:
+                        break
+                    connection.send_data(stream, data[:room])
+                    data = data[room:]
+                waiting[stream] = data
+            sock.sendall(connection.data_to_send())
+
+        def send(stream, data):
+            waiting[stream] = waiting.get(stream, b"") + data
+            flush()
+
+        def tick(stream):
+            frames = wsproto.connection.Connection(wsproto.ConnectionType.SERVER)
+            while not self.stopped:
+                with lock:
+                    if stream not in streams:
+                        return
+                    try:
+                        send(stream, frames.send(ws.TextMessage("tick")))
+                    except (OSError, h2.exceptions.H2Error):
+                        return
+                time.sleep(0.02)
+
+        def begin(stream, headers):
+            fields = dict(headers)
+            self.requests.append({"path": fields[":path"], "headers": fields, "connection": number})
+            kind = fields[":path"].split("?")[0].rsplit("/", 1)[-1]
+            if fields.get(":protocol") != "websocket" or kind == "refuse":
+                connection.send_headers(stream, [(":status", "403" if kind == "refuse" else "200")])
+                connection.send_data(stream, b"no" if kind == "refuse" else b"plain", end_stream=True)
+                return
+            connection.send_headers(stream, [(":status", "200"), ("sec-websocket-protocol", "chat")])
+            streams[stream] = (kind, wsproto.connection.Connection(wsproto.ConnectionType.SERVER))
+            if kind == "tick":
+                threading.Thread(target=tick, args=(stream,), daemon=True).start()
+            if kind == "end":
+                connection.end_stream(stream)
+
+        def receive(stream, data):
+            kind, frames = streams[stream]
+            frames.receive_data(data)
+            for event in frames.events():
+                if kind == "reset":
+                    connection.reset_stream(stream, 2)
+                    streams.pop(stream)
+                    return
+                if isinstance(event, (ws.TextMessage, ws.BytesMessage)) and kind == "echo":
+                    send(stream, frames.send(type(event)(data=event.data, message_finished=event.message_finished)))
+                elif isinstance(event, ws.Ping):
+                    send(stream, frames.send(event.response()))
+                elif isinstance(event, ws.CloseConnection) and kind != "end":
+                    send(stream, frames.send(event.response()))
+                    connection.end_stream(stream)
+                    streams.pop(stream)
+                    return
+
+        sock.sendall(connection.data_to_send())
+        while data := sock.recv(65536):
+            with lock:
+                for event in connection.receive_data(data):
+                    if isinstance(event, h2.events.RequestReceived):
+                        begin(event.stream_id, event.headers)
+                    elif isinstance(event, h2.events.DataReceived):
+                        connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                        if event.stream_id in streams:
+                            receive(event.stream_id, event.data)
+                    elif isinstance(event, h2.events.StreamReset):
+                        self.resets.append(event.error_code)
+                        streams.pop(event.stream_id, None)
+                        waiting.pop(event.stream_id, None)
+                    elif isinstance(event, h2.events.StreamEnded):
+                        self.ended.append(event.stream_id)
+                flush()
 
 
 class Refused(Exception):

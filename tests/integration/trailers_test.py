@@ -2,15 +2,13 @@
 """Trailers of requests: HTTP/1.1 and HTTP/2 clients by HTTP/1.1 and HTTP/2 upstreams. What passes, what never does, and that nothing
 in them becomes a header field, an identity or a second request."""
 import base64
-import socket
-import threading
 import unittest
 
 import h2.config
 import h2.connection
 import h2.events
 
-from harness import GatehouseTest, client_context, wait_for
+from harness import Acceptor, GatehouseTest, wait_for
 
 PASSWORD = "correct-horse-battery"
 
@@ -59,28 +57,15 @@ ANSWER = [("x-answer", "done"), ("grpc-status", "0"), ("set-cookie", "a=b"), ("x
           ("www-authenticate", "Basic"), ("location", "https://elsewhere/")]
 
 
-class Raw1:
+class Raw1(Acceptor):
     """An HTTP/1.1 upstream that remembers what it was sent octet by octet, and answers with trailers."""
 
     def __init__(self):
-        self.requests, self.broken = [], 0
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
-
-    def close(self):
-        self.listener.close()
+        self.requests = []
+        super().__init__()
 
     def serve(self, sock):
-        with sock, sock.makefile("rb") as stream:
+        with sock.makefile("rb") as stream:
             while line := stream.readline():
                 fields = []
                 while (field := stream.readline()) not in (b"\r\n", b""):
@@ -90,7 +75,6 @@ class Raw1:
                     while True:
                         size = stream.readline()
                         if not size:
-                            self.broken += 1
                             return
                         if int(size, 16) == 0:
                             break
@@ -98,7 +82,6 @@ class Raw1:
                         stream.readline()
                     while (field := stream.readline()) != b"\r\n":
                         if not field:
-                            self.broken += 1
                             return
                         name, value = field.decode("latin-1").rstrip("\r\n").split(": ", 1)
                         trailers.append((name, value))
@@ -110,25 +93,12 @@ class Raw1:
                 sock.sendall(f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n{tail}\r\n".encode())
 
 
-class Raw2:
+class Raw2(Acceptor):
     """The same over HTTP/2 with prior knowledge."""
 
     def __init__(self):
-        self.requests, self.broken = [], 0
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
-
-    def close(self):
-        self.listener.close()
+        self.requests = []
+        super().__init__()
 
     def serve(self, sock):
         # What is sent is the test's business, and not the library's to mend.
@@ -137,26 +107,23 @@ class Raw2:
         connection = h2.connection.H2Connection(config)
         connection.initiate_connection()
         streams = {}
-        with sock:
+        sock.sendall(connection.data_to_send())
+        while data := sock.recv(65536):
+            for event in connection.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    fields = dict(event.headers)
+                    streams[event.stream_id] = {"path": fields[":path"], "fields": list(event.headers), "body": b"", "trailers": []}
+                elif isinstance(event, h2.events.DataReceived):
+                    streams[event.stream_id]["body"] += event.data
+                    connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                elif isinstance(event, h2.events.TrailersReceived):
+                    streams[event.stream_id]["trailers"] = list(event.headers)
+                elif isinstance(event, h2.events.StreamEnded):
+                    self.requests.append(streams.pop(event.stream_id))
+                    connection.send_headers(event.stream_id, [(":status", "200")])
+                    connection.send_data(event.stream_id, b"ok")
+                    connection.send_headers(event.stream_id, [f for f in ANSWER if f[0] != "content-length"], end_stream=True)
             sock.sendall(connection.data_to_send())
-            while data := sock.recv(65536):
-                for event in connection.receive_data(data):
-                    if isinstance(event, h2.events.RequestReceived):
-                        fields = dict(event.headers)
-                        streams[event.stream_id] = {"path": fields[":path"], "fields": list(event.headers), "body": b"", "trailers": []}
-                    elif isinstance(event, h2.events.DataReceived):
-                        streams[event.stream_id]["body"] += event.data
-                        connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-                    elif isinstance(event, h2.events.TrailersReceived):
-                        streams[event.stream_id]["trailers"] = list(event.headers)
-                    elif isinstance(event, h2.events.StreamReset):
-                        self.broken += 1
-                    elif isinstance(event, h2.events.StreamEnded):
-                        self.requests.append(streams.pop(event.stream_id))
-                        connection.send_headers(event.stream_id, [(":status", "200")])
-                        connection.send_data(event.stream_id, b"ok")
-                        connection.send_headers(event.stream_id, [f for f in ANSWER if f[0] != "content-length"], end_stream=True)
-                sock.sendall(connection.data_to_send())
 
 
 class TrailersTest(GatehouseTest):

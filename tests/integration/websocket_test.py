@@ -196,12 +196,12 @@ class WebSocketTest(GatehouseTest):
             self.assertEqual(client.answer()[0], 200)
             self.assertNotIn("upgrade", self.asked(path)[0]["headers"])
 
-    def test_a_malformed_handshake_is_400(self):
-        for fields in ({"key": "c2hvcnQ="}, {"key": "%%%"}, {"version": "12"}, {"more": "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"},
-                       {"more": "Sec-WebSocket-Version: 13\r\n"}):
+    def test_a_malformed_handshake_is_400_and_another_version_426(self):
+        for status, fields in ((400, {"key": "c2hvcnQ="}), (400, {"key": "%%%"}), (426, {"version": "12"}),
+                               (400, {"more": "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"}), (426, {"more": "Sec-WebSocket-Version: 13\r\n"})):
             client = self.client("alice")
             client.send(ask("/ws/malformed/echo", **fields))
-            self.assertEqual(client.answer()[0], 400, fields)
+            self.assertEqual(client.answer()[0], status, fields)
         self.assertEqual(self.asked("/ws/malformed/echo"), [])
 
     def test_an_upstream_that_refuses_gives_an_ordinary_answer(self):
