@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/events/wire.h"
+#include "control/events/slots.h"
 #include "gateway/server/load_meter.h"
 #include "gateway/server/questions.h"
 #include "gateway/server/ticket_keys.h"
@@ -37,10 +37,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   gateway_options.validators = validators->factory();
   // The other end of the gateway's event lane: from its slots straight into the hub's ring, in wire form.
   gateway_options.events = [name = options.gateway_name, &hub = plane.hub()](events::Batch batch) {
-    hub.Publish(batch.size(), [&](size_t i, std::string* out) {
-      events::AppendWire(*batch[i], name, out);
-      return batch[i]->dropped_before;
-    });
+    hub::PublishSlots(batch, name, &hub);
   };
   gateway_options.events_kept = [&hub = plane.hub()] { return hub.KeepsEvents(); };
   gateway_options.renewal = [actor = absl::StrCat("gateway:", options.gateway_name),

@@ -1,7 +1,9 @@
 #include "control/events/hub.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -11,6 +13,9 @@ namespace gatehouse::hub {
 namespace {
 
 constexpr size_t kMaxLooked = 4096;
+constexpr size_t kMostSpare = 4;  // strings
+constexpr size_t kLeastSpare = 64 * 1024;   // smaller ones come cheap
+constexpr size_t kLargestSpare = 4 << 20;
 constexpr size_t kSequenceSize = 9;  // of a varint of 63 bits
 constexpr absl::string_view kTooSlow =
     "this watcher was too slow; events it never saw are counted, whether its filter wanted them or not";
@@ -89,15 +94,14 @@ void Hub::PublishBatch(size_t count, AppendEvent append, absl::string_view run, 
   batch->run_batch = run_batch;
   const absl::Time now = clock_.Now();
   MutexLock lock(&publish_mutex_);
-  batch->wire.reserve(count * typical_ + 1024);
+  batch->wire = TakeWire(count * (typical_ + typical_ / 16) + 2048);
   batch->first = next_sequence_;
   for (size_t i = 0; i < count; ++i) {
     const size_t start = BeginEntry(&batch->wire);
     batch->wire += cursor_;
     AppendSequence(next_sequence_++, &batch->wire);
-    lost += append(i, &batch->wire);
     Facts facts;
-    ReadFacts(absl::string_view(batch->wire).substr(start), &facts);
+    lost += append(i, &batch->wire, &facts);
     if (facts.micros == 0) facts.micros = absl::ToUnixMicros(now);
     batch->Note(facts);
     summary_.Add(facts, now);
@@ -109,17 +113,45 @@ void Hub::PublishBatch(size_t count, AppendEvent append, absl::string_view run, 
   // what leaves the ring is there.
   if (sinks_.archive != nullptr) sinks_.archive->Add(batch);
   if (sinks_.tap) sinks_.tap(batch);
-  Append(std::move(batch), lost);
+  Reuse(Append(std::move(batch), lost));
+}
+
+std::string Hub::TakeWire(size_t room) {
+  for (std::string& spare : spare_) {
+    // One that is much too large would make the ring larger than it is counted.
+    if (spare.capacity() < room || spare.capacity() / 2 > room) continue;
+    std::swap(spare, spare_.back());
+    std::string wire = std::move(spare_.back());
+    spare_.pop_back();
+    return wire;
+  }
+  std::string wire;
+  wire.reserve(room);
+  return wire;
+}
+
+void Hub::Reuse(std::vector<std::shared_ptr<Batch>> batches) {
+  for (std::shared_ptr<Batch>& batch : batches) {
+    // A watcher or the archive may hold it still. Nobody can get at it any more once only this holds it.
+    const size_t size = batch->wire.capacity();
+    if (size < kLeastSpare || size > kLargestSpare || batch.use_count() != 1) continue;
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (spare_.size() == kMostSpare) spare_.erase(spare_.begin());
+    batch->wire.clear();
+    spare_.push_back(std::move(batch->wire));
+  }
 }
 
 namespace {
 
 auto Appender(absl::Span<v1::Event> events, absl::Time now) {
-  return [events, now](size_t i, std::string* out) {
+  return [events, now](size_t i, std::string* out, Facts* facts) {
     v1::Event& event = events[i];
     event.clear_cursor();
     if (!event.has_time()) SetTime(now, event.mutable_time());
+    const size_t start = out->size();
     event.AppendToString(out);
+    ReadFacts(absl::string_view(*out).substr(start), facts);
     return event.missed();
   };
 }
@@ -146,7 +178,8 @@ uint64_t Hub::Report(absl::string_view gateway, absl::string_view run, uint64_t 
   return batch;
 }
 
-void Hub::Append(BatchRef batch, uint64_t lost) {
+std::vector<std::shared_ptr<Batch>> Hub::Append(std::shared_ptr<Batch> batch, uint64_t lost) {
+  std::vector<std::shared_ptr<Batch>> left;
   MutexLock lock(&mutex_);
   head_ = batch->next();
   lost_ += lost;
@@ -157,12 +190,14 @@ void Hub::Append(BatchRef batch, uint64_t lost) {
   while (ring_.size() > 1 && (kept_events_ > options_.max_events || kept_bytes_ > options_.max_bytes)) {
     kept_events_ -= ring_.front()->ends.size();
     kept_bytes_ -= ring_.front()->wire.size();
+    left.push_back(std::move(ring_.front()));
     ring_.pop_front();
   }
-  if (armed_.empty()) return;
+  if (armed_.empty()) return left;
   firing_.insert(firing_.end(), std::make_move_iterator(armed_.begin()), std::make_move_iterator(armed_.end()));
   armed_.clear();
   if (waiting_) work_.SignalOne();
+  return left;
 }
 
 void Hub::Dispatch() {
@@ -190,7 +225,7 @@ uint64_t Hub::FirstKept() const { return ring_.empty() ? head_ : ring_.front()->
 
 BatchRef Hub::At(uint64_t sequence) {
   auto it = std::upper_bound(ring_.begin(), ring_.end(), sequence,
-                             [](uint64_t s, const BatchRef& b) { return s < b->next(); });
+                             [](uint64_t s, const std::shared_ptr<Batch>& b) { return s < b->next(); });
   return it == ring_.end() ? nullptr : *it;
 }
 

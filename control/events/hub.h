@@ -83,8 +83,9 @@ class Hub {
   const std::string& incarnation() const { return incarnation_; }
 
   // Publish gives `count` events their cursors and appends them. `append(i, out)` adds the wire form of the i-th one
-  // without a cursor to `out` (it may only append) and returns how many events were lost before it. Called in order, inside Publish.
-  using AppendEvent = absl::FunctionRef<uint64_t(size_t i, std::string* out)>;
+  // without a cursor to `out` (it may only append), fills in what ReadFacts would find there, and returns how many events were
+  // lost before it. Called in order, inside Publish.
+  using AppendEvent = absl::FunctionRef<uint64_t(size_t i, std::string* out, Facts* facts)>;
   void Publish(size_t count, AppendEvent append);
   // The same for messages; one without a time gets it.
   void Publish(absl::Span<v1::Event> events);
@@ -136,7 +137,12 @@ class Hub {
   };
 
   void Dispatch();
-  void Append(BatchRef batch, uint64_t lost);
+  // Append returns the batches that left the ring.
+  std::vector<std::shared_ptr<Batch>> Append(std::shared_ptr<Batch> batch, uint64_t lost);
+  // A string with room for so many octets, and what becomes of a batch that left the ring: its string is used again, because
+  // fresh memory from the kernel costs more than writing the events into it.
+  std::string TakeWire(size_t room) ABSL_EXCLUSIVE_LOCKS_REQUIRED(publish_mutex_);
+  void Reuse(std::vector<std::shared_ptr<Batch>> batches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(publish_mutex_);
   void PublishBatch(size_t count, AppendEvent append, absl::string_view run, uint64_t run_batch);
   absl::StatusOr<Beginning> BeginningOf(const v1::WatchRequest& request, const Filter& filter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The batch that holds `sequence`, or the first after it; null when there is none yet.
@@ -157,6 +163,7 @@ class Hub {
   Mutex publish_mutex_;
   uint64_t next_sequence_ ABSL_GUARDED_BY(publish_mutex_);
   size_t typical_ ABSL_GUARDED_BY(publish_mutex_) = 512;  // octets of an event in the last batch
+  std::vector<std::string> spare_ ABSL_GUARDED_BY(publish_mutex_);
 
   Mutex report_mutex_;
   LruCache<std::string, uint64_t> runs_ ABSL_GUARDED_BY(report_mutex_);
@@ -164,7 +171,7 @@ class Hub {
   // Held briefly: a watcher takes one batch at a time.
   mutable Mutex mutex_;
   CondVar work_;
-  std::deque<BatchRef> ring_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<Batch>> ring_ ABSL_GUARDED_BY(mutex_);
   size_t kept_events_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t kept_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t head_ ABSL_GUARDED_BY(mutex_);  // sequence that the next event gets

@@ -112,7 +112,8 @@ TEST_F(HubTest, EventsInWireFormAreNumberedLikeMessagesWhateverTheirLength) {
   Open();
   auto watcher = Watch();
   const std::vector<std::string> routes = {"", "r", std::string(130, 'r'), std::string(20'000, 'r'), "z"};
-  hub_->Publish(routes.size(), [&](size_t i, std::string* out) {
+  hub_->Publish(routes.size(), [&](size_t i, std::string* out, Facts* facts) {
+    facts->type = v1::Event::DECISION;
     Decision(routes[i]).AppendToString(out);
     return i;
   });

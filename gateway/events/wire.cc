@@ -39,44 +39,6 @@ bool CopyAscii(absl::string_view text, uint8_t* to) {
   return (high & 0x80) == 0;
 }
 
-v1::Event::Type TypeOf(EventKind kind) {
-  switch (kind) {
-    case EventKind::kDecision:
-      return v1::Event::DECISION;
-    case EventKind::kHandshake:
-      return v1::Event::HANDSHAKE;
-    case EventKind::kCut:
-      return v1::Event::TRUST;
-    case EventKind::kConfig:
-      return v1::Event::CONFIG;
-    case EventKind::kGateway:
-      return v1::Event::GATEWAY;
-    case EventKind::kExpiry:
-      return v1::Event::EXPIRY;
-    case EventKind::kGuessing:
-      return v1::Event::GUESSING;
-    case EventKind::kUpstream:
-      return v1::Event::UPSTREAM;
-  }
-  return v1::Event::TYPE_UNSPECIFIED;
-}
-
-v1::Event::Outcome OutcomeOf(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kUnspecified:
-      return v1::Event::OUTCOME_UNSPECIFIED;
-    case Outcome::kAllowed:
-      return v1::Event::ALLOWED;
-    case Outcome::kRefused:
-      return v1::Event::REFUSED;
-    case Outcome::kCut:
-      return v1::Event::CUT;
-    case Outcome::kNotice:
-      return v1::Event::NOTICE;
-  }
-  return v1::Event::OUTCOME_UNSPECIFIED;
-}
-
 constexpr std::array<char, 512> MakeHexPairs() {
   std::array<char, 512> pairs{};
   for (size_t i = 0; i < 256; ++i) {
@@ -210,6 +172,44 @@ void PutUpstream(Writer& w, const UpstreamSummary& upstream) {
 }
 
 }  // namespace
+
+v1::Event::Type TypeOf(EventKind kind) {
+  switch (kind) {
+    case EventKind::kDecision:
+      return v1::Event::DECISION;
+    case EventKind::kHandshake:
+      return v1::Event::HANDSHAKE;
+    case EventKind::kCut:
+      return v1::Event::TRUST;
+    case EventKind::kConfig:
+      return v1::Event::CONFIG;
+    case EventKind::kGateway:
+      return v1::Event::GATEWAY;
+    case EventKind::kExpiry:
+      return v1::Event::EXPIRY;
+    case EventKind::kGuessing:
+      return v1::Event::GUESSING;
+    case EventKind::kUpstream:
+      return v1::Event::UPSTREAM;
+  }
+  return v1::Event::TYPE_UNSPECIFIED;
+}
+
+v1::Event::Outcome OutcomeOf(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kUnspecified:
+      return v1::Event::OUTCOME_UNSPECIFIED;
+    case Outcome::kAllowed:
+      return v1::Event::ALLOWED;
+    case Outcome::kRefused:
+      return v1::Event::REFUSED;
+    case Outcome::kCut:
+      return v1::Event::CUT;
+    case Outcome::kNotice:
+      return v1::Event::NOTICE;
+  }
+  return v1::Event::OUTCOME_UNSPECIFIED;
+}
 
 void AppendWire(const Event& event, absl::string_view gateway, std::string* out) {
   using F = v1::Event;

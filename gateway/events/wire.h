@@ -20,6 +20,10 @@ void AppendWire(const Event& event, absl::string_view gateway, std::string* out)
 // AppendEntry is AppendWire as one of a WatchResponse's events: entries put together are a WatchResponse.
 void AppendEntry(const Event& event, absl::string_view gateway, std::string* out);
 
+// An event's kind and outcome as the proto words them.
+v1::Event::Type TypeOf(EventKind kind);
+v1::Event::Outcome OutcomeOf(Outcome outcome);
+
 // ToProto is AppendWire for whoever wants the message. `out` is replaced.
 void ToProto(const Event& event, v1::Event* out);
 

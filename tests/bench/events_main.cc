@@ -27,9 +27,9 @@
 #include "absl/time/clock.h"
 #include "control/api/event_service.h"
 #include "control/events/hub.h"
+#include "control/events/slots.h"
 #include "gateway/events/collector.h"
 #include "gateway/events/json_log.h"
-#include "gateway/events/wire.h"
 #include "tests/bench/process_cpu.h"
 
 namespace gatehouse::bench {
@@ -152,10 +152,7 @@ int Measure(const Row& row, uint64_t events, const std::string& folder) {
 
   events::Recorder recorder(0, 4096, clock);
   events::Collector collector({&recorder}, clock, [&hub](events::Batch batch) {
-    hub.Publish(batch.size(), [&](size_t i, std::string* out) {
-      events::AppendWire(*batch[i], "edge-1", out);
-      return batch[i]->dropped_before;
-    });
+    hub::PublishSlots(batch, "edge-1", &hub);
   });
   collector.Start();
   const double process = OwnMicros();
