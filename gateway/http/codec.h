@@ -120,6 +120,8 @@ class ServerCodec {
   virtual void SendContinue(StreamId id) = 0;
   // Ends the stream at once. HTTP/1: the connection closes, after a complete response only what was produced is sent.
   virtual void Reset(StreamId id, ErrorCode code) = 0;
+  // The head that OnRequest gave is not needed any more; its memory serves another.
+  virtual void TakeBack(RequestHead&&) {}
   // `n` body bytes given by OnBody are used up.
   virtual void ConsumeBody(StreamId id, size_t n) = 0;
 

@@ -7,6 +7,11 @@
 #include "gateway/http/http1_head.h"
 
 namespace gatehouse::http {
+namespace {
+
+constexpr size_t kMostKept = 4096;  // octets of a head's memory, for the next
+
+}  // namespace
 
 void ResponseParser::Reset(absl::string_view request_method, bool upgrade) {
   state_ = State::kHead;
@@ -62,17 +67,21 @@ size_t ResponseParser::Receive(absl::string_view bytes) {
       if (held == 0) partial_.assign(bytes.data(), bytes.size());
       return total;
     }
-    std::string head(view.substr(0, scan.length));
+    const std::string kept = std::exchange(partial_, {});
+    if (held > 0) view = kept;
     bytes.remove_prefix(scan.length - held);
-    partial_.clear();
     scanned_ = 0;
-    OnHead(head);
+    OnHead(view.substr(0, scan.length));
   }
   return total - bytes.size();
 }
 
 void ResponseParser::OnHead(absl::string_view bytes) {
-  ResponseHead head;
+  ResponseHead& head = head_;
+  if (head.fields.capacity() > kMostKept) head.fields = FieldList();
+  head.fields.Clear();
+  head.content_length.reset();
+  head.end = false;
   StatusLine line;
   if (std::optional<const char*> error = ParseResponseHead(bytes, &line, &head.fields)) return Fail(*error);
   FieldList& fields = head.fields;

@@ -83,6 +83,7 @@ class ResponseParser {
   uint64_t remaining_ = 0;
   std::string partial_;  // an incomplete head
   size_t scanned_ = 0;
+  ResponseHead head_;  // the one that came, for the handler to look at or take; its memory serves the next
   ChunkedDecoder chunked_;
   const char* error_ = "";
 };

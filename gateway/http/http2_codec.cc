@@ -4,13 +4,15 @@
 #include <utility>
 
 #include "absl/base/internal/raw_logging.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 
 namespace gatehouse::http {
 namespace {
 
-constexpr size_t kMostSpare = 256;         // streams and heads that a worker keeps for the next requests
+constexpr size_t kMostSpare = 1024;        // streams and heads that a worker keeps for the next requests
 constexpr size_t kMostSpareBytes = 4096;   // of a head that is kept
+constexpr size_t kHeadBytes = 512;         // that a new head has room for
 
 }  // namespace
 
@@ -65,19 +67,31 @@ void Http2Codec::FreeStream(Http2Stream* s) {
 }
 
 std::unique_ptr<RequestHead> Http2Codec::NewHead() {
-  std::vector<std::unique_ptr<RequestHead>>& spare = shared_->parts().spare_heads;
-  if (spare.empty()) spare.push_back(std::make_unique<RequestHead>());
-  std::unique_ptr<RequestHead> head = std::move(spare.back());
-  spare.pop_back();
-  head->fields().Reserve(512, 16);
+  CodecShared::Parts& parts = shared_->parts();
+  auto& from = parts.spare_heads.empty() ? parts.hollow_heads : parts.spare_heads;
+  if (from.empty()) from.push_back(std::make_unique<RequestHead>());
+  std::unique_ptr<RequestHead> head = std::move(from.back());
+  from.pop_back();
+  head->fields().Reserve(kHeadBytes, 16);
   return head;
 }
 
 void Http2Codec::FreeHead(std::unique_ptr<RequestHead> head) {
-  std::vector<std::unique_ptr<RequestHead>>& spare = shared_->parts().spare_heads;
-  if (spare.size() >= kMostSpare || head->fields().capacity() > kMostSpareBytes) return;
+  const size_t bytes = head->fields().capacity();
+  auto& to = bytes < kHeadBytes ? shared_->parts().hollow_heads : shared_->parts().spare_heads;
+  if (to.size() >= kMostSpare || bytes > kMostSpareBytes) return;
   head->Clear();
-  spare.push_back(std::move(head));
+  to.push_back(std::move(head));
+}
+
+void Http2Codec::TakeBack(RequestHead&& head) {
+  auto& hollow = shared_->parts().hollow_heads;
+  if (head.fields().capacity() < kHeadBytes) return;
+  if (hollow.empty()) hollow.push_back(std::make_unique<RequestHead>());
+  std::unique_ptr<RequestHead> filled = std::move(hollow.back());
+  hollow.pop_back();
+  *filled = std::move(head);
+  FreeHead(std::move(filled));
 }
 
 void Http2Codec::Link(Http2Stream* s) {
@@ -246,7 +260,7 @@ bool Http2Codec::SendHead(StreamId id, const ResponseHead& head, bool end) {
   bool date = options_->date != nullptr && !options_->date->value.empty();
   std::string status = absl::StrCat(head.status);
   std::string length;
-  std::vector<nghttp2_nv> nv;
+  absl::InlinedVector<nghttp2_nv, 32> nv;
   nv.reserve(fields.size() + 3);
   nv.push_back(Nv(":status", status));
   for (size_t i = 0; i < fields.size(); ++i) {

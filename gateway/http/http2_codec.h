@@ -66,6 +66,7 @@ class Http2Codec final : public ServerCodec {
   void SendEarlyHints(StreamId id, const FieldList& fields) override;
   void SendContinue(StreamId id) override;
   void Reset(StreamId id, ErrorCode code) override;
+  void TakeBack(RequestHead&& head) override;
   void ConsumeBody(StreamId id, size_t n) override;
   void TimeOut() override;
   void ShutdownNotice() override;

@@ -11,7 +11,7 @@ constexpr size_t kFramePayload = 16384;  // SETTINGS_MAX_FRAME_SIZE's initial va
 }  // namespace
 
 // nghttp2's memory: the session's frame buffer and its table of streams are on pages that can be given back, all else is
-// on the heap.
+// on the heap, small pieces by way of the worker's.
 struct Http2Memory {
   static Http2Codec* Codec(void* user) { return static_cast<Http2Codec*>(user); }
   static void* Malloc(size_t n, void* user) {
@@ -21,7 +21,7 @@ struct Http2Memory {
       c->has_frame_ = true;
       return c->pages_.frame;
     }
-    return std::malloc(n);
+    return c->shared_->parts().small_blocks.Malloc(n);
   }
   static void* Calloc(size_t count, size_t n, void* user) {
     Http2Codec* c = Codec(user);
@@ -38,7 +38,7 @@ struct Http2Memory {
     } else if (c->has_table_ && p == c->pages_.table) {
       c->has_table_ = false;
     } else {
-      std::free(p);
+      c->shared_->parts().small_blocks.Free(p);
     }
   }
   static void* Realloc(void* p, size_t n, void* user) {

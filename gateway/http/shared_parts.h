@@ -8,6 +8,7 @@
 
 #include "gateway/http/codec_factory.h"
 #include "gateway/http/session_pages.h"
+#include "gateway/http/small_blocks.h"
 
 namespace gatehouse::http {
 
@@ -17,8 +18,10 @@ struct CodecShared::Parts {
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_option* option = nullptr;
   SessionPages session_pages;
+  SmallBlocks small_blocks;
   std::vector<std::unique_ptr<Http2Stream>> spare_streams;
-  std::vector<std::unique_ptr<RequestHead>> spare_heads;
+  std::vector<std::unique_ptr<RequestHead>> spare_heads;   // with memory for fields
+  std::vector<std::unique_ptr<RequestHead>> hollow_heads;  // that were moved from
   RequestHead scratch;  // the head being handed out: its memory is used again
 };
 

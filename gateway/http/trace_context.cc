@@ -13,6 +13,7 @@ namespace gatehouse::http {
 namespace {
 
 constexpr size_t kSize = 55;  // 00-(32)-(16)-(2)
+constexpr size_t kTraceAt = 3, kTraceDigits = 32, kSpanAt = 36, kFlagsAt = 53;
 constexpr size_t kMostMembers = 32;
 constexpr size_t kMostState = 512;
 
@@ -73,10 +74,10 @@ uint64_t RandomIds::Next() {
   return result;
 }
 
-void RandomIds::Append(size_t digits, std::string* out) {
+void RandomIds::Print(char* out) {
   uint64_t bits = Next();
-  if (bits << (64 - 4 * digits) == 0) bits = 1;
-  for (size_t i = 0; i < digits; ++i) out->push_back("0123456789abcdef"[bits >> (4 * (digits - 1 - i)) & 15]);
+  if (bits == 0) bits = 1;
+  for (int i = 15; i >= 0; --i, bits >>= 4) out[i] = "0123456789abcdef"[bits & 15];
 }
 
 std::optional<TraceContext> ReadTrace(const FieldList& fields) {
@@ -84,32 +85,32 @@ std::optional<TraceContext> ReadTrace(const FieldList& fields) {
   const absl::string_view parent = *fields.Find("traceparent");
   // Section 3.2: version "-" trace-id "-" parent-id "-" flags.
   if (parent.size() < kSize || parent[2] != '-' || parent[35] != '-' || parent[52] != '-') return std::nullopt;
-  const absl::string_view version = parent.substr(0, 2), trace = parent.substr(3, 32), span = parent.substr(36, 16),
-                          flags = parent.substr(53, 2);
+  const absl::string_view version = parent.substr(0, 2), trace = parent.substr(kTraceAt, kTraceDigits), span = parent.substr(kSpanAt, 16),
+                          flags = parent.substr(kFlagsAt, 2);
   if (!IsHex(version) || !IsHex(trace) || !IsHex(span) || !IsHex(flags)) return std::nullopt;
   if (version == "ff" || IsZero(trace) || IsZero(span)) return std::nullopt;
   // A later version may say more behind a dash (section 3.2.4).
   if (parent.size() > kSize && (version == "00" || parent[kSize] != '-')) return std::nullopt;
-  return TraceContext{std::string(trace), flags};
+  return TraceContext{trace, flags};
 }
 
-std::string AddTrace(const FieldList& fields, RandomIds* ids, FieldList* out) {
-  std::optional<TraceContext> trace = ReadTrace(fields);
-  const bool theirs = trace.has_value();
-  if (!theirs) {
-    trace.emplace();
-    ids->Append(16, &trace->trace_id);
-    ids->Append(16, &trace->trace_id);
-    trace->flags = "00";
+void AddTrace(const FieldList& fields, RandomIds* ids, FieldList* out, std::string* trace_id) {
+  char parent[kSize + 1] = "00-................................-................-00";
+  char* const trace = parent + kTraceAt;
+  const std::optional<TraceContext> theirs = ReadTrace(fields);
+  if (theirs.has_value()) {
+    theirs->trace_id.copy(trace, kTraceDigits);
+    theirs->flags.copy(parent + kFlagsAt, 2);
+  } else {
+    ids->Print(trace);
+    ids->Print(trace + 16);
   }
-  std::string parent = absl::StrCat("00-", trace->trace_id, "-");
-  ids->Append(16, &parent);
-  absl::StrAppend(&parent, "-", trace->flags);
-  out->Add("traceparent", parent);
-  if (theirs) {
+  ids->Print(parent + kSpanAt);
+  out->Add("traceparent", absl::string_view(parent, kSize));
+  if (theirs.has_value()) {
     if (const std::string state = StateOf(fields); !state.empty()) out->Add("tracestate", state);
   }
-  return std::move(trace->trace_id);
+  trace_id->assign(trace, kTraceDigits);
 }
 
 }  // namespace gatehouse::http

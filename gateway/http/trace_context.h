@@ -21,8 +21,8 @@ namespace gatehouse::http {
 class RandomIds {
  public:
   RandomIds();
-  // Appends `digits` lower-case hex digits, at most 16, never all of them 0.
-  void Append(size_t digits, std::string* out);
+  // Writes 16 lower-case hex digits, never all of them 0.
+  void Print(char* out);
 
  private:
   uint64_t Next();
@@ -30,7 +30,7 @@ class RandomIds {
 };
 
 struct TraceContext {
-  std::string trace_id;        // 32 digits
+  absl::string_view trace_id;  // 32 digits
   absl::string_view flags;     // 2 digits
 };
 
@@ -39,9 +39,9 @@ struct TraceContext {
 std::optional<TraceContext> ReadTrace(const FieldList& fields);
 
 // Adds `traceparent`, and `tracestate` as far as it is within the bounds (32 members, 512 bytes; whole members, the oldest
-// go first), to the upstream's fields, and returns the trace's id. A new trace is not sampled: who begins it decides, and
-// we record none.
-std::string AddTrace(const FieldList& fields, RandomIds* ids, FieldList* out);
+// go first), to the upstream's fields, and says in `trace_id` which trace it is. A new trace is not sampled: who begins it
+// decides, and we record none.
+void AddTrace(const FieldList& fields, RandomIds* ids, FieldList* out, std::string* trace_id);
 
 // Fields that AddTrace replaces.
 inline bool IsTraceField(absl::string_view name) { return name == "traceparent" || name == "tracestate"; }

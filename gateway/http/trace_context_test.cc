@@ -28,7 +28,7 @@ Told Tell(const FieldList& fields) {
   RandomIds ids;
   FieldList out;
   Told told;
-  told.id = AddTrace(fields, &ids, &out);
+  AddTrace(fields, &ids, &out, &told.id);
   told.parent = std::string(out.Find("traceparent").value_or(""));
   told.state = std::string(out.Find("tracestate").value_or("(none)"));
   return told;

@@ -2,8 +2,10 @@
 #include <array>
 #include <optional>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/status.h"
@@ -82,19 +84,20 @@ std::string PercentEncoded(absl::string_view value) {
   return out;
 }
 
-std::string Encoded(absl::string_view value, ClaimEncoding encoding) {
+// `value` itself, or what is put to `memory`.
+absl::string_view Encoded(absl::string_view value, ClaimEncoding encoding, std::string* memory) {
   switch (encoding) {
-    case ClaimEncoding::kPlain: break;
-    case ClaimEncoding::kPercent: return PercentEncoded(value);
-    case ClaimEncoding::kBase64: return absl::Base64Escape(value);
+    case ClaimEncoding::kPlain: return value;
+    case ClaimEncoding::kPercent: return *memory = PercentEncoded(value);
+    case ClaimEncoding::kBase64: return *memory = absl::Base64Escape(value);
   }
-  return std::string(value);
+  return value;
 }
 
-// The values of one claim header, joined; nothing when the identity has no such claim.
-absl::StatusOr<std::optional<std::string>> ClaimValue(const ClaimHeader& header, ClaimEncoding encoding,
-                                                      const Identity& identity) {
-  std::vector<absl::string_view> values;
+// The values of one claim header, joined, in the identity or in `memory`; nothing when the identity has no such claim.
+absl::StatusOr<std::optional<absl::string_view>> ClaimValue(const ClaimHeader& header, ClaimEncoding encoding,
+                                                            const Identity& identity, std::string* memory) {
+  absl::InlinedVector<absl::string_view, 8> values;
   identity.ForEachClaim([&](const Claim& claim) {
     if (claim.type != header.claim_type) return;
     if (!header.scheme.empty() && claim.scheme != header.scheme) return;
@@ -102,19 +105,20 @@ absl::StatusOr<std::optional<std::string>> ClaimValue(const ClaimHeader& header,
       values.push_back(claim.value);
     }
   });
-  if (values.empty()) return std::optional<std::string>();
-  if (values.size() == 1) return std::optional<std::string>(Encoded(values[0], encoding));
+  if (values.empty()) return std::optional<absl::string_view>();
+  if (values.size() == 1) return std::optional<absl::string_view>(Encoded(values[0], encoding, memory));
   std::string joined;
   for (absl::string_view value : values) {
-    const std::string encoded = Encoded(value, encoding);
-    if (encoded.empty() || encoded.find(',') != std::string::npos) {
+    const absl::string_view encoded = Encoded(value, encoding, memory);
+    if (encoded.empty() || absl::StrContains(encoded, ',')) {
       return Refused(header.header,
                      "one of several claim values is empty or contains a comma, so that the list "
                      "could be misread");
     }
     absl::StrAppend(&joined, joined.empty() ? "" : ", ", encoded);
   }
-  return std::optional<std::string>(std::move(joined));
+  *memory = std::move(joined);
+  return std::optional<absl::string_view>(*memory);
 }
 
 }  // namespace
@@ -182,8 +186,10 @@ absl::Status Injector::Inject(const Identity& identity, Emit emit) const {
       GH_RETURN_IF_ERROR(Put(kClientCertChain, chain, emit));
     }
   }
+  std::string memory;
   for (const ClaimHeader& header : options_.claims) {
-    GH_ASSIGN_OR_RETURN(const std::optional<std::string> value, ClaimValue(header, options_.claim_encoding, identity));
+    GH_ASSIGN_OR_RETURN(const std::optional<absl::string_view> value,
+                        ClaimValue(header, options_.claim_encoding, identity, &memory));
     if (value) GH_RETURN_IF_ERROR(Put(header.header, *value, emit));
   }
   return absl::OkStatus();

@@ -85,8 +85,11 @@ Address Address::WithPort(uint16_t port) const {
 std::string Address::host() const {
   char text[INET6_ADDRSTRLEN] = "";
   if (family() == AF_INET) {
-    inet_ntop(AF_INET, &V4(&storage_)->sin_addr, text, sizeof text);
-  } else if (family() == AF_INET6) {
+    // inet_ntop takes ten times as long, and this is asked for every proxied request.
+    const auto* octet = reinterpret_cast<const uint8_t*>(&V4(&storage_)->sin_addr);
+    return absl::StrCat(octet[0], ".", octet[1], ".", octet[2], ".", octet[3]);
+  }
+   if (family() == AF_INET6) {
     if (IN6_IS_ADDR_V4MAPPED(&storage_.sin6_addr)) {
       inet_ntop(AF_INET, storage_.sin6_addr.s6_addr + 12, text, sizeof text);
     } else {

@@ -33,10 +33,7 @@ Loop::Loop() : ev_(ev_loop_new(EVFLAG_AUTO)), now_(Instant::Now()) {
 
 Loop::~Loop() {
   // What is destroyed here may defer or unmark still.
-  for (int i = 0; i < kRounds && !doomed_.empty(); ++i) {
-    std::vector<std::shared_ptr<void>> doomed = std::move(doomed_);
-    doomed_.clear();
-  }
+  for (int i = 0; i < kRounds && !doomed_.empty(); ++i) DestroyDoomed();
   std::vector<absl::AnyInvocable<void()>> posted;
   {
     MutexLock lock(&mutex_);
@@ -123,8 +120,7 @@ void Loop::EndTurn() {
       f->Flush();
     }
     flushing_.clear();
-    std::vector<std::shared_ptr<void>> doomed;
-    doomed.swap(doomed_);
+    DestroyDoomed();
   }
   // Work is left: the next poll must not block.
   if (!dirty_.empty() || !doomed_.empty()) {
@@ -132,6 +128,13 @@ void Loop::EndTurn() {
   } else if (ev_is_active(&idle_)) {
     ev_idle_stop(ev_, &idle_);
   }
+}
+
+void Loop::DestroyDoomed() {
+  // What is destroyed may defer others: they are for the next round.
+  dying_.swap(doomed_);
+  for (const Doomed& doomed : dying_) doomed.destroy(doomed.object);
+  dying_.clear();
 }
 
 void Loop::OnAsync(struct ev_loop*, ev_async* w, int) { static_cast<Loop*>(w->data)->Drain(); }

@@ -66,18 +66,23 @@ class Loop {
   // DeferDelete destroys `object` at the end of the turn.
   template <typename T>
   void DeferDelete(std::unique_ptr<T> object) {
-    doomed_.push_back(std::shared_ptr<void>(std::move(object)));
+    if (object != nullptr) doomed_.push_back({object.release(), [](void* p) { delete static_cast<T*>(p); }});
   }
 
   DeadlineWheel& deadlines() { return *deadlines_; }
   struct ev_loop* raw() { return ev_; }
 
  private:
+  struct Doomed {
+    void* object;
+    void (*destroy)(void*);
+  };
   static void OnAsync(struct ev_loop*, ev_async* w, int);
   static void OnPrepare(struct ev_loop*, ev_prepare* w, int);
   static void OnCheck(struct ev_loop*, ev_check* w, int);
   void Drain();
   void EndTurn();
+  void DestroyDoomed();
 
   struct ev_loop* const ev_;
   Instant now_;
@@ -88,7 +93,8 @@ class Loop {
   std::unique_ptr<DeadlineWheel> deadlines_;
   std::vector<Flushable*> dirty_;
   std::vector<Flushable*> flushing_;
-  std::vector<std::shared_ptr<void>> doomed_;
+  std::vector<Doomed> doomed_;
+  std::vector<Doomed> dying_;
 
   Mutex mutex_;
   std::vector<absl::AnyInvocable<void()>> posted_ ABSL_GUARDED_BY(mutex_);

@@ -94,6 +94,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   void NoteAccepted(uint64_t epoch) { accepted_ = epoch; }
   const events::PeerAddress& address() const { return address_; }
   const std::string& address_key();
+  const loop::Address& remote() const { return remote_; }
   std::string host() const { return remote_.host(); }
   const std::string& server_name() const { return tls_->sni(); }
   absl::string_view tls_version() const { return tls_->version(); }

@@ -35,6 +35,7 @@ Exchange::Exchange(Connection* connection, http::StreamId stream, loop::Instant 
 Exchange::~Exchange() {
   if (websocket_.switched()) connection_->worker()->metrics().websockets_open.Add(-1);
   if (event_reserved_) connection_->worker()->recorder().Unreserve();
+  connection_->codec().TakeBack(std::move(taken_));
 }
 
 bool Exchange::Start(http::RequestHead&& head) {

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "gateway/authn/decision.h"
+#include "gateway/base/recycled.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/events/event.h"
 #include "gateway/http/codec.h"
@@ -46,7 +47,8 @@ struct Withdrawal {
   std::string detail = {};  // which policy and clause
 };
 
-class Exchange final : public upstream::ResponseHandler,
+class Exchange final : public Recycled<Exchange>,
+                       public upstream::ResponseHandler,
                        public authn::SchemeSource,
                        private BasicChecks::Request,
                        private loop::DeadlineHandler {
@@ -131,6 +133,8 @@ class Exchange final : public upstream::ResponseHandler,
   void RefuseProxied(int status, Reason reason, absl::string_view detail, absl::Duration retry_after = absl::ZeroDuration());
   void Done();
   // The story is over: nothing more is called, and the access log gets its line.
+  // A line will be written about it.
+  bool AccessIsLogged() const;
   void End();
   // The request's body is larger than the route lets pass.
   void RefuseBody();
@@ -174,7 +178,7 @@ class Exchange final : public upstream::ResponseHandler,
   std::unique_ptr<upstream::Request> request_;
   loop::Instant forwarded_at_;
   absl::Duration upstream_time_ = absl::ZeroDuration();  // to the answer's head
-  std::string trace_id_;       // of what the upstream was told
+  std::string trace_id_;       // of what the upstream was told, for the access log
   std::string held_body_;      // request body that came before the decision; bounded by the codec's window
   bool held_end_ = false;
   std::unique_ptr<http::FieldList> client_trailers_;  // those that may pass; null: none

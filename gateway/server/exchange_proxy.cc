@@ -25,13 +25,12 @@ void Exchange::Forward(const config::Route& route) {
       return Refuse(fault->status, Reason::kMalformedRequest, nullptr, {}, fault->text);
     }
   }
-  const std::string peer = connection_->host();
-  ForwardedRequest forwarded;
+  ForwardedRequest& forwarded = connection_->worker()->forwarded();
   const std::optional<ForwardedRequest::Refusal> refusal = forwarded.Make(
-      {head(), snapshot_->strip, route, upstream.forwarded, *identity_, origin_.get(), peer, RequestId(), websocket_,
+      {head(), snapshot_->strip, route, upstream.forwarded, *identity_, origin_.get(), connection_->remote(), RequestId(), websocket_,
        &connection_->worker()->random_ids()});
   if (refusal.has_value()) return Refuse(refusal->status, refusal->reason, nullptr, {}, refusal->detail);
-  trace_id_ = forwarded.TakeTraceId();
+  if (AccessIsLogged()) trace_id_ = forwarded.trace_id();
   forwarded_at_ = connection_->worker()->loop().now();
   request_ = pool->Start(forwarded.head(), this);
   state_ = State::kProxying;

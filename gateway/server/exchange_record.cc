@@ -65,13 +65,17 @@ void Exchange::Record(bool allowed, int status, Reason reason, absl::string_view
   worker.recorder().Commit();
 }
 
+bool Exchange::AccessIsLogged() const {
+  return listener_ != nullptr && (listener_->access_log != nullptr || (route_ != nullptr && route_->access_log != nullptr));
+}
+
 void Exchange::End() {
   state_ = State::kDone;
-  if (listener_ == nullptr || (listener_->access_log == nullptr && (route_ == nullptr || route_->access_log == nullptr))) return;
+  if (!AccessIsLogged()) return;
   Worker& worker = *connection_->worker();
   const std::string client = client_host(), peer = connection_->host();
   if (trace_id_.empty()) {
-    if (std::optional<http::TraceContext> trace = http::ReadTrace(head().fields())) trace_id_ = std::move(trace->trace_id);
+    if (std::optional<http::TraceContext> trace = http::ReadTrace(head().fields())) trace_id_ = std::string(trace->trace_id);
   }
   AccessLine line;
   line.time = worker.clock().Now();

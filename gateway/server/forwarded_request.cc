@@ -28,6 +28,7 @@ std::optional<ForwardedRequest::Refusal> ForwardedRequest::Make(const ForwardTer
   const http::RequestHead& head = terms.head;
   const config::Route& route = terms.route;
   limit_ = route.timeout;
+  grpc_timeout_.reset();
   if (IsGrpc(head)) grpc_timeout_ = head.fields().Find("grpc-timeout");
   if (grpc_timeout_.has_value()) {
     const std::optional<absl::Duration> of_client = ParseGrpcTimeout(*grpc_timeout_);
@@ -36,8 +37,10 @@ std::optional<ForwardedRequest::Refusal> ForwardedRequest::Make(const ForwardTer
   }
   CopyFields(terms);
   if (!terms.websocket.key().empty()) fields_.Add("sec-websocket-key", terms.websocket.key());
-  AddForwarded(terms.forwarded, terms.origin, terms.peer, head.authority(), &fields_);
-  trace_id_ = http::AddTrace(head.fields(), terms.random_ids, &fields_);
+  if (terms.forwarded != config::Forwarded::kNone) {
+    AddForwarded(terms.forwarded, terms.origin, terms.peer.host(), head.authority(), &fields_);
+  }
+  http::AddTrace(head.fields(), terms.random_ids, &fields_, &trace_id_);
   fields_.Add("x-request-id", terms.request_id);
   // The shorter of both, as far as the upstream needs to know.
   if (grpc_timeout_.has_value()) fields_.Add("grpc-timeout", limit_ < route.timeout ? *grpc_timeout_ : FormatGrpcTimeout(limit_));
@@ -47,9 +50,14 @@ std::optional<ForwardedRequest::Refusal> ForwardedRequest::Make(const ForwardTer
     if (!status.ok()) return Refusal{502, Reason::kIdentityNotEncodable, std::string(status.message())};
   }
   const config::Rewrite* rewrite = route.rewrite.get();
-  target_ = rewrite == nullptr ? std::string(head.path()) : rewrite->Path(head.path());
+  if (rewrite == nullptr) {
+    target_.assign(head.path().data(), head.path().size());
+  } else {
+    target_ = rewrite->Path(head.path());
+  }
   if (head.has_query) absl::StrAppend(&target_, "?", head.query());
 
+  head_ = upstream::RequestHead();
   head_.method = head.method();
   head_.target = target_;
   head_.authority = rewrite == nullptr || rewrite->host().empty() ? head.authority() : rewrite->host();
@@ -66,6 +74,7 @@ std::optional<ForwardedRequest::Refusal> ForwardedRequest::Make(const ForwardTer
 
 void ForwardedRequest::CopyFields(const ForwardTerms& terms) {
   const http::FieldList& fields = terms.head.fields();
+  fields_.Clear();
   fields_.Reserve(1024, fields.size() + 8);
   const bool has_connection = fields.Has("connection");
   for (size_t i = 0; i < fields.size(); ++i) {

@@ -2,14 +2,14 @@
 // what is ours to say, and then ours: who is asking (identity headers), from where (forwarding fields), in which trace, with
 // which id and for how long.
 //
-// Ownership:  a value that `request` points into, so it stays where it is; what it was made of must outlive it too.
+// Ownership:  the worker's one, made anew for each request so that its memory serves the next; `head` points into it and into what
+//             it was made of.
 // Threading:  the worker's loop, whose random ids it draws.
 // Errors:     Make returns what the client is answered instead.
 #pragma once
 
 #include <optional>
 #include <string>
-#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -19,6 +19,7 @@
 #include "gateway/http/trace_context.h"
 #include "gateway/identity/headers.h"
 #include "gateway/identity/identity.h"
+#include "gateway/loop/address.h"
 #include "gateway/server/client_origin.h"
 #include "gateway/server/websocket.h"
 #include "gateway/upstream/upstream.h"
@@ -33,7 +34,7 @@ struct ForwardTerms {
   config::Forwarded forwarded;
   const identity::Identity& identity;
   const ClientOrigin* origin;  // null: the peer is the client
-  absl::string_view peer;
+  const loop::Address& peer;
   absl::string_view request_id;
   const WebSocketHandshake& websocket;
   http::RandomIds* random_ids;
@@ -52,13 +53,13 @@ class ForwardedRequest {
   ForwardedRequest(const ForwardedRequest&) = delete;
   ForwardedRequest& operator=(const ForwardedRequest&) = delete;
 
-  // REQUIRES: called once.
+  // What was made before is gone.
   std::optional<Refusal> Make(const ForwardTerms& terms);
 
   const upstream::RequestHead& head() const { return head_; }
   // The time that the upstream has: the route's, or the client's if that is less.
   absl::Duration limit() const { return limit_; }
-  std::string TakeTraceId() { return std::move(trace_id_); }
+  const std::string& trace_id() const { return trace_id_; }
 
  private:
   void CopyFields(const ForwardTerms& terms);

@@ -37,7 +37,7 @@ class ForwardedRequestTest : public testing::Test {
     return out;
   }
   ForwardTerms Terms() {
-    return {head_, strip_, route_, config::Forwarded::kNone, identity_, nullptr, "192.0.2.1", "id-1", websocket_, &ids_};
+    return {head_, strip_, route_, config::Forwarded::kNone, identity_, nullptr, peer_, "id-1", websocket_, &ids_};
   }
   bool Trails(absl::string_view name) { return PassesAsTrailer(head_, strip_, name); }
 
@@ -47,6 +47,7 @@ class ForwardedRequestTest : public testing::Test {
   identity::Identity identity_{std::vector<identity::PartRef>{}};
   WebSocketHandshake websocket_;
   http::RandomIds ids_;
+  const loop::Address peer_ = *loop::Address::Parse("192.0.2.1:5000");
   std::optional<ForwardedRequest> request_;
 };
 
@@ -95,6 +96,25 @@ TEST_F(ForwardedRequestTest, HasTheLesserTimeOfClientAndRoute) {
   route_.timeout = absl::Seconds(2);
   EXPECT_THAT(Sent(), Not(Contains(Pair("grpc-timeout", "5S"))));
   EXPECT_EQ(request_->limit(), absl::Seconds(2));
+}
+
+TEST_F(ForwardedRequestTest, HoldsNothingOfTheRequestBefore) {
+  ForwardedRequest again;
+  Client({{"content-type", "application/grpc"}, {"grpc-timeout", "5S"}, {"te", "trailers"}, {"trailer", "x-sum"}, {"x-old", "1"}});
+  head_.has_body = true;
+  head_.content_length = 3;
+  ASSERT_FALSE(again.Make(Terms()).has_value());
+  head_ = http::RequestHead();
+  Client({{"accept", "a/b"}});
+  ASSERT_FALSE(again.Make(Terms()).has_value());
+  const upstream::RequestHead& head = again.head();
+  EXPECT_FALSE(head.fields->Has("x-old"));
+  EXPECT_FALSE(head.fields->Has("grpc-timeout"));
+  EXPECT_EQ(head.fields->Count("traceparent"), 1u);
+  EXPECT_FALSE(head.accepts_trailers);
+  EXPECT_EQ(head.trailer, "");
+  EXPECT_EQ(head.framing, Framing::kNoBody);
+  EXPECT_EQ(again.limit(), route_.timeout);
 }
 
 TEST_F(ForwardedRequestTest, RefusesATimeThatIsNone) {

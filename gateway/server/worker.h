@@ -30,6 +30,7 @@
 #include "gateway/server/access_logs.h"
 #include "gateway/server/edge.h"
 #include "gateway/server/expiry_warner.h"
+#include "gateway/server/forwarded_request.h"
 #include "gateway/server/gateway.h"
 #include "gateway/server/passwords.h"
 #include "gateway/server/peer.h"
@@ -129,6 +130,8 @@ class Worker final : public tls::TlsHooks {
   void NextRequestId(char* out);
 
   http::RandomIds& random_ids() { return random_ids_; }
+  // For the request that is being passed on now.
+  ForwardedRequest& forwarded() { return forwarded_; }
   // A place for the event of a request that may go on only if it is told (Recorder::Reserve).
   bool ReserveEvent() { return (!shared_.events_kept || shared_.events_kept()) && recorder_.Reserve(); }
   // Which of the requests that a route let in become events.
@@ -210,6 +213,7 @@ class Worker final : public tls::TlsHooks {
   bool draining_ = false;
   uint64_t next_request_ = 0;
   http::RandomIds random_ids_;
+  ForwardedRequest forwarded_;
   Sampler event_samples_, route_log_samples_, listener_log_samples_;
   const Connection* handshake_of_ = nullptr;  // whose certificates a hook refused, and why
   Reason handshake_reason_ = Reason::kNone;

@@ -1,6 +1,7 @@
 #include "gateway/upstream/pool.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,9 @@ namespace gatehouse::upstream {
 namespace {
 
 constexpr size_t kFreeRetries = 3;  // whatever the budget's share comes to
+constexpr size_t kMostSpare = 256;
+constexpr size_t kLeastSpareBytes = 256;  // of a wire
+constexpr size_t kMostSpareBytes = 4096;
 
 }  // namespace
 
@@ -48,6 +52,7 @@ Pool::~Pool() {
 
 std::unique_ptr<Request> Pool::Start(const RequestHead& head, ResponseHandler* handler) {
   std::unique_ptr<Request> request(new Request(this, handler, head));
+  if (!options_.http2) request->wire_ = TakeWire();
   const bool too_many = options_.max_requests != 0 && running_ >= options_.max_requests;
   ++running_;
   stats_->requests.Add();
@@ -190,16 +195,24 @@ void Pool::Flush() {
 void Pool::Enqueue(Request* request) {
   request->state_ = Request::State::kQueued;
   request->queued_at_ = loop_->now();
-  request->place_ = pending_.insert(pending_.end(), request);
+  if (spare_places_.empty()) spare_places_.push_back(nullptr);
+  pending_.splice(pending_.end(), spare_places_, spare_places_.begin());
+  pending_.back() = request;
+  request->place_ = std::prev(pending_.end());
   stats_->pending.Add();
-  ArmQueue();
+  if (pending_.size() == 1) ArmQueue();
 }
 
 void Pool::Dequeue(Request* request) {
-  pending_.erase(request->place_);
+  if (spare_places_.size() < kMostSpare) {
+    spare_places_.splice(spare_places_.begin(), pending_, request->place_);
+  } else {
+    pending_.erase(request->place_);
+  }
   request->queued_at_ = {};
   stats_->pending.Add(-1);
-  ArmQueue();
+  // Otherwise the deadline, which may be too early now, finds out whose it is.
+  if (pending_.empty()) queue_deadline_.Clear();
 }
 
 Request* Pool::FirstPending() {
@@ -213,16 +226,30 @@ void Pool::ArmQueue() {
   if (pending_.empty()) {
     queue_deadline_.Clear();
   } else {
-    queue_deadline_.Set(pending_.front()->queued_at_ + options_.queue_timeout);
+    queue_due_ = pending_.front()->queued_at_ + options_.queue_timeout;
+    queue_deadline_.Set(queue_due_);
   }
 }
 
 void Pool::OnDeadline(loop::Deadline*) {
-  // The deadline is the first one's; the wheel may be late, so others may be due too.
-  loop::Instant first = pending_.empty() ? loop::Instant{} : pending_.front()->queued_at_;
-  while (!pending_.empty() && pending_.front()->queued_at_ <= first) {
+  const loop::Instant due = queue_due_;
+  while (!pending_.empty() && pending_.front()->queued_at_ + options_.queue_timeout <= due) {
     FirstPending()->Fail(ErrorKind::kOverloaded, "no connection became free in time");
   }
+  ArmQueue();
+}
+
+std::string Pool::TakeWire() {
+  if (spare_wires_.empty()) return {};
+  std::string wire = std::move(spare_wires_.back());
+  spare_wires_.pop_back();
+  return wire;
+}
+
+void Pool::GiveWire(std::string wire) {
+  if (wire.capacity() < kLeastSpareBytes || wire.capacity() > kMostSpareBytes || spare_wires_.size() >= kMostSpare) return;
+  wire.clear();
+  spare_wires_.push_back(std::move(wire));
 }
 
 void Pool::OnRoom(Connection* connection) {
@@ -369,6 +396,7 @@ void Pool::Repeat(Connection* connection, Request* request) {
 void Pool::OnDone(Request* request, const ErrorKind* error) {
   --running_;
   Leave(request);
+  GiveWire(std::move(request->wire_));
   if (request->budgeted_) --retrying_;
   if (error != nullptr) stats_->errors[static_cast<size_t>(*error)].Add();
 }

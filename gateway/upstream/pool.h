@@ -78,6 +78,9 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   Request* FirstPending();
   void ServePending();
   void ArmQueue();
+  // Memory for what a request sends; every request needs some, for a moment.
+  std::string TakeWire();
+  void GiveWire(std::string wire);
 
   bool MayRetry(const Request& request, ErrorKind kind, bool seen) const;
   void Retry(Request* request);
@@ -107,7 +110,10 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::list<Request*> pending_;
   std::list<Request*> failing_;
+  std::list<Request*> spare_places_;  // of pending_: to be used again
+  std::vector<std::string> spare_wires_;  // of requests that are gone
   loop::Deadline queue_deadline_;
+  loop::Instant queue_due_;  // what queue_deadline_ is set to
   size_t running_ = 0;
   size_t retrying_ = 0;   // retries of requests that may have been seen, until their head comes
   bool retired_ = false;

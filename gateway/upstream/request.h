@@ -22,6 +22,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
+#include "gateway/base/recycled.h"
 #include "gateway/http/field_list.h"
 #include "gateway/loop/instant.h"
 #include "gateway/upstream/upstream.h"
@@ -35,7 +36,7 @@ class Pool;
 struct Http2Exchange;
 struct Site;
 
-class Request {
+class Request final : public Recycled<Request> {
  public:
   ~Request();
   Request(const Request&) = delete;
