@@ -94,7 +94,7 @@ void Hub::PublishBatch(size_t count, AppendEvent append, absl::string_view run, 
   batch->run_batch = run_batch;
   const absl::Time now = clock_.Now();
   MutexLock lock(&publish_mutex_);
-  batch->wire = TakeWire(count * (typical_ + typical_ / 16) + 2048);
+  batch->wire = TakeWire(count * (typical_ + typical_ / 16) + 1024);
   batch->first = next_sequence_;
   for (size_t i = 0; i < count; ++i) {
     const size_t start = BeginEntry(&batch->wire);
@@ -109,6 +109,8 @@ void Hub::PublishBatch(size_t count, AppendEvent append, absl::string_view run, 
     batch->ends.push_back(static_cast<uint32_t>(batch->wire.size()));
   }
   typical_ = batch->wire.size() / count;
+  // The ring is bounded by what is written: of a single event most would be room.
+  if (batch->wire.capacity() > batch->wire.size() + batch->wire.size() / 4) batch->wire.shrink_to_fit();
   // Still under publish_mutex_: batches reach archive and ring in the order of their numbers, the archive first, so that
   // what leaves the ring is there.
   if (sinks_.archive != nullptr) sinks_.archive->Add(batch);

@@ -49,7 +49,7 @@ class Watcher;
 
 struct HubOptions {
   size_t max_events = 100'000;         // kept for watchers
-  size_t max_bytes = 64 * 1024 * 1024;  // of wire form kept
+  size_t max_bytes = 64 * 1024 * 1024;  // of wire form kept; memory is a quarter more at most
   size_t max_watchers = 1024;
   size_t max_runs = 4096;  // gateways' runs whose batch numbers are remembered
   // Between two wakes at least: a busy stream gathers meanwhile, the first event after silence goes at once.

@@ -108,6 +108,33 @@ TEST_F(HubTest, TheRingIsBoundedInOctetsToo) {
   EXPECT_LT(events.size(), 12u);
 }
 
+TEST_F(HubTest, WhatAWatcherHoldsStaysAsItIsWhenTheRingsMemoryIsUsedAgain) {
+  Open({.max_bytes = 300'000});
+  auto watcher = Watch();
+  const auto publish = [&](char c) {
+    hub_->Publish(200, [&](size_t, std::string* out, Facts* facts) {
+      facts->type = v1::Event::DECISION;
+      Decision(std::string(500, c)).AppendToString(out);
+      return 0u;
+    });
+  };
+  publish('a');
+  std::vector<Watcher::Piece> pieces;
+  EXPECT_EQ(watcher->Next(1000, 1 << 20, &pieces).events, 200u);
+  for (char c = 'b'; c <= 'z'; ++c) publish(c);
+  std::string wire;
+  for (const Watcher::Piece& piece : pieces) absl::StrAppend(&wire, piece.bytes);
+  v1::WatchResponse held;
+  ASSERT_TRUE(held.ParseFromString(wire));
+  ASSERT_EQ(held.events_size(), 200);
+  for (const v1::Event& event : held.events()) ASSERT_EQ(event.request().route(), std::string(500, 'a'));
+  auto late = Watch();
+  publish('-');
+  const std::vector<v1::Event> events = Read(*late);
+  ASSERT_EQ(events.size(), 200u);
+  for (const v1::Event& event : events) ASSERT_EQ(event.request().route(), std::string(500, '-'));
+}
+
 TEST_F(HubTest, EventsInWireFormAreNumberedLikeMessagesWhateverTheirLength) {
   Open();
   auto watcher = Watch();

@@ -34,8 +34,9 @@ std::optional<Refusal> TakeAbsoluteForm(absl::string_view target, RawRequest* ra
   const size_t end = rest.find_first_of("/?");
   raw->authority = rest.substr(0, end);
   raw->has_authority = true;
-  *path = end == absl::string_view::npos ? "/" : std::string(rest.substr(end));
-  if ((*path)[0] == '?') path->insert(0, "/");
+  path->clear();
+  if (end == absl::string_view::npos || rest[end] == '?') path->push_back('/');
+  if (end != absl::string_view::npos) path->append(rest.data() + end, rest.size() - end);
   raw->target = *path;
   return std::nullopt;
 }
