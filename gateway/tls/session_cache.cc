@@ -3,76 +3,55 @@
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
-#include <utility>
+#include <algorithm>
+#include <cstring>
 
 namespace gatehouse::tls {
-namespace {
-
-std::string IdOf(const SessionRecord& record) {
-  return std::string(reinterpret_cast<const char*>(record.id.data()), record.id_length);
-}
-
-}  // namespace
 
 SessionRecord::~SessionRecord() { OPENSSL_cleanse(master_key.data(), master_key.size()); }
 
-SessionCache::SessionCache(size_t capacity)
-    : shard_capacity_((capacity + kShards - 1) / kShards) {}
+SessionCache::SessionCache(size_t capacity) {
+  for (size_t i = 0; i < kShards; ++i) shards_.emplace_back((capacity + kShards - 1) / kShards);
+}
 
-SessionCache::Shard& SessionCache::ShardOf(absl::string_view id) {
-  return shards_[id.empty() ? 0 : static_cast<unsigned char>(id.back()) % kShards];
+SessionCache::Key SessionCache::KeyOf(absl::string_view id) {
+  Key key{};
+  std::memcpy(key.data(), id.data(), std::min(id.size(), key.size() - 1));
+  key.back() = static_cast<uint8_t>(std::min<size_t>(id.size(), 255));  // one that is too long is nobody's
+  return key;
 }
 
 void SessionCache::Put(const SessionRecord& record) {
-  std::string id = IdOf(record);
+  const absl::string_view id(reinterpret_cast<const char*>(record.id.data()), record.id_length);
   Shard& shard = ShardOf(id);
   MutexLock lock(&shard.mutex);
-  while (shard.records.size() >= shard_capacity_ && !shard.order.empty()) {
-    shard.records.erase(shard.order.front());
-    shard.order.pop_front();
-  }
-  // Names of taken records pile up in `order`: drop them before they outnumber the living.
-  if (shard.order.size() >= 2 * shard_capacity_ + 16) {
-    std::erase_if(shard.order, [&](const std::string& name) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      return !shard.records.contains(name);
-    });
-  }
-  if (shard.records.insert_or_assign(id, record).second) shard.order.push_back(std::move(id));
+  shard.records.Put(KeyOf(id), record);
 }
 
 std::optional<SessionRecord> SessionCache::Take(absl::string_view id, absl::Time now) {
+  const Key key = KeyOf(id);
   Shard& shard = ShardOf(id);
   MutexLock lock(&shard.mutex);
-  auto it = shard.records.find(id);
-  if (it == shard.records.end()) return std::nullopt;
+  const SessionRecord* found = shard.records.Peek(key);
+  if (found == nullptr) return std::nullopt;
   // Of the future: the clock was set back, and how old it is cannot be told.
-  if (now >= it->second.created + it->second.lifetime || now < it->second.created - absl::Minutes(5)) {
-    shard.records.erase(it);
-    return std::nullopt;
-  }
-  SessionRecord record = it->second;
-  if (record.version == TLS1_3_VERSION) shard.records.erase(it);
+  std::optional<SessionRecord> record;
+  if (now < found->created + found->lifetime && now >= found->created - absl::Minutes(5)) record = *found;
+  if (!record.has_value() || record->version == TLS1_3_VERSION) shard.records.Erase(key);
   return record;
 }
 
 void SessionCache::Remove(absl::string_view id) {
   Shard& shard = ShardOf(id);
   MutexLock lock(&shard.mutex);
-  shard.records.erase(id);
+  shard.records.Erase(KeyOf(id));
 }
 
 size_t SessionCache::Purge(absl::FunctionRef<bool(const SessionRecord&)> gone) {
   size_t n = 0;
   for (Shard& shard : shards_) {
     MutexLock lock(&shard.mutex);
-    for (auto it = shard.records.begin(); it != shard.records.end();) {
-      if (gone(it->second)) {
-        shard.records.erase(it++);
-        ++n;
-      } else {
-        ++it;
-      }
-    }
+    n += shard.records.EraseIf([&gone](const Key&, const SessionRecord& record) { return gone(record); });
   }
   return n;
 }
@@ -80,8 +59,7 @@ size_t SessionCache::Purge(absl::FunctionRef<bool(const SessionRecord&)> gone) {
 void SessionCache::Clear() {
   for (Shard& shard : shards_) {
     MutexLock lock(&shard.mutex);
-    shard.records.clear();
-    shard.order.clear();
+    shard.records.Clear();
   }
 }
 

@@ -3,7 +3,7 @@
 //
 // Ownership:  holds records by value; `user` is shared with whoever stored it.
 // Threading:  thread-safe; shared by the workers (16 shards, each with its mutex).
-// Units:      capacity in records (about 250 bytes each); lifetimes in wall-clock seconds.
+// Units:      capacity in records (about 400 bytes each); lifetimes in wall-clock seconds.
 // Errors:     none; a miss is std::nullopt, and only costs a full handshake. When full, the oldest goes first.
 #pragma once
 
@@ -12,13 +12,12 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <string>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gateway/base/digest.h"
+#include "gateway/base/lru.h"
 #include "gateway/base/mutex.h"
 
 namespace gatehouse::tls {
@@ -64,15 +63,16 @@ class SessionCache {
 
  private:
   static constexpr size_t kShards = 16;
+  using Key = std::array<uint8_t, 33>;  // the identifier, and its length
   struct Shard {
+    explicit Shard(size_t capacity) : records(capacity) {}
     mutable Mutex mutex;
-    absl::flat_hash_map<std::string, SessionRecord> records ABSL_GUARDED_BY(mutex);
-    std::deque<std::string> order ABSL_GUARDED_BY(mutex);  // oldest first; may name records that are gone
+    LruCache<Key, SessionRecord> records ABSL_GUARDED_BY(mutex);
   };
-  Shard& ShardOf(absl::string_view id);
+  static Key KeyOf(absl::string_view id);
+  Shard& ShardOf(absl::string_view id) { return shards_[id.empty() ? 0 : static_cast<unsigned char>(id.back()) % kShards]; }
 
-  const size_t shard_capacity_;
-  std::array<Shard, kShards> shards_;
+  std::deque<Shard> shards_;
 };
 
 }  // namespace gatehouse::tls

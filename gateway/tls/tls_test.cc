@@ -407,6 +407,33 @@ TEST(SessionCacheTest, IsBoundedAndForgetsTheOldest) {
   EXPECT_EQ(cache.size(), 16u);
 }
 
+TEST(SessionCacheTest, OneThatIsTakenMakesRoomAndALongerIdentifierIsNobodys) {
+  SessionCache cache(32);  // two of a shard
+  FakeClock clock;
+  const auto id = [](char first, size_t size = 32) { return std::string(1, first) + std::string(size - 1, '\0'); };
+  const auto put = [&](const std::string& name) {
+    SessionRecord r;
+    r.id_length = 32;
+    std::copy(name.begin(), name.end(), r.id.begin());
+    r.version = TLS1_3_VERSION;
+    r.created = clock.Now();
+    r.lifetime = absl::Hours(1);
+    cache.Put(r);
+  };
+  for (char name : {'a', 'b'}) put(id(name));
+  EXPECT_FALSE(cache.Take(id('b', 33), clock.Now()).has_value());
+  EXPECT_FALSE(cache.Take(id('b', 31), clock.Now()).has_value());
+  EXPECT_TRUE(cache.Take(id('b'), clock.Now()).has_value());
+  EXPECT_FALSE(cache.Take(id('b'), clock.Now()).has_value()) << "good once";
+  put(id('c'));
+  EXPECT_EQ(cache.size(), 2u);
+  put(id('d'));
+  EXPECT_EQ(cache.size(), 2u);
+  EXPECT_FALSE(cache.Take(id('a'), clock.Now()).has_value()) << "the oldest";
+  EXPECT_TRUE(cache.Take(id('c'), clock.Now()).has_value());
+  EXPECT_TRUE(cache.Take(id('d'), clock.Now()).has_value());
+}
+
 TEST(SessionCacheTest, AClockThatIsSetBackDoesNotProlongASession) {
   SessionCache cache(16);
   FakeClock clock;
