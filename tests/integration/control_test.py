@@ -9,21 +9,14 @@ import threading
 import time
 import unittest
 
-from harness import BIN, EventWatch, GatehouseTest, use_stubs, wait_for
+from harness import BIN, EDGE, EventWatch, GatehouseTest, use_stubs, wait_for
 
 use_stubs()
 import grpc  # noqa: E402
 from gatehouse.v1 import config_service_pb2, config_service_pb2_grpc, config_set_pb2, event_service_pb2, event_service_pb2_grpc  # noqa: E402
 from gatehouse.v1 import status_service_pb2, status_service_pb2_grpc  # noqa: E402
 
-BASE = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+BASE = EDGE + """---
 {{kind: TrustStore, name: partners, anchors: [{{file: {pki}/ca.pem}}]}}
 ---
 {{kind: Scheme, name: Certificate, client_certificate: {{trust_store: partners}}}}

@@ -14,17 +14,10 @@ import urllib.request
 import h2.connection
 import h2.events
 
-from harness import Acceptor, EventWatch, GatehouseTest, RawClient, client_context, free_port, wait_for
+from harness import EDGE, Acceptor, EventWatch, GatehouseTest, RawClient, client_context, free_port, wait_for
 from sockets import Socket1, Socket2, SocketUpstream
 
-CONFIG = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+CONFIG = EDGE + """---
 {{kind: Listener, name: behind, address: "127.0.0.1:{behind}", server_certificates: [server], proxy_protocol_from: ["127.0.0.0/8"],
   limits: {{handshake_timeout: 2s, max_connections_per_address: 3}}}}
 ---

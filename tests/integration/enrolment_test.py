@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 
-from harness import BIN, EventWatch, Gatehouse, Pki, RawClient, client_context, free_port, use_stubs, wait_for
+from harness import BIN, EDGE, EventWatch, Gatehouse, Pki, RawClient, client_context, free_port, use_stubs, wait_for
 
 use_stubs()
 import grpc  # noqa: E402
@@ -19,14 +19,7 @@ from gatehouse.v1 import gateway_service_pb2, gateway_service_pb2_grpc  # noqa: 
 
 SECONDS = int(os.environ.get("GATEHOUSE_RESTART_SECONDS", "20"))  # of a control plane that is restarted again and again
 
-CONFIG = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+CONFIG = EDGE + """---
 {{kind: TrustStore, name: partners, anchors: [{{file: {pki}/ca.pem}}]}}
 ---
 {{kind: Scheme, name: Certificate, client_certificate: {{trust_store: partners}}}}

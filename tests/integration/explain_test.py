@@ -5,20 +5,13 @@ import pathlib
 import subprocess
 import unittest
 
-from harness import EventWatch, GatehouseTest, free_port, use_stubs
+from harness import EDGE, EventWatch, GatehouseTest, free_port, use_stubs
 
 use_stubs()
 import grpc  # noqa: E402
 from gatehouse.v1 import certificate_service_pb2, certificate_service_pb2_grpc, reason_pb2  # noqa: E402
 
-BASE = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+BASE = EDGE + """---
 {{kind: Listener, name: deaf, address: "127.0.0.1:{deaf}", server_certificates: [server], client_certificate: NONE}}
 ---
 {{kind: TrustStore, name: partners, anchors: [{{file: {pki}/ca.pem}}]}}

@@ -13,21 +13,14 @@ import unittest
 import urllib.request
 import warnings
 
-from harness import BIN, EventWatch, GatehouseTest, client_context, wait_for
+from harness import BIN, EDGE, EventWatch, GatehouseTest, client_context, wait_for
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import crypt
 
 USERS = 200
-CONFIG = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+CONFIG = EDGE + """---
 kind: UserStore
 name: staff
 users: [{users}]

@@ -21,6 +21,16 @@ import unittest
 BIN = pathlib.Path(os.environ.get("GATEHOUSE_BIN", "build/dev/bin")).resolve()
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
 
+# What most configurations begin with; `pki` is the folder of a Pki that has made a server certificate.
+EDGE = """
+kind: ServerCertificate
+name: server
+certificate_chain_file: {pki}/server.pem
+private_key_file: {pki}/server.key
+---
+{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
+"""
+
 
 def use_stubs():
     """Makes Python's classes of the protos, for as long as this process runs, and lets `import gatehouse.v1` find them."""

@@ -7,16 +7,9 @@ import subprocess
 import threading
 import unittest
 
-from harness import BIN, GatehouseTest, wait_for
+from harness import BIN, EDGE, GatehouseTest, wait_for
 
-CONFIG = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+CONFIG = EDGE + """---
 kind: TrustStore
 name: t
 anchors: [{{file: {pki}/ca.pem}}]

@@ -10,20 +10,13 @@ import warnings
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from harness import EventWatch, GatehouseTest, RawClient
+from harness import EDGE, EventWatch, GatehouseTest, RawClient
 
 SUITE = pathlib.Path("/usr/lib/python3/dist-packages/cryptography_vectors/x509/PKITS_data")
 TESTS = pathlib.Path(__file__).parent.parent / "conformance/pkits/tests.txt"
 POLICY = "2.16.840.1.101.3.2.1.48."
 
-CONFIG = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+CONFIG = EDGE + """---
 {{kind: TrustStore, name: pkits, anchors: [{{file: {pki}/pkits.pem}}]}}
 """
 SCHEME = """---

@@ -18,7 +18,7 @@ import urllib.request
 
 import wsproto.events as ws
 
-from harness import BIN, Gatehouse, GatehouseTest, free_port, wait_for
+from harness import BIN, EDGE, Gatehouse, GatehouseTest, free_port, wait_for
 from metrics_test import parse
 from sockets import Socket1, Socket2, SocketUpstream
 
@@ -32,16 +32,7 @@ CHANGE_EVERY = 2 if SECONDS < LONG else 5
 USER = "u:secret123"
 BCRYPT = "$2y$10$gkDJkcG1mf74N6qzelMgduF8ip3Y3i9a/4.lbjEY2gIUpZcCDCApG"
 
-BASE = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
-"""
-
-CONFIG = BASE + """---
+CONFIG = EDGE + """---
 {{kind: TrustStore, name: clients, anchors: [{{file: {clients}/root.pem}}]}}
 ---
 {{kind: Scheme, name: Certificate, client_certificate: {{trust_store: clients}}}}
@@ -242,7 +233,7 @@ class SoakTest(GatehouseTest):
 
     def test_everything_at_once_for_long(self):
         self.failures, self.samples, self.changes, talked = [], [], 0, []
-        self.gatehouse.apply(BASE.format(**self.values))
+        self.gatehouse.apply(EDGE.format(**self.values))
         descriptors = self.descriptors()
         self.configure(0)
         filled = self.fill() if SECONDS >= LONG else 0
@@ -338,7 +329,7 @@ class SoakTest(GatehouseTest):
 
     def nothing_is_left(self, descriptors):
         self.doCleanups()
-        self.gatehouse.apply(BASE.format(**self.values), "--replace-all")
+        self.gatehouse.apply(EDGE.format(**self.values), "--replace-all")
         wait_for("connections are closed", lambda: self.metrics(self.gatehouse)["gatehouse_connections_open"] == 0, 30)
         wait_for("no descriptor is left", lambda: self.descriptors() <= descriptors, 60)
 

@@ -6,17 +6,10 @@ import unittest
 import h2.connection
 import h2.events
 
-from harness import EventWatch, GatehouseTest, wait_for
+from harness import EDGE, EventWatch, GatehouseTest, wait_for
 from short_lived import ShortLived
 
-HEAD = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+HEAD = EDGE + """---
 {{kind: Upstream, name: app, endpoints: ["127.0.0.1:{upstream}"]}}
 ---
 {{kind: Route, name: open, match: {{path: "/open/{{rest...}}"}}, anonymous: true, upstream: app}}

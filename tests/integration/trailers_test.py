@@ -8,18 +8,11 @@ import h2.config
 import h2.connection
 import h2.events
 
-from harness import Acceptor, GatehouseTest, wait_for
+from harness import EDGE, Acceptor, GatehouseTest, wait_for
 
 PASSWORD = "correct-horse-battery"
 
-CONFIG = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+CONFIG = EDGE + """---
 {{kind: TrustStore, name: clients, anchors: [{{file: {pki}/ca.pem}}]}}
 ---
 {{kind: Scheme, name: Certificate, client_certificate: {{trust_store: clients}}}}

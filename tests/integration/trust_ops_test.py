@@ -10,16 +10,9 @@ import threading
 import time
 import unittest
 
-from harness import BIN, EventWatch, GatehouseTest, RawClient, client_context, wait_for
+from harness import BIN, EDGE, EventWatch, GatehouseTest, RawClient, client_context, wait_for
 
-BASE = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+BASE = EDGE + """---
 {{kind: TrustStore, name: partners, anchors: [{{file: {pki}/ca.pem}}]}}
 ---
 {{kind: Scheme, name: Certificate, client_certificate: {{trust_store: partners}}}}

@@ -7,20 +7,13 @@ import time
 import unittest
 
 from fault_server import Authority, FaultServer
-from harness import EventWatch, GatehouseTest
+from harness import EDGE, EventWatch, GatehouseTest
 from short_lived import ShortLived
 from sockets import Socket1, Socket2, SocketUpstream
 
 PASSWORD = "correct-horse-battery"
 
-HEAD = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+HEAD = EDGE + """---
 {{kind: Upstream, name: app, endpoints: ["127.0.0.1:{upstream}"]}}
 ---
 {{kind: UserStore, name: staff, hashing: {{argon2_memory_mib: 8, argon2_passes: 1}}}}

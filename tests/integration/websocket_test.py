@@ -13,19 +13,12 @@ import urllib.request
 import websockets
 import wsproto.events as ws
 
-from harness import Acceptor, EventWatch, GatehouseTest, client_context, wait_for
+from harness import EDGE, Acceptor, EventWatch, GatehouseTest, client_context, wait_for
 from sockets import Refused, Socket1, Socket2, SocketUpstream, accept_of
 
 BOTH = (Socket1, Socket2)
 
-CONFIG = """
-kind: ServerCertificate
-name: server
-certificate_chain_file: {pki}/server.pem
-private_key_file: {pki}/server.key
----
-{{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server]}}
----
+CONFIG = EDGE + """---
 {{kind: TrustStore, name: clients, anchors: [{{file: {pki}/ca.pem}}]}}
 ---
 {{kind: Scheme, name: Certificate, client_certificate: {{trust_store: clients}}}}
