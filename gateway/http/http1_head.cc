@@ -1,5 +1,6 @@
 #include "gateway/http/http1_head.h"
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <cstring>
@@ -48,13 +49,27 @@ class HeadCollector final : public beast::http::basic_parser<kRequest> {
   FieldList* const fields_;
 };
 
+// Every field is looked for among them: thousands would make a small message a long work.
+constexpr size_t kMostConnectionOptions = 64;
+
+bool NamesTooMany(const FieldList& fields) {
+  if (!fields.Has("connection")) return false;
+  size_t options = 0;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (fields[i].name != "connection") continue;
+    options += 1 + static_cast<size_t>(std::count(fields[i].value.begin(), fields[i].value.end(), ','));
+  }
+  return options > kMostConnectionOptions;
+}
+
 template <bool kRequest>
-std::optional<const char*> Parse(absl::string_view head, HeadCollector<kRequest>* parser) {
+std::optional<const char*> Parse(absl::string_view head, HeadCollector<kRequest>* parser, const FieldList& fields) {
   error_code ec;
   parser->skip(true);
   parser->put(boost::asio::const_buffer(head.data(), head.size()), ec);
   if (ec || !parser->is_header_done()) return "the message head is malformed";
   if (parser->version != 10 && parser->version != 11) return "not HTTP/1.0 or HTTP/1.1";
+  if (NamesTooMany(fields)) return "Connection names too many fields";
   return std::nullopt;
 }
 
@@ -82,7 +97,7 @@ HeadScan ScanHead(absl::string_view bytes, size_t scanned) {
 
 std::optional<const char*> ParseRequestHead(absl::string_view head, RequestLine* line, FieldList* fields) {
   HeadCollector<true> parser(fields);
-  if (std::optional<const char*> error = Parse(head, &parser)) return error;
+  if (std::optional<const char*> error = Parse(head, &parser, *fields)) return error;
   for (char c : parser.target) {
     auto u = static_cast<unsigned char>(c);
     if (u <= 0x20 || u >= 0x7F) return "the target holds a character that must be percent-encoded";
@@ -95,7 +110,7 @@ std::optional<const char*> ParseRequestHead(absl::string_view head, RequestLine*
 
 std::optional<const char*> ParseResponseHead(absl::string_view head, StatusLine* line, FieldList* fields) {
   HeadCollector<false> parser(fields);
-  if (std::optional<const char*> error = Parse(head, &parser)) return error;
+  if (std::optional<const char*> error = Parse(head, &parser, *fields)) return error;
   line->status = parser.status;
   line->version = parser.version;
   return std::nullopt;

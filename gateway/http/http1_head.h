@@ -3,7 +3,7 @@
 //
 // Ownership:  parts are views of the given bytes or copies into the FieldList.
 // Threading:  stateless.
-// Errors:     constant texts.
+// Errors:     constant texts. A Connection that names more than 64 fields is one.
 #pragma once
 
 #include <optional>

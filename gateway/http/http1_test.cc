@@ -247,6 +247,21 @@ TEST_F(Http1Test, AHeadOrBodyThatDoesNotComeInTimeIs408) {
   EXPECT_TRUE(codec_->done());
 }
 
+TEST_F(Http1Test, AConnectionThatNamesFieldsByTheThousandIsRefused) {
+  const auto naming = [](int n, const std::string& also) {
+    std::string names;
+    for (int i = 1; i < n; ++i) names += "a,";
+    return "GET /a HTTP/1.1\r\nHost: h\r\nConnection: " + names + "a\r\n" + also + "\r\n";
+  };
+  Send(naming(64, ""));
+  EXPECT_THAT(Out(), HasSubstr("200 OK"));
+  for (const std::string& request : {naming(65, ""), naming(10'000, ""), naming(60, "Connection: b, c, d, e, f\r\n")}) {
+    Start();
+    EXPECT_EQ(Send(request), ServerCodec::Result::kClose);
+    EXPECT_THAT(Out(), HasSubstr("400"));
+  }
+}
+
 TEST_F(Http1Test, TrailersAreBoundedLikeAHead) {
   answer_ = false;
   std::string many;
@@ -489,6 +504,17 @@ TEST(ResponseParserTest, ReadsTheKindsOfBodiesHoweverTheyAreCut) {
       EXPECT_EQ(parser.reusable(), row.reusable) << bytes;
     }
   }
+}
+
+TEST(ResponseParserTest, RefusesAConnectionThatNamesFieldsByTheThousand) {
+  std::string names;
+  for (int i = 0; i < 10'000; ++i) names += "a,";
+  Responses got;
+  ResponseParser parser(&got, {});
+  parser.Reset("GET");
+  parser.Receive("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: " + names + "\r\n\r\n");
+  EXPECT_EQ(parser.state(), ResponseParser::State::kFailed);
+  EXPECT_EQ(got.log, "");
 }
 
 TEST(ResponseParserTest, RefusesWhatTwoParsersCouldReadDifferently) {

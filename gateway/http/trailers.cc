@@ -68,6 +68,8 @@ static_assert(std::is_sorted(std::begin(kNever), std::end(kNever)));
 // If-Match and its like, what browsers say for themselves and WebSocket's, proxies', and who passed a request on.
 constexpr absl::string_view kNeverBegins[] = {"if-", "sec-", "proxy-", "x-forwarded-"};
 
+constexpr size_t kMostAnnounced = 100;  // names that are looked at
+
 }  // namespace
 
 bool MayTrail(absl::string_view name) {
@@ -79,9 +81,11 @@ bool MayTrail(absl::string_view name) {
 
 std::string AnnouncedTrailers(const FieldList& fields, absl::FunctionRef<bool(absl::string_view)> passes) {
   std::string names;
+  size_t left = kMostAnnounced;
   for (size_t i = 0; i < fields.size(); ++i) {
     if (fields[i].name != "trailer") continue;
     for (absl::string_view part : absl::StrSplit(fields[i].value, ',')) {
+      if (left-- == 0) return names;
       const std::string name = absl::AsciiStrToLower(absl::StripAsciiWhitespace(part));
       if (IsToken(name) && MayTrail(name) && passes(name)) absl::StrAppend(&names, names.empty() ? "" : ", ", name);
     }

@@ -23,7 +23,8 @@ inline bool IsTrailer(FieldList::Field field) {
   return IsToken(field.name) && IsFieldValue(field.value) && MayTrail(field.name);
 }
 
-// The names that the fields `trailer` announce, those that `passes` takes, in lower case, as one value; empty: none.
+// The names that the fields `trailer` announce, those that `passes` takes, in lower case, as one value; empty: none. The first hundred
+// count.
 std::string AnnouncedTrailers(const FieldList& fields, absl::FunctionRef<bool(absl::string_view)> passes);
 
 }  // namespace gatehouse::http

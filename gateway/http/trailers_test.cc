@@ -34,6 +34,16 @@ TEST(TrailersTest, AreFieldsAndNothingElse) {
   }
 }
 
+TEST(TrailersTest, AreNotAnnouncedByTheThousand) {
+  FieldList fields;
+  std::string many;
+  for (int i = 0; i < 10'000; ++i) many += "a,";
+  fields.Add("trailer", many);
+  int asked = 0;
+  AnnouncedTrailers(fields, [&asked](absl::string_view) { return ++asked > 0; });
+  EXPECT_EQ(asked, 100);
+}
+
 TEST(TrailersTest, AreAnnouncedAsFarAsTheyMayCome) {
   FieldList fields;
   const auto all = [](absl::string_view) { return true; };

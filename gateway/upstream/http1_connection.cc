@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "gateway/http/trailers.h"
 #include "gateway/upstream/pool.h"
 #include "gateway/upstream/request.h"
 #include "gateway/upstream/request_head.h"
@@ -317,7 +318,7 @@ void Http1Connection::Complete(bool reusable) {
   http::FieldList trailers = std::move(trailers_);
   trailers_.Clear();
   if (!trailers.empty()) {
-    http::RemoveHopByHop(&trailers);
+    trailers.RemoveIf([](absl::string_view name, absl::string_view) { return !http::MayTrail(name); });
     request_->handler_->OnTrailers(std::move(trailers));
     if (state_ != State::kBusy) return;
   }
