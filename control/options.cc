@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -15,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "gateway/base/escape.h"
 
 namespace gatehouse {
 namespace {
@@ -82,6 +84,15 @@ absl::Status Check(const Options& o) {
     return absl::InvalidArgumentError(
         "--listen: the control API over TCP wants mutual TLS: --tls-cert, --tls-key, --client-ca and at least one "
         "--allow-san or --owner-san");
+  }
+  for (const auto& [option, names] : {std::pair("--allow-san", &o.allow_san), std::pair("--owner-san", &o.owner_san)}) {
+    for (const std::string& name : *names) {
+      for (absl::string_view kind : {"email:", "dns:", "ip:", "uri:"}) {
+        if (absl::StartsWith(name, kind)) {
+          return absl::InvalidArgumentError(absl::StrCat(option, ": ", EscapeText(name), ": the name alone, without \"", kind, "\""));
+        }
+      }
+    }
   }
   if (!o.socket_group.empty() && (o.socket.empty() || o.socket.rfind(o.state_dir + "/", 0) == 0)) {
     return absl::InvalidArgumentError(

@@ -52,6 +52,17 @@ TEST(Options, AnOwnerByNameIsEnoughForTcp) {
   EXPECT_THAT(ErrorOf({"--owner-san", "a"}), HasSubstr("--listen only"));
 }
 
+TEST(Options, NamesOfClientsAreWrittenAsTheyAre) {
+  for (const char* name : {"email:alice@example.com", "dns:ops.example", "uri:spiffe://ops/alice", "ip:192.0.2.1"}) {
+    const std::vector<std::string> tls = {"--listen", "0.0.0.0:9", "--tls-cert", "c", "--tls-key", "k", "--client-ca", "a"};
+    for (const char* option : {"--owner-san", "--allow-san"}) {
+      std::vector<std::string> arguments = tls;
+      arguments.insert(arguments.end(), {option, name});
+      EXPECT_THAT(ErrorOf(arguments), testing::AllOf(HasSubstr(option), HasSubstr(name), HasSubstr("the name alone")));
+    }
+  }
+}
+
 TEST(Options, AGroupsSocketLiesWhereTheGroupCanGo) {
   EXPECT_TRUE(ParseOptions({"--socket", "/run/g/c.sock", "--socket-group", "ops"}, kUser).ok());
   EXPECT_THAT(ErrorOf({"--socket-group", "ops"}), HasSubstr("outside of the state directory"));

@@ -37,7 +37,7 @@ struct ReadLimits {
   size_t max_text_bytes = 64u << 20;     // one YAML text
   size_t max_file_bytes = 128u << 20;    // one referred file
   size_t max_total_file_bytes = 224u << 20;  // an Apply takes 256 MiB
-  size_t max_nodes = 2'000'000;          // after aliases are expanded: a "billion laughs" file ends here
+  size_t max_nodes = 10'000'000;         // 100,000 routes of a hundred; after aliases are expanded: a "billion laughs" file ends here
   int max_depth = 64;
   size_t max_problems = 100;
 };

@@ -212,6 +212,16 @@ TEST_F(YamlTest, StopsBillionLaughsEarly) {
   EXPECT_THAT(Problems(bomb), ElementsAre(HasSubstr("nodes when aliases are expanded")));
 }
 
+TEST_F(YamlTest, TakesAHundredThousandRoutesWithAllTheyMayHave) {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) {
+    absl::StrAppend(&text, "---\nkind: Route\nname: r", i, "\nlabels: {team: a, set: b, tier: c}\nmatch: {path: /svc/", i,
+                    ", hosts: [a.example, b.example], methods: [GET, POST]}\nrequire: {any_of: [Certificate, Basic]}\n"
+                    "identity_response: {message: hello}\n");
+  }
+  EXPECT_EQ(Read(text).routes_size(), 100'000);
+}
+
 TEST_F(YamlTest, BoundsDepthWithAndWithoutAliases) {
   EXPECT_THAT(Problems(std::string(100'000, '[')), ElementsAre(HasSubstr("nested too deeply")));
   EXPECT_THAT(Problems(std::string(70, '[') + std::string(70, ']')), ElementsAre(HasSubstr("nested deeper than 64")));
