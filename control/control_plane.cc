@@ -11,12 +11,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/api/access_service.h"
-#include "control/api/audit.h"
 #include "control/api/certificate_service.h"
 #include "control/api/changes.h"
 #include "control/api/config_service.h"
 #include "control/api/event_service.h"
 #include "control/api/gateway_service.h"
+#include "control/api/ledger.h"
 #include "control/api/lockout_service.h"
 #include "control/api/policy_service.h"
 #include "control/api/server.h"
@@ -38,7 +38,7 @@ namespace gatehouse {
 namespace {
 
 constexpr int kWriters = 4;
-constexpr std::chrono::minutes kLongestCall{10};  // of calls that are no streams from us
+constexpr absl::Duration kLongestCall = absl::Minutes(10);  // of calls that are no streams from us
 constexpr absl::Duration kSweep = absl::Seconds(5);
 constexpr size_t kMaxQueuedCalls = 256;
 
@@ -58,6 +58,9 @@ absl::StatusOr<api::ControlServerOptions> ServerOptions(const Options& options) 
   server.tls = {options.tls_cert, options.tls_key, options.client_ca};
   server.insecure_loopback = options.insecure_loopback;
   server.socket_group = options.socket_group;
+  server.limits.octets_at_once = options.max_caller_memory;
+  server.limits.octets_per_minute = options.max_caller_minute;
+  server.max_request_octets = options.max_request_memory;
   for (const std::string& san : options.allow_san) {
     GH_ASSIGN_OR_RETURN(api::AllowedName name, api::ParseAllowedName(san));
     server.allowed_names.push_back(std::move(name));
@@ -81,6 +84,7 @@ struct ControlPlane::Parts {
         store(std::move(store_)),
         registry(std::move(registry_)),
         event_log(std::move(event_log_)),
+        ledger(*store, clock, [this](v1::Event event) { Tell(std::move(event)); }),
         hub(clock, {}, Sinks(options, clock)),
         distributor(store->incarnation(), clock, alarms, [this](v1::Event event) { Tell(std::move(event)); }),
         desk(alarms),
@@ -88,23 +92,22 @@ struct ControlPlane::Parts {
         compiler(distributor, store->incarnation(), clock),
         changes(*store, [this](const config::ResourceMap& resources, uint64_t revision) { return compiler.Check(resources, revision); },
                 compiler, clock),
-        renewals(changes, [this](v1::Event event) { Tell(std::move(event)); }),
+        renewals(changes, ledger),
         executor(kWriters, kMaxQueuedCalls),
-        config(changes, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
-        users(changes, renewals, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }, clock),
+        config(changes, executor, access.guard, ledger),
+        users(changes, renewals, executor, access.guard, ledger, clock),
         snapshots(distributor, desk, ticket_keys, access.guard),
-        gateways(*registry, distributor, executor, clock, access.guard,
-                 {[this] { return Anchor(); }, [callers = access.callers] { callers->Rejudge(); },
-                  [this](v1::Event event) { Tell(std::move(event)); }}),
+        gateways(*registry, distributor, executor, clock, access.guard, ledger,
+                 {[this] { return Anchor(); }, [callers = access.callers] { callers->Rejudge(); }}),
         events(hub, executor, access.guard),
         certificates(desk, hub, executor, access.guard),
         policies(changes, executor, clock, access.guard),
-        lockouts(desk, access.guard, [this](v1::Event event) { Tell(std::move(event)); }),
+        lockouts(desk, executor, access.guard, ledger),
         upstreams(desk, options.gateway_name, access.guard),
         status({GATEHOUSE_VERSION, store->incarnation(), clock.Now()}, distributor, hub, alarms, access.guard),
-        rights(*store, executor, access.guard, [this](v1::Event event) { Tell(std::move(event)); }) {
+        rights(*store, executor, access.guard, ledger) {
     access.callers->SetRefused([this](const api::Caller& who, absl::string_view method, const absl::Status& why) {
-      refusals.Tell(who, method, why, std::chrono::steady_clock::now());
+      ledger.Refused(who, method, why);
     });
     api::BindingRules rules;
     rules.owned_elsewhere =
@@ -122,7 +125,7 @@ struct ControlPlane::Parts {
 
   // Ends calls that stay too long.
   void SweepCalls() {
-    access.callers->calls()->CancelOlder(std::chrono::steady_clock::now() - kLongestCall);
+    access.callers->calls()->EndOlder(std::chrono::steady_clock::now(), kLongestCall);
     alarms.After(kSweep, [this] { SweepCalls(); });
   }
 
@@ -170,11 +173,11 @@ struct ControlPlane::Parts {
 
   const api::ControlServerOptions server_options;
   const api::ControlServer::Access access;
-  api::Refusals refusals{[this](v1::Event event) { Tell(std::move(event)); }};
   const std::unique_ptr<store::Store> store;
   const std::shared_ptr<api::GatewayRegistry> registry;  // shared with the callers, whom a late handshake may still ask
   publish::Alarms alarms;
   const std::unique_ptr<events::JsonLog> event_log;  // may be null
+  api::Ledger ledger;
   hub::Hub hub;
   publish::Distributor distributor;
   publish::QuestionDesk desk;

@@ -75,6 +75,18 @@ absl::Status Check(const Options& o) {
   if (o.event_archive_size != 0 && (o.event_archive_size < kLeastArchive || o.event_archive_size > kMostArchive)) {
     return absl::InvalidArgumentError("--event-archive-size: 0, or 8MiB to 16TiB");
   }
+  constexpr uint64_t kLeastMemory = 1024 * 1024;
+  constexpr uint64_t kMostMemory = uint64_t{1} << 40;
+  for (const auto& [flag, octets] : {std::pair{"--max-caller-memory", o.max_caller_memory}, {"--max-request-memory", o.max_request_memory},
+                                     {"--max-caller-minute", o.max_caller_minute}}) {
+    if (octets < kLeastMemory || octets > kMostMemory) return absl::InvalidArgumentError(absl::StrCat(flag, ": 1MiB to 1TiB"));
+  }
+  if (o.max_caller_memory > o.max_request_memory) {
+    return absl::InvalidArgumentError("--max-caller-memory: one caller may not have more held than all (--max-request-memory)");
+  }
+  if (o.max_caller_memory > o.max_caller_minute) {
+    return absl::InvalidArgumentError("--max-caller-minute: must allow at least one call of --max-caller-memory");
+  }
   const bool any_tls = !o.tls_cert.empty() || !o.tls_key.empty() || !o.client_ca.empty() || !o.allow_san.empty() || !o.owner_san.empty();
   if (o.listen.empty() && any_tls) {
     return absl::InvalidArgumentError("--tls-cert, --tls-key, --client-ca, --allow-san and --owner-san are of use with --listen only");
@@ -162,6 +174,15 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   app.add_option("--event-archive-age", archive_age, "Events older than that leave the archive, as in 30d or 36h; 0: no limit")
       ->capture_default_str();
   app.add_option("--event-log", o.event_log, "Every event as a line of JSON in this file; -: on standard output");
+  app.add_option("--max-caller-memory", o.max_caller_memory, "Octets of requests that the running calls of one caller of the control API may hold")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("256MiB");
+  app.add_option("--max-request-memory", o.max_request_memory, "The same, of all callers together")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("512MiB");
+  app.add_option("--max-caller-minute", o.max_caller_minute, "Octets of requests that one caller may send in a minute")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("1GiB");
   app.add_option("--log-level", o.log_level, "trace, debug, info, warning, error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();

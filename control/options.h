@@ -45,6 +45,11 @@ struct Options {
   absl::Duration event_archive_age = absl::Hours(30 * 24);  // 0: no limit
   std::string event_log;  // JSON lines: a file, absolute, or "-"; empty: none
 
+  // Octets of requests: held by the calls of one caller that run, by those of all, and sent by one caller in a minute.
+  uint64_t max_caller_memory = uint64_t{256} * 1024 * 1024;
+  uint64_t max_request_memory = uint64_t{512} * 1024 * 1024;
+  uint64_t max_caller_minute = uint64_t{1024} * 1024 * 1024;
+
   std::string log_level = "info";
   int ready_fd = -1;  // gets "ready\n" and is closed; -1: none
 };

@@ -115,6 +115,19 @@ TEST(Options, TheArchiveOfEventsHasLimits) {
   }
 }
 
+TEST(Options, WhatRequestsMayHoldHasBoundsThatFitEachOther) {
+  const auto with = [](std::vector<std::string> arguments) { return *ParseOptions(arguments, kUser); };
+  EXPECT_EQ(with({}).max_caller_memory, 256u * 1024 * 1024);
+  EXPECT_EQ(with({}).max_request_memory, 512u * 1024 * 1024);
+  EXPECT_EQ(with({}).max_caller_minute, 1024u * 1024 * 1024);
+  EXPECT_EQ(with({"--max-caller-memory", "64MiB"}).max_caller_memory, 64u * 1024 * 1024);
+  for (const char* flag : {"--max-caller-memory", "--max-request-memory", "--max-caller-minute"}) {
+    for (const char* size : {"0", "1023KiB", "2TiB", "much", "-1"}) EXPECT_THAT(ErrorOf({flag, size}), HasSubstr(flag)) << size;
+  }
+  EXPECT_THAT(ErrorOf({"--max-caller-memory", "600MiB"}), HasSubstr("may not have more held than all"));
+  EXPECT_THAT(ErrorOf({"--max-caller-minute", "200MiB"}), HasSubstr("at least one call of --max-caller-memory"));
+}
+
 TEST(Options, HelpAndVersionAreNoErrors) {
   EXPECT_THAT(ParseOptions({"--help"}, kUser)->text, HasSubstr("--insecure-loopback"));
   EXPECT_THAT(ParseOptions({"--version"}, kUser)->text, HasSubstr("gatehouse "));

@@ -397,7 +397,7 @@ TEST_F(UserCliTest, AnExportGoesToAFileThatNobodyElseReads) {
   struct stat info;
   ASSERT_EQ(stat(Path("out").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
-  EXPECT_THAT(err_, AllOf(HasSubstr("revision 9 of the history tells of it"), HasSubstr("Apache and nginx cannot read")));
+  EXPECT_THAT(err_, AllOf(HasSubstr("of revision 9; the history tells of it"), HasSubstr("Apache and nginx cannot read")));
   EXPECT_EQ(Ctl({"user", "export", "staff", "-f", Path("out")}), kConflict) << "never over a file";
   EXPECT_EQ(Ctl({"user", "export", "staff", "-f", Path("out"), "--force"}), kOk);
   EXPECT_EQ(Ctl({"user", "export", "staff", "-f", "-"}), kOk);

@@ -244,7 +244,10 @@ int PrintJson(Context& context, const google::protobuf::Message& message);
 struct HistoryFlags {
   uint64_t revision = 0;  // 0: the list
   int count = 20;
+  bool configuration = false;  // revisions alone
+  bool all = false;            // what gateways write by themselves, too
   bool json = false;
+  Output output = Output::kTable;
 };
 int ShowHistory(Context& context, const HistoryFlags& flags);
 

@@ -256,9 +256,34 @@ TEST_F(ConfigCommandsTest, HistoryTellsAllAboutOneRevision) {
     change.set_action(v1::Change::CHANGED);
     change.add_details("upstream: \"x\" -> \"y\"");
   }
+  // Above revision 8, which was in force.
+  v1::Revision& join = *server_.history_answer.add_revisions();
+  join.set_revision(8);
+  join.set_parent(8);
+  join.set_entry(4);
+  join.set_actor("token:3f");
+  join.set_peer("192.0.2.1:5");
+  join.set_method("GatewayService/Join");
+  join.add_effects("gateway edge-1 joined by token 3f of uid:0");
+  join.set_times(2);
+  server_.history_answer.mutable_revisions()->SwapElements(1, 3);
+  server_.history_answer.mutable_revisions()->SwapElements(2, 3);
   EXPECT_EQ(Ctl({"history", "8"}), kOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("\nwhile it was in force\n"));
+  EXPECT_THAT(out_, HasSubstr("token:3f from 192.0.2.1:5 by GatewayService/Join\n  gateway edge-1 joined by token 3f of uid:0\n"));
   EXPECT_THAT(out_, AllOf(HasSubstr("revision 8   "), HasSubstr("uid:0 from unix by ConfigService/Apply\n  why\n"),
                           HasSubstr("~ routes/a   upstream: \"x\" -> \"y\"\n")));
+  EXPECT_EQ(server_.histories.back().show(), v1::HistoryRequest::WRITES);
+  EXPECT_EQ(Ctl({"history", "--config"}), kOk);
+  EXPECT_EQ(server_.histories.back().show(), v1::HistoryRequest::CONFIGURATION);
+  EXPECT_EQ(Ctl({"history", "--all"}), kOk);
+  EXPECT_EQ(server_.histories.back().show(), v1::HistoryRequest::EVERYTHING);
+  EXPECT_THAT(out_, AllOf(HasSubstr("\nat 8 "), HasSubstr("gateway edge-1 joined by token 3f of uid:0 (2 times since "), HasSubstr("\n8 ")));
+  EXPECT_EQ(Ctl({"history", "--all", "--config"}), kUsage);
+  EXPECT_EQ(Ctl({"history", "8", "-o", "yaml"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("entry: 4\n"));
+  EXPECT_EQ(Ctl({"history", "-o", "json"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("\"entry\":\"4\""));
   EXPECT_EQ(Ctl({"history", "3"}), kNotFound);
   EXPECT_THAT(err_, HasSubstr("there is no revision 3"));
 }

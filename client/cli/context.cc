@@ -5,6 +5,7 @@
 #include <ostream>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "client/cli/commands.h"
 #include "client/cli/context_file.h"
 #include "client/cli/style.h"
@@ -50,8 +51,9 @@ int Fail(Context& context, const absl::Status& status) {
   const std::vector<v1::Violation> violations = client::ViolationsOf(status);
   if (violations.empty()) {
     context.err() << style.Red("error:") << " " << EscapeText(status.message()) << "\n";
-    if (status.code() == absl::StatusCode::kDeadlineExceeded) {
-      context.err() << "  the control plane did not answer in time; whether it acted is not known\n";
+    // The server's own words say what became of the call.
+    if (status.code() == absl::StatusCode::kDeadlineExceeded && !absl::StrContains(status.message(), "nothing was changed")) {
+      context.err() << "  the control plane did not answer in time; whether it acted, `gatehousectl history` tells\n";
     }
     return ExitCodeOf(status);
   }

@@ -53,6 +53,11 @@ class HostileTextTest : public CliTest {
     revision.set_method(kHostile);
     revision.set_message(kHostile);
     *revision.add_changes() = change;
+    v1::Revision& entry = *server_.history_answer.add_revisions();
+    entry = revision;
+    entry.set_entry(1);
+    entry.add_effects(kHostile);
+    server_.history_answer.mutable_revisions()->SwapElements(0, 1);
     v1::ExportResponse& part = server_.export_parts.emplace_back();
     *part.mutable_resources()->add_routes() = route.route();
     part.set_digest(std::string(32, 'x'));
@@ -117,6 +122,7 @@ TEST_F(HostileTextTest, NoCommandPrintsItRaw) {
   Clean({"history"});
   Clean({"history", "7"});
   Clean({"history", "7", "--json"});
+  Clean({"history", "-o", "yaml"});
   Clean({"export"});
   Clean({"export", "-d", Path("out")});
   Clean({"status"});

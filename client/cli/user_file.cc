@@ -86,8 +86,8 @@ int ExportUsers(Context& context, const UserFileFlags& flags) {
     return Fail(context, written);
   }
   std::ostream& err = context.err();
-  err << summary->users() << " users of userStores/" << EscapeText(flags.store) << "; revision " << summary->revision()
-      << " of the history tells of it\n";
+  err << summary->users() << " users of userStores/" << EscapeText(flags.store) << ", of revision " << summary->revision()
+      << "; the history tells of it\n";
   const Style style(context.error_color);
   const auto warn = [&](uint32_t count, absl::string_view what) {
     if (count > 0) err << style.Yellow("warning:") << " " << count << " users " << what << "\n";

@@ -145,14 +145,14 @@ absl::StatusOr<v1::ApplyResponse> Client::Rollback(uint64_t revision, bool resto
   return response;
 }
 
-Pages<v1::Revision> Client::History(int page_size) {
+Pages<v1::Revision> Client::History(int page_size, v1::HistoryRequest::Show show) {
   return Pages<v1::Revision>(
-      [channel = channel_, options = options_,
-       page_size](const std::string& token) -> absl::StatusOr<Pages<v1::Revision>::Page> {
+      [channel = channel_, options = options_, page_size, show](const std::string& token) -> absl::StatusOr<Pages<v1::Revision>::Page> {
         auto stub = v1::ConfigService::NewStub(channel);
         v1::HistoryRequest request;
         request.set_page_size(page_size);
         request.set_page_token(token);
+        request.set_show(show);
         v1::HistoryResponse response;
         GH_RETURN_IF_ERROR(
             Retried(options, [&](auto& context) { return stub->History(&context, request, &response); }));

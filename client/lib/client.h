@@ -120,7 +120,8 @@ class Client {
   absl::StatusOr<v1::ExportSummary> ExportUsers(const std::string& store, bool include_disabled,
                                                 absl::FunctionRef<absl::Status(absl::string_view)> take);
 
-  Pages<v1::Revision> History(int page_size = 50);
+  // What was written, newest first: revisions, and what changed no configuration (Revision.entry).
+  Pages<v1::Revision> History(int page_size = 50, v1::HistoryRequest::Show show = v1::HistoryRequest::WRITES);
   // Rollback makes the configuration what it was at `revision`; `options` as for Apply, replace_all does not count.
   absl::StatusOr<v1::ApplyResponse> Rollback(uint64_t revision, bool restore_trust, const ApplyOptions& options);
   absl::StatusOr<v1::Status> GetStatus();

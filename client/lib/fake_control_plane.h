@@ -81,6 +81,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   v1::CompareRequest compared;
   v1::CompareResponse compare_answer;
   v1::HistoryResponse history_answer;
+  std::vector<v1::HistoryRequest> histories;
   std::vector<v1::WatchResourcesRequest> resource_watches;
   std::vector<std::vector<v1::WatchResourcesResponse>> resource_streams;  // one per call; each breaks, then it is refused
   std::vector<v1::RollbackRequest> rollbacks;
@@ -156,7 +157,8 @@ class FakeControlPlane final : public v1::ConfigService::Service,
     *response = compare_answer;
     return grpc::Status::OK;
   }
-  grpc::Status History(grpc::ServerContext*, const v1::HistoryRequest*, v1::HistoryResponse* response) override {
+  grpc::Status History(grpc::ServerContext*, const v1::HistoryRequest* request, v1::HistoryResponse* response) override {
+    histories.push_back(*request);
     *response = history_answer;
     return grpc::Status::OK;
   }

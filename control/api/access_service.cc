@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "control/api/deed.h"
 #include "gateway/base/mutex.h"
 
 namespace gatehouse::api {
@@ -82,21 +83,12 @@ class RotateCall final : public grpc::ServerWriteReactor<v1::RotateKeyResponse> 
   std::optional<grpc::Status> ending_;
 };
 
-v1::Event Told(const Caller& by, const absl::StatusOr<std::string>& key, uint64_t sealed) {
-  WriteOptions options;
-  options.method = "AccessService/RotateKey";
-  Outcome outcome;
-  v1::Event event = AuditEvent("RotateKey", by, key.ok() ? absl::StatusOr<Outcome>(outcome) : key.status(), options);
-  if (key.ok()) event.set_detail(absl::StrCat("RotateKey: ", sealed, " sealed values are under key ", *key));
-  return event;
-}
-
 }  // namespace
 
-grpc::ServerUnaryReactor* AccessService::WhoAmI(grpc::CallbackServerContext* context, const v1::WhoAmIRequest*,
+grpc::ServerUnaryReactor* AccessService::WhoAmI(grpc::CallbackServerContext* context, const v1::WhoAmIRequest* request,
                                                 v1::WhoAmIResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.AccessService/WhoAmI");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.AccessService/WhoAmI", request);
   if (!caller.ok()) {
     reactor->Finish(ToGrpc(caller.status()));
   } else if (caller->name.empty()) {
@@ -112,28 +104,33 @@ grpc::ServerUnaryReactor* AccessService::WhoAmI(grpc::CallbackServerContext* con
 }
 
 grpc::ServerWriteReactor<v1::RotateKeyResponse>* AccessService::RotateKey(grpc::CallbackServerContext* context,
-                                                                          const v1::RotateKeyRequest*) {
+                                                                          const v1::RotateKeyRequest* request) {
   auto* call = new RotateCall();
   const std::shared_ptr<RotateCall::Slot> slot = call->slot();
-  const absl::StatusOr<Caller> by = guard_(*context, "/gatehouse.v1.AccessService/RotateKey");
+  const absl::StatusOr<Caller> by = guard_(*context, "/gatehouse.v1.AccessService/RotateKey", request);
   if (!by.ok()) {
     slot->End(by.status());
     return call;
   }
   const bool queued = executor_.Submit([this, slot, by = *by] {
+    constexpr char kMethod[] = "AccessService/RotateKey";
+    if (absl::Status wanted = Begin(by); !wanted.ok()) return slot->End(wanted);
     v1::RotateKeyResponse step;
     const absl::StatusOr<std::string> key = store_.RotateKey([&](uint64_t sealed, uint64_t total) {
       step.set_sealed(sealed);
       step.set_total(total);
       slot->Step(step);
     });
-    audit_(Told(by, key, step.sealed()));
-    if (key.ok()) {
-      step.set_done(true);
-      step.set_key_id(*key);
-      slot->Step(step);
+    if (!key.ok()) {
+      ledger_.Refused(by, kMethod, key.status());
+      return slot->End(key.status());
     }
-    slot->End(key.status());
+    const absl::Status noted =
+        ledger_.Append(by, {kMethod, {absl::StrCat(step.sealed(), " sealed values are under key ", *key, " now; the key before it opens nothing")}});
+    step.set_done(true);
+    step.set_key_id(*key);
+    slot->Step(step);
+    slot->End(noted);
   });
   if (!queued) slot->End(absl::ResourceExhaustedError("too many calls at once; try again"));
   return call;

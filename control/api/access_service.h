@@ -1,11 +1,11 @@
 // AccessService over gRPC: who the caller is, and the key of the store's secrets.
 //
-// Ownership:  store and executor outlive the service; the executor is destroyed after the server was shut down.
+// Ownership:  store, ledger and executor outlive the service; the executor is destroyed after the server was shut down.
 // Threading:  thread-safe.
 #pragma once
 
-#include "control/api/audit.h"
 #include "control/api/guard.h"
+#include "control/api/ledger.h"
 #include "control/store/store.h"
 #include "gateway/base/executor.h"
 #include "gatehouse/v1/access_service.grpc.pb.h"
@@ -14,8 +14,8 @@ namespace gatehouse::api {
 
 class AccessService final : public v1::AccessService::CallbackService {
  public:
-  AccessService(store::Store& store, Executor& executor, Guard guard, Audit audit)
-      : store_(store), executor_(executor), guard_(std::move(guard)), audit_(std::move(audit)) {}
+  AccessService(store::Store& store, Executor& executor, Guard guard, Ledger& ledger)
+      : store_(store), executor_(executor), guard_(std::move(guard)), ledger_(ledger) {}
 
   grpc::ServerUnaryReactor* WhoAmI(grpc::CallbackServerContext* context, const v1::WhoAmIRequest* request,
                                    v1::WhoAmIResponse* response) override;
@@ -26,7 +26,7 @@ class AccessService final : public v1::AccessService::CallbackService {
   store::Store& store_;
   Executor& executor_;
   const Guard guard_;
-  const Audit audit_;
+  Ledger& ledger_;
 };
 
 }  // namespace gatehouse::api

@@ -1,10 +1,10 @@
 #include "control/api/audit.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "control/validate/validate.h"
@@ -13,19 +13,23 @@
 namespace gatehouse::api {
 namespace {
 
-// Of one caller, and of all.
-constexpr double kPerSecond = 1, kBurst = 10;
-constexpr double kAllPerSecond = 20, kAllBurst = 200;
 constexpr size_t kMaxDetailBytes = 2000;
 
-v1::Event EventOf(const Caller& who) {
+v1::Event EventOf(const std::string& actor, const std::string& peer, std::string method) {
   v1::Event event;
   event.set_type(v1::Event::AUDIT);
-  event.set_actor(who.name.empty() ? "unknown" : who.name);
-  event.set_peer(who.peer);
+  event.set_actor(actor.empty() ? "unknown" : actor);
+  event.set_peer(peer);
   const absl::Time now = absl::Now();
   event.mutable_time()->set_seconds(absl::ToUnixSeconds(now));
   event.mutable_time()->set_nanos(static_cast<int32_t>(absl::ToUnixNanos(now) % 1'000'000'000));
+  event.mutable_audit()->set_method(std::move(method));
+  return event;
+}
+
+v1::Event Refuse(v1::Event event, absl::string_view what, const absl::Status& why) {
+  event.set_outcome(v1::Event::REFUSED);
+  event.set_detail(absl::StrCat(what, ": ", absl::string_view(why.message()).substr(0, kMaxDetailBytes)));
   return event;
 }
 
@@ -49,61 +53,64 @@ void AddLines(const std::vector<v1::Change>& changes, v1::AuditFacts* facts) {
 
 }  // namespace
 
-v1::Event AuditEvent(absl::string_view method, const Caller& who, const absl::StatusOr<Outcome>& result,
-                     const WriteOptions& options) {
-  v1::Event event = EventOf(who);
+v1::Event AuditEvent(const Caller& who, const absl::StatusOr<Outcome>& result, const WriteOptions& options) {
+  v1::Event event = EventOf(who.name, who.peer, options.method);
   v1::AuditFacts& facts = *event.mutable_audit();
-  facts.set_method(options.method.empty() ? std::string(method) : options.method);
   facts.set_dry_run(options.dry_run);
   facts.set_message(options.message.substr(0, 1024));
-  if (!result.ok()) {
-    event.set_outcome(v1::Event::REFUSED);
-    event.set_detail(absl::StrCat(method, ": ", absl::string_view(result.status().message()).substr(0, kMaxDetailBytes)));
-    return event;
-  }
+  const std::string what = absl::StrCat(options.method, options.dry_run ? " (dry run)" : "");
+  if (!result.ok()) return Refuse(std::move(event), what, result.status());
   event.set_outcome(v1::Event::NOTICE);
   event.set_revision(result->revision);
   event.set_previous_revision(result->previous);
-  event.set_detail(absl::StrCat(method, ": ", result->changes.size(), " changes"));
+  event.set_detail(absl::StrCat(what, ": ", result->changes.size(), " changes"));
   AddLines(result->changes, &facts);
   return event;
 }
 
-bool Refusals::Bucket::Take(double per_second, double burst, Instant now) {
+v1::Event ActEvent(const store::Entry& entry, uint64_t revision) {
+  v1::Event event = EventOf(entry.actor, entry.peer, entry.method);
+  event.set_outcome(v1::Event::NOTICE);
+  event.set_revision(revision);
+  event.set_previous_revision(revision);
+  const std::string effects = absl::StrJoin(entry.effects, "; ");
+  event.set_detail(absl::StrCat(entry.method, ": ", absl::string_view(effects).substr(0, kMaxDetailBytes)));
+  v1::AuditFacts& facts = *event.mutable_audit();
+  for (const std::string& effect : entry.effects) {
+    if (facts.changes_size() < kMaxAuditLines) facts.add_changes(effect);
+  }
+  return event;
+}
+
+v1::Event RefusalEvent(const Caller& who, absl::string_view method, const absl::Status& why) {
+  absl::ConsumePrefix(&method, "/gatehouse.v1.");
+  const std::string name = EscapeText(method.substr(0, 200));
+  return Refuse(EventOf(who.name, who.peer, name), name, why);
+}
+
+bool Refusals::Bucket::Take(Rate rate, Instant now) {
   const double passed = std::chrono::duration<double>(now - refilled).count();
-  tokens = std::min(burst, tokens + std::max(passed, 0.0) * per_second);
+  tokens = std::min(rate.burst, tokens + std::max(passed, 0.0) * rate.per_second);
   refilled = now;
   if (tokens < 1) return false;
   tokens -= 1;
   return true;
 }
 
-void Refusals::Tell(const Caller& who, absl::string_view method, const absl::Status& why, Instant now) {
+bool Refusals::Take(const Caller& who, Instant now, v1::Event* event) {
   const std::string account = who.name.empty() ? who.peer.substr(0, who.peer.rfind(':')) : who.name;
-  uint64_t left_out = 0;
-  {
-    MutexLock lock(&mutex_);
-    if (all_.refilled == Instant()) all_ = Bucket{kAllBurst, now};
-    Bucket* bucket = callers_.Find(account);
-    if (bucket == nullptr) {
-      bucket = &callers_.Put(account, Bucket{kBurst, now});
-    }
-    if (!bucket->Take(kPerSecond, kBurst, now) || !all_.Take(kAllPerSecond, kAllBurst, now)) {
-      ++left_out_;
-      return;
-    }
-    left_out = std::exchange(left_out_, 0);
+  MutexLock lock(&mutex_);
+  if (all_.refilled == Instant()) all_ = Bucket{limits_.of_all.burst, now};
+  Bucket* bucket = callers_.Find(account);
+  if (bucket == nullptr) bucket = &callers_.Put(account, Bucket{limits_.of_one.burst, now});
+  if (!bucket->Take(limits_.of_one, now) || !all_.Take(limits_.of_all, now)) {
+    ++left_out_;
+    return false;
   }
-  v1::Event event = EventOf(who);
-  event.set_outcome(v1::Event::REFUSED);
-  absl::string_view short_method = method;
-  absl::ConsumePrefix(&short_method, "/gatehouse.v1.");
-  event.mutable_audit()->set_method(EscapeText(short_method.substr(0, 200)));
-  std::string detail =
-      absl::StrCat(event.audit().method(), ": ", absl::string_view(why.message()).substr(0, kMaxDetailBytes));
-  if (left_out > 0) absl::StrAppend(&detail, "; ", left_out, " refusals before this one are not told");
-  event.set_detail(std::move(detail));
-  audit_(std::move(event));
+  if (const uint64_t left_out = std::exchange(left_out_, 0)) {
+    event->set_detail(absl::StrCat(event->detail(), "; ", left_out, " refusals before this one are not told"));
+  }
+  return true;
 }
 
 }  // namespace gatehouse::api

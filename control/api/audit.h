@@ -1,11 +1,10 @@
-// What is told of calls that write, and of those that are refused: events of type AUDIT.
+// Events of type AUDIT: what is told of calls that write, and of those that are refused.
 //
-// Threading:  AuditEvent is a pure function; Refusals is thread-safe.
+// Threading:  pure functions; Refusals is thread-safe.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -18,31 +17,39 @@
 
 namespace gatehouse::api {
 
-// Hears of every write and of every refused call (type AUDIT). Must be quick.
-using Audit = std::function<void(v1::Event)>;
-
-// `method` is what a person reads, e.g. "Apply (dry run)"; the facts come from `options`. At most kMaxAuditLines lines tell
-// what changed, secrets masked.
+// At most kMaxAuditLines lines tell what changed, secrets masked.
 inline constexpr int kMaxAuditLines = 100;
-v1::Event AuditEvent(absl::string_view method, const Caller& who, const absl::StatusOr<Outcome>& result,
-                     const WriteOptions& options = {});
+// A write of the configuration, or its refusal.
+v1::Event AuditEvent(const Caller& who, const absl::StatusOr<Outcome>& result, const WriteOptions& options);
+// Another write, under `revision`.
+v1::Event ActEvent(const store::Entry& entry, uint64_t revision);
+// A refused call. `method` may be a path that a stranger made up.
+v1::Event RefusalEvent(const Caller& who, absl::string_view method, const absl::Status& why);
 
-// Refusals tells of calls that the guard refused, and no more of one caller, or of all, than the stream of events bears: who
-// is refused in a loop is told of now and then, with the number that was left out.
+// Refusals bounds what is told of refused calls: no more of one caller, or of all, than the stream of events bears. Who is refused
+// in a loop is told of now and then, with the number that was left out.
 class Refusals {
  public:
   using Instant = std::chrono::steady_clock::time_point;
-  explicit Refusals(Audit audit) : audit_(std::move(audit)) {}
+  struct Rate {
+    double per_second = 1;
+    double burst = 1;
+  };
+  struct Limits {
+    Rate of_one, of_all;
+  };
+  explicit Refusals(Limits limits) : limits_(limits) {}
 
-  void Tell(const Caller& who, absl::string_view method, const absl::Status& why, Instant now);
+  // Whether the event is to be told; then it has the number in it.
+  bool Take(const Caller& who, Instant now, v1::Event* event);
 
  private:
   struct Bucket {
     double tokens = 0;
     Instant refilled{};
-    bool Take(double per_second, double burst, Instant now);
+    bool Take(Rate rate, Instant now);
   };
-  const Audit audit_;
+  const Limits limits_;
   Mutex mutex_;
   Bucket all_ ABSL_GUARDED_BY(mutex_);
   LruCache<std::string, Bucket> callers_ ABSL_GUARDED_BY(mutex_){4096};

@@ -16,11 +16,14 @@ class RefusalsTest : public ::testing::Test {
   void Refuse(const std::string& name, double seconds, const std::string& method = "/gatehouse.v1.ConfigService/Apply") {
     Caller who(name);
     who.peer = "192.0.2.1:4";
-    refusals_.Tell(who, method, absl::PermissionDeniedError("no"),
-                   Refusals::Instant(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds))));
+    v1::Event event = RefusalEvent(who, method, absl::PermissionDeniedError("no"));
+    if (refusals_.Take(who, Refusals::Instant(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds))),
+                       &event)) {
+      told_.push_back(std::move(event));
+    }
   }
   std::vector<v1::Event> told_;
-  Refusals refusals_{[this](v1::Event event) { told_.push_back(std::move(event)); }};
+  Refusals refusals_{{.of_one = {1, 10}, .of_all = {20, 200}}};
 };
 
 TEST_F(RefusalsTest, OneIsToldWithWhoAndWhereAndWhat) {
@@ -78,7 +81,8 @@ TEST(AuditEventTest, TellsRevisionsAndLinesAndNoMoreThanAHundred) {
   options.dry_run = true;
   Caller who("uid:1");
   who.peer = "unix";
-  v1::Event event = AuditEvent("Apply (dry run)", who, outcome, options);
+  v1::Event event = AuditEvent(who, outcome, options);
+  EXPECT_EQ(event.detail(), "ConfigService/Apply (dry run): 2 changes");
   EXPECT_EQ(event.previous_revision(), 4u);
   EXPECT_EQ(event.revision(), 5u);
   EXPECT_EQ(event.peer(), "unix");
@@ -87,7 +91,7 @@ TEST(AuditEventTest, TellsRevisionsAndLinesAndNoMoreThanAHundred) {
   EXPECT_THAT(event.audit().changes(), ElementsAre("~ routes[\"orders\"] require: set", "- policies[\"p\"]"));
 
   for (int i = 0; i < 150; ++i) outcome.changes.push_back(change);
-  event = AuditEvent("Apply", who, outcome, options);
+  event = AuditEvent(who, outcome, options);
   ASSERT_EQ(event.audit().changes_size(), 101);
   EXPECT_EQ(event.audit().changes(100), "and 52 more");
 }

@@ -13,6 +13,7 @@ constexpr size_t kMaxMessageBytes = 2000;
 constexpr size_t kMaxDetailBytes = 3500;
 constexpr absl::Duration kDefaultWait = absl::Seconds(10);
 constexpr absl::Duration kMaxWait = absl::Seconds(120);
+constexpr absl::Duration kAnswer = absl::Milliseconds(200);  // from the end of a wait to the caller's deadline
 
 // Cuts at the end of a line.
 std::string CutMessage(const std::string& text) {
@@ -58,8 +59,12 @@ void Ending::FinishInForce(Publisher& publisher, uint64_t revision, const v1::Wa
                            v1::ForceStatus* slot) {
   if (!options.wait()) return Finish(absl::OkStatus());
   // Read before anybody may end the call: the options lie in the request.
-  const absl::Duration timeout =
+  absl::Duration timeout =
       options.timeout_ms() == 0 ? kDefaultWait : std::min(absl::Milliseconds(options.timeout_ms()), kMaxWait);
+  if (deadline_ != std::chrono::system_clock::time_point::max()) {
+    const absl::Duration left = absl::FromChrono(deadline_ - std::chrono::system_clock::now()) - kAnswer;
+    timeout = std::max(absl::ZeroDuration(), std::min(timeout, left));
+  }
   bool cancelled = false;
   {
     MutexLock lock(&mutex_);

@@ -8,6 +8,7 @@
 // Threading:  thread-safe.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -26,6 +27,9 @@ class Ending : public std::enable_shared_from_this<Ending> {
  public:
   explicit Ending(std::function<void(grpc::Status)> finish) : finish_(std::move(finish)) {}
 
+  // Before anything else: the caller's deadline. A wait ends early enough for the caller to hear that the change was made.
+  void SetDeadline(std::chrono::system_clock::time_point deadline) { deadline_ = deadline; }
+
   void Finish(const absl::Status& status);
   // Finishes when `revision` is in force or the options' time is over, at once if they do not ask for a wait. `slot`
   // lies in the response.
@@ -38,6 +42,7 @@ class Ending : public std::enable_shared_from_this<Ending> {
   enum class State : uint8_t { kWorking, kWaiting, kEnded };
 
   const std::function<void(grpc::Status)> finish_;
+  std::chrono::system_clock::time_point deadline_ = std::chrono::system_clock::time_point::max();
   Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kWorking;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;

@@ -47,7 +47,7 @@ std::optional<uid_t> UidOf(absl::string_view caller) {
 }
 
 Callers::Callers(CallerRules rules, std::shared_ptr<const PeerCredentials> credentials)
-    : rules_(std::move(rules)), credentials_(std::move(credentials)) {}
+    : rules_(std::move(rules)), credentials_(std::move(credentials)), calls_(std::make_shared<LiveCalls>(rules_.octets_of_all)) {}
 
 std::shared_ptr<const Callers::Known> Callers::known() const {
   MutexLock lock(&mutex_);
@@ -205,7 +205,14 @@ absl::StatusOr<Caller> Callers::JudgeIdentity(const Identity& identity, const Me
   return Missing(*caller, identity, method);
 }
 
-absl::StatusOr<Caller> Callers::Judge(const grpc::CallbackServerContext& context, absl::string_view name) {
+std::shared_ptr<Deed> Callers::NewDeed(const grpc::CallbackServerContext& context, const Method& method, const Caller& who) {
+  return std::make_shared<Deed>([&context] { return StillWanted(context); },
+                                [self = shared_from_this(), who, &method](const absl::Status& why) {
+                                  self->TellRefused(who, method.name, why);
+                                });
+}
+
+absl::StatusOr<Caller> Callers::Judge(const grpc::CallbackServerContext& context, absl::string_view name, size_t octets) {
   Caller who;
   absl::StatusOr<Caller> result = [&]() -> absl::StatusOr<Caller> {
     absl::StatusOr<Identity> identified = Identify(context, rules_.insecure_loopback, *credentials_);
@@ -215,17 +222,28 @@ absl::StatusOr<Caller> Callers::Judge(const grpc::CallbackServerContext& context
     auto identity = std::make_shared<const Identity>(*std::move(identified));
     // Counted before it is judged: a change of the rules meanwhile finds it among the streams.
     const bool stranger = identity->kind == Identity::Kind::kNobody;
-    const absl::Status counted = calls_->Enter(&context, *method, identity, stranger ? kStrangerLimits : rules_.limits,
+    const absl::Status counted = calls_->Enter(&context, *method, identity, stranger ? kStrangerLimits : rules_.limits, octets,
                                                std::chrono::steady_clock::now());
     if (!counted.ok()) {
       who.name = identity->Name();
       who.peer = identity->peer;
       return counted;
     }
-    return JudgeIdentity(*identity, *method, &who);
+    absl::StatusOr<Caller> judged = JudgeIdentity(*identity, *method, &who);
+    if (!judged.ok()) return judged;
+    judged->admitted = true;
+    if (method->writes) judged->deed = calls_->SetDeed(&context, NewDeed(context, *method, *judged));
+    return judged;
   }();
-  if (!result.ok()) TellRefused(who, name, result.status());
+  if (result.ok()) return result;
+  // Of one that was let in before and is not any more, nobody else is to tell.
+  const std::shared_ptr<Deed> deed = calls_->DeedOf(&context);
+  if (deed == nullptr || deed->Tell()) TellRefused(who, name, result.status());
   return result;
+}
+
+absl::Status Callers::Hold(const grpc::CallbackServerContext& context, size_t octets) {
+  return calls_->Hold(&context, rules_.limits, octets, std::chrono::steady_clock::now());
 }
 
 std::unique_ptr<Admission> Callers::Admit(const grpc::CallbackServerContext& context,

@@ -39,6 +39,7 @@ struct CallerRules {
   // Callers over TLS without a client certificate may call methods of ANYBODY.
   bool anybody = false;
   CallerLimits limits;
+  uint64_t octets_of_all = uint64_t{512} * 1024 * 1024;  // see LiveCalls
 };
 
 // Whose authority vouches for a client certificate.
@@ -50,7 +51,8 @@ class Callers final : public Guard::Source, public std::enable_shared_from_this<
   using Vouch = std::function<absl::StatusOr<Voucher>(const std::string& chain_pem)>;
   // Whether a gateway with this certificate (PEM) may still come; OK or PERMISSION_DENIED.
   using GatewayCheck = std::function<absl::Status(const std::string& gateway, const std::string& chain_pem)>;
-  // Hears of each refused call: who, where from, which method, why. Must be quick.
+  // Hears of each refused call: who, where from, which method, why; also of one that was let in, writes, and was refused later
+  // without being told of. Must be quick.
   using Refused = std::function<void(const Caller&, absl::string_view method, const absl::Status&)>;
 
   Callers(CallerRules rules, std::shared_ptr<const PeerCredentials> credentials);
@@ -75,7 +77,8 @@ class Callers final : public Guard::Source, public std::enable_shared_from_this<
   // OK when a call over TLS may get as far as a handler, health's and reflection's too. Who may not is told of.
   absl::Status MayPass(const Identity& identity, absl::string_view path) const;
 
-  absl::StatusOr<Caller> Judge(const grpc::CallbackServerContext& context, absl::string_view method) override;
+  absl::StatusOr<Caller> Judge(const grpc::CallbackServerContext& context, absl::string_view method, size_t octets) override;
+  absl::Status Hold(const grpc::CallbackServerContext& context, size_t octets) override;
   std::unique_ptr<Admission> Admit(const grpc::CallbackServerContext& context,
                                    std::function<void(const absl::Status&)> end) override;
   Guard guard() { return Guard(shared_from_this()); }
@@ -100,11 +103,12 @@ class Callers final : public Guard::Source, public std::enable_shared_from_this<
   void TellRefused(const Caller& who, absl::string_view method, const absl::Status& why) const;
   template <typename F>
   void Change(F change);
+  std::shared_ptr<Deed> NewDeed(const grpc::CallbackServerContext& context, const Method& method, const Caller& who);
   absl::StatusOr<Caller> JudgeIdentity(const Identity& identity, const Method& method, Caller* who) const;
 
   const CallerRules rules_;
   const std::shared_ptr<const PeerCredentials> credentials_;
-  const std::shared_ptr<LiveCalls> calls_ = std::make_shared<LiveCalls>();
+  const std::shared_ptr<LiveCalls> calls_;
   mutable Mutex mutex_;
   std::shared_ptr<const Known> known_ ABSL_GUARDED_BY(mutex_) = std::make_shared<Known>();
 };

@@ -231,7 +231,7 @@ TEST_F(CallersTest, ACallerHasSoManyStreamsAtOnce) {
   two->Finish();
 }
 
-TEST_F(CallersTest, ACallThatStaysTooLongIsCancelledAndAStreamIsNot) {
+TEST_F(CallersTest, ACallThatStaysTooLongEndsAtItsDeadlineAndAStreamDoesNot) {
   ASSERT_TRUE(Start(Socket()).ok());
   const auto channel = Plain(server_->addresses()[0]);
   grpc::ClientContext slow, watching;
@@ -241,9 +241,15 @@ TEST_F(CallersTest, ACallThatStaysTooLongIsCancelledAndAStreamIsNot) {
   watch->WaitForInitialMetadata();
   const std::string self = absl::StrCat("uid:", geteuid());
   ASSERT_TRUE(Comes([&] { return callers_->calls()->LoadOf(self).calls == 1; }));
-  EXPECT_EQ(callers_->calls()->CancelOlder(std::chrono::steady_clock::now() - std::chrono::hours(1)), 0u);
-  EXPECT_EQ(callers_->calls()->CancelOlder(std::chrono::steady_clock::now()), 1u);
-  EXPECT_EQ(apply->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(callers_->calls()->EndOlder(std::chrono::steady_clock::now(), absl::Hours(1)), 0u);
+  EXPECT_EQ(callers_->calls()->EndOlder(std::chrono::steady_clock::now() + std::chrono::minutes(10), absl::Minutes(10)), 1u);
+  const grpc::Status ended = apply->Finish();
+  EXPECT_EQ(ended.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(ended.error_message(), "the call took longer than 10m; nothing was changed");
+  const std::vector<v1::Event> told = AwaitTold();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].outcome(), v1::Event::REFUSED);
+  EXPECT_EQ(told[0].detail(), "ConfigService/Apply: the call took longer than 10m; nothing was changed");
   EXPECT_EQ(callers_->calls()->LoadOf(self).streams, 1u);
   watching.TryCancel();
   watch->Finish();
@@ -304,7 +310,7 @@ TEST_F(RecogniseTest, AUidIsNotAName) {
 }
 
 TEST(LiveCallsTest, ACallerWhoCallsTooOftenIsToldAndMayCallAgainLater) {
-  LiveCalls calls;
+  LiveCalls calls(1000);
   const Method& method = *FindMethod("/gatehouse.v1.ConfigService/Get");
   auto identity = std::make_shared<Identity>();
   identity->kind = Identity::Kind::kUid;
@@ -314,7 +320,7 @@ TEST(LiveCallsTest, ACallerWhoCallsTooOftenIsToldAndMayCallAgainLater) {
   const CallerLimits limits{.calls_per_second = 2, .burst = 3};
   const LiveCalls::Instant start{};
   auto enter = [&](const auto& who, double seconds) {
-    return calls.Enter(nullptr, method, who, limits,
+    return calls.Enter(nullptr, method, who, limits, 0,
                        start + std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds)));
   };
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(enter(identity, 1).ok());
@@ -328,19 +334,19 @@ TEST(LiveCallsTest, ACallerWhoCallsTooOftenIsToldAndMayCallAgainLater) {
 }
 
 TEST(LiveCallsTest, StrangersAreManyAndTheTableIsBounded) {
-  LiveCalls calls;
+  LiveCalls calls(1000);
   const Method& method = *FindMethod("/gatehouse.v1.GatewayService/Join");
   const LiveCalls::Instant start{};
   size_t let_in = 0;
   for (int i = 0; i < 12'000; ++i) {
     auto identity = std::make_shared<Identity>();
     identity->peer = absl::StrCat("10.", i >> 16, ".", (i >> 8) & 255, ".", i & 255, ":1");
-    if (calls.Enter(nullptr, method, identity, kStrangerLimits, start + std::chrono::seconds(1)).ok()) ++let_in;
+    if (calls.Enter(nullptr, method, identity, kStrangerLimits, 0, start + std::chrono::seconds(1)).ok()) ++let_in;
   }
   EXPECT_EQ(let_in, 10'000u);
   auto identity = std::make_shared<Identity>();
   identity->peer = "192.0.2.1:1";
-  EXPECT_TRUE(calls.Enter(nullptr, method, identity, kStrangerLimits, start + std::chrono::minutes(5)).ok());
+  EXPECT_TRUE(calls.Enter(nullptr, method, identity, kStrangerLimits, 0, start + std::chrono::minutes(5)).ok());
 }
 
 }  // namespace

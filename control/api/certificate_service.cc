@@ -98,7 +98,7 @@ grpc::ServerUnaryReactor* CertificateService::Explain(grpc::CallbackServerContex
   using Reactor = AskReactor<v1::ExplainResponse>;
   auto* reactor = new Reactor(response);
   const std::shared_ptr<Reactor::Slot> slot = reactor->slot();
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.CertificateService/Explain");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.CertificateService/Explain", request);
   if (!caller.ok()) {
     Reactor::End(*slot, caller.status());
     return reactor;
@@ -140,7 +140,7 @@ grpc::ServerUnaryReactor* CertificateService::ListTrust(grpc::CallbackServerCont
   using Reactor = AskReactor<v1::ListTrustResponse>;
   auto* reactor = new Reactor(response);
   const std::shared_ptr<Reactor::Slot> slot = reactor->slot();
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.CertificateService/ListTrust");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.CertificateService/ListTrust", request);
   if (!caller.ok()) {
     Reactor::End(*slot, caller.status());
     return reactor;

@@ -120,7 +120,7 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
   if (!findings.violations.empty()) return validate::Refusal(findings.violations);
   outcome.warnings = std::move(findings.warnings);
   outcome.state = base;
-  if (options.dry_run || (outcome.changes.empty() && !options.even_if_same)) return outcome;
+  if (options.dry_run || outcome.changes.empty()) return outcome;
 
   transaction.expected_revision = base->revision;
   transaction.actor = options.actor;
@@ -128,6 +128,7 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
   transaction.method = options.method;
   transaction.message = options.message;
   transaction.changes = outcome.changes;
+  if (options.begin != nullptr) GH_RETURN_IF_ERROR(options.begin());
   GH_ASSIGN_OR_RETURN(outcome.revision, store_.Commit(transaction));
   outcome.state = next;
   {

@@ -49,7 +49,7 @@ struct WriteOptions {
   std::string message;
   uint64_t expected_revision = 0;  // 0: any
   bool dry_run = false;
-  bool even_if_same = false;  // make a revision for the history when nothing differs, too
+  std::function<absl::Status()> begin;  // asked right before the commit; an error is the write's. Null: nobody is asked
 };
 
 struct Outcome {

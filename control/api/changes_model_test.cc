@@ -158,7 +158,7 @@ TEST_F(ChangesModelTest, ManyAtOnceAreASequenceInWhichEachHadWhatItAskedFor) {
     for (const auto& [key, resource] : (*store_.Load(revision))->resources) stored[key.second] = ValueOf(*resource);
     ASSERT_EQ(stored, model) << "at revision " << revision;
   }
-  const auto history = *store_.History(0, static_cast<int>(head) + 1);
+  const auto history = *store_.History({.limit = static_cast<int>(head) + 1});
   ASSERT_EQ(history.size(), head);
   for (size_t i = 0; i < history.size(); ++i) {
     EXPECT_EQ(history[i].revision(), head - i);

@@ -40,9 +40,8 @@ class FailingStore final : public store::Store {
     return memory_.Commit(transaction);
   }
   absl::StatusOr<Secret> KeyFor(const std::string& name) override { return memory_.KeyFor(name); }
-  absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) override {
-    return memory_.History(before, limit);
-  }
+  absl::StatusOr<uint64_t> Append(const store::Entry& entry) override { return memory_.Append(entry); }
+  absl::StatusOr<std::vector<v1::Revision>> History(const store::HistoryQuery& query) override { return memory_.History(query); }
   absl::Status failure;
 
  private:
@@ -122,8 +121,8 @@ TEST_F(ChangesTest, AChangeIsCommittedPublishedAndTold) {
                                            "endpoints: +1 (h:1) -0"));
   EXPECT_THAT(publisher_.revisions, ElementsAre(0, 1));
   EXPECT_EQ(publisher_.last.policies(0).public_message(), "hi");
-  EXPECT_EQ(store_.History(0, 1)->at(0).actor(), "uid:7");
-  EXPECT_EQ(store_.History(0, 1)->at(0).changes_size(), 2);
+  EXPECT_EQ(store_.History({.limit = 1})->at(0).actor(), "uid:7");
+  EXPECT_EQ(store_.History({.limit = 1})->at(0).changes_size(), 2);
 }
 
 TEST_F(ChangesTest, WhatIsTheSameMakesNoRevision) {
@@ -347,14 +346,18 @@ TEST_F(ChangesTest, NobodyButTheServerSaysWhatARenewedHashStoodFor) {
   EXPECT_EQ(Stored(v1::USER_STORE, "s")->user_store().users(1).renewed_size(), 0);
 }
 
-TEST_F(ChangesTest, ARevisionCanBeMadeForTheHistoryAlone) {
+TEST_F(ChangesTest, AWriteThatMayNotBeginAnyMoreChangesNothing) {
   WriteOptions options;
-  options.message = "nothing new";
-  EXPECT_EQ(changes_.Write(options, [](Draft&) { return absl::OkStatus(); })->revision, 0u);
-  options.even_if_same = true;
-  EXPECT_EQ(changes_.Write(options, [](Draft&) { return absl::OkStatus(); })->revision, 1u);
-  EXPECT_EQ((*store_.History(0, 1))[0].message(), "nothing new");
-  EXPECT_THAT(publisher_.revisions, ElementsAre(0, 1));
+  int asked = 0;
+  options.begin = [&] { return ++asked == 1 ? absl::DeadlineExceededError("late") : absl::OkStatus(); };
+  EXPECT_EQ(Apply("policies {name: 'a'}", options).status().message(), "late");
+  EXPECT_EQ(*store_.Head(), 0u);
+  EXPECT_THAT(publisher_.revisions, ElementsAre(0));
+  options.dry_run = true;
+  EXPECT_TRUE(Apply("policies {name: 'a'}", options).ok());
+  EXPECT_EQ(asked, 1) << "a trial writes nothing";
+  options.dry_run = false;
+  EXPECT_EQ(Apply("policies {name: 'a'}", options)->revision, 1u);
 }
 
 TEST_F(ChangesTest, ALongNoteIsRefused) {

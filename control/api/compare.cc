@@ -18,7 +18,7 @@ absl::StatusOr<store::StateRef> StateAt(Changes& changes, uint64_t revision) {
 grpc::ServerUnaryReactor* ConfigService::Compare(grpc::CallbackServerContext* context, const v1::CompareRequest* request,
                                                  v1::CompareResponse* response) {
   auto* call = new UnaryCall();
-  desk().Read(*context, "Compare", call->ending(), [this, request, response]() -> absl::Status {
+  desk().Read(*context, "Compare", request, call->ending(), [this, request, response]() -> absl::Status {
     GH_ASSIGN_OR_RETURN(const store::StateRef from, StateAt(changes_, request->from_revision()));
     store::StateRef to = changes_.Current();
     if (request->has_to_revision()) {

@@ -6,6 +6,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "control/api/deed.h"
 #include "control/api/desk.h"
 #include "control/api/edits.h"
 #include "control/api/labels.h"
@@ -21,10 +23,10 @@ constexpr size_t kMaxPageBytes = 3 * 1024 * 1024;
 constexpr char kService[] = "/gatehouse.v1.ConfigService/";
 
 // One write of one resource, `key`, shown in the response.
-void ChangeOne(const Desk& desk, const grpc::CallbackServerContext& context, const char* method,
+void ChangeOne(const Desk& desk, const grpc::CallbackServerContext& context, const char* method, const Desk::Message* request,
                const std::shared_ptr<Ending>& ending, const v1::WaitOptions& wait, std::string message,
                store::ResourceKey key, std::function<absl::Status(Draft&)> edit, v1::ChangeResponse* response) {
-  desk.Change(context, method, ending, wait, std::move(message), std::move(edit),
+  desk.Change(context, method, request, ending, wait, std::move(message), std::move(edit),
               [key = std::move(key), response](Outcome& outcome) {
                 response->set_revision(outcome.revision);
                 for (v1::Violation& warning : outcome.warnings) *response->add_warnings() = std::move(warning);
@@ -59,21 +61,37 @@ absl::Status FillList(const v1::ListRequest& request, const store::State& state,
   return absl::OkStatus();
 }
 
-absl::Status FillHistory(const v1::HistoryRequest& request, store::Store& store, v1::HistoryResponse* response) {
-  GH_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size(), 50));
-  uint64_t before = 0;
-  if (!request.page_token().empty() && (!absl::SimpleAtoi(request.page_token(), &before) || before == 0)) {
+// "7" is revision 7, "7.12" the entry 12 that stands above it.
+absl::StatusOr<store::HistoryQuery::Place> PlaceOf(absl::string_view token) {
+  store::HistoryQuery::Place place;
+  const std::vector<absl::string_view> parts = absl::StrSplit(token, '.');
+  if (parts.size() > 2 || !absl::SimpleAtoi(parts[0], &place.revision) ||
+      (parts.size() == 2 && !absl::SimpleAtoi(parts[1], &place.entry))) {
     return absl::InvalidArgumentError("page_token: not one of ours");
   }
-  GH_ASSIGN_OR_RETURN(auto page, store.History(before, size));
-  size_t bytes = 0;
-  for (v1::Revision& revision : page) {
-    bytes += revision.ByteSizeLong();
-    if (response->revisions_size() > 0 && bytes > kMaxPageBytes) break;
-    *response->add_revisions() = std::move(revision);
+  return place;
+}
+
+absl::Status FillHistory(const v1::HistoryRequest& request, store::Store& store, v1::HistoryResponse* response) {
+  GH_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size(), 50));
+  if (!v1::HistoryRequest::Show_IsValid(request.show())) return absl::InvalidArgumentError("show: one of the known values");
+  store::HistoryQuery query;
+  query.limit = size + 1;
+  query.show = request.show() == v1::HistoryRequest::SHOW_UNSPECIFIED ? v1::HistoryRequest::WRITES : request.show();
+  if (!request.page_token().empty()) {
+    GH_ASSIGN_OR_RETURN(query.before, PlaceOf(request.page_token()));
   }
-  if (response->revisions_size() > 0 && response->revisions().rbegin()->parent() > 0) {
-    response->set_next_page_token(absl::StrCat(response->revisions().rbegin()->revision()));
+  GH_ASSIGN_OR_RETURN(auto page, store.History(query));
+  size_t bytes = 0;
+  for (v1::Revision& record : page) {
+    const int count = response->revisions_size();
+    bytes += record.ByteSizeLong();
+    if (count > 0 && (count == size || bytes > kMaxPageBytes)) {
+      const v1::Revision& last = response->revisions(count - 1);
+      response->set_next_page_token(absl::StrCat(last.revision(), last.entry() == 0 ? "" : absl::StrCat(".", last.entry())));
+      break;
+    }
+    *response->add_revisions() = std::move(record);
   }
   return absl::OkStatus();
 }
@@ -103,7 +121,7 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
   ApplyCall(Desk desk, grpc::CallbackServerContext& context, v1::ApplyResponse* response)
       : desk_(desk), context_(context), response_(response),
         ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {
-    const absl::Status refused = desk_.guard(context_, absl::StrCat(kService, "Apply")).status();
+    const absl::Status refused = desk_.guard(context_, absl::StrCat(kService, "Apply"), nullptr).status();
     if (!refused.ok()) {
       ending_->Finish(refused);
       return;
@@ -114,6 +132,7 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
   void OnReadDone(bool ok) override {
     const std::shared_ptr<Ending> ending = ending_;
     if (!ok) return Write();
+    if (absl::Status held = desk_.guard.Hold(context_, message_); !held.ok()) return ending->Finish(held);
     ++messages_;
     bytes_ += message_.ByteSizeLong();
     if (bytes_ > ConfigService::kMaxApplyBytes) {
@@ -145,11 +164,12 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
   void Write() {
     // A stream that broke off ends like a whole one as far as reads tell, so the messages are counted.
     const uint32_t expected = std::max(set_.options.messages(), 1u);
-    if (context_.IsCancelled() || messages_ != expected) {
+    if (absl::Status wanted = StillWanted(context_); !wanted.ok()) return ending_->Finish(wanted);
+    if (messages_ != expected) {
       return ending_->Finish(absl::InvalidArgumentError(
           absl::StrCat("options.messages: ", expected, " announced, ", messages_, " came; nothing was changed")));
     }
-    desk_.Start(context_, "Apply", ending_, [this, ending = ending_](const Caller& by) {
+    desk_.Start(context_, "Apply", nullptr, ending_, [this, ending = ending_](const Caller& by) {
       WriteOptions options;
       options.message = set_.options.message();
       options.expected_revision = set_.options.expected_revision();
@@ -173,12 +193,12 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
 }  // namespace
 
 #define GH_DESK \
-  Desk { kService, changes_, executor_, guard_, audit_ }
+  Desk { kService, changes_, executor_, guard_, ledger_ }
 
 grpc::ServerUnaryReactor* ConfigService::Get(grpc::CallbackServerContext* context, const v1::GetRequest* request,
                                              v1::Resource* response) {
   auto* call = new UnaryCall();
-  GH_DESK.Read(*context, "Get", call->ending(), [this, request, response]() -> absl::Status {
+  GH_DESK.Read(*context, "Get", request, call->ending(), [this, request, response]() -> absl::Status {
     GH_RETURN_IF_ERROR(CheckId(request->id()));
     const store::StateRef state = changes_.Current();
     auto it = state->resources.find({request->id().kind(), request->id().name()});
@@ -195,7 +215,7 @@ grpc::ServerUnaryReactor* ConfigService::Get(grpc::CallbackServerContext* contex
 grpc::ServerUnaryReactor* ConfigService::List(grpc::CallbackServerContext* context, const v1::ListRequest* request,
                                               v1::ListResponse* response) {
   auto* call = new UnaryCall();
-  GH_DESK.Read(*context, "List", call->ending(),
+  GH_DESK.Read(*context, "List", request, call->ending(),
                [this, request, response] { return FillList(*request, *changes_.Current(), response); });
   return call;
 }
@@ -203,7 +223,7 @@ grpc::ServerUnaryReactor* ConfigService::List(grpc::CallbackServerContext* conte
 grpc::ServerUnaryReactor* ConfigService::History(grpc::CallbackServerContext* context,
                                                  const v1::HistoryRequest* request, v1::HistoryResponse* response) {
   auto* call = new UnaryCall();
-  GH_DESK.Read(*context, "History", call->ending(),
+  GH_DESK.Read(*context, "History", request, call->ending(),
                [this, request, response] { return FillHistory(*request, changes_.store(), response); });
   return call;
 }
@@ -211,7 +231,7 @@ grpc::ServerUnaryReactor* ConfigService::History(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* ConfigService::Create(grpc::CallbackServerContext* context,
                                                 const v1::CreateRequest* request, v1::ChangeResponse* response) {
   auto* call = new UnaryCall();
-  ChangeOne(GH_DESK, *context, "Create", call->ending(), request->wait(), request->message(),
+  ChangeOne(GH_DESK, *context, "Create", request, call->ending(), request->wait(), request->message(),
                  store::KeyOf(request->resource()), [request](Draft& draft) { return EditCreate(*request, draft); },
                  response);
   return call;
@@ -220,7 +240,7 @@ grpc::ServerUnaryReactor* ConfigService::Create(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* ConfigService::Update(grpc::CallbackServerContext* context,
                                                 const v1::UpdateRequest* request, v1::ChangeResponse* response) {
   auto* call = new UnaryCall();
-  ChangeOne(GH_DESK, *context, "Update", call->ending(), request->wait(), request->message(),
+  ChangeOne(GH_DESK, *context, "Update", request, call->ending(), request->wait(), request->message(),
                  store::KeyOf(request->resource()), [request](Draft& draft) { return EditUpdate(*request, draft); },
                  response);
   return call;
@@ -229,7 +249,7 @@ grpc::ServerUnaryReactor* ConfigService::Update(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* ConfigService::Delete(grpc::CallbackServerContext* context,
                                                 const v1::DeleteRequest* request, v1::ChangeResponse* response) {
   auto* call = new UnaryCall();
-  ChangeOne(GH_DESK, *context, "Delete", call->ending(), request->wait(), request->message(),
+  ChangeOne(GH_DESK, *context, "Delete", request, call->ending(), request->wait(), request->message(),
                  {request->id().kind(), request->id().name()},
                  [request](Draft& draft) { return EditDelete(*request, draft); }, response);
   return call;
@@ -240,7 +260,7 @@ grpc::ServerUnaryReactor* ConfigService::Rollback(grpc::CallbackServerContext* c
   auto* call = new UnaryCall();
   const std::shared_ptr<Ending> ending = call->ending();
   const Desk desk = GH_DESK;
-  desk.Start(*context, "Rollback", ending, [this, desk, request, response, ending](const Caller& by) {
+  desk.Start(*context, "Rollback", request, ending, [this, desk, request, response, ending](const Caller& by) {
     if (!request->has_revision()) return ending->Finish(absl::InvalidArgumentError("revision: required"));
     // Revision 0 was empty; the store knows it by no number.
     store::StateRef then = std::make_shared<const store::State>();

@@ -1,6 +1,6 @@
 // ConfigService over gRPC: decodes, asks the guard, and lets an executor do what blocks.
 //
-// Ownership:  changes and executor outlive the service; the executor is destroyed after the server was shut down.
+// Ownership:  changes, ledger and executor outlive the service; the executor is destroyed after the server was shut down.
 // Threading:  thread-safe.
 #pragma once
 
@@ -18,8 +18,8 @@ class ConfigService final : public v1::ConfigService::CallbackService {
   // Octets of all messages of one Apply together.
   static constexpr size_t kMaxApplyBytes = size_t{256} * 1024 * 1024;
 
-  ConfigService(Changes& changes, Executor& executor, Guard guard, Audit audit)
-      : changes_(changes), executor_(executor), guard_(std::move(guard)), audit_(std::move(audit)), watchers_(changes) {}
+  ConfigService(Changes& changes, Executor& executor, Guard guard, Ledger& ledger)
+      : changes_(changes), executor_(executor), guard_(std::move(guard)), ledger_(ledger), watchers_(changes) {}
 
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetRequest* request,
                                 v1::Resource* response) override;
@@ -45,13 +45,13 @@ class ConfigService final : public v1::ConfigService::CallbackService {
       grpc::CallbackServerContext* context, const v1::WatchResourcesRequest* request) override;
 
  private:
-  Desk desk() { return {kService, changes_, executor_, guard_, audit_}; }
+  Desk desk() { return {kService, changes_, executor_, guard_, ledger_}; }
 
   static constexpr char kService[] = "/gatehouse.v1.ConfigService/";
   Changes& changes_;
   Executor& executor_;
   const Guard guard_;
-  const Audit audit_;
+  Ledger& ledger_;
   ResourceWatchers watchers_;
 };
 

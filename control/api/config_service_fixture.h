@@ -59,10 +59,9 @@ class ConfigServiceTest : public ::testing::Test {
     auto access = ControlServer::Prepare(options_);
     ASSERT_TRUE(access.ok()) << access.status();
     executor_ = std::make_unique<Executor>(2, 64);
-    service_ = std::make_unique<ConfigService>(changes_, *executor_, access->guard, [this](v1::Event event) {
-      MutexLock lock(&mutex_);
-      audit_.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ", event.detail()));
-    });
+    callers_ = access->callers;
+    callers_->SetRefused([this](const Caller& who, absl::string_view method, const absl::Status& why) { ledger_.Refused(who, method, why); });
+    service_ = std::make_unique<ConfigService>(changes_, *executor_, access->guard, ledger_);
     auto server = ControlServer::Start(options_, *std::move(access), {service_.get()});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -71,6 +70,7 @@ class ConfigServiceTest : public ::testing::Test {
   }
   void TearDown() override {
     if (server_ != nullptr) server_->Shutdown(absl::Seconds(1));
+    if (callers_ != nullptr) callers_->SetRefused(nullptr);
     executor_.reset();
   }
 
@@ -112,6 +112,12 @@ class ConfigServiceTest : public ::testing::Test {
     MutexLock lock(&mutex_);
     return audit_;
   }
+  // What was told, once there are `n` of it.
+  std::vector<std::string> AwaitAudit(size_t n) {
+    MutexLock lock(&mutex_);
+    while (audit_.size() < n) told_.Wait(&mutex_);
+    return audit_;
+  }
 
   store::TemporaryFolder folder_;
   ControlServerOptions options_;
@@ -119,12 +125,19 @@ class ConfigServiceTest : public ::testing::Test {
   store::MemoryStore store_;
   HeldPublisher publisher_;
   Changes changes_{store_, Judge, publisher_, clock_};
+  Mutex mutex_;
+  CondVar told_;
+  std::vector<std::string> audit_ ABSL_GUARDED_BY(mutex_);
+  Ledger ledger_{store_, clock_, [this](v1::Event event) {
+                   MutexLock lock(&mutex_);
+                   audit_.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ", event.detail()));
+                   told_.SignalAll();
+                 }};
+  std::shared_ptr<Callers> callers_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<ConfigService> service_;
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<v1::ConfigService::Stub> stub_;
-  Mutex mutex_;
-  std::vector<std::string> audit_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace gatehouse::api

@@ -52,6 +52,47 @@ TEST_F(ConfigServiceTest, CreatesReadsUpdatesListsAndDeletes) {
   EXPECT_EQ(Call(&Stub::Get, "id {kind: UPSTREAM name: 'u'}", &resource).error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
+TEST_F(ConfigServiceTest, TheHistoryIsOneLineOfRevisionsAndOtherWritesInPages) {
+  using Stub = v1::ConfigService::Stub;
+  v1::ChangeResponse change;
+  const auto note = [&](const std::string& effect, bool routine = false) {
+    Act act{"GatewayService/X", {effect}};
+    act.routine = routine;
+    ASSERT_TRUE(ledger_.Append(Caller("uid:1"), act).ok());
+  };
+  note("before all");
+  ASSERT_TRUE(Call(&Stub::Create, absl::StrCat("resource {", kUpstream, "}"), &change).ok());
+  note("first");
+  note("by itself", true);
+  note("second");
+  ASSERT_TRUE(Call(&Stub::Delete, "id {kind: UPSTREAM name: 'u'}", &change).ok());
+  const auto all = [&](const std::string& show, int page_size) {
+    std::vector<std::string> lines;
+    std::string token;
+    do {
+      v1::HistoryResponse page;
+      EXPECT_TRUE(Call(&Stub::History, absl::StrCat("page_size: ", page_size, " page_token: '", token, "' ", show), &page).ok());
+      for (const v1::Revision& one : page.revisions()) {
+        EXPECT_EQ(one.parent(), one.entry() == 0 ? one.revision() - 1 : one.revision());
+        lines.push_back(absl::StrCat(one.revision(), one.entry() == 0 ? "" : absl::StrCat(" ", one.effects(0))));
+      }
+      EXPECT_LE(page.revisions_size(), page_size);
+      token = page.next_page_token();
+    } while (!token.empty());
+    return lines;
+  };
+  for (int size : {1, 2, 3, 5, 6, 100}) {
+    EXPECT_THAT(all("", size), ElementsAre("2", "1 second", "1 first", "1", "0 before all")) << size;
+    EXPECT_THAT(all("show: CONFIGURATION", size), ElementsAre("2", "1")) << size;
+    EXPECT_THAT(all("show: EVERYTHING", size), ElementsAre("2", "1 second", "1 by itself", "1 first", "1", "0 before all")) << size;
+  }
+  v1::HistoryResponse page;
+  for (const char* bad : {"page_token: 'x'", "page_token: '1.'", "page_token: '1.2.3'", "page_token: '-1'", "page_size: -1"}) {
+    EXPECT_EQ(Call(&Stub::History, bad, &page).error_code(), grpc::StatusCode::INVALID_ARGUMENT) << bad;
+  }
+  EXPECT_EQ(*store_.Head(), 2u);
+}
+
 TEST_F(ConfigServiceTest, RollsBackAsANewRevisionAndTellsWhatItLeftAlone) {
   using Stub = v1::ConfigService::Stub;
   v1::ApplyResponse response;
@@ -88,7 +129,7 @@ TEST_F(ConfigServiceTest, RollsBackAsANewRevisionAndTellsWhatItLeftAlone) {
   ASSERT_TRUE(Call(&Stub::Rollback, "revision: 0 restore_trust: true", &response).ok());
   EXPECT_EQ(Call(&Stub::Get, "id {kind: SCHEME name: 'b'}", &resource).error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_TRUE(Call(&Stub::Get, "id {kind: USER_STORE name: 's'}", &resource).ok());
-  EXPECT_THAT(Audit(), ::testing::Contains(absl::StrCat("NOTICE uid:", geteuid(), " Rollback: 2 changes")));
+  EXPECT_THAT(Audit(), ::testing::Contains(absl::StrCat("NOTICE uid:", geteuid(), " ConfigService/Rollback: 2 changes")));
 }
 
 TEST_F(ConfigServiceTest, ARollbackThatDoesNotHoldTogetherIsRefusedWithWhatMayBeWhy) {
@@ -202,8 +243,8 @@ TEST_F(ConfigServiceTest, EveryWriteAndEveryRefusalIsAudited) {
   const std::string me = absl::StrCat("uid:", geteuid());
   ASSERT_TRUE(Call(&v1::ConfigService::Stub::Create, absl::StrCat("resource {", kUpstream, "}"), &change).ok());
   Call(&v1::ConfigService::Stub::Delete, "id {kind: UPSTREAM name: 'nope'}", &change);
-  EXPECT_THAT(Audit(), ElementsAre(absl::StrCat("NOTICE ", me, " Create: 1 changes"),
-                                   absl::StrCat("REFUSED ", me, " Delete: there is no upstreams[\"nope\"]")));
+  EXPECT_THAT(Audit(), ElementsAre(absl::StrCat("NOTICE ", me, " ConfigService/Create: 1 changes"),
+                                   absl::StrCat("REFUSED ", me, " ConfigService/Delete: there is no upstreams[\"nope\"]")));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "control/api/bindings.h"
+#include "control/api/deed.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::api {
@@ -15,25 +16,25 @@ absl::StatusOr<int> PageSize(int asked, int fallback) {
   return asked == 0 ? fallback : std::min(asked, 1000);
 }
 
-void Desk::Start(const grpc::CallbackServerContext& context, absl::string_view method,
-                 const std::shared_ptr<Ending>& ending,
-                 absl::AnyInvocable<void(const Caller& by)> work) const {
-  absl::StatusOr<Caller> by = guard(context, absl::StrCat(service, method));
+void Desk::Start(const grpc::CallbackServerContext& context, absl::string_view method, const Message* request,
+                 const std::shared_ptr<Ending>& ending, absl::AnyInvocable<void(const Caller& by)> work) const {
+  ending->SetDeadline(context.deadline());
+  absl::StatusOr<Caller> by = guard(context, absl::StrCat(service, method), request);
   if (!by.ok()) return ending->Finish(by.status());
   const bool queued = executor.Submit([by = *std::move(by), work = std::move(work)]() mutable { work(by); });
   if (!queued) ending->Finish(absl::ResourceExhaustedError("too many calls at once; try again"));
 }
 
-void Desk::Read(const grpc::CallbackServerContext& context, absl::string_view method,
+void Desk::Read(const grpc::CallbackServerContext& context, absl::string_view method, const Message* request,
                 const std::shared_ptr<Ending>& ending, absl::AnyInvocable<absl::Status()> work) const {
-  Start(context, method, ending,
+  Start(context, method, request, ending,
         [ending, work = std::move(work)](const Caller&) mutable { ending->Finish(work()); });
 }
 
-void Desk::Change(const grpc::CallbackServerContext& context, const char* method,
+void Desk::Change(const grpc::CallbackServerContext& context, const char* method, const Message* request,
                   const std::shared_ptr<Ending>& ending, const v1::WaitOptions& wait, std::string message,
                   std::function<absl::Status(Draft&)> edit, std::function<ForceSlot(Outcome&)> fill) const {
-  Start(context, method, ending,
+  Start(context, method, request, ending,
         [self = *this, method, ending, &wait, message = std::move(message), edit = std::move(edit),
          fill = std::move(fill)](const Caller& by) {
           WriteOptions options;
@@ -48,6 +49,7 @@ WriteOptions Desk::OptionsOf(const Caller& by, absl::string_view method, WriteOp
   options.actor = by.name;
   options.peer = by.peer;
   options.method = absl::StrCat(full, method);
+  options.begin = [by] { return Begin(by); };
   return options;
 }
 
@@ -61,7 +63,7 @@ void Desk::Write(const Caller& by, const char* method, const std::shared_ptr<End
     return CheckRights(draft, by.roles);
   });
   if (!outcome.ok() && explain != nullptr) outcome = explain(outcome.status());
-  audit(AuditEvent(options.dry_run ? absl::StrCat(method, " (dry run)") : method, by, outcome, options));
+  ledger.Wrote(by, outcome, options);
   if (!outcome.ok()) return ending->Finish(outcome.status());
   const ForceSlot slot = fill(*outcome);
   v1::WaitOptions meant = wait;

@@ -1,4 +1,4 @@
-// What the services that write have in common: ask the guard, let an executor do what blocks, tell the audit, and end
+// What the services that write have in common: ask the guard, let an executor do what blocks, tell the ledger, and end
 // once gateways have the change in force.
 //
 // Ownership:  everything that a Desk refers to outlives the calls; it is copied into them.
@@ -12,10 +12,10 @@
 #include <string>
 
 #include "absl/functional/any_invocable.h"
-#include "control/api/audit.h"
 #include "control/api/call.h"
 #include "control/api/changes.h"
 #include "control/api/guard.h"
+#include "control/api/ledger.h"
 #include "gateway/base/executor.h"
 #include "gatehouse/v1/event.pb.h"
 
@@ -44,19 +44,20 @@ struct Desk {
   Changes& changes;
   Executor& executor;
   const Guard& guard;
-  const Audit& audit;
+  Ledger& ledger;
 
-  // Runs `work` on the executor if the guard lets the caller in; `ending` ends in every case.
-  void Start(const grpc::CallbackServerContext& context, absl::string_view method,
+  using Message = google::protobuf::MessageLite;
+  // Runs `work` on the executor if the guard lets the caller in; `ending` ends in every case. `request` may be null; see Guard.
+  void Start(const grpc::CallbackServerContext& context, absl::string_view method, const Message* request,
              const std::shared_ptr<Ending>& ending, absl::AnyInvocable<void(const Caller& by)> work) const;
-  void Read(const grpc::CallbackServerContext& context, absl::string_view method,
+  void Read(const grpc::CallbackServerContext& context, absl::string_view method, const Message* request,
             const std::shared_ptr<Ending>& ending, absl::AnyInvocable<absl::Status()> work) const;
 
   // Where the response says who has the change in force; asked only when the caller waits for that.
   using ForceSlot = std::function<v1::ForceStatus*()>;
   // One write: `fill` puts what came of it into the response.
-  void Change(const grpc::CallbackServerContext& context, const char* method, const std::shared_ptr<Ending>& ending,
-              const v1::WaitOptions& wait, std::string message, std::function<absl::Status(Draft&)> edit,
+  void Change(const grpc::CallbackServerContext& context, const char* method, const Message* request,
+              const std::shared_ptr<Ending>& ending, const v1::WaitOptions& wait, std::string message, std::function<absl::Status(Draft&)> edit,
               std::function<ForceSlot(Outcome&)> fill) const;
   // The same, for who is on the executor already. What `by` has no right to change is refused, whatever `edit` makes of the
   // draft; `explain`, if given, adds to what the writer refused.

@@ -157,7 +157,7 @@ class ReportReactor final : public grpc::ServerBidiReactor<v1::ReportRequest, v1
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::Watch(grpc::CallbackServerContext* context,
                                                                 const grpc::ByteBuffer* request) {
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Watch");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Watch", request->Length());
   if (!caller.ok()) return new WatchReactor(caller.status());
   grpc::ByteBuffer bytes(*request);
   v1::WatchRequest parsed;
@@ -170,7 +170,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* EventService::Watch(grpc::CallbackSe
 grpc::ServerUnaryReactor* EventService::Summary(grpc::CallbackServerContext* context, const v1::SummaryRequest* request,
                                                 v1::SummaryResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Summary");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Summary", request);
   if (!caller.ok()) {
     reactor->Finish(ToGrpc(caller.status()));
     return reactor;
@@ -186,7 +186,7 @@ grpc::ServerUnaryReactor* EventService::Summary(grpc::CallbackServerContext* con
 
 grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* EventService::Report(
     grpc::CallbackServerContext* context) {
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Report");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Report", nullptr);
   if (!caller.ok()) return new ReportReactor(hub_, caller.status());
   return new ReportReactor(hub_, guard_, *context, caller->gateway);
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/api/callers.h"
 #include "gateway/base/digest.h"
+#include "gateway/base/escape.h"
 #include "gateway/base/names.h"
 #include "gateway/base/secret_box.h"
 #include "gateway/base/status.h"
@@ -182,31 +183,41 @@ absl::StatusOr<v1::JoinResponse> GatewayRegistry::Issue(const std::string& gatew
   return response;
 }
 
-absl::StatusOr<v1::JoinResponse> GatewayRegistry::Join(const v1::JoinRequest& request,
-                                                       const std::function<bool(const std::string&)>& taken) {
+absl::StatusOr<GatewayRegistry::Joined> GatewayRegistry::Join(const v1::JoinRequest& request,
+                                                              const std::function<bool(const std::string&)>& taken,
+                                                              std::string* why) {
   // Before the token: what is told of these says nothing about it.
   if (!IsGatewayName(request.gateway())) {
     return absl::InvalidArgumentError("gateway: a name is [A-Za-z0-9][A-Za-z0-9._-]{0,62}");
   }
   GH_ASSIGN_OR_RETURN(UniqueKey key, certs::KeyOfSigningRequest(request.signing_request()));
   const absl::StatusOr<JoinToken> given = JoinToken::Parse(request.token());
-  if (!given.ok()) return NotGood();
+  const auto no = [why](auto... text) {
+    *why = absl::StrCat(text...);
+    return NotGood();
+  };
+  if (!given.ok()) return no("what was given is no join token");
   const std::string hash = HexLower(AsView(Sha256(given->secret)));
   MutexLock lock(&mutex_);
   auto it = state_.tokens.find(given->id);
-  if (it == state_.tokens.end() || !ConstantTimeEquals(it->second.hash, hash) || it->second.expires <= clock_.Now()) {
-    return NotGood();
-  }
+  const std::string id = absl::StrCat("join token ", EscapeText(absl::string_view(given->id).substr(0, 64)));
+  if (it == state_.tokens.end()) return no(id, " was used, deleted or never made, or has expired");
+  if (!ConstantTimeEquals(it->second.hash, hash)) return no(id, " came with a secret that is not its own");
+  if (it->second.expires <= clock_.Now()) return no(id, " has expired");
   const std::string& bound = it->second.gateway;
-  if (bound.empty() ? state_.gateways.count(request.gateway()) != 0 || taken(request.gateway()) : bound != request.gateway()) {
-    return NotGood();
+  if (!bound.empty() && bound != request.gateway()) return no(id, " is for ", bound);
+  if (bound.empty() && (state_.gateways.count(request.gateway()) != 0 || taken(request.gateway()))) {
+    return no(id, " is for a new name, and there is a gateway of this one");
   }
+  Joined joined;
+  joined.token = given->id;
+  joined.created_by = it->second.created_by;
   State next = state_;
   next.tokens.erase(given->id);
   next.gateways[request.gateway()].clear();  // a token of its name makes it anew: what it had before is refused
-  GH_ASSIGN_OR_RETURN(v1::JoinResponse response, Issue(request.gateway(), key.get(), &next));
+  GH_ASSIGN_OR_RETURN(joined.response, Issue(request.gateway(), key.get(), &next));
   GH_RETURN_IF_ERROR(Commit(std::move(next)));
-  return response;
+  return joined;
 }
 
 absl::StatusOr<v1::JoinResponse> GatewayRegistry::Renew(const std::string& gateway, const std::string& signing_request) {

@@ -46,9 +46,14 @@ class GatewayRegistry {
   std::vector<v1::JoinToken> Tokens() const;
   absl::Status DeleteToken(const std::string& id);
 
-  // `taken` says whether somebody has a name who is not in here.
-  absl::StatusOr<v1::JoinResponse> Join(const v1::JoinRequest& request,
-                                        const std::function<bool(const std::string& name)>& taken);
+  struct Joined {
+    v1::JoinResponse response;
+    std::string token;       // id of the one that was used up
+    std::string created_by;  // who made it
+  };
+  // `taken` says whether somebody has a name who is not in here. `why` tells what the caller is not told: which fault a token has.
+  absl::StatusOr<Joined> Join(const v1::JoinRequest& request, const std::function<bool(const std::string& name)>& taken,
+                              std::string* why);
   absl::StatusOr<v1::JoinResponse> Renew(const std::string& gateway, const std::string& signing_request);
   absl::Status Remove(const std::string& gateway);
 

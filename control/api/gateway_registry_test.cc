@@ -10,6 +10,7 @@
 #include <sstream>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "control/api/gateway_service.h"
 #include "gateway/certs/mint.h"
 #include "gateway/certs/signing_request.h"
@@ -51,13 +52,16 @@ class GatewayRegistryTest : public ::testing::Test {
     request.set_token(token);
     request.set_gateway(gateway);
     request.set_signing_request(SigningRequest());
-    return registry_->Join(request, [taken](const std::string&) { return taken; });
+    auto joined = registry_->Join(request, [taken](const std::string&) { return taken; }, &why_);
+    if (!joined.ok()) return joined.status();
+    return joined->response;
   }
   absl::StatusCode JoinCode(const std::string& token, const std::string& gateway) { return Join(token, gateway).status().code(); }
 
   std::string folder_;
   FakeClock clock_{absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now()))};
   std::unique_ptr<GatewayRegistry> registry_;
+  std::string why_;
 };
 
 TEST_F(GatewayRegistryTest, ATokenBuysOneCertificateThatNamesTheGateway) {
@@ -90,6 +94,25 @@ TEST_F(GatewayRegistryTest, EveryFaultOfATokenIsToldAlike) {
   }
   EXPECT_EQ(Join(taken, "embedded", /*taken=*/true).status(), known);
   EXPECT_TRUE(Join(bound, "edge-1").ok()) << "refusals use nothing up";
+}
+
+TEST_F(GatewayRegistryTest, TheAuditIsToldWhichFaultItWas) {
+  const auto why = [this](const std::string& token, const std::string& gateway) {
+    why_.clear();
+    EXPECT_FALSE(Join(token, gateway).ok());
+    return why_;
+  };
+  const auto id = [](const std::string& token) { return absl::StrCat("join token ", JoinToken::Parse(token)->id); };
+  const std::string bound = Token("edge-1"), late = Token("", 60), used = Token(), any = Token();
+  ASSERT_TRUE(Join(used, "edge-9").ok());
+  std::string wrong = any;
+  wrong.back() = wrong.back() == '0' ? '1' : '0';
+  clock_.Advance(absl::Seconds(61));
+  EXPECT_EQ(why(used, "edge-2"), id(used) + " was used, deleted or never made, or has expired");
+  EXPECT_EQ(why(late, "edge-2"), id(late) + " has expired");
+  EXPECT_EQ(why(bound, "edge-2"), id(bound) + " is for edge-1");
+  EXPECT_EQ(why(any, "edge-9"), id(any) + " is for a new name, and there is a gateway of this one");
+  EXPECT_EQ(why("nonsense", "edge-2"), "what was given is no join token");
 }
 
 TEST_F(GatewayRegistryTest, OfManyWhoUseOneTokenAtOnceOneGetsIn) {
@@ -153,7 +176,7 @@ TEST_F(GatewayRegistryTest, ASigningRequestMustBeOneOfAStrongKey) {
   request.set_gateway("edge-1");
   const auto join = [&](std::string der) {
     request.set_signing_request(std::move(der));
-    return registry_->Join(request, [](const std::string&) { return false; }).status().code();
+    return registry_->Join(request, [](const std::string&) { return false; }, &why_).status().code();
   };
   const std::string good = SigningRequest();
   EXPECT_EQ(join(""), absl::StatusCode::kInvalidArgument);

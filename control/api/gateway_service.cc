@@ -3,19 +3,17 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "control/api/deed.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/status.h"
 
 namespace gatehouse::api {
 namespace {
 
-v1::Event AuditEvent(const std::string& what, const std::string& actor, const absl::Status& result, absl::Time now) {
-  v1::Event event;
-  event.set_type(v1::Event::AUDIT);
-  event.set_actor(actor.empty() ? "unknown" : actor);
-  event.mutable_time()->set_seconds(absl::ToUnixSeconds(now));
-  event.set_outcome(result.ok() ? v1::Event::NOTICE : v1::Event::REFUSED);
-  event.set_detail(result.ok() ? what : absl::StrCat(what, ": ", result.message()));
-  return event;
+constexpr char kService[] = "GatewayService/";
+
+std::string TimeText(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(time.seconds()), absl::UTCTimeZone());
 }
 
 // "ipv4:127.0.0.1:41234" without its port.
@@ -33,20 +31,17 @@ bool Attempts::Take(const std::string& address, absl::Time now) {
   return ++all_ <= kOfAll && ++of_one_[address] <= kOfOne;
 }
 
-grpc::ServerUnaryReactor* GatewayService::Run(grpc::CallbackServerContext* context, const char* method, std::string what,
-                                              absl::AnyInvocable<absl::Status(const Caller& caller)> work) {
+grpc::ServerUnaryReactor* GatewayService::Run(grpc::CallbackServerContext* context, const char* method,
+                                              const google::protobuf::MessageLite* request, Work work) {
   // The default reactor keeps request and response until it is finished, whether the caller is still there or not.
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::StatusOr<Caller> caller = guard_(*context, absl::StrCat("/gatehouse.v1.GatewayService/", method));
+  absl::StatusOr<Caller> caller = guard_(*context, absl::StrCat("/gatehouse.v1.", kService, method), request);
   if (!caller.ok()) {
     reactor->Finish(ToGrpc(caller.status()));
     return reactor;
   }
-  const bool queued = executor_.Submit([this, reactor, what = std::move(what), caller = *std::move(caller),
-                                        work = std::move(work)]() mutable {
-    const absl::Status status = work(caller);
-    if (!what.empty()) options_.audit(AuditEvent(what, caller.name, status, clock_.Now()));
-    reactor->Finish(ToGrpc(status));
+  const bool queued = executor_.Submit([reactor, caller = *std::move(caller), work = std::move(work)]() mutable {
+    reactor->Finish(ToGrpc(work(caller)));
   });
   if (!queued) reactor->Finish(ToGrpc(absl::ResourceExhaustedError("too many calls at once; try again")));
   return reactor;
@@ -55,22 +50,25 @@ grpc::ServerUnaryReactor* GatewayService::Run(grpc::CallbackServerContext* conte
 grpc::ServerUnaryReactor* GatewayService::CreateJoinToken(grpc::CallbackServerContext* context,
                                                           const v1::CreateJoinTokenRequest* request,
                                                           v1::CreateJoinTokenResponse* response) {
-  const std::string whose = request->gateway().empty() ? "any new name" : EscapeText(request->gateway());
-  return Run(context, "CreateJoinToken", absl::StrCat("CreateJoinToken for ", whose),
-             [this, request, response](const Caller& caller) -> absl::Status {
-               absl::StatusOr<Sha256Digest> anchor = options_.anchor();
-               if (!anchor.ok()) return anchor.status();
-               absl::StatusOr<v1::CreateJoinTokenResponse> made = registry_.CreateToken(*request, *anchor, caller.name);
-               if (!made.ok()) return made.status();
-               *response = *std::move(made);
-               return absl::OkStatus();
-             });
+  return Run(context, "CreateJoinToken", request, [this, request, response](const Caller& caller) -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const Sha256Digest anchor, options_.anchor());
+    GH_RETURN_IF_ERROR(Begin(caller));
+    GH_ASSIGN_OR_RETURN(v1::CreateJoinTokenResponse made, registry_.CreateToken(*request, anchor, caller.name));
+    const v1::JoinToken& info = made.info();
+    // A token that no history tells of is not given away.
+    GH_RETURN_IF_ERROR(ledger_.Append(
+        caller, {absl::StrCat(kService, "CreateJoinToken"),
+                 {absl::StrCat("join token ", info.id(), " for ", info.gateway().empty() ? "any new name" : info.gateway(),
+                               ", good until ", TimeText(info.expires()))}}));
+    *response = std::move(made);
+    return absl::OkStatus();
+  });
 }
 
 grpc::ServerUnaryReactor* GatewayService::ListJoinTokens(grpc::CallbackServerContext* context,
-                                                         const v1::ListJoinTokensRequest*,
+                                                         const v1::ListJoinTokensRequest* request,
                                                          v1::ListJoinTokensResponse* response) {
-  return Run(context, "ListJoinTokens", "", [this, response](const Caller&) {
+  return Run(context, "ListJoinTokens", request, [this, response](const Caller&) {
     for (v1::JoinToken& token : registry_.Tokens()) *response->add_tokens() = std::move(token);
     return absl::OkStatus();
   });
@@ -79,54 +77,77 @@ grpc::ServerUnaryReactor* GatewayService::ListJoinTokens(grpc::CallbackServerCon
 grpc::ServerUnaryReactor* GatewayService::DeleteJoinToken(grpc::CallbackServerContext* context,
                                                           const v1::DeleteJoinTokenRequest* request,
                                                           v1::DeleteJoinTokenResponse*) {
-  return Run(context, "DeleteJoinToken", absl::StrCat("DeleteJoinToken ", EscapeText(request->id())),
-             [this, request](const Caller&) { return registry_.DeleteToken(request->id()); });
+  return Run(context, "DeleteJoinToken", request, [this, request](const Caller& caller) -> absl::Status {
+    GH_RETURN_IF_ERROR(Begin(caller));
+    GH_RETURN_IF_ERROR(registry_.DeleteToken(request->id()));
+    return ledger_.Append(caller, {absl::StrCat(kService, "DeleteJoinToken"), {absl::StrCat("join token ", request->id(), " deleted")}});
+  });
 }
 
 grpc::ServerUnaryReactor* GatewayService::Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                                v1::JoinResponse* response) {
-  const std::string peer = context->peer();
-  return Run(context, "Join", absl::StrCat("Join of ", EscapeText(request->gateway().substr(0, 63)), " from ", peer),
-             [this, request, response, peer](const Caller&) -> absl::Status {
-               if (!attempts_.Take(AddressOf(peer), clock_.Now())) {
-                 return absl::ResourceExhaustedError("too many attempts to join; try again in a minute");
-               }
-               absl::StatusOr<v1::JoinResponse> joined = registry_.Join(*request, [this](const std::string& name) {
-                 for (const v1::GatewayStatus& gateway : distributor_.Gateways()) {
-                   if (gateway.name() == name) return true;
-                 }
-                 return false;
-               });
-               if (!joined.ok()) return joined.status();
-               *response = *std::move(joined);
-               return absl::OkStatus();
-             });
+  const std::string address = AddressOf(context->peer());
+  return Run(context, "Join", request, [this, request, response, address](const Caller& caller) -> absl::Status {
+    const std::string method = absl::StrCat(kService, "Join");
+    const std::string name = EscapeText(absl::string_view(request->gateway()).substr(0, 63));
+    const auto refuse = [&](const absl::Status& status, absl::string_view why) {
+      ledger_.Refused(caller, method, absl::Status(status.code(), absl::StrCat("as ", name, ": ", why.empty() ? status.message() : why)));
+      return status;
+    };
+    if (!attempts_.Take(address, clock_.Now())) {
+      return refuse(absl::ResourceExhaustedError("too many attempts to join; try again in a minute"), "");
+    }
+    if (absl::Status wanted = Begin(caller); !wanted.ok()) return refuse(wanted, "");
+    std::string why;
+    absl::StatusOr<GatewayRegistry::Joined> joined = registry_.Join(
+        *request,
+        [this](const std::string& wanted) {
+          for (const v1::GatewayStatus& gateway : distributor_.Gateways()) {
+            if (gateway.name() == wanted) return true;
+          }
+          return false;
+        },
+        &why);
+    if (!joined.ok()) return refuse(joined.status(), why);
+    Act act{method, {absl::StrCat("gateway ", name, " joined by token ", joined->token, " of ", joined->created_by)}};
+    // Whoever has the token has no other name yet.
+    if (caller.name.empty()) act.actor = absl::StrCat("token:", joined->token);
+    GH_RETURN_IF_ERROR(ledger_.Append(caller, act));
+    *response = std::move(joined->response);
+    return absl::OkStatus();
+  });
 }
 
 grpc::ServerUnaryReactor* GatewayService::RenewCertificate(grpc::CallbackServerContext* context,
                                                            const v1::RenewCertificateRequest* request,
                                                            v1::JoinResponse* response) {
-  return Run(context, "RenewCertificate", "RenewCertificate",
-             [this, request, response](const Caller& caller) -> absl::Status {
-               absl::StatusOr<v1::JoinResponse> renewed = registry_.Renew(caller.gateway, request->signing_request());
-               if (!renewed.ok()) return renewed.status();
-               *response = *std::move(renewed);
-               return absl::OkStatus();
-             });
+  return Run(context, "RenewCertificate", request, [this, request, response](const Caller& caller) -> absl::Status {
+    GH_RETURN_IF_ERROR(Begin(caller));
+    GH_ASSIGN_OR_RETURN(v1::JoinResponse renewed, registry_.Renew(caller.gateway, request->signing_request()));
+    Act act{absl::StrCat(kService, "RenewCertificate"),
+            {absl::StrCat("certificate of gateway ", caller.gateway, " renewed, good until ", TimeText(renewed.not_after()))}};
+    act.routine = true;
+    GH_RETURN_IF_ERROR(ledger_.Append(caller, act));
+    *response = std::move(renewed);
+    return absl::OkStatus();
+  });
 }
 
 grpc::ServerUnaryReactor* GatewayService::RemoveGateway(grpc::CallbackServerContext* context,
                                                         const v1::RemoveGatewayRequest* request,
                                                         v1::RemoveGatewayResponse*) {
-  return Run(context, "RemoveGateway", absl::StrCat("RemoveGateway ", EscapeText(request->gateway().substr(0, 63))),
-             [this, request](const Caller&) -> absl::Status {
-               const absl::Status removed = registry_.Remove(request->gateway());
-               if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
-               const absl::Status forgotten = distributor_.Forget(request->gateway());
-               options_.removed();
-               if (absl::IsNotFound(forgotten)) return removed;
-               return forgotten;
-             });
+  return Run(context, "RemoveGateway", request, [this, request](const Caller& caller) -> absl::Status {
+    GH_RETURN_IF_ERROR(Begin(caller));
+    const absl::Status removed = registry_.Remove(request->gateway());
+    if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
+    const absl::Status forgotten = distributor_.Forget(request->gateway());
+    options_.removed();
+    if (!forgotten.ok() && !absl::IsNotFound(forgotten)) return forgotten;
+    if (!removed.ok() && !forgotten.ok()) return removed;
+    return ledger_.Append(caller, {absl::StrCat(kService, "RemoveGateway"),
+                                   {absl::StrCat("gateway ", EscapeText(request->gateway()),
+                                                 removed.ok() ? " removed: its certificates are refused" : " forgotten: it had not joined")}});
+  });
 }
 
 }  // namespace gatehouse::api

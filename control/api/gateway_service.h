@@ -1,6 +1,6 @@
 // GatewayService over gRPC: who lets gateways in, and the gateways themselves.
 //
-// Ownership:  registry, distributor and executor outlive the service, and the service outlives its server.
+// Ownership:  registry, distributor, executor and ledger outlive the service, and the service outlives its server.
 // Threading:  thread-safe; what writes runs on the executor.
 // Errors:     as the proto says; Join besides RESOURCE_EXHAUSTED for who tries too often.
 #pragma once
@@ -14,10 +14,10 @@
 #include "absl/time/time.h"
 #include "control/api/gateway_registry.h"
 #include "control/api/guard.h"
+#include "control/api/ledger.h"
 #include "control/publish/distributor.h"
 #include "gateway/base/executor.h"
 #include "gateway/base/mutex.h"
-#include "gatehouse/v1/event.pb.h"
 #include "gatehouse/v1/gateway_service.grpc.pb.h"
 
 namespace gatehouse::api {
@@ -42,13 +42,12 @@ class GatewayService final : public v1::GatewayService::CallbackService {
     // The certificate by which a gateway will know the control API: the last that it presents. FAILED_PRECONDITION: it
     // does not listen where gateways can join.
     std::function<absl::StatusOr<Sha256Digest>()> anchor;
-    std::function<void()> removed;              // judges open streams again
-    std::function<void(v1::Event)> audit;
+    std::function<void()> removed;  // judges open streams again
   };
   GatewayService(GatewayRegistry& registry, publish::Distributor& distributor, Executor& executor, const Clock& clock,
-                 Guard guard, Options options)
+                 Guard guard, Ledger& ledger, Options options)
       : registry_(registry), distributor_(distributor), executor_(executor), clock_(clock), guard_(std::move(guard)),
-        options_(std::move(options)) {}
+        ledger_(ledger), options_(std::move(options)) {}
 
   grpc::ServerUnaryReactor* CreateJoinToken(grpc::CallbackServerContext* context, const v1::CreateJoinTokenRequest* request,
                                             v1::CreateJoinTokenResponse* response) override;
@@ -65,15 +64,17 @@ class GatewayService final : public v1::GatewayService::CallbackService {
                                           v1::RemoveGatewayResponse* response) override;
 
  private:
-  // Runs `work` for a caller who may, and tells the audit what it says of itself ("": nothing is told).
-  grpc::ServerUnaryReactor* Run(grpc::CallbackServerContext* context, const char* method, std::string what,
-                                absl::AnyInvocable<absl::Status(const Caller& caller)> work);
+  // Runs `work` for a caller who may.
+  using Work = absl::AnyInvocable<absl::Status(const Caller& caller)>;
+  grpc::ServerUnaryReactor* Run(grpc::CallbackServerContext* context, const char* method,
+                                const google::protobuf::MessageLite* request, Work work);
 
   GatewayRegistry& registry_;
   publish::Distributor& distributor_;
   Executor& executor_;
   const Clock& clock_;
   const Guard guard_;
+  Ledger& ledger_;
   const Options options_;
   Attempts attempts_;
 };

@@ -1,12 +1,12 @@
 // Guard decides, before a handler runs, whether the caller may call a method; and turns our status into gRPC's.
 //
-//   absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Watch");
+//   absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.EventService/Watch", request);
 //   if (!caller.ok()) return ...;
 //   admission_ = guard_.Admit(*context, [this](const absl::Status& why) { End(ToGrpc(why)); });   // streams
 //
 // Threading:  thread-safe and quick.
 // Errors:     UNAUTHENTICATED (caller unknown), PERMISSION_DENIED (known, role missing), UNIMPLEMENTED (no such method),
-//             RESOURCE_EXHAUSTED (more calls than a caller may make).
+//             RESOURCE_EXHAUSTED (more calls, or octets, than a caller may send).
 #pragma once
 
 #include <functional>
@@ -21,8 +21,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "control/api/roles.h"
+#include "google/protobuf/message_lite.h"
 
 namespace gatehouse::api {
+
+class Deed;
 
 // Who calls. Converts to and from its name alone, for who needs no more.
 struct Caller {
@@ -38,6 +41,8 @@ struct Caller {
   Roles roles = 0;
   std::vector<std::string> bindings;  // names of those that give the roles
   std::string gateway;                // the name in a certificate of the control plane's own authority
+  bool admitted = false;              // the guard has let the call in
+  std::shared_ptr<Deed> deed;         // of a call that writes; null: it does not, or nobody watches over calls (tests)
 };
 
 // Admission is a stream's right to go on; see Guard::Admit. Destroying it waits for a notice that is being given.
@@ -51,7 +56,8 @@ class Guard {
   class Source {
    public:
     virtual ~Source() = default;
-    virtual absl::StatusOr<Caller> Judge(const grpc::CallbackServerContext& context, absl::string_view method) = 0;
+    virtual absl::StatusOr<Caller> Judge(const grpc::CallbackServerContext& context, absl::string_view method, size_t octets) = 0;
+    virtual absl::Status Hold(const grpc::CallbackServerContext& context, size_t octets) = 0;
     virtual std::unique_ptr<Admission> Admit(const grpc::CallbackServerContext& context,
                                              std::function<void(const absl::Status&)> end) = 0;
   };
@@ -62,8 +68,18 @@ class Guard {
                             std::is_invocable_v<F, const grpc::CallbackServerContext&, absl::string_view>>>
   Guard(F judge) : source_(std::make_shared<Function<F>>(std::move(judge))) {}
 
-  absl::StatusOr<Caller> operator()(const grpc::CallbackServerContext& context, absl::string_view method) const {
-    return source_->Judge(context, method);
+  // `request` is held as long as the call runs, and counts against what a caller may have held; null: its messages come later.
+  absl::StatusOr<Caller> operator()(const grpc::CallbackServerContext& context, absl::string_view method,
+                                    const google::protobuf::MessageLite* request) const {
+    return source_->Judge(context, method, request == nullptr ? 0 : request->ByteSizeLong());
+  }
+  // The same, of a request that is not decoded.
+  absl::StatusOr<Caller> operator()(const grpc::CallbackServerContext& context, absl::string_view method, size_t octets) const {
+    return source_->Judge(context, method, octets);
+  }
+  // One more message of a call that was let in, to be held as long as it runs.
+  absl::Status Hold(const grpc::CallbackServerContext& context, const google::protobuf::MessageLite& message) const {
+    return source_->Hold(context, message.ByteSizeLong());
   }
   // Calls `end`, at most once and while the admission lives, when the caller of this call, which was let in, would not be
   // any more. `end` must not destroy the admission.
@@ -77,9 +93,10 @@ class Guard {
   class Function final : public Source {
    public:
     explicit Function(F judge) : judge_(std::move(judge)) {}
-    absl::StatusOr<Caller> Judge(const grpc::CallbackServerContext& context, absl::string_view method) override {
+    absl::StatusOr<Caller> Judge(const grpc::CallbackServerContext& context, absl::string_view method, size_t) override {
       return judge_(context, method);
     }
+    absl::Status Hold(const grpc::CallbackServerContext&, size_t) override { return absl::OkStatus(); }
     std::unique_ptr<Admission> Admit(const grpc::CallbackServerContext&,
                                      std::function<void(const absl::Status&)>) override {
       return nullptr;

@@ -12,7 +12,7 @@
 namespace gatehouse::api {
 namespace {
 
-constexpr char kMethod[] = "RenewHash";
+constexpr char kMethod[] = "UserService/RenewHash";
 constexpr size_t kMaxNamed = 5;
 
 std::string Message(std::vector<std::string> users) {
@@ -29,8 +29,8 @@ std::string Message(std::vector<std::string> users) {
 
 }  // namespace
 
-HashRenewals::HashRenewals(Changes& changes, Audit audit, Options options)
-    : changes_(changes), audit_(std::move(audit)), options_(options), thread_([this] { Run(); }) {}
+HashRenewals::HashRenewals(Changes& changes, Ledger& ledger, Options options)
+    : changes_(changes), ledger_(ledger), options_(options), thread_([this] { Run(); }) {}
 
 HashRenewals::~HashRenewals() {
   {
@@ -41,8 +41,9 @@ HashRenewals::~HashRenewals() {
   thread_.join();
 }
 
-absl::Status HashRenewals::Offer(std::string actor, std::string user_store, std::string user, Secret password) {
-  Waiting offer{std::move(actor), std::move(user_store), std::move(user), std::move(password)};
+absl::Status HashRenewals::Offer(const Caller& by, std::string user_store, std::string user, Secret password) {
+  Waiting offer{by, std::move(user_store), std::move(user), std::move(password)};
+  offer.by.deed = nullptr;  // what comes of it is told when the call has ended
   MutexLock lock(&mutex_);
   if (users_.contains(offer.key())) return absl::OkStatus();
   if (waiting_.size() >= options_.max_waiting) {
@@ -106,34 +107,40 @@ void HashRenewals::Renew(const Waiting& offer) {
     // The rules for new passwords do not hold: it is no new one.
     auto renewed = credentials::HashPassword(hashing.kind, offer.password.Reveal(), hashing.options);
     if (renewed.ok()) {
-      made_.push_back({offer.actor, {offer.user_store, offer.user, hash, *std::move(renewed)}});
+      made_.push_back({offer.by, {offer.user_store, offer.user, hash, *std::move(renewed)}});
     }
     return;
   }
   if (!tried) return;
-  audit_(AuditEvent(kMethod, offer.actor,
-                    absl::PermissionDeniedError(absl::StrCat("the password offered for userStores[\"", offer.user_store,
-                                                             "\"].users[\"", EscapeText(offer.user),
-                                                             "\"] is not the user's"))));
+  ledger_.Refused(offer.by, kMethod,
+                  absl::PermissionDeniedError(absl::StrCat("the password offered for userStores[\"", offer.user_store,
+                                                           "\"].users[\"", EscapeText(offer.user),
+                                                           "\"] is not the user's")));
 }
 
 void HashRenewals::Write() {
-  std::map<std::string, std::vector<HashChange>> by_actor;
-  for (Made& made : made_) by_actor[made.actor].push_back(std::move(made.change));
+  // Of one gateway, wherever it called from: the last place is told.
+  std::map<std::string, std::pair<Caller, std::vector<HashChange>>> by_actor;
+  for (Made& made : made_) {
+    auto& [by, changes] = by_actor[made.by.name];
+    by = std::move(made.by);
+    changes.push_back(std::move(made.change));
+  }
   made_.clear();
-  for (const auto& entry : by_actor) {
-    const std::string& actor = entry.first;
+  for (const auto& [actor, entry] : by_actor) {
+    const Caller& by = entry.first;
     const std::vector<HashChange>& changes = entry.second;
     WriteOptions options;
     options.actor = actor;
-    options.method = "UserService/RenewHash";
+    options.peer = by.peer;
+    options.method = kMethod;
     std::vector<std::string> users;
     for (const HashChange& change : changes) users.push_back(change.user);
     options.message = Message(users);
     std::vector<std::string> renewed;
     auto outcome =
         changes_.Write(options, [&](Draft& draft) { return EditRenewHashes(changes, &renewed, draft); });
-    if (!outcome.ok() || !renewed.empty()) audit_(AuditEvent(kMethod, actor, outcome, options));
+    if (!outcome.ok() || !renewed.empty()) ledger_.Wrote(by, outcome, options);
   }
 }
 

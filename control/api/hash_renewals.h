@@ -3,12 +3,12 @@
 // whoever holds a gateway's key can renew the hashes of passwords that he knows, and touch no others. One thread hashes,
 // so that renewal takes at most one core; what it made in a while becomes one revision.
 //
-//   Offer --queue (bounded, one a user)--> verify, hash --gathered--> Changes::Write --> audit
+//   Offer --queue (bounded, one a user)--> verify, hash --gathered--> Changes::Write --> ledger
 //
-// Ownership:  changes and audit's target outlive it. Passwords die with their turn; what waits at the end is dropped.
+// Ownership:  changes and ledger outlive it. Passwords die with their turn; what waits at the end is dropped.
 // Threading:  thread-safe; one thread of its own.
 // Units:      Options.gather is how long the first new hash of a revision waits for others.
-// Errors:     Offer: RESOURCE_EXHAUSTED. A password that does not verify is told to the audit; a hash that changed
+// Errors:     Offer: RESOURCE_EXHAUSTED. A password that does not verify is told to the ledger; a hash that changed
 //             meanwhile stays as it is.
 #pragma once
 
@@ -35,25 +35,25 @@ class HashRenewals {
     absl::Duration gather = absl::Seconds(2);
   };
 
-  HashRenewals(Changes& changes, Audit audit) : HashRenewals(changes, std::move(audit), Options()) {}
-  HashRenewals(Changes& changes, Audit audit, Options options);
+  HashRenewals(Changes& changes, Ledger& ledger) : HashRenewals(changes, ledger, Options()) {}
+  HashRenewals(Changes& changes, Ledger& ledger, Options options);
   ~HashRenewals();
   HashRenewals(const HashRenewals&) = delete;
   HashRenewals& operator=(const HashRenewals&) = delete;
 
-  // Offer is quick. `actor` is who says that the password was verified; an offer of a user who waits is dropped.
-  absl::Status Offer(std::string actor, std::string user_store, std::string user, Secret password);
+  // Offer is quick. `by` says that the password was verified; an offer of a user who waits is dropped.
+  absl::Status Offer(const Caller& by, std::string user_store, std::string user, Secret password);
 
  private:
   struct Waiting {
-    std::string actor;
+    Caller by;
     std::string user_store;
     std::string user;
     Secret password;
     std::pair<std::string, std::string> key() const { return {user_store, user}; }
   };
   struct Made {
-    std::string actor;
+    Caller by;
     HashChange change;
   };
 
@@ -64,7 +64,7 @@ class HashRenewals {
   void Write();
 
   Changes& changes_;
-  const Audit audit_;
+  Ledger& ledger_;
   const Options options_;
   Mutex mutex_;
   CondVar changed_;

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "control/api/ask.h"
+#include "control/api/deed.h"
 #include "gateway/base/escape.h"
 
 namespace gatehouse::api {
@@ -97,11 +97,11 @@ void Arrange(v1::ListLockoutsResponse* response) {
 }
 
 std::string Described(const v1::ClearLockoutsRequest& request) {
-  std::string text = "ClearLockouts";
+  std::string text = "cleared lock-outs:";
   const auto add = [&](absl::string_view word, const std::string& value) {
     if (!value.empty()) absl::StrAppend(&text, " ", word, " \"", EscapeText(value), "\"");
   };
-  if (request.all()) text += " all";
+  if (request.all()) text += " all of them";
   add("scheme", request.filter().scheme());
   add("user", request.filter().user());
   add("address", request.filter().address());
@@ -109,19 +109,15 @@ std::string Described(const v1::ClearLockoutsRequest& request) {
   return text;
 }
 
-v1::Event ToldClearing(const std::string& what, const Caller& by, const absl::StatusOr<v1::ClearLockoutsResponse>& result) {
-  v1::Event event;
-  event.set_type(v1::Event::AUDIT);
-  event.set_actor(by.name);
-  event.set_peer(by.peer);
-  event.mutable_audit()->set_method("LockoutService/ClearLockouts");
-  const int64_t now = absl::ToUnixNanos(absl::Now());
-  event.mutable_time()->set_seconds(now / 1'000'000'000);
-  event.mutable_time()->set_nanos(static_cast<int32_t>(now % 1'000'000'000));
-  event.set_outcome(result.ok() ? v1::Event::NOTICE : v1::Event::REFUSED);
-  event.set_detail(result.ok() ? absl::StrCat(what, ": ", result->cleared(), " entries")
-                               : absl::StrCat(what, ": ", result.status().message()));
-  return event;
+// What came of it, gateway by gateway.
+Act ActOf(const std::string& what, const v1::ClearLockoutsResponse& result) {
+  Act act{"LockoutService/ClearLockouts", {absl::StrCat(what, ": ", result.cleared(), " entries")}};
+  for (const v1::LockoutGateway& gateway : result.gateways()) {
+    if (!gateway.error().empty()) {
+      act.effects.push_back(absl::StrCat("not on gateway ", EscapeText(gateway.gateway()), ": ", EscapeText(gateway.error())));
+    }
+  }
+  return act;
 }
 
 }  // namespace
@@ -132,7 +128,7 @@ grpc::ServerUnaryReactor* LockoutService::ListLockouts(grpc::CallbackServerConte
   using Reactor = AskReactor<v1::ListLockoutsResponse>;
   auto* reactor = new Reactor(response);
   const std::shared_ptr<Reactor::Slot> slot = reactor->slot();
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.LockoutService/ListLockouts");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.LockoutService/ListLockouts", request);
   if (!caller.ok()) {
     Reactor::End(*slot, caller.status());
     return reactor;
@@ -154,7 +150,7 @@ grpc::ServerUnaryReactor* LockoutService::ClearLockouts(grpc::CallbackServerCont
   auto* reactor = new Reactor(response);
   const std::shared_ptr<Reactor::Slot> slot = reactor->slot();
   const std::string what = Described(*request);
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.LockoutService/ClearLockouts");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.LockoutService/ClearLockouts", request);
   if (!caller.ok()) {
     Reactor::End(*slot, caller.status());
     return reactor;
@@ -170,12 +166,24 @@ grpc::ServerUnaryReactor* LockoutService::ClearLockouts(grpc::CallbackServerCont
   }
   v1::Question question;
   *question.mutable_clear_lockouts() = *request;
-  // The audit hears of it when the caller has gone, too.
+  if (absl::Status wanted = Begin(*caller); !wanted.ok()) {
+    Reactor::End(*slot, wanted);
+    return reactor;
+  }
+  // The ledger hears of it when the caller has gone, too.
   AskGateways<v1::ClearLockoutsResponse>(
       desk_, request->gateway(), question, TimeLeft(*context),
-      [slot, what, by = *caller, audit = audit_](absl::StatusOr<v1::ClearLockoutsResponse> sum) {
-        audit(ToldClearing(what, by, sum));
-        Reactor::End(*slot, std::move(sum));
+      [this, slot, what, by = *caller](absl::StatusOr<v1::ClearLockoutsResponse> sum) {
+        if (!sum.ok()) {
+          ledger_.Refused(by, "LockoutService/ClearLockouts", absl::Status(sum.status().code(), absl::StrCat(what, " ", sum.status().message())));
+          return Reactor::End(*slot, std::move(sum));
+        }
+        auto note = [this, slot, by, act = ActOf(what, *sum), sum = *sum] {
+          const absl::Status noted = ledger_.Append(by, act);
+          Reactor::End(*slot, noted.ok() ? absl::StatusOr<v1::ClearLockoutsResponse>(sum) : noted);
+        };
+        // It is done: an executor that takes no more is no reason to leave it out of the history.
+        if (!executor_.Submit(note)) note();
       });
   return reactor;
 }

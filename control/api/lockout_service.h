@@ -1,25 +1,21 @@
 // LockoutService over gRPC: asks the gateways through the desk, and puts their answers together.
 //
-// Ownership:  the desk outlives the service, and the service outlives its server.
+// Ownership:  desk, executor and ledger outlive the service, and the service outlives its server.
 // Threading:  thread-safe.
 #pragma once
 
-#include <functional>
-
 #include "control/api/guard.h"
+#include "control/api/ledger.h"
 #include "control/publish/question_desk.h"
-#include "gatehouse/v1/event.pb.h"
+#include "gateway/base/executor.h"
 #include "gatehouse/v1/lockout_service.grpc.pb.h"
 
 namespace gatehouse::api {
 
 class LockoutService final : public v1::LockoutService::CallbackService {
  public:
-  // Hears of every clearing (type AUDIT). Must be quick.
-  using Audit = std::function<void(v1::Event)>;
-
-  LockoutService(publish::QuestionDesk& desk, Guard guard, Audit audit)
-      : desk_(desk), guard_(std::move(guard)), audit_(std::move(audit)) {}
+  LockoutService(publish::QuestionDesk& desk, Executor& executor, Guard guard, Ledger& ledger)
+      : desk_(desk), executor_(executor), guard_(std::move(guard)), ledger_(ledger) {}
 
   grpc::ServerUnaryReactor* ListLockouts(grpc::CallbackServerContext* context,
                                          const v1::ListLockoutsRequest* request,
@@ -30,8 +26,9 @@ class LockoutService final : public v1::LockoutService::CallbackService {
 
  private:
   publish::QuestionDesk& desk_;
+  Executor& executor_;
   const Guard guard_;
-  const Audit audit_;
+  Ledger& ledger_;
 };
 
 }  // namespace gatehouse::api

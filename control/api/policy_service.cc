@@ -12,7 +12,7 @@ grpc::ServerUnaryReactor* PolicyService::TestPolicy(grpc::CallbackServerContext*
                                                     v1::TestPolicyResponse* response) {
   // The default reactor keeps request and response until it is finished, whether the caller is still there or not.
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.PolicyService/TestPolicy");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.PolicyService/TestPolicy", request);
   if (!caller.ok()) {
     reactor->Finish(RespondStatus(caller.status()));
     return reactor;

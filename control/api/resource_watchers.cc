@@ -106,7 +106,7 @@ ResourceWatchers::~ResourceWatchers() {
 
 ResourceWatchers::Call* ResourceWatchers::Begin(grpc::CallbackServerContext& context,
                                                 const v1::WatchResourcesRequest& request, const Guard& guard) {
-  absl::Status refused = guard(context, "/gatehouse.v1.ConfigService/WatchResources").status();
+  absl::Status refused = guard(context, "/gatehouse.v1.ConfigService/WatchResources", &request).status();
   auto* watcher = new Watcher(*this, context);
   if (refused.ok() && (!v1::Kind_IsValid(request.kind()) || request.kind() == v1::KIND_UNSPECIFIED)) {
     refused = absl::InvalidArgumentError("kind: required, one of the known kinds");

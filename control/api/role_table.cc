@@ -26,14 +26,20 @@ absl::StatusOr<std::string> RoleTable(const google::protobuf::FileDescriptorSet&
           absl::StrAppend(&wrong, "\n", file.name(), ": ", full, ".", method.name(), ": has no `option (role)`");
           continue;
         }
+        const bool writes = method.options().GetExtension(v1::writes);
+        if (role == v1::VIEWER ? writes : !method.options().HasExtension(v1::writes)) {
+          absl::StrAppend(&wrong, "\n", file.name(), ": ", full, ".", method.name(), ": ",
+                          writes ? "writes, and VIEWER may call it" : "has no `option (writes)`");
+          continue;
+        }
         const std::string name = absl::StrCat("/", full, "/", method.name());
         lines[name] = absl::StrCat("{\"", name, "\", v1::", v1::Role_Name(role), ", ",
                                    method.client_streaming() ? "true" : "false", ", ",
-                                   method.server_streaming() ? "true" : "false", "},\n");
+                                   method.server_streaming() ? "true" : "false", ", ", writes ? "true" : "false", "},\n");
       }
     }
   }
-  if (!wrong.empty()) return absl::FailedPreconditionError(absl::StrCat("methods that anybody could call:", wrong));
+  if (!wrong.empty()) return absl::FailedPreconditionError(absl::StrCat("methods that anybody could call, or that write unseen:", wrong));
   if (lines.empty()) return absl::FailedPreconditionError("no service among the descriptors");
   std::string table;
   for (const auto& [name, line] : lines) absl::StrAppend(&table, line);

@@ -1,7 +1,7 @@
 // RoleTable makes the table of methods and roles from descriptors; the build runs it (role_table_main.cc).
 //
 // Threading: a pure function.
-// Errors:    FAILED_PRECONDITION naming every method without a role that can be asked for.
+// Errors:    FAILED_PRECONDITION naming every method without a role that can be asked for, or that does not say whether it writes.
 #pragma once
 
 #include <string>

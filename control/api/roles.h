@@ -37,6 +37,7 @@ struct Method {
   v1::Role role = v1::ROLE_UNSPECIFIED;
   bool client_streaming = false;
   bool server_streaming = false;
+  bool writes = false;  // see access.proto
 };
 
 // Every method of every service that a control plane serves, in order of name.

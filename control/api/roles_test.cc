@@ -24,6 +24,7 @@ google::protobuf::FileDescriptorSet Service(const std::string& name, const std::
     google::protobuf::MethodDescriptorProto& added = *service.add_method();
     added.set_name(method);
     if (role != 0) added.mutable_options()->SetExtension(v1::role, static_cast<v1::Role>(role));
+    if (role != 0 && role != v1::VIEWER) added.mutable_options()->SetExtension(v1::writes, method[0] != 'B');
   }
   return files;
 }
@@ -36,10 +37,23 @@ TEST(RolesTest, AMethodWithoutARoleDoesNotBuildAndIsNamed) {
   EXPECT_FALSE(RoleTable({}).ok()) << "no descriptors at all are no table without methods";
 }
 
+TEST(RolesTest, AMethodThatDoesNotSayWhetherItWritesDoesNotBuildAndNoViewerWrites) {
+  google::protobuf::FileDescriptorSet files = Service("XService", {{"Mute", v1::EDITOR}, {"Loud", v1::EDITOR}, {"Read", v1::VIEWER}});
+  auto* methods = files.mutable_file(0)->mutable_service(0)->mutable_method();
+  methods->Mutable(0)->mutable_options()->ClearExtension(v1::writes);
+  EXPECT_THAT(std::string(RoleTable(files).status().message()),
+              AllOf(HasSubstr("XService.Mute: has no `option (writes)`"), Not(HasSubstr("Loud")), Not(HasSubstr("Read"))));
+  methods->Mutable(0)->mutable_options()->SetExtension(v1::writes, false);
+  EXPECT_TRUE(RoleTable(files).ok());
+  methods->Mutable(2)->mutable_options()->SetExtension(v1::writes, true);
+  EXPECT_THAT(std::string(RoleTable(files).status().message()), HasSubstr("XService.Read: writes, and VIEWER may call it"));
+}
+
 TEST(RolesTest, TheTableIsInOrderOfNameAndUsersOwnServiceIsNotInIt) {
-  EXPECT_EQ(*RoleTable(Service("XService", {{"B", v1::OWNER}, {"A", v1::VIEWER}})),
-            "{\"/gatehouse.v1.XService/A\", v1::VIEWER, false, false},\n"
-            "{\"/gatehouse.v1.XService/B\", v1::OWNER, false, false},\n");
+  EXPECT_EQ(*RoleTable(Service("XService", {{"B", v1::OWNER}, {"C", v1::EDITOR}, {"A", v1::VIEWER}})),
+            "{\"/gatehouse.v1.XService/A\", v1::VIEWER, false, false, false},\n"
+            "{\"/gatehouse.v1.XService/B\", v1::OWNER, false, false, false},\n"
+            "{\"/gatehouse.v1.XService/C\", v1::EDITOR, false, false, true},\n");
   EXPECT_FALSE(RoleTable(Service("CredentialValidator", {{"Validate", 0}})).ok());
 }
 

@@ -146,7 +146,7 @@ TEST_F(SecretsTest, TheDifferenceMasksThem) {
   for (const v1::Change& change : planted_) absl::StrAppend(&lines, change.ShortDebugString(), "\n");
   EXPECT_TRUE(absl::StrContains(lines, "changed (secret)"));
   for (const char* secret : {kKey, kServiceKey, kHash}) EXPECT_FALSE(absl::StrContains(lines, secret));
-  v1::Event event = AuditEvent("Apply", Caller("uid:1"), Outcome{.changes = planted_});
+  v1::Event event = AuditEvent(Caller("uid:1"), Outcome{.changes = planted_}, {});
   for (const char* secret : {kKey, kServiceKey, kHash}) EXPECT_FALSE(absl::StrContains(event.ShortDebugString(), secret));
 }
 

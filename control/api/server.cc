@@ -55,6 +55,7 @@ absl::StatusOr<ControlServer::Access> ControlServer::Prepare(const ControlServer
   rules.insecure_loopback = !options.insecure_loopback.empty();
   rules.anybody = !options.gateway_authority.empty();
   rules.limits = options.limits;
+  rules.octets_of_all = options.max_request_octets;
   auto credentials = std::make_shared<PeerCredentials>();
   auto callers = std::make_shared<Callers>(std::move(rules), credentials);
   return Access{callers->guard(), std::move(credentials), std::move(callers)};

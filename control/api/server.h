@@ -38,9 +38,11 @@ struct ControlServerOptions {
   std::string insecure_loopback;
   // Of one caller.
   CallerLimits limits;
+  // Of the requests of all callers' calls that run, as they came.
+  uint64_t max_request_octets = uint64_t{512} * 1024 * 1024;
   // A trust store with all the lists that it may hold is one message, and so is a user store of 100,000 users.
   int max_receive_bytes = 144 * 1024 * 1024;
-  // For all calls together.
+  // Of what gRPC holds for all connections together, before a call has its caller.
   size_t max_memory_bytes = size_t{512} * 1024 * 1024;
 };
 

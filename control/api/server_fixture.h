@@ -38,6 +38,15 @@ class ServerTest : public ::testing::Test {
   void SetUp() override { ASSERT_TRUE(changes_.Start().ok()); }
   void TearDown() override {
     if (server_ != nullptr) server_->Shutdown(absl::Seconds(1));
+    if (callers_ != nullptr) callers_->SetRefused(nullptr);
+  }
+  // The store whose key AccessService changes.
+  virtual store::Store& SealedStore() { return store_; }
+  // What the ledger told since it was asked last, once there is something.
+  std::vector<v1::Event> AwaitTold() {
+    MutexLock lock(&told_mutex_);
+    while (told_.empty()) told_changed_.Wait(&told_mutex_);
+    return std::exchange(told_, {});
   }
 
   // `known` is what the guard knows; `open` what is listened on.
@@ -46,21 +55,22 @@ class ServerTest : public ::testing::Test {
     if (!access.ok()) return access.status();
     const Guard guard = access->guard;
     callers_ = access->callers;
-    config_ = std::make_unique<ConfigService>(changes_, executor_, guard, [](const v1::Event&) {});
-    users_ = std::make_unique<UserService>(changes_, renewals_, executor_, guard, [](const v1::Event&) {}, clock_);
+    callers_->SetRefused([this](const Caller& who, absl::string_view method, const absl::Status& why) { ledger_.Refused(who, method, why); });
+    config_ = std::make_unique<ConfigService>(changes_, executor_, guard, ledger_);
+    users_ = std::make_unique<UserService>(changes_, renewals_, executor_, guard, ledger_, clock_);
     events_ = std::make_unique<EventService>(hub_, executor_, guard);
     snapshots_ = std::make_unique<SnapshotService>(distributor_, desk_, ring_, guard);
     certificates_ = std::make_unique<CertificateService>(desk_, hub_, executor_, guard);
     policies_ = std::make_unique<PolicyService>(changes_, executor_, clock_, guard);
-    lockouts_ = std::make_unique<LockoutService>(desk_, guard, [](const v1::Event&) {});
-    access_ = std::make_unique<AccessService>(store_, executor_, guard, [](const v1::Event&) {});
+    lockouts_ = std::make_unique<LockoutService>(desk_, executor_, guard, ledger_);
+    access_ = std::make_unique<AccessService>(SealedStore(), executor_, guard, ledger_);
     upstreams_ = std::make_unique<UpstreamService>(desk_, "embedded", guard);
     auto registry = GatewayRegistry::Open(folder_ / "", *store_.KeyFor("gateways"), clock_);
     if (!registry.ok()) return registry.status();
     registry_ = *std::move(registry);
     gateways_ = std::make_unique<GatewayService>(
-        *registry_, distributor_, executor_, clock_, guard,
-        GatewayService::Options{[]() -> absl::StatusOr<Sha256Digest> { return Sha256("anchor"); }, [] {}, [](v1::Event) {}});
+        *registry_, distributor_, executor_, clock_, guard, ledger_,
+        GatewayService::Options{[]() -> absl::StatusOr<Sha256Digest> { return Sha256("anchor"); }, [] {}});
     status_ = std::make_unique<StatusService>(StatusService::Facts{"1", "s", clock_.Now()}, distributor_, hub_, alarms_, guard);
     auto server = ControlServer::Start(open, *std::move(access),
                                        {config_.get(), users_.get(), events_.get(), snapshots_.get(), certificates_.get(),
@@ -162,7 +172,15 @@ class ServerTest : public ::testing::Test {
   PublishTo<publish::Distributor> publisher_{distributor_};
   Changes changes_{store_, [](const config::ResourceMap&, uint64_t) { return validate::Findings(); }, publisher_, clock_};
   Executor executor_{2, 64};
-  HashRenewals renewals_{changes_, [](const v1::Event&) {}};
+  Mutex told_mutex_;
+  CondVar told_changed_;
+  std::vector<v1::Event> told_ ABSL_GUARDED_BY(told_mutex_);
+  Ledger ledger_{store_, clock_, [this](v1::Event event) {
+                   MutexLock lock(&told_mutex_);
+                   told_.push_back(std::move(event));
+                   told_changed_.SignalAll();
+                 }};
+  HashRenewals renewals_{changes_, ledger_, HashRenewals::Options{.gather = absl::ZeroDuration()}};
   std::unique_ptr<ConfigService> config_;
   std::unique_ptr<UserService> users_;
   std::unique_ptr<EventService> events_;

@@ -30,7 +30,7 @@ TEST_F(ServerTest, TheCallersUidIsSeenOnTheSocket) {
   v1::ChangeResponse response;
   grpc::ClientContext context;
   ASSERT_TRUE(v1::ConfigService::NewStub(channel)->Create(&context, request, &response).ok());
-  EXPECT_EQ(store_.History(0, 1)->at(0).actor(), absl::StrCat("uid:", geteuid()));
+  EXPECT_EQ(store_.History({.limit = 1})->at(0).actor(), absl::StrCat("uid:", geteuid()));
 }
 
 TEST_F(ServerTest, NobodyWithoutAnIdentityGetsThroughToAnyHandler) {

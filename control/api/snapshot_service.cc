@@ -86,7 +86,7 @@ class SubscribeReactor final : public grpc::ServerBidiReactor<v1::SubscribeReque
 
 grpc::ServerBidiReactor<v1::SubscribeRequest, v1::SubscribeResponse>* SnapshotService::Subscribe(
     grpc::CallbackServerContext* context) {
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.SnapshotService/Subscribe");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.SnapshotService/Subscribe", nullptr);
   if (!caller.ok()) return new SubscribeReactor(caller.status());
   return new SubscribeReactor(distributor_, desk_, ticket_keys_, guard_, *context, caller->gateway);
 }

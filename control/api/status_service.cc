@@ -118,18 +118,18 @@ v1::Status StatusService::Now() const {
   return status;
 }
 
-grpc::ServerUnaryReactor* StatusService::GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
+grpc::ServerUnaryReactor* StatusService::GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest* request,
                                                    v1::Status* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.StatusService/GetStatus");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.StatusService/GetStatus", request);
   if (caller.ok()) *response = Now();
   reactor->Finish(ToGrpc(caller.status()));
   return reactor;
 }
 
 grpc::ServerWriteReactor<v1::Status>* StatusService::WatchStatus(grpc::CallbackServerContext* context,
-                                                                 const v1::GetStatusRequest*) {
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.StatusService/WatchStatus");
+                                                                 const v1::GetStatusRequest* request) {
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.StatusService/WatchStatus", request);
   if (!caller.ok()) return new Watch(caller.status());
   if (++watchers_ > kMostWatchers) {
     --watchers_;

@@ -14,6 +14,7 @@
 #include "control/api/upstream_service.h"
 #include "control/api/snapshot_service.h"
 #include "control/api/status_service.h"
+#include "control/store/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -79,11 +80,12 @@ class StreamsTest : public ::testing::Test {
   CertificateService certificates_{desk_, hub_, executor_, guard_};
   Mutex audit_mutex_;
   std::vector<std::string> audit_;
-  LockoutService lockouts_{desk_, guard_, [this](const v1::Event& event) {
-                             MutexLock lock(&audit_mutex_);
-                             audit_.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ",
-                                                           event.detail()));
-                           }};
+  store::MemoryStore store_;
+  Ledger ledger_{store_, clock_, [this](const v1::Event& event) {
+                   MutexLock lock(&audit_mutex_);
+                   audit_.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ", event.detail()));
+                 }};
+  LockoutService lockouts_{desk_, executor_, guard_, ledger_};
   UpstreamService upstreams_{desk_, "embedded", guard_};
   StatusService status_{{"1.2.3", "store-1", absl::FromUnixSeconds(5)}, distributor_, hub_, alarms_, guard_};
   std::string socket_;
@@ -619,8 +621,8 @@ TEST_F(StreamsTest, LockoutsOfAllGatewaysAreListedTogetherAndClearedOneByOneOrTo
   ASSERT_TRUE(stub->ClearLockouts(call.get(), clear, &cleared).ok());
   EXPECT_EQ(cleared.gateways_size(), 1);
   MutexLock lock(&audit_mutex_);
-  EXPECT_THAT(audit_, ElementsAre("NOTICE uid:1 ClearLockouts user \"ann\": 4 entries",
-                                  "NOTICE uid:1 ClearLockouts all gateway \"b\": 2 entries"));
+  EXPECT_THAT(audit_, ElementsAre("NOTICE uid:1 LockoutService/ClearLockouts: cleared lock-outs: user \"ann\": 4 entries; not on gateway old: too old",
+                                  "NOTICE uid:1 LockoutService/ClearLockouts: cleared lock-outs: all of them gateway \"b\": 2 entries"));
 }
 
 TEST_F(StreamsTest, EndpointsAreThoseOfTheGatewayThatIsMeant) {

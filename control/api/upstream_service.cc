@@ -24,7 +24,7 @@ grpc::ServerUnaryReactor* UpstreamService::ListEndpoints(grpc::CallbackServerCon
   using Reactor = AskReactor<v1::ListEndpointsResponse>;
   auto* reactor = new Reactor(response);
   const std::shared_ptr<Reactor::Slot> slot = reactor->slot();
-  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.UpstreamService/ListEndpoints");
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.UpstreamService/ListEndpoints", request);
   const absl::StatusOr<std::string> gateway = caller.ok() ? Whom(request->gateway()) : caller.status();
   if (!gateway.ok()) {
     Reactor::End(*slot, gateway.status());

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "control/api/deed.h"
 #include "control/api/user_edits.h"
 #include "gateway/base/status.h"
 #include "gateway/config/build_user_stores.h"
@@ -44,7 +45,7 @@ class ImportCall final : public grpc::ServerReadReactor<v1::ImportUsersRequest> 
   ImportCall(Desk desk, grpc::CallbackServerContext& context, v1::ImportUsersResponse* response)
       : desk_(desk), context_(context), response_(response),
         ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {
-    const absl::Status refused = desk_.guard(context_, absl::StrCat(kService, "ImportUsers")).status();
+    const absl::Status refused = desk_.guard(context_, absl::StrCat(kService, "ImportUsers"), nullptr).status();
     if (!refused.ok()) {
       ending_->Finish(refused);
       return;
@@ -56,6 +57,7 @@ class ImportCall final : public grpc::ServerReadReactor<v1::ImportUsersRequest> 
   void OnReadDone(bool ok) override {
     const std::shared_ptr<Ending> ending = ending_;
     if (!ok) return Import();
+    if (absl::Status held = desk_.guard.Hold(context_, message_); !held.ok()) return ending->Finish(held);
     if (++messages_ == 1) options_ = message_.options();
     std::vector<v1::Violation> unknown;
     validate::FindUnknownFields(message_, "request", &unknown);
@@ -78,11 +80,12 @@ class ImportCall final : public grpc::ServerReadReactor<v1::ImportUsersRequest> 
   void Import() {
     // A stream that broke off ends like a whole one as far as reads tell, so the messages are counted.
     const uint32_t expected = std::max(options_.messages(), 1u);
-    if (context_.IsCancelled() || messages_ != expected) {
+    if (absl::Status wanted = StillWanted(context_); !wanted.ok()) return ending_->Finish(wanted);
+    if (messages_ != expected) {
       return ending_->Finish(absl::InvalidArgumentError(
           absl::StrCat("options.messages: ", expected, " announced, ", messages_, " came; nothing was changed")));
     }
-    desk_.Start(context_, "ImportUsers", ending_, [this, ending = ending_](const Caller& by) {
+    desk_.Start(context_, "ImportUsers", nullptr, ending_, [this, ending = ending_](const Caller& by) {
       const credentials::HtpasswdFile file = credentials::ParseHtpasswd(text_, options_.allow_weak_hashes());
       if (file.entries.empty() && file.errors.empty()) {
         return ending->Finish(absl::InvalidArgumentError("the file names no user; nothing was changed"));
@@ -132,7 +135,7 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportUsersResponse
   ExportCall(const Desk& desk, const Clock& clock, grpc::CallbackServerContext& context,
              const v1::ExportUsersRequest& request)
       : ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {
-    desk.Start(context, "ExportUsers", ending_,
+    desk.Start(context, "ExportUsers", &request, ending_,
                [this, desk, &clock, &request, ending = ending_](const Caller& by) {
                  const absl::Status prepared = Prepare(desk, clock.Now(), by, request);
                  if (!prepared.ok()) return ending->Finish(prepared);
@@ -156,16 +159,11 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportUsersResponse
     const store::StateRef state = desk.changes.Current();
     GH_ASSIGN_OR_RETURN(const v1::UserStore* store, FindUserStore(*state, name));
     file_ = ExportFile(*store, request.include_disabled(), now, &summary_);
-    WriteOptions options = desk.OptionsOf(by, "ExportUsers", {});
-    options.even_if_same = true;
-    options.message = absl::StrCat("export of the password hashes of ", summary_.users(), " users of userStores/", name);
-    // What was exported is what the revision before this one says, and nothing else.
-    options.expected_revision = state->revision;
-    auto outcome = desk.changes.Write(options, [](Draft&) { return absl::OkStatus(); });
-    desk.audit(AuditEvent(absl::StrCat("ExportUsers (", summary_.users(), " users of ", name, ")"), by, outcome, options));
-    GH_RETURN_IF_ERROR(outcome.status());
-    summary_.set_revision(outcome->revision);
-    return absl::OkStatus();
+    GH_RETURN_IF_ERROR(Begin(by));
+    summary_.set_revision(state->revision);
+    return desk.ledger.Append(by, {"UserService/ExportUsers",
+                                   {absl::StrCat("export of the password hashes of ", summary_.users(), " users of ",
+                                                 validate::PathOf(v1::USER_STORE, name), ", as of revision ", state->revision)}});
   }
   void Send() {
     const size_t size = std::min(kPieceBytes, file_.size() - sent_);
@@ -185,12 +183,12 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportUsersResponse
 
 }  // namespace
 
-Desk UserService::MakeDesk() const { return Desk{kService, changes_, executor_, guard_, audit_}; }
+Desk UserService::MakeDesk() const { return Desk{kService, changes_, executor_, guard_, ledger_}; }
 
 grpc::ServerUnaryReactor* UserService::GetUser(grpc::CallbackServerContext* context,
                                                const v1::GetUserRequest* request, v1::StoredUser* response) {
   auto* call = new UnaryCall();
-  MakeDesk().Read(*context, "GetUser", call->ending(), [this, request, response]() -> absl::Status {
+  MakeDesk().Read(*context, "GetUser", request, call->ending(), [this, request, response]() -> absl::Status {
     const store::StateRef state = changes_.Current();
     GH_ASSIGN_OR_RETURN(const v1::UserStore* store, FindUserStore(*state, request->user_store()));
     const v1::User* user = FindUser(*store, request->user());
@@ -208,7 +206,7 @@ grpc::ServerUnaryReactor* UserService::ListUsers(grpc::CallbackServerContext* co
                                                  const v1::ListUsersRequest* request,
                                                  v1::ListUsersResponse* response) {
   auto* call = new UnaryCall();
-  MakeDesk().Read(*context, "ListUsers", call->ending(), [this, request, response]() -> absl::Status {
+  MakeDesk().Read(*context, "ListUsers", request, call->ending(), [this, request, response]() -> absl::Status {
     GH_ASSIGN_OR_RETURN(const int size, PageSize(request->page_size(), 100));
     const store::StateRef state = changes_.Current();
     GH_ASSIGN_OR_RETURN(const v1::UserStore* store, FindUserStore(*state, request->user_store()));
@@ -224,7 +222,7 @@ grpc::ServerUnaryReactor* UserService::SetUser(grpc::CallbackServerContext* cont
                                                v1::UserChangeResponse* response) {
   auto* call = new UnaryCall();
   const Desk desk = MakeDesk();
-  desk.Start(*context, "SetUser", call->ending(),
+  desk.Start(*context, "SetUser", request, call->ending(),
              [this, desk, request, response, ending = call->ending()](const Caller& by) {
                // Before the writer's turn, which others wait for; a mistyped store's name costs no hash.
                const auto hash = [&]() -> absl::StatusOr<std::string> {
@@ -234,10 +232,7 @@ grpc::ServerUnaryReactor* UserService::SetUser(grpc::CallbackServerContext* cont
                  if (request->password().empty()) return std::string();
                  return HashNewPassword(*store, request->user().name(), request->password());
                }();
-               if (!hash.ok()) {
-                 desk.audit(AuditEvent("SetUser", by, hash.status(), desk.OptionsOf(by, "SetUser", {})));
-                 return ending->Finish(hash.status());
-               }
+               if (!hash.ok()) return ending->Finish(hash.status());
                WriteOptions options;
                options.message = MessageOf(request->message(), absl::StrCat("user ", request->user().name()));
                desk.Write(by, "SetUser", ending, request->wait(), options,
@@ -254,7 +249,7 @@ grpc::ServerUnaryReactor* UserService::DeleteUser(grpc::CallbackServerContext* c
                                                   const v1::DeleteUserRequest* request,
                                                   v1::UserChangeResponse* response) {
   auto* call = new UnaryCall();
-  MakeDesk().Change(*context, "DeleteUser", call->ending(), request->wait(),
+  MakeDesk().Change(*context, "DeleteUser", request, call->ending(), request->wait(),
                     MessageOf(request->message(), absl::StrCat("user ", request->user())),
                     [request](Draft& draft) { return EditDeleteUser(*request, draft); },
                     [request, response](Outcome& outcome) {
@@ -277,14 +272,14 @@ grpc::ServerWriteReactor<v1::ExportUsersResponse>* UserService::ExportUsers(grpc
 grpc::ServerUnaryReactor* UserService::RenewHash(grpc::CallbackServerContext* context,
                                                  const v1::RenewHashRequest* request, v1::RenewHashResponse*) {
   auto* call = new UnaryCall();
-  const absl::StatusOr<Caller> by = guard_(*context, absl::StrCat(kService, "RenewHash"));
+  const absl::StatusOr<Caller> by = guard_(*context, absl::StrCat(kService, "RenewHash"), request);
   if (!by.ok()) {
     call->ending()->Finish(by.status());
   } else if (request->user_store().empty() || request->user().empty() || request->password().empty()) {
     call->ending()->Finish(absl::InvalidArgumentError("user_store, user and password: required"));
   } else {
     call->ending()->Finish(
-        renewals_.Offer(by->name, request->user_store(), request->user(), Secret(request->password())));
+        renewals_.Offer(*by, request->user_store(), request->user(), Secret(request->password())));
   }
   return call;
 }

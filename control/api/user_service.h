@@ -1,6 +1,6 @@
 // UserService over gRPC: single users, files of users, and renewed hashes.
 //
-// Ownership:  changes, renewals and executor outlive the service; the executor is destroyed after the server was shut
+// Ownership:  changes, renewals, ledger and executor outlive the service; the executor is destroyed after the server was shut
 //             down.
 // Threading:  thread-safe.
 #pragma once
@@ -17,13 +17,13 @@ class UserService final : public v1::UserService::CallbackService {
   // Octets of an imported file.
   static constexpr size_t kMaxImportBytes = size_t{64} * 1024 * 1024;
 
-  UserService(Changes& changes, HashRenewals& renewals, Executor& executor, Guard guard, Audit audit,
+  UserService(Changes& changes, HashRenewals& renewals, Executor& executor, Guard guard, Ledger& ledger,
               const Clock& clock)
       : changes_(changes),
         renewals_(renewals),
         executor_(executor),
         guard_(std::move(guard)),
-        audit_(std::move(audit)),
+        ledger_(ledger),
         clock_(clock) {}
 
   grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const v1::GetUserRequest* request,
@@ -48,7 +48,7 @@ class UserService final : public v1::UserService::CallbackService {
   HashRenewals& renewals_;
   Executor& executor_;
   const Guard guard_;
-  const Audit audit_;
+  Ledger& ledger_;
   const Clock& clock_;
 };
 

@@ -48,13 +48,10 @@ class UserServiceTest : public ::testing::Test {
     auto access = ControlServer::Prepare(options_);
     ASSERT_TRUE(access.ok()) << access.status();
     executor_ = std::make_unique<Executor>(2, 64);
-    const Audit audit = [this](v1::Event event) {
-      MutexLock lock(&mutex_);
-      audit_.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ", event.detail()));
-      told_.SignalAll();
-    };
-    renewals_ = std::make_unique<HashRenewals>(changes_, audit, HashRenewals::Options{.gather = absl::ZeroDuration()});
-    service_ = std::make_unique<UserService>(changes_, *renewals_, *executor_, access->guard, audit, clock_);
+    callers_ = access->callers;
+    callers_->SetRefused([this](const Caller& who, absl::string_view method, const absl::Status& why) { ledger_.Refused(who, method, why); });
+    renewals_ = std::make_unique<HashRenewals>(changes_, ledger_, HashRenewals::Options{.gather = absl::ZeroDuration()});
+    service_ = std::make_unique<UserService>(changes_, *renewals_, *executor_, access->guard, ledger_, clock_);
     auto server = ControlServer::Start(options_, *std::move(access), {service_.get()});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -63,6 +60,7 @@ class UserServiceTest : public ::testing::Test {
   }
   void TearDown() override {
     if (server_ != nullptr) server_->Shutdown(absl::Seconds(1));
+    if (callers_ != nullptr) callers_->SetRefused(nullptr);
     executor_.reset();
   }
 
@@ -142,15 +140,21 @@ class UserServiceTest : public ::testing::Test {
   store::MemoryStore store_;
   IdlePublisher publisher_;
   Changes changes_{store_, Judge, publisher_, clock_};
+  Mutex mutex_;
+  CondVar told_;
+  std::vector<std::string> audit_ ABSL_GUARDED_BY(mutex_);
+  Ledger ledger_{store_, clock_, [this](v1::Event event) {
+                   MutexLock lock(&mutex_);
+                   audit_.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ", event.detail()));
+                   told_.SignalAll();
+                 }};
+  std::shared_ptr<Callers> callers_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<HashRenewals> renewals_;
   std::unique_ptr<UserService> service_;
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<v1::UserService::Stub> stub_;
   store::StateRef state_;
-  Mutex mutex_;
-  CondVar told_;
-  std::vector<std::string> audit_ ABSL_GUARDED_BY(mutex_);
 };
 
 TEST_F(UserServiceTest, PasswordsAreHashedHereAndNeverShown) {
@@ -175,7 +179,7 @@ TEST_F(UserServiceTest, PasswordsAreHashedHereAndNeverShown) {
     EXPECT_THAT(line, Not(HasSubstr("horse")));
     EXPECT_THAT(line, Not(HasSubstr("argon2")));
   }
-  EXPECT_EQ((*store_.History(0, 1))[0].message(), "user al");
+  EXPECT_EQ((*store_.History({.limit = 1}))[0].message(), "user al");
 }
 
 TEST_F(UserServiceTest, ABadPasswordIsRefusedWithEveryCauseAndNothingChanges) {
@@ -245,7 +249,7 @@ TEST_F(UserServiceTest, AnImportIsAllOrNothingAndADryRunNamesEveryLine) {
   EXPECT_EQ(response.added(), 2u);
   EXPECT_EQ(StoredUser("ann")->password_hashes(0), kOfHorse);
   EXPECT_TRUE(Stored()->resources.at({v1::USER_STORE, "staff"})->user_store().allow_weak_hashes());
-  EXPECT_EQ((*store_.History(0, 1))[0].message(), "moved");
+  EXPECT_EQ((*store_.History({.limit = 1}))[0].message(), "moved");
 }
 
 TEST_F(UserServiceTest, AnImportThatBrokeOffOrNamesNobodyChangesNothing) {
@@ -272,9 +276,11 @@ TEST_F(UserServiceTest, TheHistoryTellsOfAnExportBeforeItIsSent) {
   v1::ExportSummary summary;
   ASSERT_TRUE(Export("user_store: 'staff'", &file, &summary).ok());
   EXPECT_EQ(summary.users(), 20'000u);
-  EXPECT_EQ(summary.revision(), before + 1);
-  const auto history = *store_.History(0, 1);
-  EXPECT_EQ(history[0].message(), "export of the password hashes of 20000 users of userStores/staff");
+  EXPECT_EQ(summary.revision(), before);
+  EXPECT_EQ(*store_.Head(), before) << "nothing changed, and no gateway is woken";
+  const auto history = *store_.History({.limit = 1, .show = v1::HistoryRequest::WRITES});
+  EXPECT_THAT(history[0].effects(), ElementsAre(absl::StrCat("export of the password hashes of 20000 users of userStores[\"staff\"], as of revision ", before)));
+  EXPECT_EQ(history[0].method(), "UserService/ExportUsers");
   EXPECT_EQ(history[0].actor(), absl::StrCat("uid:", geteuid()));
   const credentials::HtpasswdFile read = credentials::ParseHtpasswd(file, false);
   EXPECT_EQ(read.entries.size(), 20'000u);
@@ -302,7 +308,7 @@ TEST_F(RenewHashTest, AVerifiedPasswordGetsANewHash) {
   EXPECT_EQ(ann->password_hashes(0).substr(0, 30), "$argon2id$v=19$m=8192,t=1,p=1$");
   EXPECT_TRUE(credentials::VerifyPassword(ann->password_hashes(0), kHorse));
   EXPECT_EQ(ann->renewed_size(), 1);
-  const auto history = *store_.History(0, 1);
+  const auto history = *store_.History({.limit = 1});
   EXPECT_EQ(history[0].actor(), absl::StrCat("uid:", geteuid()));
   EXPECT_EQ(history[0].message(), "new hashes for old passwords on login, 1 user: ann");
 }
@@ -345,26 +351,13 @@ TEST_F(RenewHashTest, ManyUsersMakeOneRevisionAndTooManyAreTurnedAway) {
   for (int i = 0; i < 6; ++i) absl::StrAppend(&users, "users {name: 'u", i, "' password_hashes: '", kOfHorse, "'} ");
   Put(absl::StrCat("name: 'staff' hashing {algorithm: BCRYPT bcrypt_cost: 10 renew_on_login: true} ", users));
   const uint64_t revision = Stored()->revision;
-  std::vector<std::string> told;
-  Mutex mutex;
-  CondVar came;
-  HashRenewals slow(
-      changes_,
-      [&](const v1::Event& event) {
-        MutexLock lock(&mutex);
-        told.push_back(event.detail());
-        came.SignalAll();
-      },
-      {.max_waiting = 8, .max_gathered = 6, .gather = absl::Hours(1)});
+  HashRenewals slow(changes_, ledger_, {.max_waiting = 8, .max_gathered = 6, .gather = absl::Hours(1)});
   for (int i = 0; i < 6; ++i) ASSERT_TRUE(slow.Offer("gateway:a", "staff", absl::StrCat("u", i), Secret(absl::string_view(kHorse))).ok());
-  {
-    MutexLock lock(&mutex);
-    while (told.empty()) came.Wait(&mutex);
-  }
+  AwaitAudit(1);
   EXPECT_EQ(Stored()->revision, revision + 1);
   for (int i = 0; i < 6; ++i) EXPECT_NE(StoredUser(absl::StrCat("u", i))->password_hashes(0), kOfHorse);
-  EXPECT_THAT((*store_.History(0, 1))[0].message(), HasSubstr("6 users: u0, u1, u2, u3, u4, ..."));
-  HashRenewals full(changes_, [](const v1::Event&) {}, {.max_waiting = 0});
+  EXPECT_THAT((*store_.History({.limit = 1}))[0].message(), HasSubstr("6 users: u0, u1, u2, u3, u4, ..."));
+  HashRenewals full(changes_, ledger_, {.max_waiting = 0});
   EXPECT_EQ(full.Offer("gateway:a", "staff", "u0", Secret(absl::string_view(kHorse))).code(), absl::StatusCode::kResourceExhausted);
 }
 

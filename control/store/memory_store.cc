@@ -1,8 +1,11 @@
 #include "control/store/memory_store.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "control/store/history.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/secret_box.h"
 
@@ -42,8 +45,7 @@ absl::StatusOr<uint64_t> MemoryStore::Commit(const Transaction& transaction) {
   v1::Revision& record = history_.emplace_back();
   record.set_revision(next->revision);
   record.set_parent(head.revision);
-  record.mutable_time()->set_seconds(absl::ToUnixSeconds(transaction.time));
-  record.mutable_time()->set_nanos(static_cast<int32_t>(absl::ToUnixNanos(transaction.time) % 1'000'000'000));
+  SetTime(transaction.time, record.mutable_time());
   record.set_actor(transaction.actor);
   record.set_message(transaction.message);
   record.set_peer(transaction.peer);
@@ -61,12 +63,36 @@ absl::StatusOr<Secret> MemoryStore::KeyFor(const std::string& name) {
   return Secret(key.Reveal());
 }
 
-absl::StatusOr<std::vector<v1::Revision>> MemoryStore::History(uint64_t before, int limit) {
+absl::StatusOr<uint64_t> MemoryStore::Append(const Entry& entry) {
   MutexLock lock(&mutex_);
-  size_t end = before == 0 ? history_.size() : std::min<size_t>(history_.size(), before - 1);
-  std::vector<v1::Revision> page;
-  while (end > 0 && page.size() < static_cast<size_t>(limit)) page.push_back(history_[--end]);
-  return page;
+  std::optional<v1::Revision> before;
+  const auto same = [&](const v1::Revision& e) { return e.routine() && e.method() == entry.method && e.actor() == entry.actor; };
+  if (const auto found = std::find_if(entries_.begin(), entries_.end(), same); entry.routine && found != entries_.end()) {
+    before = std::move(*found);
+    entries_.erase(found);
+  }
+  v1::Revision& record = entries_.emplace_back(RecordOf(entry, before.has_value() ? &*before : nullptr));
+  record.set_revision(states_.back()->revision);
+  record.set_parent(record.revision());
+  record.set_entry(++last_entry_);
+  const auto alike = [&](const v1::Revision& e) { return e.method() == entry.method; };
+  if (static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), alike)) > kMostEntries) {
+    entries_.erase(std::find_if(entries_.begin(), entries_.end(), alike));
+  }
+  return states_.back()->revision;
+}
+
+absl::StatusOr<std::vector<v1::Revision>> MemoryStore::History(const HistoryQuery& query) {
+  MutexLock lock(&mutex_);
+  const auto page = [&](const std::vector<v1::Revision>& all) {
+    std::vector<v1::Revision> found;
+    for (auto it = all.rbegin(); it != all.rend() && found.size() < static_cast<size_t>(query.limit); ++it) {
+      if (it->routine() && query.show != v1::HistoryRequest::EVERYTHING) continue;
+      if (!query.before.has_value() || IsBefore(*it, *query.before)) found.push_back(*it);
+    }
+    return found;
+  };
+  return Merge(page(history_), query.show == v1::HistoryRequest::CONFIGURATION ? std::vector<v1::Revision>() : page(entries_), query.limit);
 }
 
 }  // namespace gatehouse::store

@@ -73,7 +73,7 @@ class SqliteFaultsTest : public ::testing::Test {
         if (store == nullptr) return points;
         const std::string found = PrintHead(*store);
         EXPECT_TRUE(found == after || (found == before && !committed.ok())) << "at I/O " << n << ": " << found;
-        EXPECT_EQ(store->History(0, 100)->size(), *store->Head());
+        EXPECT_EQ(store->History({.limit = 100})->size(), *store->Head());
         EXPECT_TRUE(store->Commit(Write(*store->Head(), {Policy("again")})).ok());
       }
       if (HasFailure() || !struck) break;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "control/store/history.h"
 #include "control/store/sqlite.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/fields.h"
@@ -26,6 +27,15 @@ CREATE TABLE revision(
 CREATE TABLE version(
   kind INTEGER NOT NULL, name TEXT NOT NULL, revision INTEGER NOT NULL REFERENCES revision, body BLOB,
   PRIMARY KEY (kind, name, revision)) STRICT;
+)";
+
+// Also in stores that were made before there was one.
+constexpr char kEntries[] = R"(
+CREATE TABLE IF NOT EXISTS entry(
+  entry INTEGER PRIMARY KEY AUTOINCREMENT, revision INTEGER NOT NULL, method TEXT NOT NULL, actor TEXT NOT NULL,
+  routine INTEGER NOT NULL, record BLOB NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS entry_by_place ON entry(revision, entry);
+CREATE INDEX IF NOT EXISTS entry_by_method ON entry(method, entry);
 )";
 
 bool HoldsSecrets(int kind) { return kind == v1::SERVER_CERTIFICATE || kind == v1::USER_STORE; }
@@ -124,7 +134,8 @@ absl::Status SqliteStore::Prepare() {
   if (incarnation_.empty() || check.empty()) {
     return absl::DataLossError(absl::StrCat("store ", path_, " is damaged: it has no incarnation or key check"));
   }
-  return UseRightKey(check);
+  GH_RETURN_IF_ERROR(UseRightKey(check));
+  return Run(kEntries);
 }
 
 absl::StatusOr<Secret> SqliteStore::NewKey() const {
@@ -425,12 +436,60 @@ absl::Status SqliteStore::Write(const Transaction& transaction, uint64_t revisio
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<v1::Revision>> SqliteStore::History(uint64_t before, int limit) {
+absl::StatusOr<uint64_t> SqliteStore::Append(const Entry& entry) {
   MutexLock lock(&mutex_);
+  GH_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
+  auto head = HeadLocked();
+  absl::Status status = head.status();
+  if (status.ok()) status = WriteEntry(entry, *head);
+  if (status.ok()) status = Run("COMMIT");
+  if (!status.ok()) {
+    if (sqlite3_get_autocommit(db_) == 0) Run("ROLLBACK").IgnoreError();
+    return status;
+  }
+  return *head;
+}
+
+absl::Status SqliteStore::WriteEntry(const Entry& entry, uint64_t revision) {
+  std::optional<v1::Revision> before;
+  if (entry.routine) {
+    Statement select(db_, "SELECT entry, record FROM entry WHERE method = ? AND actor = ? AND routine = 1");
+    const int rc = select.Text(entry.method).Text(entry.actor).Step();
+    if (rc == SQLITE_ROW) {
+      // One that cannot be read is counted anew.
+      if (!before.emplace().ParseFromString(select.GetBytes(1))) before.reset();
+      Statement remove(db_, "DELETE FROM entry WHERE entry = ?");
+      if (remove.Integer(select.GetInteger(0)).Step() != SQLITE_DONE) return Error("cannot write");
+    } else if (rc != SQLITE_DONE) {
+      return Error("cannot look for the entry");
+    }
+  }
+  Statement insert(db_, "INSERT INTO entry(revision, method, actor, routine, record) VALUES (?, ?, ?, ?, ?)");
+  insert.Integer(revision).Text(entry.method).Text(entry.actor).Integer(entry.routine ? 1 : 0);
+  insert.Blob(RecordOf(entry, before.has_value() ? &*before : nullptr).SerializeAsString());
+  if (insert.Step() != SQLITE_DONE) return Error("cannot write");
+  Statement trim(db_,
+                 "DELETE FROM entry WHERE method = ?1 AND entry <="
+                 " (SELECT entry FROM entry WHERE method = ?1 ORDER BY entry DESC LIMIT 1 OFFSET ?2)");
+  if (trim.Text(entry.method).Integer(kMostEntries).Step() != SQLITE_DONE) return Error("cannot write");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<v1::Revision>> SqliteStore::History(const HistoryQuery& query) {
+  MutexLock lock(&mutex_);
+  GH_ASSIGN_OR_RETURN(std::vector<v1::Revision> revisions, Revisions(query));
+  if (query.show == v1::HistoryRequest::CONFIGURATION) return revisions;
+  GH_ASSIGN_OR_RETURN(std::vector<v1::Revision> entries, Entries(query));
+  return Merge(std::move(revisions), std::move(entries), query.limit);
+}
+
+absl::StatusOr<std::vector<v1::Revision>> SqliteStore::Revisions(const HistoryQuery& query) {
+  // A revision stands below its entries.
+  const uint64_t below = query.before.has_value() ? query.before->revision + (query.before->entry > 0 ? 1 : 0) : INT64_MAX;
   Statement select(db_,
                    "SELECT revision, parent, time, actor, message, changes FROM revision"
-                   " WHERE ? = 0 OR revision < ? ORDER BY revision DESC LIMIT ?");
-  select.Integer(before).Integer(before).Integer(static_cast<uint64_t>(limit < 0 ? 0 : limit));
+                   " WHERE revision < ? ORDER BY revision DESC LIMIT ?");
+  select.Integer(below).Integer(static_cast<uint64_t>(query.limit));
   std::vector<v1::Revision> page;
   int rc;
   while ((rc = select.Step()) == SQLITE_ROW) {
@@ -441,11 +500,31 @@ absl::StatusOr<std::vector<v1::Revision>> SqliteStore::History(uint64_t before, 
     }
     record.set_revision(select.GetInteger(0));
     record.set_parent(select.GetInteger(1));
-    const auto nanos = static_cast<int64_t>(select.GetInteger(2));
-    record.mutable_time()->set_seconds(nanos / 1'000'000'000);
-    record.mutable_time()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+    SetTime(absl::FromUnixNanos(static_cast<int64_t>(select.GetInteger(2))), record.mutable_time());
     record.set_actor(select.GetBytes(3));
     record.set_message(select.GetBytes(4));
+  }
+  if (rc != SQLITE_DONE) return Error("cannot read the history");
+  return page;
+}
+
+absl::StatusOr<std::vector<v1::Revision>> SqliteStore::Entries(const HistoryQuery& query) {
+  const HistoryQuery::Place before = query.before.value_or(HistoryQuery::Place{INT64_MAX, 0});
+  Statement select(db_,
+                   "SELECT revision, entry, record FROM entry WHERE (revision, entry) < (?, ?) AND (routine = 0 OR ?)"
+                   " ORDER BY revision DESC, entry DESC LIMIT ?");
+  select.Integer(before.revision).Integer(before.entry).Integer(query.show == v1::HistoryRequest::EVERYTHING ? 1 : 0);
+  select.Integer(static_cast<uint64_t>(query.limit));
+  std::vector<v1::Revision> page;
+  int rc;
+  while ((rc = select.Step()) == SQLITE_ROW) {
+    v1::Revision& record = page.emplace_back();
+    if (!record.ParseFromString(select.GetBytes(2))) {
+      return absl::DataLossError(absl::StrCat("store ", path_, ": entry ", select.GetInteger(1), " of the history is damaged"));
+    }
+    record.set_revision(select.GetInteger(0));
+    record.set_parent(select.GetInteger(0));
+    record.set_entry(select.GetInteger(1));
   }
   if (rc != SQLITE_DONE) return Error("cannot read the history");
   return page;

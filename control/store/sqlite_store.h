@@ -3,6 +3,7 @@
 //   meta(key, value)                        schema version, incarnation, check of the secret key; `key_for NAME`: a sealed key
 //   revision(revision, parent UNIQUE, …)    the line; UNIQUE keeps it one
 //   version(kind, name, revision, body)     what a revision made of a resource; NULL: removed
+//   entry(entry, revision, …)               writes that changed no configuration, the newest of each method
 //
 // Bodies of kinds that hold secrets (server certificates, user stores, schemes with a key) are sealed with AES-256-GCM under
 // the key in `secret.key` beside the database, bound to their place, so that a copy of the database alone tells no secret and
@@ -47,7 +48,8 @@ class SqliteStore final : public Store {
   absl::StatusOr<uint64_t> Head() override;
   absl::StatusOr<StateRef> Load(uint64_t revision) override;
   absl::StatusOr<uint64_t> Commit(const Transaction& transaction) override;
-  absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) override;
+  absl::StatusOr<uint64_t> Append(const Entry& entry) override;
+  absl::StatusOr<std::vector<v1::Revision>> History(const HistoryQuery& query) override;
   absl::StatusOr<Secret> KeyFor(const std::string& name) override;
   absl::StatusOr<std::string> RotateKey(const std::function<void(uint64_t, uint64_t)>& progress) override;
 
@@ -60,6 +62,9 @@ class SqliteStore final : public Store {
   absl::Status Create() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Run(const char* sql) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Write(const Transaction& transaction, uint64_t revision) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status WriteEntry(const Entry& entry, uint64_t revision) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::vector<v1::Revision>> Revisions(const HistoryQuery& query) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::vector<v1::Revision>> Entries(const HistoryQuery& query) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<uint64_t> HeadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::string> Meta(const char* key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Error(const char* doing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

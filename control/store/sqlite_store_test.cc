@@ -55,6 +55,19 @@ class SqliteStoreTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(SqliteStoreTest, AStoreFromBeforeThereWereEntriesGetsThem) {
+  { ASSERT_TRUE((*Open())->Commit(Write(0, {Policy("a")})).ok()); }
+  Sql("DROP TABLE entry");
+  Entry entry;
+  entry.method = "M";
+  {
+    auto store = Open();
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_EQ(*(*store)->Append(entry), 1u);
+  }
+  EXPECT_EQ((*Open())->History({.limit = 9, .show = v1::HistoryRequest::WRITES})->size(), 2u) << "and keeps them";
+}
+
 TEST_F(SqliteStoreTest, ARestartFindsEverything) {
   std::string incarnation, before;
   {
@@ -67,7 +80,7 @@ TEST_F(SqliteStoreTest, ARestartFindsEverything) {
   auto store = *Open();
   EXPECT_EQ(store->incarnation(), incarnation);
   EXPECT_EQ(PrintHead(*store), before);
-  EXPECT_EQ(store->History(0, 10)->size(), 2u);
+  EXPECT_EQ(store->History({.limit = 10})->size(), 2u);
 }
 
 TEST_F(SqliteStoreTest, FilesAreClosedToOthers) {

@@ -1,6 +1,8 @@
-// Store keeps the configuration: linear revisions, each with who, when and what, none of them ever changed.
+// Store keeps the configuration: linear revisions, each with who, when and what, none of them ever changed. And the history, which
+// besides them has what was written without changing the configuration.
 //
 //   0 (empty) -> 1 -> 2 -> ... -> head            Commit makes head + 1 from the revision that the caller expected
+//                                 `-> entries     Append notes under the head, and makes no revision
 //
 // Ownership:  a State is shared and immutable.
 // Threading:  thread-safe; calls block on a disk: never on a loop or a gRPC thread.
@@ -13,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,8 +54,32 @@ struct Transaction {
   std::vector<v1::Change> changes;  // for the history; no secrets
 };
 
+// A write that changed no configuration, for the history.
+struct Entry {
+  absl::Time time;
+  std::string actor;
+  std::string peer;
+  std::string method;                // "GatewayService/Join"
+  std::vector<std::string> effects;  // no secrets
+  bool routine = false;              // takes the place of the last one by the same actor and method
+};
+
+struct HistoryQuery {
+  // Of an entry of the history; `entry` 0: of the revision itself.
+  struct Place {
+    uint64_t revision = 0;
+    uint64_t entry = 0;
+  };
+  int limit = 1;
+  v1::HistoryRequest::Show show = v1::HistoryRequest::CONFIGURATION;
+  std::optional<Place> before;  // only what is older than that; nothing: from the newest
+};
+
 class Store {
  public:
+  // Entries of one method that are kept: whoever may call one often pushes out no others.
+  static constexpr size_t kMostEntries = 2000;
+
   virtual ~Store() = default;
   // Random, made with the store: revisions of different incarnations do not compare.
   virtual const std::string& incarnation() const = 0;
@@ -70,8 +97,10 @@ class Store {
   virtual absl::StatusOr<std::string> RotateKey(const std::function<void(uint64_t, uint64_t)>&) {
     return absl::FailedPreconditionError("this store seals nothing");
   }
-  // History returns at most `limit` revisions below `before` (0: from the head), newest first.
-  virtual absl::StatusOr<std::vector<v1::Revision>> History(uint64_t before, int limit) = 0;
+  // Append notes a write that changed no configuration, durably, under the head; returns that revision.
+  virtual absl::StatusOr<uint64_t> Append(const Entry& entry) = 0;
+  // History returns what was written, newest first.
+  virtual absl::StatusOr<std::vector<v1::Revision>> History(const HistoryQuery& query) = 0;
 };
 
 inline v1::ConfigSet SetOf(const State& state) { return config::SetOf(state.resources); }

@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "control/store/memory_store.h"
 #include "control/store/sqlite_store.h"
 #include "control/store/store_fixture.h"
@@ -56,7 +57,7 @@ TYPED_TEST(StoreTest, KeepsAKeyForEachOfThoseWhoSealElsewhere) {
 TYPED_TEST(StoreTest, StartsEmptyAtRevisionZero) {
   EXPECT_EQ(*this->store_->Head(), 0u);
   EXPECT_EQ(PrintHead(*this->store_), "0:");
-  EXPECT_TRUE(this->store_->History(0, 10)->empty());
+  EXPECT_TRUE(this->store_->History({.limit = 10})->empty());
   EXPECT_EQ(this->store_->incarnation().size(), 32u);
 }
 
@@ -124,11 +125,11 @@ TYPED_TEST(StoreTest, HistoryTellsWhoWhenAndWhatNewestFirst) {
   this->Commit(transaction);
   for (uint64_t r = 1; r < 5; ++r) this->Commit(Write(r, {Policy("a", std::to_string(r))}));
 
-  auto page = *this->store_->History(0, 3);
+  auto page = *this->store_->History({.limit = 3});
   ASSERT_EQ(page.size(), 3u);
   EXPECT_EQ(page[0].revision(), 5u);
   EXPECT_EQ(page[2].revision(), 3u);
-  page = *this->store_->History(3, 10);
+  page = *this->store_->History({.limit = 10, .before = HistoryQuery::Place{3, 0}});
   ASSERT_EQ(page.size(), 2u);
   const v1::Revision& first = page[1];
   EXPECT_EQ(first.revision(), 1u);
@@ -139,6 +140,75 @@ TYPED_TEST(StoreTest, HistoryTellsWhoWhenAndWhatNewestFirst) {
   EXPECT_EQ(first.time().nanos(), 123'456'789);
   ASSERT_EQ(first.changes_size(), 1);
   EXPECT_EQ(first.changes(0).details(0), "public_message: set");
+}
+
+Entry Act(const std::string& method, const std::string& effect, const std::string& actor = "uid:7") {
+  Entry entry;
+  entry.time = absl::FromUnixNanos(1'800'000'000'123'456'789);
+  entry.actor = actor;
+  entry.peer = "192.0.2.1:5";
+  entry.method = method;
+  entry.effects = {effect};
+  return entry;
+}
+
+TYPED_TEST(StoreTest, AnEntryStandsAboveTheRevisionInForceAndMakesNone) {
+  const std::string empty = PrintHead(*this->store_);
+  EXPECT_EQ(*this->store_->Append(Act("A", "zero")), 0u);
+  EXPECT_EQ(PrintHead(*this->store_), empty);
+  this->Commit(Write(0, {Policy("a")}));
+  EXPECT_EQ(*this->store_->Append(Act("A", "one")), 1u);
+  EXPECT_EQ(*this->store_->Append(Act("B", "two")), 1u);
+  EXPECT_EQ(this->Commit(Write(1, {Policy("b")})), 2u) << "it is no revision that a writer must know of";
+
+  const auto all = *this->store_->History({.limit = 10, .show = v1::HistoryRequest::WRITES});
+  std::vector<std::string> lines;
+  for (const v1::Revision& one : all) lines.push_back(absl::StrCat(one.revision(), one.effects_size() == 0 ? "" : one.effects(0)));
+  EXPECT_EQ(lines, (std::vector<std::string>{"2", "1two", "1one", "1", "0zero"}));
+  EXPECT_EQ(all[1].actor(), "uid:7");
+  EXPECT_EQ(all[1].peer(), "192.0.2.1:5");
+  EXPECT_EQ(all[1].method(), "B");
+  EXPECT_EQ(all[1].parent(), 1u);
+  EXPECT_EQ(all[1].time().nanos(), 123'456'789);
+  EXPECT_GT(all[1].entry(), all[2].entry());
+  EXPECT_EQ(this->store_->History({.limit = 10})->size(), 2u) << "revisions alone";
+
+  const HistoryQuery::Place place{all[2].revision(), all[2].entry()};
+  EXPECT_EQ(this->store_->History({.limit = 10, .show = v1::HistoryRequest::WRITES, .before = place})->size(), 2u);
+  EXPECT_EQ(this->store_->History({.limit = 10, .show = v1::HistoryRequest::WRITES, .before = HistoryQuery::Place{1, 0}})->size(), 1u);
+}
+
+TYPED_TEST(StoreTest, OfWhatAGatewayWritesByItselfTheLatestIsKeptAndCounted) {
+  Entry renewal = Act("Renew", "1", "edge-1");
+  renewal.routine = true;
+  ASSERT_TRUE(this->store_->Append(renewal).ok());
+  renewal.actor = "edge-2";
+  ASSERT_TRUE(this->store_->Append(renewal).ok());
+  renewal.actor = "edge-1";
+  renewal.time += absl::Hours(1);
+  for (const char* effect : {"2", "3"}) {
+    renewal.effects = {effect};
+    ASSERT_TRUE(this->store_->Append(renewal).ok());
+  }
+  EXPECT_TRUE(this->store_->History({.limit = 10, .show = v1::HistoryRequest::WRITES})->empty());
+  const auto all = *this->store_->History({.limit = 10, .show = v1::HistoryRequest::EVERYTHING});
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].actor(), "edge-1");
+  EXPECT_EQ(all[0].effects(0), "3");
+  EXPECT_EQ(all[0].times(), 3u);
+  EXPECT_EQ(all[0].first_time().seconds(), 1'800'000'000);
+  EXPECT_EQ(all[0].time().seconds(), 1'800'003'600);
+  EXPECT_EQ(all[1].times(), 1u);
+}
+
+TYPED_TEST(StoreTest, AMethodThatIsCalledALotPushesOutNoOthers) {
+  ASSERT_TRUE(this->store_->Append(Act("Rare", "kept")).ok());
+  for (size_t i = 0; i < Store::kMostEntries + 3; ++i) ASSERT_TRUE(this->store_->Append(Act("Often", absl::StrCat(i))).ok());
+  const auto all = *this->store_->History({.limit = 5000, .show = v1::HistoryRequest::WRITES});
+  ASSERT_EQ(all.size(), Store::kMostEntries + 1);
+  EXPECT_EQ(all.front().effects(0), absl::StrCat(Store::kMostEntries + 2));
+  EXPECT_EQ(all[Store::kMostEntries - 1].effects(0), "3");
+  EXPECT_EQ(all.back().effects(0), "kept");
 }
 
 TYPED_TEST(StoreTest, OfConcurrentWritersOneWinsEachRevision) {

@@ -90,8 +90,10 @@ class EnrolmentTest(unittest.TestCase):
         with EventWatch(self.gatehouse, "--type", "audit") as audit:
             process = self.gateway("edge-1", "--join", token)
             self.assertIsNone(process.poll(), self.log("edge-1"))
-            event = audit.wait(lambda e: "Join of edge-1" in e["detail"])
+            event = audit.wait(lambda e: "gateway edge-1 joined" in e["detail"])
             self.assertNotIn(token.split(".")[2], json.dumps(event))
+            self.assertEqual((event["audit"]["method"], event["actor"]), ("GatewayService/Join", "token:" + token.split(".")[1]))
+            self.assertTrue(event["peer"].startswith("127.0.0.1:"), event)
         wait_for("it follows", lambda: self.status("edge-1").get("acknowledged_revision") == "1")
         self.assertIn("certificate_not_after", self.status("edge-1"))
         self.assertEqual(self.get(), 200)
@@ -101,10 +103,20 @@ class EnrolmentTest(unittest.TestCase):
         process.wait(20)
         self.gateway("edge-1", "--join", token)
         wait_for("it is back", lambda: self.connected("edge-1"))
-        # Nobody else by that token.
-        other = self.gateway("edge-2", "--join", token)
-        self.assertEqual(other.wait(20), 1)
-        self.assertIn("unknown, used, expired", self.log("edge-2"))
+        # Nobody else by that token; the audit says why, the caller is not told.
+        with EventWatch(self.gatehouse, "--type", "audit") as audit:
+            other = self.gateway("edge-2", "--join", token)
+            self.assertEqual(other.wait(20), 1)
+            self.assertIn("unknown, used, expired", self.log("edge-2"))
+            event = audit.wait(lambda e: e["outcome"] == "REFUSED")
+            self.assertIn(f"GatewayService/Join: as edge-2: join token {token.split('.')[1]} was used, deleted or never made", event["detail"])
+            self.assertEqual(event["actor"], "unknown")
+        history = [json.loads(line) for line in self.gatehouse.ctl("history", "-o", "json").stdout.splitlines()]
+        self.assertEqual([entry["method"] for entry in history],
+                         ["GatewayService/Join", "GatewayService/CreateJoinToken", "ConfigService/Apply"])
+        self.assertEqual([entry["revision"] for entry in history], ["1", "1", "1"])
+        self.assertEqual(len(self.gatehouse.ctl("history", "--config", "--json").stdout.splitlines()), 1)
+        self.assertNotIn(token.split(".")[2], json.dumps(history))
         # Nor under another name by that certificate.
         shutil.copytree(self.folder / "edge-1", self.folder / "edge-3")
         other = self.gateway("edge-3")

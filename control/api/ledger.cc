@@ -1,0 +1,47 @@
+#include "control/api/ledger.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "control/api/deed.h"
+
+namespace gatehouse::api {
+
+void Ledger::Wrote(const Caller& by, const absl::StatusOr<Outcome>& result, const WriteOptions& options) {
+  if (by.deed != nullptr && !by.deed->Tell()) return;
+  v1::Event event = AuditEvent(by, result, options);
+  result.ok() ? tell_(std::move(event)) : TellRefusal(by, std::move(event));
+}
+
+absl::Status Ledger::Append(const Caller& by, const Act& act) {
+  store::Entry entry;
+  entry.time = clock_.Now();
+  entry.actor = !act.actor.empty() ? act.actor : by.name.empty() ? "unknown" : by.name;
+  entry.peer = by.peer;
+  entry.method = act.method;
+  entry.effects = act.effects;
+  entry.routine = act.routine;
+  const absl::StatusOr<uint64_t> revision = store_.Append(entry);
+  if (by.deed != nullptr) by.deed->Tell();
+  v1::Event event = ActEvent(entry, revision.value_or(0));
+  if (!revision.ok()) {
+    event.set_detail(absl::StrCat(event.detail(), "; the history could not be written: ", revision.status().message()));
+  }
+  tell_(std::move(event));
+  if (revision.ok()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("it was done, and the history could not be written: ", revision.status().message()));
+}
+
+void Ledger::Refused(const Caller& who, absl::string_view method, const absl::Status& why) {
+  if (who.deed != nullptr && !who.deed->Tell()) return;
+  TellRefusal(who, RefusalEvent(who, method, why));
+}
+
+void Ledger::TellRefusal(const Caller& who, v1::Event event) {
+  Refusals& refusals = who.admitted && !who.name.empty() ? admitted_ : strangers_;
+  if (refusals.Take(who, std::chrono::steady_clock::now(), &event)) tell_(std::move(event));
+}
+
+}  // namespace gatehouse::api

@@ -1,0 +1,133 @@
+// Every call that writes is told of once, whatever becomes of it.
+#include "control/api/ledger.h"
+
+#include "absl/strings/str_cat.h"
+#include "control/api/deed.h"
+#include "control/store/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gatehouse::api {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A store whose history cannot be written when the test says so.
+class FullStore final : public store::Store {
+ public:
+  const std::string& incarnation() const override { return memory_.incarnation(); }
+  absl::StatusOr<uint64_t> Head() override { return memory_.Head(); }
+  absl::StatusOr<store::StateRef> Load(uint64_t revision) override { return memory_.Load(revision); }
+  absl::StatusOr<uint64_t> Commit(const store::Transaction& transaction) override { return memory_.Commit(transaction); }
+  absl::StatusOr<Secret> KeyFor(const std::string& name) override { return memory_.KeyFor(name); }
+  absl::StatusOr<uint64_t> Append(const store::Entry& entry) override {
+    if (full) return absl::ResourceExhaustedError("the disk is full");
+    return memory_.Append(entry);
+  }
+  absl::StatusOr<std::vector<v1::Revision>> History(const store::HistoryQuery& query) override { return memory_.History(query); }
+  bool full = false;
+
+ private:
+  store::MemoryStore memory_;
+};
+
+class LedgerTest : public ::testing::Test {
+ protected:
+  Caller Alice() {
+    Caller who("san:alice");
+    who.peer = "192.0.2.1:4";
+    who.admitted = true;
+    who.deed = std::make_shared<Deed>([this] { return alive_; },
+                                      [this, who](const absl::Status& why) { ledger_.Refused(who, "/gatehouse.v1.X/Y", why); });
+    return who;
+  }
+  std::vector<std::string> Told() {
+    std::vector<std::string> lines;
+    for (const v1::Event& event : told_) {
+      lines.push_back(absl::StrCat(v1::Event::Outcome_Name(event.outcome()), " ", event.actor(), " ", event.peer(), " ",
+                                   event.audit().method(), " ", event.detail()));
+    }
+    return lines;
+  }
+
+  FullStore store_;
+  FakeClock clock_;
+  std::vector<v1::Event> told_;
+  Ledger ledger_{store_, clock_, [this](v1::Event event) { told_.push_back(std::move(event)); }};
+  absl::Status alive_;
+};
+
+TEST_F(LedgerTest, AnActIsAnEntryAndAnEvent) {
+  const Caller alice = Alice();
+  ASSERT_TRUE(Begin(alice).ok());
+  ASSERT_TRUE(ledger_.Append(alice, {"X/Y", {"one", "two"}}).ok());
+  alice.deed->End(absl::OkStatus());
+  EXPECT_THAT(Told(), ElementsAre("NOTICE san:alice 192.0.2.1:4 X/Y X/Y: one; two"));
+  EXPECT_THAT(told_[0].audit().changes(), ElementsAre("one", "two"));
+  const auto history = *store_.History({.limit = 9, .show = v1::HistoryRequest::WRITES});
+  ASSERT_EQ(history.size(), 1u);
+  EXPECT_EQ(history[0].actor(), "san:alice");
+  EXPECT_EQ(history[0].peer(), "192.0.2.1:4");
+  EXPECT_EQ(history[0].method(), "X/Y");
+}
+
+TEST_F(LedgerTest, WhatWasDoneAndCannotBeWrittenDownIsAnErrorAndIsToldAsDone) {
+  store_.full = true;
+  const Caller alice = Alice();
+  const absl::Status status = ledger_.Append(alice, {"X/Y", {"one"}});
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("it was done, and the history could not be written: the disk is full"));
+  alice.deed->End(status);
+  EXPECT_THAT(Told(), ElementsAre("NOTICE san:alice 192.0.2.1:4 X/Y X/Y: one; the history could not be written: the disk is full"));
+}
+
+TEST_F(LedgerTest, ACallThatEndsBadlyWithoutAWordIsToldOfAllTheSameAndOnce) {
+  const Caller alice = Alice();
+  alice.deed->End(absl::InvalidArgumentError("bad"));
+  alice.deed->End(absl::InvalidArgumentError("bad"));
+  const Caller other = Alice();
+  ledger_.Refused(other, "X/Y", absl::NotFoundError("none"));
+  other.deed->End(absl::PermissionDeniedError("told alike"));
+  EXPECT_THAT(Told(), ElementsAre("REFUSED san:alice 192.0.2.1:4 X/Y X/Y: bad", "REFUSED san:alice 192.0.2.1:4 X/Y X/Y: none"));
+}
+
+TEST_F(LedgerTest, WhoIsLateOrGoneWritesNothing) {
+  alive_ = absl::DeadlineExceededError("late");
+  const Caller alice = Alice();
+  EXPECT_EQ(Begin(alice), alive_);
+  alive_ = absl::OkStatus();
+  EXPECT_FALSE(Begin(alice).ok()) << "once and for all";
+  alice.deed->End(absl::InvalidArgumentError("something else"));
+  EXPECT_THAT(Told(), ElementsAre("REFUSED san:alice 192.0.2.1:4 X/Y X/Y: late"));
+}
+
+TEST_F(LedgerTest, AWriteThatHasBegunIsNotStoppedAndItsEndIsToldByWhoMadeIt) {
+  const Caller alice = Alice();
+  ASSERT_TRUE(Begin(alice).ok());
+  EXPECT_FALSE(alice.deed->Stop(absl::DeadlineExceededError("long")));
+  alice.deed->End(absl::CancelledError("the caller went away"));
+  EXPECT_THAT(Told(), ElementsAre());
+  ASSERT_TRUE(ledger_.Append(alice, {"X/Y", {"done"}}).ok());
+  EXPECT_THAT(Told(), ElementsAre("NOTICE san:alice 192.0.2.1:4 X/Y X/Y: done"));
+
+  const Caller other = Alice();
+  EXPECT_TRUE(other.deed->Stop(absl::DeadlineExceededError("long")));
+  EXPECT_EQ(Begin(other).message(), "long");
+}
+
+TEST_F(LedgerTest, StrangersInALoopHideNothingOfThoseWhoWereLetIn) {
+  for (int i = 0; i < 1000; ++i) {
+    Caller stranger;
+    stranger.peer = absl::StrCat("192.0.2.", i % 250, ":1");
+    ledger_.Refused(stranger, "X/Y", absl::UnauthenticatedError("no"));
+  }
+  EXPECT_EQ(told_.size(), 200u);
+  ledger_.Refused(Alice(), "X/Y", absl::InvalidArgumentError("bad"));
+  EXPECT_EQ(told_.size(), 201u);
+  for (int i = 0; i < 1000; ++i) ledger_.Refused(Alice(), "X/Y", absl::InvalidArgumentError("bad"));
+  EXPECT_LT(told_.size(), 330u);
+}
+
+}  // namespace
+}  // namespace gatehouse::api

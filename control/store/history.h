@@ -1,0 +1,25 @@
+// What the stores' histories have in common: entries that changed no configuration, and their place among revisions.
+//
+//   revision 2 | entry 7, entry 6 | revision 1 | entry 5 ...        newest first: an entry stands above the revision that was in force
+//
+// Threading:  pure functions.
+#pragma once
+
+#include <vector>
+
+#include "control/store/store.h"
+
+namespace gatehouse::store {
+
+// The entry as the history shows it, without its numbers. `before`, which may be null, is the routine one that it stands for, too.
+v1::Revision RecordOf(const Entry& entry, const v1::Revision* before);
+
+// Whether `record` is older than `place`.
+bool IsBefore(const v1::Revision& record, const HistoryQuery::Place& place);
+
+// The newest `limit` of two lists that are in order.
+std::vector<v1::Revision> Merge(std::vector<v1::Revision> revisions, std::vector<v1::Revision> entries, int limit);
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* out);
+
+}  // namespace gatehouse::store
