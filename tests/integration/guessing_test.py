@@ -164,7 +164,7 @@ class GuessingTest(Fixture):
             done = self.gatehouse.ctl("lockouts", "clear", "--user", "user2", "--address", "127.0.0.1")
             self.assertEqual(done.stdout, "1 entry cleared on 1 gateway\n")
             watch.wait(lambda e: e["type"] == "AUDIT" and e["actor"] == f"uid:{os.getuid()}" and
-                       'ClearLockouts user "user2" address "127.0.0.1": 1 entries' in e["detail"])
+                       'cleared lock-outs: user "user2" address "127.0.0.1": 1 entries' in e["detail"])
             self.assertEqual(self.login("user2")[0], 200)
 
     def test_what_is_no_address_and_what_names_nothing_is_refused(self):
