@@ -14,6 +14,7 @@ namespace gatehouse::api {
 namespace {
 
 constexpr size_t kMaxDetailBytes = 2000;
+constexpr size_t kMaxMessageBytes = 1024;  // one that was refused may be longer
 
 v1::Event EventOf(const std::string& actor, const std::string& peer, std::string method) {
   v1::Event event;
@@ -29,7 +30,7 @@ v1::Event EventOf(const std::string& actor, const std::string& peer, std::string
 
 v1::Event Refuse(v1::Event event, absl::string_view what, const absl::Status& why) {
   event.set_outcome(v1::Event::REFUSED);
-  event.set_detail(absl::StrCat(what, ": ", absl::string_view(why.message()).substr(0, kMaxDetailBytes)));
+  event.set_detail(absl::StrCat(what, ": ", Beginning(why.message(), kMaxDetailBytes)));
   return event;
 }
 
@@ -57,7 +58,7 @@ v1::Event AuditEvent(const Caller& who, const absl::StatusOr<Outcome>& result, c
   v1::Event event = EventOf(who.name, who.peer, options.method);
   v1::AuditFacts& facts = *event.mutable_audit();
   facts.set_dry_run(options.dry_run);
-  facts.set_message(options.message.substr(0, 1024));
+  facts.set_message(std::string(Beginning(options.message, kMaxMessageBytes)));
   const std::string what = absl::StrCat(options.method, options.dry_run ? " (dry run)" : "");
   if (!result.ok()) return Refuse(std::move(event), what, result.status());
   event.set_outcome(v1::Event::NOTICE);
@@ -74,7 +75,7 @@ v1::Event ActEvent(const store::Entry& entry, uint64_t revision) {
   event.set_revision(revision);
   event.set_previous_revision(revision);
   const std::string effects = absl::StrJoin(entry.effects, "; ");
-  event.set_detail(absl::StrCat(entry.method, ": ", absl::string_view(effects).substr(0, kMaxDetailBytes)));
+  event.set_detail(absl::StrCat(entry.method, ": ", Beginning(effects, kMaxDetailBytes)));
   v1::AuditFacts& facts = *event.mutable_audit();
   for (const std::string& effect : entry.effects) {
     if (facts.changes_size() < kMaxAuditLines) facts.add_changes(effect);

@@ -61,6 +61,19 @@ TEST_F(RefusalsTest, AMethodOfAStrangersMakingIsEscapedAndCut) {
   EXPECT_LT(told_[0].detail().size(), 400u);
 }
 
+TEST(AuditEventTest, CanBeReadWhereverWhatACallerSaidIsCut) {
+  std::string euros;
+  while (euros.size() < 4000) euros += "\u20ac";
+  for (size_t before = 0; before < 3; ++before) {
+    WriteOptions options;
+    options.message = std::string(before, 'a') + euros;
+    const v1::Event event = AuditEvent(Caller("uid:7"), absl::InvalidArgumentError(options.message), options);
+    EXPECT_LE(event.audit().message().size(), 1024u);
+    v1::Event read;
+    EXPECT_TRUE(read.ParseFromString(event.SerializeAsString())) << before;
+  }
+}
+
 TEST(AuditEventTest, TellsRevisionsAndLinesAndNoMoreThanAHundred) {
   Outcome outcome;
   outcome.previous = 4;

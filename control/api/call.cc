@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/validate/validate.h"
+#include "gateway/base/escape.h"
 
 namespace gatehouse::api {
 namespace {
@@ -15,11 +16,24 @@ constexpr absl::Duration kDefaultWait = absl::Seconds(10);
 constexpr absl::Duration kMaxWait = absl::Seconds(120);
 constexpr absl::Duration kAnswer = absl::Milliseconds(200);  // from the end of a wait to the caller's deadline
 
+// How many octets of the text fit into what clients take: gRPC sends all but visible ASCII as %XX.
+size_t Fitting(const std::string& text) {
+  size_t sent = 0;
+  size_t n = 0;
+  for (; n < text.size(); ++n) {
+    const bool plain = text[n] >= ' ' && text[n] <= '~' && text[n] != '%';
+    sent += plain ? 1 : 3;
+    if (sent > kMaxMessageBytes) break;
+  }
+  return n;
+}
+
 // Cuts at the end of a line.
 std::string CutMessage(const std::string& text) {
-  if (text.size() <= kMaxMessageBytes) return text;
-  size_t end = text.rfind('\n', kMaxMessageBytes);
-  if (end == std::string::npos || end == 0) end = kMaxMessageBytes;
+  const size_t fitting = Fitting(text);
+  if (fitting == text.size()) return text;
+  size_t end = text.rfind('\n', fitting);
+  if (end == std::string::npos || end == 0) end = Beginning(text, fitting).size();
   const auto more = std::count(text.begin() + static_cast<ptrdiff_t>(end), text.end(), '\n');
   return absl::StrCat(text.substr(0, end), "\nand ", std::max<ptrdiff_t>(more, 1), " more");
 }

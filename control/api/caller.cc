@@ -7,6 +7,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "control/api/guard.h"
+#include "gateway/base/escape.h"
+#include "gateway/credentials/throttle.h"
 
 namespace gatehouse::api {
 namespace {
@@ -89,7 +92,7 @@ std::optional<uid_t> PeerCredentials::Find(int fd) const {
 std::string Identity::Name() const {
   switch (kind) {
     case Kind::kUid: return absl::StrCat("uid:", uid);
-    case Kind::kCertificate: return names.empty() ? "" : absl::StrCat("san:", names.front().text);
+    case Kind::kCertificate: return names.empty() ? "" : absl::StrCat("san:", EscapeText(names.front().text));
     case Kind::kLoopback: return "loopback";
     case Kind::kNobody: break;
   }
@@ -98,7 +101,8 @@ std::string Identity::Name() const {
 
 std::string Identity::Account() const {
   std::string name = Name();
-  return name.empty() ? absl::StrCat("from ", peer.substr(0, peer.rfind(':'))) : name;
+  if (!name.empty()) return name;
+  return absl::StrCat("from ", credentials::AddressText(credentials::AddressKey(HostOf(peer))));
 }
 
 absl::StatusOr<Identity> Identify(const grpc::CallbackServerContext& context, bool loopback,

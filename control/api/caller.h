@@ -61,7 +61,7 @@ struct Identity {
   // As in a binding and in the history: "uid:0", "san:spiffe://ops/alice" (the first of the names), "loopback"; for nobody
   // and for a certificate without a name: "".
   std::string Name() const;
-  // Whose calls are counted together.
+  // Whose calls are counted together: of a name, or of an address (IPv6: its /64).
   std::string Account() const;
 };
 

@@ -343,10 +343,23 @@ TEST(LiveCallsTest, StrangersAreManyAndTheTableIsBounded) {
     identity->peer = absl::StrCat("10.", i >> 16, ".", (i >> 8) & 255, ".", i & 255, ":1");
     if (calls.Enter(nullptr, method, identity, kStrangerLimits, 0, start + std::chrono::seconds(1)).ok()) ++let_in;
   }
-  EXPECT_EQ(let_in, 10'000u);
+  EXPECT_EQ(let_in, 5'000u);
+  auto owner = std::make_shared<Identity>();
+  owner->kind = Identity::Kind::kUid;
+  EXPECT_TRUE(calls.Enter(nullptr, method, owner, CallerLimits(), 0, start + std::chrono::seconds(1)).ok()) << "who has a name gets in";
   auto identity = std::make_shared<Identity>();
   identity->peer = "192.0.2.1:1";
   EXPECT_TRUE(calls.Enter(nullptr, method, identity, kStrangerLimits, 0, start + std::chrono::minutes(5)).ok());
+}
+
+TEST(LiveCallsTest, StrangersOfOneNetworkOfIpv6AreOne) {
+  Identity identity;
+  identity.peer = "[2001:db8:1:2:3:4:5:6]:41234";
+  EXPECT_EQ(identity.Account(), "from 2001:db8:1:2::/64");
+  identity.peer = "[::ffff:192.0.2.1]:1";
+  EXPECT_EQ(identity.Account(), "from 192.0.2.1");
+  identity.peer = "192.0.2.1:41234";
+  EXPECT_EQ(identity.Account(), "from 192.0.2.1");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <future>
 
 #include "control/api/config_service_fixture.h"
+#include "gateway/base/escape.h"
 #include "gmock/gmock.h"
 
 namespace gatehouse::api {
@@ -204,6 +205,18 @@ TEST_F(ConfigServiceTest, VeryManyViolationsFitAnAnswerAndTheRestIsCounted) {
   ASSERT_TRUE(violations.ParseFromString(status.error_details()));
   EXPECT_GT(violations.violations_size(), 10);
   EXPECT_THAT(violations.violations().rbegin()->message(), HasSubstr("more"));
+}
+
+TEST_F(ConfigServiceTest, ViolationsInAnyAlphabetFitAnAnswer) {
+  std::string name, set;
+  for (int i = 0; i < 100; ++i) name += "\u20ac";
+  for (int i = 0; i < 50; ++i) absl::StrAppend(&set, "routes {name: 'r", i, "' match {path: '/'} upstream: '", name, "'} ");
+  v1::ApplyResponse applied;
+  const grpc::Status status = Apply({"resources {" + set + "}"}, &applied);
+  // gRPC triples what is not ASCII; a client that is sent too much reads nothing of it.
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << status.error_message();
+  EXPECT_THAT(status.error_message(), HasSubstr("nothing was changed"));
+  EXPECT_TRUE(IsValidUtf8(status.error_message()));
 }
 
 TEST_F(ConfigServiceTest, AWaitEndsWhenTheRevisionIsInForce) {

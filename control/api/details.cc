@@ -27,7 +27,7 @@ std::string WithCommas(int64_t n) {
 
 std::string Short(absl::string_view text) {
   std::string escaped = EscapeText(text);
-  if (escaped.size() > kMaxValueBytes) escaped = absl::StrCat(escaped.substr(0, kMaxValueBytes - 3), "...");
+  if (escaped.size() > kMaxValueBytes) escaped = absl::StrCat(Beginning(escaped, kMaxValueBytes - 3), "...");
   return escaped;
 }
 

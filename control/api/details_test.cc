@@ -1,6 +1,8 @@
 // Lines that tell a person what changed.
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "control/api/resource_fields.h"
+#include "gateway/base/escape.h"
 #include "gateway/certs/mint.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
@@ -99,6 +101,17 @@ TEST(DetailsTest, HostileTextIsEscapedAndLongOnesAreCut) {
   EXPECT_EQ(lines[0].find('\033'), std::string::npos);
   EXPECT_EQ(lines[0].find('\n'), std::string::npos);
   EXPECT_LT(lines[0].size(), 120u);
+}
+
+TEST(DetailsTest, WhatIsCutEndsWithAWholeCharacter) {
+  for (size_t before = 0; before < 4; ++before) {
+    std::string realm(before, 'a');
+    for (int i = 0; i < 40; ++i) realm += "\u20ac";
+    const auto lines = Compare("scheme {name: 's' basic {realm: 'old'}}", absl::StrCat("scheme {name: 's' basic {realm: '", realm, "'}}"));
+    ASSERT_EQ(lines.size(), 1u);
+    EXPECT_TRUE(IsValidUtf8(lines[0])) << lines[0];
+    EXPECT_TRUE(absl::EndsWith(lines[0], "\u20ac...\"")) << lines[0];
+  }
 }
 
 TEST(DetailsTest, ManyNamesAreCountedAndAFewShown) {

@@ -219,5 +219,12 @@ TEST(AttemptsTest, AreBoundedForOneAddressAndForAll) {
   EXPECT_EQ(taken, Attempts::kOfAll - 1);
 }
 
+TEST(AttemptsTest, WhoTriesWithoutEndLocksNobodyElseOut) {
+  Attempts attempts;
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+  for (int i = 0; i < 100 * Attempts::kOfAll; ++i) attempts.Take("a", now);
+  EXPECT_TRUE(attempts.Take("b", now));
+}
+
 }  // namespace
 }  // namespace gatehouse::api

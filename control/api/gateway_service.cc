@@ -6,6 +6,7 @@
 #include "control/api/deed.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/status.h"
+#include "gateway/credentials/throttle.h"
 
 namespace gatehouse::api {
 namespace {
@@ -16,9 +17,6 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(time.seconds()), absl::UTCTimeZone());
 }
 
-// "ipv4:127.0.0.1:41234" without its port.
-std::string AddressOf(const std::string& peer) { return peer.substr(0, peer.rfind(':')); }
-
 }  // namespace
 
 bool Attempts::Take(const std::string& address, absl::Time now) {
@@ -28,7 +26,10 @@ bool Attempts::Take(const std::string& address, absl::Time now) {
     all_ = 0;
     of_one_.clear();
   }
-  return ++all_ <= kOfAll && ++of_one_[address] <= kOfOne;
+  // What one address is refused takes nothing from the others.
+  if (all_ >= kOfAll || ++of_one_[address] > kOfOne) return false;
+  ++all_;
+  return true;
 }
 
 grpc::ServerUnaryReactor* GatewayService::Run(grpc::CallbackServerContext* context, const char* method,
@@ -86,15 +87,14 @@ grpc::ServerUnaryReactor* GatewayService::DeleteJoinToken(grpc::CallbackServerCo
 
 grpc::ServerUnaryReactor* GatewayService::Join(grpc::CallbackServerContext* context, const v1::JoinRequest* request,
                                                v1::JoinResponse* response) {
-  const std::string address = AddressOf(context->peer());
-  return Run(context, "Join", request, [this, request, response, address](const Caller& caller) -> absl::Status {
+  return Run(context, "Join", request, [this, request, response](const Caller& caller) -> absl::Status {
     const std::string method = absl::StrCat(kService, "Join");
     const std::string name = EscapeText(absl::string_view(request->gateway()).substr(0, 63));
     const auto refuse = [&](const absl::Status& status, absl::string_view why) {
       ledger_.Refused(caller, method, absl::Status(status.code(), absl::StrCat("as ", name, ": ", why.empty() ? status.message() : why)));
       return status;
     };
-    if (!attempts_.Take(address, clock_.Now())) {
+    if (!attempts_.Take(credentials::AddressKey(HostOf(caller.peer)), clock_.Now())) {
       return refuse(absl::ResourceExhaustedError("too many attempts to join; try again in a minute"), "");
     }
     if (absl::Status wanted = Begin(caller); !wanted.ok()) return refuse(wanted, "");

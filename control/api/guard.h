@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "control/api/roles.h"
 #include "google/protobuf/message_lite.h"
 
@@ -44,6 +45,13 @@ struct Caller {
   bool admitted = false;              // the guard has let the call in
   std::shared_ptr<Deed> deed;         // of a call that writes; null: it does not, or nobody watches over calls (tests)
 };
+
+// "2001:db8::1" of a peer "[2001:db8::1]:41234".
+inline absl::string_view HostOf(absl::string_view peer) {
+  peer = peer.substr(0, peer.rfind(':'));
+  if (absl::ConsumePrefix(&peer, "[")) absl::ConsumeSuffix(&peer, "]");
+  return peer;
+}
 
 // Admission is a stream's right to go on; see Guard::Admit. Destroying it waits for a notice that is being given.
 class Admission {

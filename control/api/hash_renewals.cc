@@ -22,9 +22,9 @@ std::string Message(std::vector<std::string> users) {
     users.push_back("...");
   }
   for (std::string& user : users) user = EscapeText(user);
-  return absl::StrCat("new hashes for old passwords on login, ", count, count == 1 ? " user: " : " users: ",
-                      absl::StrJoin(users, ", "))
-      .substr(0, 1024);
+  return std::string(Beginning(absl::StrCat("new hashes for old passwords on login, ", count, count == 1 ? " user: " : " users: ",
+                                            absl::StrJoin(users, ", ")),
+                               1024));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ namespace gatehouse::api {
 namespace {
 
 constexpr size_t kMaxAccounts = 10'000;
+constexpr size_t kMaxStrangers = kMaxAccounts / 2;  // however many come, who has a name gets in
 constexpr std::chrono::seconds kForgetAfter{60};
 
 // CallCounter lives as long as its call does.
@@ -114,13 +115,13 @@ void LiveCalls::Leave(const Record& record) {
 }
 
 // Forgets callers that have nothing running and did not call lately, when there are too many.
-bool LiveCalls::MakeRoom(Instant now) {
-  if (accounts_.size() < kMaxAccounts) return true;
+bool LiveCalls::MakeRoom(size_t most, Instant now) {
+  if (accounts_.size() < most) return true;
   for (auto it = accounts_.begin(); it != accounts_.end();) {
     const bool idle = it->second.calls + it->second.streams == 0 && now - it->second.refilled > kForgetAfter;
     it = idle ? accounts_.erase(it) : std::next(it);
   }
-  return accounts_.size() < kMaxAccounts;
+  return accounts_.size() < most;
 }
 
 void LiveCalls::Refill(Account& account, const CallerLimits& limits, Instant now) {
@@ -190,7 +191,8 @@ absl::Status LiveCalls::Enter(Key key, const Method& method, std::shared_ptr<con
   if (known && record->second.method != nullptr) return absl::OkStatus();
   auto it = accounts_.find(name);
   if (it == accounts_.end()) {
-    if (!MakeRoom(now)) return absl::ResourceExhaustedError("too many callers at once; try again in a minute");
+    const bool stranger = identity->kind == Identity::Kind::kNobody;
+    if (!MakeRoom(stranger ? kMaxStrangers : kMaxAccounts, now)) return absl::ResourceExhaustedError("too many callers at once; try again in a minute");
     it = accounts_
              .emplace(name, Account{.tokens = limits.burst, .refilled = now, .octet_tokens = static_cast<double>(limits.octets_per_minute)})
              .first;

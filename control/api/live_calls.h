@@ -121,7 +121,7 @@ class LiveCalls {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Refill(Account& account, const CallerLimits& limits, Instant now);
   void Leave(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool MakeRoom(Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MakeRoom(size_t most, Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const uint64_t octets_of_all_;
   mutable Mutex mutex_;

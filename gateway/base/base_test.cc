@@ -42,6 +42,13 @@ TEST(EscapeTest, OverlongAndSurrogateFormsAreNotUtf8) {
   EXPECT_FALSE(IsValidUtf8("\xf4\x90\x80\x80"));
 }
 
+TEST(EscapeTest, ABeginningNeverEndsInsideOfACodePoint) {
+  const std::string text = "a\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80z";  // of 1, 2, 3, 4 and 1 octets
+  const size_t kept[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11};
+  for (size_t n = 0; n < sizeof(kept) / sizeof(kept[0]); ++n) EXPECT_EQ(Beginning(text, n), text.substr(0, kept[n])) << n;
+  EXPECT_EQ(Beginning("\x80\x80\x80\x80\x80\x80", 5).size(), 5u) << "what is no UTF-8 is cut anywhere";
+}
+
 TEST(LruTest, ForgetsTheLeastRecentlyUsed) {
   LruCache<int, int> lru(2);
   lru.Put(1, 10);

@@ -66,4 +66,12 @@ bool IsValidUtf8(absl::string_view text) {
   return true;
 }
 
+absl::string_view Beginning(absl::string_view text, size_t octets) {
+  if (text.size() <= octets) return text;
+  size_t end = octets;
+  // Back to the first octet of what would be cut; four and more that follow none are no UTF-8 anyhow.
+  while (end > 0 && octets - end < 4 && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, octets - end < 4 ? end : octets);
+}
+
 }  // namespace gatehouse

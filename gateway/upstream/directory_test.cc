@@ -338,6 +338,15 @@ TEST_F(HealthTest, AnAnswerWithoutEndIsNoGoodAnswer) {
   EXPECT_THAT(endpoint_->report().detail, HasSubstr("over 64 KiB"));
 }
 
+TEST_F(HealthTest, AGrpcStatusThatIsNoTextIsToldAsText) {
+  HealthCheckOptions check;
+  check.grpc_service = "acme.Orders";
+  Check(std::move(check));
+  Next("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\ngrpc-status: \xff\x9b\r\n\r\n");
+  ASSERT_TRUE(Comes([&] { return !endpoint_->healthy(); }));
+  EXPECT_THAT(endpoint_->report().detail, HasSubstr("grpc-status \\xFF\\x9B"));
+}
+
 TEST_F(HealthTest, AnEndpointThatTakesNoConnectionIsUnhealthy) {
   const std::string address = upstream_.address().ToString();
   upstream_.StopListening();

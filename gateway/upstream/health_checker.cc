@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/base/escape.h"
 
 namespace gatehouse::upstream {
 namespace {
@@ -146,7 +147,7 @@ void HealthChecker::JudgeGrpc() {
   }
   if (grpc_status_ != "0") {
     return Answered(false, absl::StrCat(endpoint_->text(), ": the health check was answered grpc-status ",
-                                        grpc_status_.empty() ? "none" : grpc_status_.substr(0, 8)));
+                                        grpc_status_.empty() ? "none" : EscapeText(grpc_status_.substr(0, 8))));
   }
   const bool serving = GrpcHealthServing(body_);
   Answered(serving, absl::StrCat(endpoint_->text(), serving ? ": is serving" : ": says that it is not serving"));

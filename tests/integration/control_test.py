@@ -42,6 +42,22 @@ class ControlTest(GatehouseTest):
         cls.channel.close()
         super().tearDownClass()
 
+    def test_texts_of_any_alphabet_and_length_make_no_answer_and_no_event_unreadable(self):
+        scheme = '{{kind: UserStore, name: staff}}\n---\n{{kind: Scheme, name: Basic, basic: {{realm: "{}", user_store: staff}}}}\n'
+        with EventWatch(self.gatehouse) as watch:
+            for before in ("", "a", "aa"):  # wherever what is told of the realm is cut
+                done = self.gatehouse.apply(scheme.format(before + "\u20ac" * 40))
+                self.assertIn("\u20ac...", done.stdout)
+            self.gatehouse.ctl("history", "--json")
+            for before in ("", "a", "aa"):
+                self.assertEqual(self.gatehouse.apply(scheme.format("x"), "--message", before + "\u20ac" * 1000, check=False).returncode, 1)
+            nobody = "\u20ac" * 100
+            wrong = "\n---\n".join(f"{{kind: Scheme, name: S{i}, basic: {{realm: a, user_store: {nobody}}}}}" for i in range(20))
+            self.assertIn("no user store named", self.gatehouse.apply(wrong, check=False).stderr)
+            self.gatehouse.apply(self.base, "--replace-all", "--message", "the end")
+            watch.wait(lambda e: e.get("audit", {}).get("message") == "the end")
+            self.assertEqual(len([e for e in watch.all() if e["outcome"] == "REFUSED" and "3000 octets" in e.get("detail", "")]), 1)
+
     def test_python_applies_a_configuration_and_watches_what_it_does(self):
         events = event_service_pb2_grpc.EventServiceStub(self.channel).Watch(event_service_pb2.WatchRequest())
         events.initial_metadata()
