@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "control/events/find_event.h"
@@ -171,6 +172,7 @@ class ArchiveTest : public ::testing::Test {
   }
 
   static inline int folders_ = 0;
+  uint64_t batches_ = 0;
   std::string folder_;
   FakeClock clock_;
   ArchiveOptions options_;
@@ -347,6 +349,26 @@ TEST_F(ArchiveTest, WhatIsTooOldGoes) {
   v1::WatchRequest audit = FromOldest();
   audit.mutable_filter()->add_types(v1::Event::AUDIT);
   EXPECT_THAT(Read(audit), ElementsAre(HasSubstr("GAP"))) << "they are too old all the same";
+}
+
+TEST_F(ArchiveTest, WhatClaimsToBeOfTheFutureGoesLikeTheRest) {
+  options_.max_age = absl::Hours(24);
+  Open();
+  for (int64_t seconds : {int64_t{253'402'300'799}, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()}) {
+    v1::Event event = Decision("future");
+    event.mutable_time()->set_seconds(seconds);
+    hub_->Report("g", "run", ++batches_, absl::MakeSpan(&event, 1));
+  }
+  AwaitWritten();
+  v1::WatchRequest filtered = FromOldest();
+  filtered.mutable_filter()->add_routes("future");
+  EXPECT_THAT(Read(filtered), ElementsAre("future", "future", "future"));
+  clock_.Advance(absl::Hours(25));
+  for (const char* route : {"a", "b", "c", "d"}) Publish(route);
+  AwaitWritten();
+  Publish("e");
+  AwaitWritten();
+  EXPECT_THAT(Read(FromOldest(After(1))), ElementsAre("GAP 2", "a", "b", "c", "d", "e"));
 }
 
 TEST_F(ArchiveTest, ABatchThatWasTakenIsNotTakenTwiceAfterARestart) {

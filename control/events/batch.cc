@@ -12,6 +12,7 @@ namespace {
 
 using google::protobuf::io::CodedOutputStream;
 
+constexpr int64_t kLastSecond = 253'402'300'799;  // of the year 9999
 constexpr size_t kLengthSize = 2;  // octets kept free for the length of an event
 constexpr char kEventsTag = (v1::WatchResponse::kEventsFieldNumber << 3) | 2;
 
@@ -77,7 +78,7 @@ int64_t MicrosOfWire(absl::string_view wire) {
   absl::string_view text;
   while (reader.Next(&field, &number, &text)) (field == google::protobuf::Timestamp::kSecondsFieldNumber ? seconds : nanos) = number;
   // What a gateway claims may be any number; a time that is none counts as absent.
-  if (seconds > 253'402'300'799 || nanos > 999'999'999) return 0;
+  if (seconds > uint64_t{kLastSecond} || nanos > 999'999'999) return 0;
   return static_cast<int64_t>(seconds * 1'000'000 + nanos / 1000);
 }
 
@@ -191,7 +192,11 @@ BatchRef BatchOf(uint64_t first, size_t count, absl::string_view incarnation, st
   return reader.ok() && batch->ends.size() == count ? batch : nullptr;
 }
 
-int64_t MicrosOf(const google::protobuf::Timestamp& time) { return time.seconds() * 1'000'000 + time.nanos() / 1000; }
+int64_t MicrosOf(const google::protobuf::Timestamp& time) {
+  // As MicrosOfWire: what is no time counts as absent.
+  if (time.seconds() < 0 || time.seconds() > kLastSecond || time.nanos() < 0 || time.nanos() > 999'999'999) return 0;
+  return time.seconds() * 1'000'000 + time.nanos() / 1000;
+}
 
 void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
   const int64_t seconds = absl::ToUnixSeconds(time);

@@ -16,6 +16,7 @@ constexpr size_t kMaxLooked = 4096;
 constexpr size_t kMostSpare = 4;  // strings
 constexpr size_t kLeastSpare = 64 * 1024;   // smaller ones come cheap
 constexpr size_t kLargestSpare = 4 << 20;
+constexpr absl::Duration kMostAhead = absl::Hours(1);  // of our clock, that an event is believed to be
 constexpr size_t kSequenceSize = 9;  // of a varint of 63 bits
 constexpr absl::string_view kTooSlow =
     "this watcher was too slow; events it never saw are counted, whether its filter wanted them or not";
@@ -102,7 +103,8 @@ void Hub::PublishBatch(size_t count, AppendEvent append, absl::string_view run, 
     AppendSequence(next_sequence_++, &batch->wire);
     Facts facts;
     lost += append(i, &batch->wire, &facts);
-    if (facts.micros == 0) facts.micros = absl::ToUnixMicros(now);
+    // A gateway whose clock is wrong, or that lies, keeps no event longer than it is to be kept.
+    if (facts.micros == 0 || facts.micros > absl::ToUnixMicros(now + kMostAhead)) facts.micros = absl::ToUnixMicros(now);
     batch->Note(facts);
     summary_.Add(facts, now);
     EndEntry(start, &batch->wire);
