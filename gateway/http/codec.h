@@ -90,6 +90,7 @@ class ServerCodec {
     kIdle,    // no request
     kHead,    // part of a request's head is here
     kBody,    // a request's body is awaited from the client, and it may send (window is open)
+    kStalled, // HTTP/2: answers wait for the client to open its windows, or have begun before the request's body ended
     kActive,  // requests are with the handler
   };
 
@@ -146,6 +147,8 @@ class ServerCodec {
   virtual void Rest() = 0;
   virtual size_t active_streams() const = 0;
   virtual Phase phase() const = 0;
+  // Grows with every octet of a body that comes, and in HTTP/2 that goes: kBody and kStalled last since it last did.
+  virtual uint64_t progress() const = 0;
   virtual int version() const = 0;  // 11 or 20
 };
 

@@ -67,6 +67,7 @@ class Http1Codec final : public ServerCodec {
     bool awaits = (rx_ == Rx::kLength || rx_ == Rx::kChunked) && unconsumed_ < limits_.body_window;
     return awaits ? Phase::kBody : Phase::kActive;
   }
+  uint64_t progress() const override { return progress_; }
   int version() const override { return 11; }
 
  private:
@@ -111,6 +112,7 @@ class Http1Codec final : public ServerCodec {
   bool empty_line_ = false;  // one was skipped before this head
   uint64_t rx_remaining_ = 0;
   uint64_t rx_total_ = 0;
+  uint64_t progress_ = 0;
   uint64_t tx_remaining_ = 0;
   size_t unconsumed_ = 0;
   size_t available_ = 0;     // bytes behind the current head that are here already
@@ -270,6 +272,7 @@ bool Http1Codec::ProcessBody(absl::string_view* input) {
     input->remove_prefix(n);
     rx_remaining_ -= n;
     available_ = input->size();
+    progress_ += n;
     expects_ = false;
     if (rx_remaining_ == 0) rx_ = Rx::kComplete;
     unconsumed_ += n;
@@ -283,6 +286,7 @@ bool Http1Codec::ProcessBody(absl::string_view* input) {
       return false;
     case ChunkedDecoder::Step::kData:
       rx_total_ += data.size();
+      progress_ += data.size();
       if (rx_total_ > limits_.body_bytes) {
         Refuse(Refusal{413, false, "the body is too large"});
         return false;

@@ -116,6 +116,8 @@ void ResponseParser::OnHead(absl::string_view bytes) {
     }
   }
   bool bodiless = head_request_ || line.status == 204 || line.status == 304;
+  // Who announces a body with 204 (RFC 9110 8.6 forbids it) may send one, and it would be read as the next answer.
+  if (line.status == 204 && (codings > 0 || head.content_length.value_or(0) > 0)) reusable_ = false;
   if (bodiless) {
     body_ = Body::kNone;
   } else if (codings > 0) {

@@ -169,6 +169,7 @@ struct Http2Callbacks {
       return 0;
     }
     s->rx_total += n;
+    c->progress_ += n;
     if (s->rx_total > c->limits_.body_bytes && !s->websocket) {
       nghttp2_session_consume(session, id, n);
       c->RefuseRequest(s, Refusal{413, false, "the body is too large"});
@@ -184,7 +185,14 @@ struct Http2Callbacks {
     auto* s = static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
     if (s == nullptr) return 0;
     nghttp2_session_set_stream_user_data(session, id, nullptr);
-    if (code == NGHTTP2_NO_ERROR && s->opened && !s->dead) c->resets_.GiveBack();
+    if (s->opened && !s->dead) {
+      if (code == NGHTTP2_NO_ERROR) {
+        c->resets_.GiveBack();
+      } else {
+        c->CountReset();  // nghttp2 reset it and told of no frame: a body that is not as long as its content-length
+      }
+    }
+    c->waiting_ -= s->unsent;
     // What the stream never consumed still counts against the connection's window.
     if (s->unconsumed > 0) nghttp2_session_consume_connection(session, s->unconsumed);
     c->Unlink(s);
@@ -251,6 +259,9 @@ struct Http2Callbacks {
     const char* from = s->fixed != nullptr ? s->fixed->body().data() : s->out.data();
     if (length > 0) c->target_->Append(from + s->out_sent, length);
     s->out_sent += length;
+    s->unsent -= length;
+    c->waiting_ -= length;
+    c->progress_ += length;
     if (s->fixed == nullptr && s->out_sent == s->out.size()) {
       s->out.clear();
       s->out_sent = 0;

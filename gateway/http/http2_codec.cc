@@ -215,6 +215,7 @@ void Http2Codec::RefuseRequest(Http2Stream* s, const Refusal& refusal) {
     for (size_t i = 0; i < fields.size(); ++i) nv.push_back(Nv(fields[i].name, fields[i].value));
     const bool body = !s->head_request && !worded.body.empty();
     s->out = std::move(worded.body);
+    if (body) NoteUnsent(s, s->out.size());
     s->tx_end = true;
     Submit(s, nv.data(), nv.size(), body);
   } else {
@@ -238,6 +239,7 @@ bool Http2Codec::SendFixed(StreamId id, std::shared_ptr<const FixedResponse> res
   const std::vector<nghttp2_nv>& fixed = response->http2_fields();
   bool body = !s->head_request && !response->body().empty();
   s->tx_end = true;
+  if (body) NoteUnsent(s, response->body().size());
   if (options_->date == nullptr || options_->date->value.empty() || fixed.size() >= 32) {
     s->fixed = std::move(response);
     return Submit(s, s->fixed->http2_fields().data(), s->fixed->http2_fields().size(), body);
@@ -324,6 +326,7 @@ size_t Http2Codec::SendBody(StreamId id, absl::string_view data, bool end) {
     s->out_sent = 0;
   }
   s->out.append(data.data(), take);
+  NoteUnsent(s, take);
   if (take < data.size()) {
     s->blocked = true;
   } else if (end) {
@@ -429,10 +432,13 @@ bool Http2Codec::done() const {
 ServerCodec::Phase Http2Codec::phase() const {
   if (building_ > 0) return Phase::kHead;
   if (active_ == 0) return Phase::kIdle;
+  bool stalled = waiting_ > 0;
   for (const Http2Stream* s = streams_; s != nullptr; s = s->next) {
-    if (s->opened && !s->rx_ended && !s->dead && !s->websocket && s->unconsumed < limits_.body_window) return Phase::kBody;
+    if (!s->opened || s->rx_ended || s->dead || s->websocket || s->unconsumed >= limits_.body_window) continue;
+    if (!s->tx_started) return Phase::kBody;
+    stalled = true;
   }
-  return Phase::kActive;
+  return stalled ? Phase::kStalled : Phase::kActive;
 }
 
 CodecShared::CodecShared() : parts_(std::make_unique<Parts>()) { InitHttp2Parts(parts_.get()); }

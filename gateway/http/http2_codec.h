@@ -38,6 +38,7 @@ struct Http2Stream {
   uint64_t rx_total = 0;
   size_t unconsumed = 0;
   size_t out_sent = 0;
+  size_t unsent = 0;        // of what it was given to send; in waiting_ too
   std::string out;
   std::shared_ptr<const FixedResponse> fixed;
   std::unique_ptr<FieldList> tx_trailers;
@@ -77,6 +78,7 @@ class Http2Codec final : public ServerCodec {
   size_t active_streams() const override { return active_; }
   void Rest() override;
   Phase phase() const override;
+  uint64_t progress() const override { return progress_; }
   int version() const override { return 20; }
 
  private:
@@ -96,6 +98,10 @@ class Http2Codec final : public ServerCodec {
   void Calm(const char* text);
   void CountReset();
   void Wake(Http2Stream* s);
+  void NoteUnsent(Http2Stream* s, size_t n) {
+    s->unsent += n;
+    waiting_ += n;
+  }
   bool Submit(Http2Stream* s, const nghttp2_nv* nv, size_t n, bool body);
 
   CodecHandler* const handler_;
@@ -109,6 +115,8 @@ class Http2Codec final : public ServerCodec {
   Http2Stream* streams_ = nullptr;
   size_t active_ = 0;
   size_t building_ = 0;
+  size_t waiting_ = 0;     // octets of bodies that were given to send and are not sent
+  uint64_t progress_ = 0;
   bool failed_ = false;    // the client broke the connection's rules: nothing more is read
   bool broken_ = false;    // nghttp2 cannot go on: nothing more is sent either
   bool reported_ = false;  // OnProtocolError for the connection was called

@@ -407,6 +407,82 @@ TEST_F(Http2Test, MadeResetsCountLikeTheClientsOwn) {
   EXPECT_FALSE(client_->goaways.empty());
 }
 
+TEST_F(Http2Test, BodiesThatAreNotAsLongAsTheySayCountAsResets) {
+  answer_ = false;
+  const std::string two = "xx", none;
+  for (const std::string& body : {two, none}) {
+    Start();
+    Fields post = Get();
+    post[0].second = "POST";
+    post.emplace_back("content-length", "1");
+    int asked = 0;
+    for (; asked < 300 && client_->goaways.empty() && client_->Request(post, &body) >= 0; ++asked) Talk();
+    EXPECT_THAT(client_->goaways, ElementsAre(NGHTTP2_ENHANCE_YOUR_CALM)) << body.size();
+    EXPECT_LT(asked, 110) << body.size();
+  }
+}
+
+TEST_F(Http2Test, AnAnswerThatWaitsForAWindowIsAStallUntilItGoes) {
+  const nghttp2_settings_entry shut{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+  nghttp2_submit_settings(client_->session, NGHTTP2_FLAG_NONE, &shut, 1);
+  const int32_t fixed = client_->Request(Get());
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kStalled);
+  const uint64_t before = codec_->progress();
+
+  nghttp2_submit_ping(client_->session, NGHTTP2_FLAG_NONE, nullptr);
+  Talk();
+  EXPECT_EQ(codec_->progress(), before) << "a PING takes nothing";
+
+  // Octet by octet, as nghttp2's client would not ask.
+  const auto open = [&](char octets) {
+    codec_->Receive(Frame(NGHTTP2_WINDOW_UPDATE, 0, static_cast<uint32_t>(fixed), std::string("\0\0\0", 3) + octets), loop::Instant{1});
+    OutBuffer out;
+    codec_->Produce(&out);
+  };
+  open(2);
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kStalled);
+  EXPECT_EQ(codec_->progress(), before + 2);
+  open(100);
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kIdle);
+  EXPECT_EQ(codec_->progress(), before + 5);
+
+  answer_ = false;
+  const int32_t streamed = client_->Request(Get());
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kActive) << "nothing waits yet";
+  codec_->SendHead(streamed, ResponseHead(), false);
+  codec_->SendBody(streamed, "some", false);
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kStalled);
+  nghttp2_submit_rst_stream(client_->session, NGHTTP2_FLAG_NONE, streamed, NGHTTP2_CANCEL);
+  const int32_t asked = client_->Request(Get());
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kActive) << "what waited went with its stream";
+  codec_->Reset(asked, ErrorCode::kCancel);
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kIdle);
+}
+
+TEST_F(Http2Test, ABodyOfARequestThatIsBeingAnsweredHasTheTimeOfAStall) {
+  answer_ = false;
+  Fields post = Get();
+  post[0].second = "POST";
+  const int32_t id = client_->Open(post);
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kBody);
+  codec_->SendHead(id, ResponseHead(), false);
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kStalled);
+  const uint64_t before = codec_->progress();
+  client_->Data(id, "more", false);
+  Talk();
+  EXPECT_EQ(codec_->progress(), before + 4);
+  client_->Data(id, "", true);
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kActive);
+}
+
 TEST_F(Http2Test, FloodsOfControlFramesEndTheConnection) {
   const std::pair<const char*, std::string> floods[] = {
       {"ping", Frame(NGHTTP2_PING, 0, 0, std::string(8, 'p'))},

@@ -30,7 +30,7 @@ struct Limits {
   // Timeouts, armed by the server.
   absl::Duration handshake_timeout = absl::Seconds(10);
   absl::Duration header_timeout = absl::Seconds(10);  // phase kHead: from its first byte
-  absl::Duration idle_timeout = absl::Seconds(120);   // phase kIdle
+  absl::Duration idle_timeout = absl::Seconds(120);   // phases kIdle and kStalled
   absl::Duration body_timeout = absl::Seconds(30);    // phase kBody: since the last byte
   absl::Duration write_timeout = absl::Seconds(30);   // output waits and the socket takes none
   absl::Duration request_timeout = absl::ZeroDuration();  // the whole request; zero = none

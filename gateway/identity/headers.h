@@ -29,7 +29,8 @@ namespace gatehouse::identity {
 
 // StripList is the set of field names that no client may send: the fixed names of docs/reference
 // and every name that any route of the snapshot injects. Names are compared without case, and every
-// character that is not a letter or digit counts as `-` (CGI and its heirs fold them).
+// character that is not a letter or digit counts as `-` (CGI and its heirs fold them). So are other
+// spellings of what the gateway itself says or reads: `X_Forwarded_For`, `Content_Length`.
 class StripList {
  public:
   StripList() = default;

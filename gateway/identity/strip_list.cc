@@ -15,26 +15,36 @@ char Fold(char c) {
              : '-';
 }
 
-// docs/reference lists the same names.
-constexpr std::array<absl::string_view, 7> kExact = {
-    "x-forwarded-client-cert", "client-cert", "client-cert-chain",
-    "x-arr-clientcert",        "remote-user", "x-remote-user",
-    "x-forwarded-user"};
+// docs/reference lists the same names. The last three claim no identity: some upstreams take the first two for the path of the
+// request, which would then not be the one that was decided on, and CGI makes a proxy for its own requests of the third.
+constexpr std::array<absl::string_view, 10> kExact = {
+    "x-forwarded-client-cert", "client-cert",    "client-cert-chain", "x-arr-clientcert", "remote-user",
+    "x-remote-user",           "x-forwarded-user", "x-original-url",    "x-rewrite-url",    "proxy"};
 constexpr std::array<absl::string_view, 5> kPrefixes = {
     "x-auth-", "x-client-cert", "x-ssl-", "ssl-client-", "x-forwarded-tls-client-cert"};
+// What the gateway itself reads or writes under these names; many upstreams take every other spelling for the same.
+constexpr absl::string_view kForwarded = "x-forwarded-";
+constexpr std::array<absl::string_view, 7> kOurs = {"x-real-ip",           "x-request-id",     "content-length", "transfer-encoding",
+                                                    "proxy-authorization", "proxy-connection", "keep-alive"};
 // No fixed or injected name is longer, so a longer one can only match a prefix.
 constexpr size_t kLongest = 64;  // injected_lengths_ has one bit more
 
-// What all fixed names and prefixes begin with.
+// What all of these names and prefixes begin with.
 bool MayBeFixed(absl::string_view name) {
   const char first = name.empty() ? '\0' : Fold(name[0]);
-  return first == 'x' || first == 'c' || first == 'r' || first == 's';
+  return first == 'x' || first == 'c' || first == 'r' || first == 's' || first == 'p' || first == 't' || first == 'k';
 }
 
 bool IsFixed(absl::string_view folded) {
   return std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](absl::string_view p) { return absl::StartsWith(folded, p); }) ||
          std::find(kExact.begin(), kExact.end(), folded) != kExact.end();
+}
+
+// `name` is not spelled as one of ours is, but is one when folded.
+bool IsOursOtherwise(absl::string_view name, absl::string_view folded) {
+  return (absl::StartsWith(folded, kForwarded) || std::find(kOurs.begin(), kOurs.end(), folded) != kOurs.end()) &&
+         !absl::EqualsIgnoreCase(name.substr(0, folded.size()), folded);
 }
 
 }  // namespace
@@ -57,7 +67,7 @@ bool StripList::Removes(absl::string_view name) const {
   const size_t n = std::min(name.size(), kLongest);
   std::transform(name.begin(), name.begin() + n, buffer, Fold);
   const absl::string_view folded(buffer, n);
-  return (may_be_fixed && IsFixed(folded)) || (may_be_injected && injected_.contains(folded));
+  return (may_be_fixed && (IsFixed(folded) || IsOursOtherwise(name, folded))) || (may_be_injected && injected_.contains(folded));
 }
 
 bool StripList::Folds(absl::string_view name) const {

@@ -23,7 +23,10 @@ constexpr absl::string_view kIdentityHeaders[] = {"X-Forwarded-Client-Cert",
                                                   "X-ARR-ClientCert",
                                                   "Remote-User",
                                                   "X-Remote-User",
-                                                  "X-Forwarded-User"};
+                                                  "X-Forwarded-User",
+                                                  "X-Original-URL",
+                                                  "X-Rewrite-URL",
+                                                  "Proxy"};
 
 TEST(StripListTest, RemovesEveryFixedNameInAnySpelling) {
   const StripList list;
@@ -46,6 +49,21 @@ TEST(StripListTest, LeavesOrdinaryFieldsAlone) {
         "x-remote-user-agent", "accept"}) {
     EXPECT_FALSE(list.Removes(name)) << name;
   }
+}
+
+TEST(StripListTest, RemovesOtherSpellingsOfWhatTheGatewaySays) {
+  const StripList list;
+  for (absl::string_view name :
+       {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Real-IP",
+        "X-Request-Id", "Content-Length", "Transfer-Encoding", "Proxy-Authorization", "Proxy-Connection", "Keep-Alive"}) {
+    EXPECT_FALSE(list.Removes(name)) << name;
+    EXPECT_FALSE(list.Removes(absl::AsciiStrToLower(name))) << name;
+    EXPECT_TRUE(list.Removes(absl::StrReplaceAll(name, {{"-", "_"}}))) << name;
+    EXPECT_TRUE(list.Removes(absl::AsciiStrToLower(absl::StrReplaceAll(name, {{"-", "."}})))) << name;
+  }
+  EXPECT_TRUE(list.Removes("x-forwarded_for"));
+  EXPECT_TRUE(list.Removes("x_forwarded-" + std::string(100, 'a')));
+  EXPECT_FALSE(list.Removes("x-forwarded-" + std::string(100, 'a')));
 }
 
 TEST(StripListTest, RemovesWhatAnyRouteInjects) {

@@ -10,7 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "gateway/credentials/throttle.h"
 #include "gateway/http/path.h"
 
@@ -102,18 +102,26 @@ std::string Joined(const http::FieldList& fields, absl::string_view name) {
   return all;
 }
 
+// What stands behind the last comma.
+absl::string_view LastOf(absl::string_view list) {
+  const size_t comma = list.rfind(',');
+  return comma == absl::string_view::npos ? list : list.substr(comma + 1);
+}
+
 std::vector<Element> ReadXForwarded(const http::FieldList& fields) {
-  std::vector<Element> elements;
-  for (absl::string_view entry : absl::StrSplit(Joined(fields, "x-forwarded-for"), ',')) {
-    elements.push_back({ParseEntry(entry), "", ""});
-  }
   // Proxies write these for the request as they got it; of a list of them the last was written by the one in front of us.
-  const std::vector<std::string> schemes = absl::StrSplit(Joined(fields, "x-forwarded-proto"), ',');
-  const std::vector<std::string> hosts = absl::StrSplit(Joined(fields, "x-forwarded-host"), ',');
-  for (Element& element : elements) {
-    element.scheme = SchemeIn(schemes.back());
-    element.authority = AuthorityIn(hosts.back());
+  const std::string schemes = Joined(fields, "x-forwarded-proto"), hosts = Joined(fields, "x-forwarded-host");
+  const std::string scheme = SchemeIn(LastOf(schemes)), authority = AuthorityIn(LastOf(hosts));
+  // From the right, as it is looked at: a client in front of a proxy may have written thousands.
+  const std::string all = Joined(fields, "x-forwarded-for");
+  std::vector<Element> elements;
+  for (absl::string_view rest = all; elements.size() < kMostEntries;) {
+    const absl::string_view entry = LastOf(rest);
+    elements.push_back({ParseEntry(entry), scheme, authority});
+    if (entry.size() == rest.size()) break;
+    rest.remove_suffix(entry.size() + 1);
   }
+  std::reverse(elements.begin(), elements.end());
   return elements;
 }
 
@@ -215,9 +223,11 @@ absl::StatusOr<ClientOrigin> ReadOrigin(const http::FieldList& fields, absl::Spa
   return origin;
 }
 
-bool IsForwardedField(absl::string_view name) {
-  return name == "forwarded" || name == "x-forwarded-for" || name == "x-forwarded-proto" ||
-         name == "x-forwarded-host" || name == "x-forwarded-port" || name == "x-real-ip";
+bool IsForwardedField(absl::string_view name, bool trusted) {
+  if (name == "forwarded" || name == "x-real-ip") return true;
+  absl::string_view kind = name;
+  if (!absl::ConsumePrefix(&kind, "x-forwarded-")) return false;
+  return !trusted || kind == "for" || kind == "proto" || kind == "host" || kind == "port";
 }
 
 void AddForwarded(config::Forwarded kind, const ClientOrigin* origin, absl::string_view peer, absl::string_view authority,

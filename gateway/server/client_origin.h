@@ -41,8 +41,9 @@ bool IsTrustedProxy(absl::Span<const AddressRange> trusted, const events::PeerAd
 absl::StatusOr<ClientOrigin> ReadOrigin(const http::FieldList& fields, absl::Span<const AddressRange> trusted,
                                         const events::PeerAddress& peer);
 
-// Who passed a request on is ours to say; what a client claims of it goes.
-bool IsForwardedField(absl::string_view name);
+// Who passed a request on, and as what, is ours to say; what a client claims of it goes. `trusted`: it came from a proxy that is
+// believed, whose further fields (X-Forwarded-Prefix and the like) pass.
+bool IsForwardedField(absl::string_view name, bool trusted);
 
 // Adds what `kind` asks for. `origin` null: the peer is the client, and asked for `authority` by https.
 void AddForwarded(config::Forwarded kind, const ClientOrigin* origin, absl::string_view peer, absl::string_view authority,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 
 namespace gatehouse::server {
 namespace {
@@ -101,6 +102,16 @@ TEST_F(ClientOriginTest, BelievesSchemeAndHostOfTheTrustedOnly) {
             "198.51.100.7 http shop.example");
   EXPECT_EQ(From({{"x-forwarded-for", "198.51.100.7"}, {"x-forwarded-proto", "ftp"}, {"x-forwarded-host", "a b"}}), "198.51.100.7");
   EXPECT_EQ(From({{"x-forwarded-for", "198.51.100.7"}, {"x-forwarded-proto", "http, https"}}), "198.51.100.7 https");
+}
+
+TEST_F(ClientOriginTest, IsFoundInAListOfThousandsByItsEnd) {
+  std::string list;
+  for (int i = 0; i < 10'000; ++i) list += "1.1.1.1,";
+  EXPECT_EQ(From({{"x-forwarded-for", list + "198.51.100.7, 10.0.0.2"}, {"x-forwarded-proto", "http"}}), "198.51.100.7 via 10.0.0.2 http");
+  const std::string commas(30'000, ','), host(500, 'a');
+  const absl::Time began = absl::Now();
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(From({{"x-forwarded-for", commas + "10.0.0.3"}, {"x-forwarded-host", host}}), "10.0.0.3 " + host);
+  EXPECT_LT(absl::Now() - began, absl::Seconds(2)) << "the host is read once, and 64 entries";
 }
 
 std::vector<std::string> Told(config::Forwarded kind, const ClientOrigin* origin, const std::string& peer) {

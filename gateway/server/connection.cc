@@ -250,11 +250,14 @@ void Connection::ArmDeadline() {
     return;
   }
   Phase phase = codec_->phase();
-  if (phase == armed_ && phase != Phase::kIdle && phase != Phase::kBody && !output_armed_) return;
+  // What is awaited are octets of a body: a PING is none.
+  const bool moved = std::exchange(progress_, codec_->progress()) != codec_->progress();
+  if (phase == armed_ && phase != Phase::kIdle && !moved && !output_armed_) return;
   output_armed_ = false;
   armed_ = phase;
   switch (phase) {
-    case Phase::kIdle: return deadline_.Set(now + born_->codec.limits.idle_timeout);
+    case Phase::kIdle:
+    case Phase::kStalled: return deadline_.Set(now + born_->codec.limits.idle_timeout);
     case Phase::kHead:
       head_since_ = now;
       return deadline_.Set(now + born_->codec.limits.header_timeout);

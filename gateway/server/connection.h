@@ -174,6 +174,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   std::unique_ptr<http::ServerCodec> codec_;
   std::unique_ptr<loop::Watch> watch_;
   loop::Deadline deadline_;
+  uint64_t progress_ = 0;  // the codec's, when the deadline was last armed
   loop::Instant head_since_;  // HTTP/1.1: when the first octet of a head came that was not whole
   PeerRef peer_;  // null: no certificate
   uint64_t judged_ = 0;    // config::Name::trust_epoch under which it was last judged

@@ -79,7 +79,8 @@ void ForwardedRequest::CopyFields(const ForwardTerms& terms) {
   const bool has_connection = fields.Has("connection");
   for (size_t i = 0; i < fields.size(); ++i) {
     http::FieldList::Field f = fields[i];
-    if (f.name == "host" || f.name == "content-length" || f.name == "expect" || IsForwardedField(f.name)) continue;
+    if (f.name == "host" || f.name == "content-length" || f.name == "expect") continue;
+    if (IsForwardedField(f.name, terms.origin != nullptr)) continue;
     if (http::IsTraceField(f.name) || f.name == "x-request-id") continue;
     if (http::IsHopByHop(f.name)) continue;
     // What the client's Connection names goes before anything of ours comes (SEMANTICS 5).
@@ -92,7 +93,7 @@ void ForwardedRequest::CopyFields(const ForwardTerms& terms) {
 }
 
 bool PassesAsTrailer(const http::RequestHead& head, const identity::StripList& strip, absl::string_view name) {
-  return http::MayTrail(name) && !IsForwardedField(name) && !strip.Removes(name) && !head.fields().HasToken("connection", name);
+  return http::MayTrail(name) && !strip.Removes(name) && !head.fields().HasToken("connection", name);
 }
 
 }  // namespace gatehouse::server

@@ -21,6 +21,8 @@ private_key_file: {pki}/server.key
 ---
 {{kind: Listener, name: edge, address: "127.0.0.1:{port}", server_certificates: [server], limits: {{max_body_bytes: 100000, header_timeout: 1s}}}}
 ---
+{{kind: Listener, name: brisk, address: "127.0.0.1:{brisk}", server_certificates: [server], limits: {{idle_timeout: 1s, body_timeout: 1s}}}}
+---
 {{kind: Upstream, name: app, endpoints: ["127.0.0.1:{upstream}"]}}
 ---
 {{kind: Route, name: public, match: {{path: "/public/{{rest...}}"}}, anonymous: true, upstream: app}}
@@ -100,7 +102,8 @@ class PerimeterTest(GatehouseTest):
         super().setUpClass()
         cls.pki.ca("ca")
         cls.pki.server("server", "localhost", "a", "b")
-        cls.gatehouse.apply(CONFIG.format(pki=cls.pki.folder, port=cls.port, upstream=cls.upstream.port))
+        cls.brisk = free_port()
+        cls.gatehouse.apply(CONFIG.format(pki=cls.pki.folder, port=cls.port, brisk=cls.brisk, upstream=cls.upstream.port))
 
     def setUp(self):
         self.upstream.requests.clear()
@@ -249,12 +252,41 @@ class PerimeterTest(GatehouseTest):
         self.assertTrue(client.closed(5))
         self.assertLess(time.monotonic() - began, 3)
 
-    def h2(self):
+    def h2(self, port=None, settings=b""):
         context = client_context(self.pki, alpn=["h2"])
-        sock = context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=5), server_hostname="a")
+        sock = context.wrap_socket(socket.create_connection(("127.0.0.1", port or self.port), timeout=5), server_hostname="a")
         self.addCleanup(sock.close)
-        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings))
         return sock
+
+    def pinging(self, sock, seconds):
+        """Whether the connection ends in the time, though it is pinged."""
+        now = next_ping = time.monotonic()
+        end = now + seconds
+        sock.settimeout(0.05)
+        with contextlib.suppress(OSError):
+            while now < end:
+                if now >= next_ping:
+                    sock.sendall(frame(6, 0, 0, b"12345678"))
+                    next_ping = now + 0.2
+                with contextlib.suppress(TimeoutError):
+                    if not sock.recv(65536):
+                        return True
+                now = time.monotonic()
+            return False
+        return True
+
+    def test_an_answer_that_nobody_takes_and_a_body_that_does_not_come_are_not_waited_for_though_pings_come(self):
+        head = [(":scheme", "https"), (":authority", "a"), (":path", "/public/stream")]
+        shut = self.h2(self.brisk, struct.pack(">HI", 4, 0))
+        shut.sendall(frame(1, 5, 1, HPACK.encode([(":method", "GET")] + head)))
+        self.assertTrue(self.pinging(shut, 5), "windows that stay shut")
+        bodiless = self.h2(self.brisk)
+        bodiless.sendall(frame(1, 4, 1, HPACK.encode([(":method", "POST")] + head)))
+        self.assertTrue(self.pinging(bodiless, 5), "a body that does not come")
+        reading = self.h2(self.brisk)
+        reading.sendall(frame(1, 5, 1, HPACK.encode([(":method", "GET")] + head)))
+        self.assertFalse(self.pinging(reading, 2.5), "an answer that is taken may last")
 
     def h2_request(self, fields, body=b"", trailers=None):
         """The status that a request gets, or the word for how it ended instead."""
@@ -388,11 +420,16 @@ class PerimeterTest(GatehouseTest):
             for i in range(20000):
                 yield frame(1, 5, 2 * i + 1, block) + frame(8, 0, 2 * i + 1, struct.pack(">I", 0))
 
+        def short():  # likewise: bodies that are not as long as they say
+            block = HPACK.encode([(":method", "POST"), (":scheme", "https"), (":authority", "a"), (":path", "/public/slow/1"), ("content-length", "1")])
+            for i in range(20000):
+                yield frame(1, 4, 2 * i + 1, block) + frame(0, 0, 2 * i + 1, b"xx")
+
         def dependencies():
             for i in range(200000):
                 yield frame(2, 0, 2 * i + 1, struct.pack(">IB", 2 * i + 3, 255))
 
-        for name, attack in {"endless": endless, "bomb": bomb, "resets": resets, "dependencies": dependencies}.items():
+        for name, attack in {"endless": endless, "bomb": bomb, "resets": resets, "short": short, "dependencies": dependencies}.items():
             with self.subTest(name):
                 before = resident(self.gatehouse.process.pid)
                 sock = self.h2()

@@ -199,12 +199,18 @@ class RouteExtrasTest(GatehouseTest):
         self.assertEqual((fields["x-forwarded-for"], fields["x-forwarded-proto"]), ("127.0.0.1", "https"))
         self.assertEqual(fields["forwarded"], 'for=127.0.0.1;host="localhost";proto=https')
         self.assertNotIn("x-real-ip", fields)
+        forged = ("X_Forwarded_For", "X-Forwarded_Proto", "X-Forwarded-Prefix", "X_Real_IP", "X_Request_Id", "X-Original-URL", "X_Rewrite_URL",
+                  "Transfer_Encoding", "Content_Length", "Proxy")
+        fields = self.told("/both", "".join(f"{name}: forged\r\n" for name in forged))
+        self.assertNotIn("forged", str(fields))
         fields = self.told("/silent", "X-Forwarded-For: 192.0.2.1\r\n")
         self.assertEqual([f for f in fields if "forwarded" in f], [])
         self.assertEqual(self.status("/office", "alice", "X-Forwarded-For: 192.0.2.1\r\n"), 403)
 
     def test_believes_trusted_proxies_as_far_as_they_are_trusted(self):
-        fields = self.told("/both", "X-Forwarded-For: 8.8.8.8, 192.0.2.1, 10.0.0.2\r\nX-Forwarded-Proto: http\r\n", port=self.inner)
+        fields = self.told("/both", "X-Forwarded-For: 8.8.8.8, 192.0.2.1, 10.0.0.2\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Prefix: /shop\r\n",
+                           port=self.inner)
+        self.assertEqual(fields["x-forwarded-prefix"], "/shop")
         self.assertEqual(fields["x-forwarded-for"], "192.0.2.1, 10.0.0.2, 127.0.0.1")
         self.assertEqual(fields["forwarded"], 'for=192.0.2.1;host="localhost";proto=http, for=10.0.0.2, for=127.0.0.1')
         with EventWatch(self.gatehouse) as watch:
