@@ -29,7 +29,7 @@ class Recycled {
   }
   static void operator delete(void* p, size_t size) {
     Kept& kept = OfThread();
-    if (kept.count >= kMost || size != sizeof(T)) return ::operator delete(p, size);
+    if (kept.count >= kMost || size != sizeof(T)) return ::operator delete(p);
     kept.first = ::new (p) Piece{kept.first};
     ++kept.count;
   }
@@ -48,7 +48,7 @@ class Recycled {
     ~Kept() {
       for (Piece* next; first != nullptr; first = next) {
         next = first->next;
-        ::operator delete(first, sizeof(T));
+        ::operator delete(first);
       }
       count = kMost;  // what is deleted still later is not kept
     }
