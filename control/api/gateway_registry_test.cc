@@ -96,6 +96,16 @@ TEST_F(GatewayRegistryTest, EveryFaultOfATokenIsToldAlike) {
   EXPECT_TRUE(Join(bound, "edge-1").ok()) << "refusals use nothing up";
 }
 
+TEST_F(GatewayRegistryTest, AClockThatIsSetBackMakesNoTokenGoodAgain) {
+  const std::string used = Token(), late = Token("", 60);
+  ASSERT_TRUE(Join(used, "edge-1").ok());
+  clock_.Advance(absl::Seconds(61));
+  EXPECT_FALSE(Join(late, "edge-2").ok());
+  clock_.Advance(-absl::Hours(2));
+  EXPECT_FALSE(Join(used, "edge-2").ok());
+  EXPECT_TRUE(Join(Token(), "edge-2").ok()) << "and new ones are good";
+}
+
 TEST_F(GatewayRegistryTest, TheAuditIsToldWhichFaultItWas) {
   const auto why = [this](const std::string& token, const std::string& gateway) {
     why_.clear();

@@ -178,6 +178,25 @@ TYPED_TEST(StoreTest, AnEntryStandsAboveTheRevisionInForceAndMakesNone) {
   EXPECT_EQ(this->store_->History({.limit = 10, .show = v1::HistoryRequest::WRITES, .before = HistoryQuery::Place{1, 0}})->size(), 1u);
 }
 
+TYPED_TEST(StoreTest, AClockThatIsSetBackChangesNoOrder) {
+  this->Commit(Write(0, {Policy("a")}));
+  Transaction earlier = Write(1, {Policy("b")});
+  earlier.time -= absl::Hours(48);
+  EXPECT_EQ(this->Commit(earlier), 2u);
+  Entry entry = Act("A", "earlier still");
+  entry.time -= absl::Hours(96);
+  EXPECT_EQ(*this->store_->Append(entry), 2u);
+  this->Commit(Write(2, {Policy("c")}));
+
+  const auto all = *this->store_->History({.limit = 10, .show = v1::HistoryRequest::WRITES});
+  std::vector<uint64_t> revisions;
+  for (const v1::Revision& one : all) revisions.push_back(one.revision());
+  EXPECT_EQ(revisions, (std::vector<uint64_t>{3, 2, 2, 1}));
+  EXPECT_EQ(all[1].effects(0), "earlier still");
+  EXPECT_LT(all[2].time().seconds(), all[3].time().seconds());
+  EXPECT_FALSE(this->store_->Commit(Write(2, {Policy("d")})).ok()) << "an old revision stays old whatever the time";
+}
+
 TYPED_TEST(StoreTest, OfWhatAGatewayWritesByItselfTheLatestIsKeptAndCounted) {
   Entry renewal = Act("Renew", "1", "edge-1");
   renewal.routine = true;
