@@ -150,6 +150,58 @@ TEST_F(SqliteFaultsTest, EveryKindOfCommitIsAtomic) {
   EXPECT_GT(points, 100u);
 }
 
+// What changed no configuration is in the history whole or not at all, and no fault of its makes or loses a revision.
+TEST_F(SqliteFaultsTest, AnEntryIsThereWholeOrNotAndRevisionsStayAsTheyAre) {
+  const FaultDisk::Image image = Prepared();
+  Entry entry;
+  entry.time = absl::FromUnixSeconds(1'800'000'000);
+  entry.actor = "uid:7";
+  entry.method = "GatewayService/Join";
+  entry.effects = {std::string(10'000, 'e')};
+  const auto entries = [](Store& store) {
+    const auto all = store.History({.limit = 100, .show = v1::HistoryRequest::WRITES});
+    EXPECT_TRUE(all.ok()) << all.status();
+    size_t n = 0;
+    for (const v1::Revision& one : *all) {
+      if (one.effects_size() == 0) continue;
+      ++n;
+      EXPECT_EQ(one.effects(0), std::string(10'000, 'e'));
+    }
+    return n;
+  };
+  uint64_t points = 0;
+  const auto try_all = [&](Fault fault, Survival survival) {
+    for (uint64_t n = 1;; ++n) {
+      disk_.Restore(image);
+      auto store = Open();
+      ASSERT_NE(store, nullptr);
+      const std::string head = PrintHead(*store);
+      disk_.Arm(fault, n);
+      const bool appended = store->Append(entry).ok();
+      const bool struck = disk_.struck();
+      disk_.Disarm();
+      if (fault == Fault::kCrash) {
+        store.reset();
+        disk_.Reboot(survival, n);
+        store = Open();
+        ASSERT_NE(store, nullptr);
+        EXPECT_TRUE(entries(*store) == 1 || (entries(*store) == 0 && !appended)) << "at I/O " << n;
+      } else {
+        EXPECT_EQ(entries(*store), appended ? 1u : 0u) << "at I/O " << n;
+        const size_t had = entries(*store);
+        EXPECT_TRUE(store->Append(entry).ok()) << "at I/O " << n;
+        EXPECT_EQ(entries(*store), had + 1);
+      }
+      EXPECT_EQ(PrintHead(*store), head) << "at I/O " << n;
+      if (HasFailure() || !struck) return;
+      ++points;
+    }
+  };
+  for (Fault fault : {Fault::kIoError, Fault::kDiskFull, Fault::kReadOnly}) try_all(fault, Survival::kEverything);
+  for (Survival survival : {Survival::kNothing, Survival::kEverything, Survival::kSome}) try_all(Fault::kCrash, survival);
+  EXPECT_GT(points, 15u);
+}
+
 TEST_F(SqliteFaultsTest, ARotationInterruptedAnywhereLeavesOneKeyThatOpensEverything) {
   std::string before;
   {
