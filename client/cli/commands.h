@@ -245,7 +245,8 @@ struct HistoryFlags {
   uint64_t revision = 0;  // 0: the list
   int count = 20;
   bool configuration = false;  // revisions alone
-  bool all = false;            // what gateways write by themselves, too
+  bool all = false;            // refused calls and what gateways write by themselves, too
+  bool refused = false;        // refused calls alone
   bool json = false;
   Output output = Output::kTable;
 };

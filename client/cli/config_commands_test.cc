@@ -280,6 +280,17 @@ TEST_F(ConfigCommandsTest, HistoryTellsAllAboutOneRevision) {
   EXPECT_EQ(server_.histories.back().show(), v1::HistoryRequest::EVERYTHING);
   EXPECT_THAT(out_, AllOf(HasSubstr("\nat 8 "), HasSubstr("gateway edge-1 joined by token 3f of uid:0 (2 times since "), HasSubstr("\n8 ")));
   EXPECT_EQ(Ctl({"history", "--all", "--config"}), kUsage);
+  EXPECT_EQ(Ctl({"history", "--refused", "8"}), kUsage);
+  join.clear_effects();
+  join.set_refusal("the token is used up");
+  join.set_left_out(5);
+  *server_.history_answer.mutable_revisions(1) = join;
+  EXPECT_EQ(Ctl({"history", "--refused"}), kOk);
+  EXPECT_EQ(server_.histories.back().show(), v1::HistoryRequest::REFUSALS);
+  EXPECT_THAT(out_, AllOf(HasSubstr("refused GatewayService/Join: the token is used up (2 times since "),
+                          HasSubstr("(5 more before it, of any callers, are not listed)")));
+  EXPECT_EQ(Ctl({"history", "8", "--all"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("by GatewayService/Join\n  refused: the token is used up (2 times since "));
   EXPECT_EQ(Ctl({"history", "8", "-o", "yaml"}), kOk);
   EXPECT_THAT(out_, HasSubstr("entry: 4\n"));
   EXPECT_EQ(Ctl({"history", "-o", "json"}), kOk);

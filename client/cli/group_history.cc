@@ -6,11 +6,14 @@ namespace gatehouse::cli {
 void AddHistory(CLI::App& app, CommandLine& line) {
   HistoryFlags& flags = line.Make<HistoryFlags>();
   CLI::App* history = app.add_subcommand("history", "list what was written, newest first: who, when, what; or tell all about one revision");
-  history->add_option("revision", flags.revision, "this one, with every detail")->check(CLI::PositiveNumber);
+  CLI::Option* revision = history->add_option("revision", flags.revision, "this one, with every detail");
+  revision->check(CLI::PositiveNumber);
   history->add_option("-n,--count", flags.count, "at most this many; default 20")->check(CLI::Range(1, 1000000));
   CLI::Option* configuration = history->add_flag("--config", flags.configuration, "changes of the configuration alone");
-  history->add_flag("--all", flags.all, "what gateways do as a matter of course, too: renewals of their certificates")
-      ->excludes(configuration);
+  CLI::Option* all = history->add_flag("--all", flags.all, "everything: refused calls and renewals of gateways' certificates, too");
+  all->excludes(configuration);
+  history->add_flag("--refused", flags.refused, "refused calls alone: who, from where, what, why")
+      ->excludes(configuration)->excludes(all)->excludes(revision);
   AddOutput(*history, flags.output, {{"table", Output::kTable}, {"yaml", Output::kYaml}, {"json", Output::kJson}},
             "table, yaml (a document each) or json (a line each)");
   history->add_flag("--json", flags.json, "JSON lines, as -o json");

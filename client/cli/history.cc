@@ -14,13 +14,22 @@
 namespace gatehouse::cli {
 namespace {
 
+std::string Times(const v1::Revision& entry) {
+  std::string text;
+  if (entry.times() > 1) absl::StrAppend(&text, " (", entry.times(), " times since ", DateText(entry.first_time()), ")");
+  if (entry.left_out() > 0) absl::StrAppend(&text, " (", entry.left_out(), " more before it, of any callers, are not listed)");
+  return text;
+}
+
 std::string WhatChanged(const v1::Revision& revision) {
   constexpr int kShown = 4;
+  if (!revision.refusal().empty()) {
+    return absl::StrCat("refused ", EscapeText(revision.method()), ": ", EscapeText(revision.refusal()), Times(revision));
+  }
   if (revision.effects_size() > 0) {
     std::string text = EscapeText(revision.effects(0));
     if (revision.effects_size() > 1) absl::StrAppend(&text, " and ", revision.effects_size() - 1, " more");
-    if (revision.times() > 1) absl::StrAppend(&text, " (", revision.times(), " times since ", DateText(revision.first_time()), ")");
-    return text;
+    return text + Times(revision);
   }
   std::string text;
   for (int i = 0; i < revision.changes_size() && i < kShown; ++i) {
@@ -51,12 +60,14 @@ std::string OneText(const v1::Revision& revision, const std::vector<v1::Revision
   for (const v1::Revision& entry : entries) {
     absl::StrAppend(&text, Origin(entry));
     for (const std::string& effect : entry.effects()) absl::StrAppend(&text, "  ", EscapeText(effect), "\n");
+    if (!entry.refusal().empty()) absl::StrAppend(&text, "  refused: ", EscapeText(entry.refusal()), Times(entry), "\n");
   }
   return text;
 }
 
 v1::HistoryRequest::Show ShowOf(const HistoryFlags& flags) {
   if (flags.configuration) return v1::HistoryRequest::CONFIGURATION;
+  if (flags.refused) return v1::HistoryRequest::REFUSALS;
   return flags.all ? v1::HistoryRequest::EVERYTHING : v1::HistoryRequest::WRITES;
 }
 

@@ -58,6 +58,10 @@ class HostileTextTest : public CliTest {
     entry.set_entry(1);
     entry.add_effects(kHostile);
     server_.history_answer.mutable_revisions()->SwapElements(0, 1);
+    v1::Revision& refused = *server_.history_answer.add_revisions();
+    refused = entry;
+    refused.clear_effects();
+    refused.set_refusal(kHostile);
     v1::ExportResponse& part = server_.export_parts.emplace_back();
     *part.mutable_resources()->add_routes() = route.route();
     part.set_digest(std::string(32, 'x'));

@@ -28,9 +28,18 @@ v1::Event EventOf(const std::string& actor, const std::string& peer, std::string
   return event;
 }
 
+}  // namespace
+
+std::string RefusalText(const absl::Status& why) {
+  if (why.message().empty()) return absl::StatusCodeToString(why.code());
+  return std::string(Beginning(why.message(), kMaxDetailBytes));
+}
+
+namespace {
+
 v1::Event Refuse(v1::Event event, absl::string_view what, const absl::Status& why) {
   event.set_outcome(v1::Event::REFUSED);
-  event.set_detail(absl::StrCat(what, ": ", Beginning(why.message(), kMaxDetailBytes)));
+  event.set_detail(absl::StrCat(what, ": ", RefusalText(why)));
   return event;
 }
 
@@ -89,6 +98,8 @@ v1::Event RefusalEvent(const Caller& who, absl::string_view method, const absl::
   return Refuse(EventOf(who.name, who.peer, name), name, why);
 }
 
+std::string AccountOf(const Caller& who) { return who.name.empty() ? std::string(HostOf(who.peer)) : who.name; }
+
 bool Refusals::Bucket::Take(Rate rate, Instant now) {
   const double passed = std::chrono::duration<double>(now - refilled).count();
   tokens = std::min(rate.burst, tokens + std::max(passed, 0.0) * rate.per_second);
@@ -98,20 +109,17 @@ bool Refusals::Bucket::Take(Rate rate, Instant now) {
   return true;
 }
 
-bool Refusals::Take(const Caller& who, Instant now, v1::Event* event) {
-  const std::string account = who.name.empty() ? who.peer.substr(0, who.peer.rfind(':')) : who.name;
+std::optional<uint64_t> Refusals::Take(const Caller& who, Instant now) {
+  const std::string account = AccountOf(who);
   MutexLock lock(&mutex_);
   if (all_.refilled == Instant()) all_ = Bucket{limits_.of_all.burst, now};
   Bucket* bucket = callers_.Find(account);
   if (bucket == nullptr) bucket = &callers_.Put(account, Bucket{limits_.of_one.burst, now});
   if (!bucket->Take(limits_.of_one, now) || !all_.Take(limits_.of_all, now)) {
     ++left_out_;
-    return false;
+    return std::nullopt;
   }
-  if (const uint64_t left_out = std::exchange(left_out_, 0)) {
-    event->set_detail(absl::StrCat(event->detail(), "; ", left_out, " refusals before this one are not told"));
-  }
-  return true;
+  return std::exchange(left_out_, 0);
 }
 
 }  // namespace gatehouse::api

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -25,9 +26,13 @@ v1::Event AuditEvent(const Caller& who, const absl::StatusOr<Outcome>& result, c
 v1::Event ActEvent(const store::Entry& entry, uint64_t revision);
 // A refused call. `method` may be a path that a stranger made up.
 v1::Event RefusalEvent(const Caller& who, absl::string_view method, const absl::Status& why);
+// Why, no longer than an event bears.
+std::string RefusalText(const absl::Status& why);
+// Whose refusals are counted together: of a name, or of an address.
+std::string AccountOf(const Caller& who);
 
-// Refusals bounds what is told of refused calls: no more of one caller, or of all, than the stream of events bears. Who is refused
-// in a loop is told of now and then, with the number that was left out.
+// Refusals bounds what is told of refused calls: no more of one caller, or of all, than the stream of events and a disk bear. Who is
+// refused in a loop is told of now and then, with the number that was left out.
 class Refusals {
  public:
   using Instant = std::chrono::steady_clock::time_point;
@@ -40,8 +45,8 @@ class Refusals {
   };
   explicit Refusals(Limits limits) : limits_(limits) {}
 
-  // Whether the event is to be told; then it has the number in it.
-  bool Take(const Caller& who, Instant now, v1::Event* event);
+  // How many were left out before this one, if it is to be told.
+  std::optional<uint64_t> Take(const Caller& who, Instant now);
 
  private:
   struct Bucket {

@@ -40,7 +40,7 @@ class FailingStore final : public store::Store {
     return memory_.Commit(transaction);
   }
   absl::StatusOr<Secret> KeyFor(const std::string& name) override { return memory_.KeyFor(name); }
-  absl::StatusOr<uint64_t> Append(const store::Entry& entry) override { return memory_.Append(entry); }
+  absl::StatusOr<uint64_t> Append(absl::Span<const store::Entry> entries) override { return memory_.Append(entries); }
   absl::StatusOr<std::vector<v1::Revision>> History(const store::HistoryQuery& query) override { return memory_.History(query); }
   absl::Status failure;
 

@@ -66,6 +66,8 @@ TEST_F(ConfigServiceTest, TheHistoryIsOneLineOfRevisionsAndOtherWritesInPages) {
   note("first");
   note("by itself", true);
   note("second");
+  ledger_.Refused(Caller("uid:2"), "X/Y", absl::NotFoundError("none"));
+  ledger_.Flush();
   ASSERT_TRUE(Call(&Stub::Delete, "id {kind: UPSTREAM name: 'u'}", &change).ok());
   const auto all = [&](const std::string& show, int page_size) {
     std::vector<std::string> lines;
@@ -75,7 +77,7 @@ TEST_F(ConfigServiceTest, TheHistoryIsOneLineOfRevisionsAndOtherWritesInPages) {
       EXPECT_TRUE(Call(&Stub::History, absl::StrCat("page_size: ", page_size, " page_token: '", token, "' ", show), &page).ok());
       for (const v1::Revision& one : page.revisions()) {
         EXPECT_EQ(one.parent(), one.entry() == 0 ? one.revision() - 1 : one.revision());
-        lines.push_back(absl::StrCat(one.revision(), one.entry() == 0 ? "" : absl::StrCat(" ", one.effects(0))));
+        lines.push_back(absl::StrCat(one.revision(), one.entry() == 0 ? "" : absl::StrCat(" ", one.refusal().empty() ? one.effects(0) : one.refusal())));
       }
       EXPECT_LE(page.revisions_size(), page_size);
       token = page.next_page_token();
@@ -85,7 +87,8 @@ TEST_F(ConfigServiceTest, TheHistoryIsOneLineOfRevisionsAndOtherWritesInPages) {
   for (int size : {1, 2, 3, 5, 6, 100}) {
     EXPECT_THAT(all("", size), ElementsAre("2", "1 second", "1 first", "1", "0 before all")) << size;
     EXPECT_THAT(all("show: CONFIGURATION", size), ElementsAre("2", "1")) << size;
-    EXPECT_THAT(all("show: EVERYTHING", size), ElementsAre("2", "1 second", "1 by itself", "1 first", "1", "0 before all")) << size;
+    EXPECT_THAT(all("show: EVERYTHING", size), ElementsAre("2", "1 none", "1 second", "1 by itself", "1 first", "1", "0 before all")) << size;
+    EXPECT_THAT(all("show: REFUSALS", size), ElementsAre("1 none")) << size;
   }
   v1::HistoryResponse page;
   for (const char* bad : {"page_token: 'x'", "page_token: '1.'", "page_token: '1.2.3'", "page_token: '-1'", "page_size: -1"}) {

@@ -1,6 +1,7 @@
 #include "control/api/ledger.h"
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,7 +13,7 @@ namespace gatehouse::api {
 void Ledger::Wrote(const Caller& by, const absl::StatusOr<Outcome>& result, const WriteOptions& options) {
   if (by.deed != nullptr && !by.deed->Tell()) return;
   v1::Event event = AuditEvent(by, result, options);
-  result.ok() ? tell_(std::move(event)) : TellRefusal(by, std::move(event));
+  result.ok() ? tell_(std::move(event)) : TellRefusal(by, std::move(event), result.status());
 }
 
 absl::Status Ledger::Append(const Caller& by, const Act& act) {
@@ -22,7 +23,7 @@ absl::Status Ledger::Append(const Caller& by, const Act& act) {
   entry.peer = by.peer;
   entry.method = act.method;
   entry.effects = act.effects;
-  entry.routine = act.routine;
+  if (act.routine) entry.kind = store::Entry::Kind::kRoutine;
   const absl::StatusOr<uint64_t> revision = store_.Append(entry);
   if (by.deed != nullptr) by.deed->Tell();
   v1::Event event = ActEvent(entry, revision.value_or(0));
@@ -36,12 +37,29 @@ absl::Status Ledger::Append(const Caller& by, const Act& act) {
 
 void Ledger::Refused(const Caller& who, absl::string_view method, const absl::Status& why) {
   if (who.deed != nullptr && !who.deed->Tell()) return;
-  TellRefusal(who, RefusalEvent(who, method, why));
+  TellRefusal(who, RefusalEvent(who, method, why), why);
 }
 
-void Ledger::TellRefusal(const Caller& who, v1::Event event) {
-  Refusals& refusals = who.admitted && !who.name.empty() ? admitted_ : strangers_;
-  if (refusals.Take(who, std::chrono::steady_clock::now(), &event)) tell_(std::move(event));
+void Ledger::TellRefusal(const Caller& who, v1::Event event, const absl::Status& why) {
+  const bool stranger = !who.admitted || who.name.empty();
+  const std::optional<uint64_t> left_out = (stranger ? strangers_ : admitted_).Take(who, std::chrono::steady_clock::now());
+  if (!left_out.has_value()) return;
+  if (!event.audit().dry_run()) {
+    store::Entry entry;
+    entry.kind = stranger ? store::Entry::Kind::kStrangersRefusal : store::Entry::Kind::kRefusal;
+    entry.time = clock_.Now();
+    entry.actor = event.actor();
+    entry.peer = event.peer();
+    entry.method = event.audit().method();
+    entry.account = AccountOf(who);
+    entry.refusal = RefusalText(why);
+    entry.left_out = *left_out;
+    queue_.Put(std::move(entry));
+  }
+  if (*left_out > 0) {
+    event.set_detail(absl::StrCat(event.detail(), "; ", *left_out, " refusals before this one are not told"));
+  }
+  tell_(std::move(event));
 }
 
 }  // namespace gatehouse::api

@@ -2,7 +2,7 @@
 //
 //   a change of the configuration   Wrote: the revision is its entry
 //   any other write                 Append: an entry of its own
-//   a call that was refused         Refused: by the guard, by its limits, by what it asked for
+//   a call that was refused         Refused: by the guard, by its limits, by what it asked for; its entry is written soon after
 //
 // A call that writes and ends badly without a word is told of all the same (Deed::End).
 //
@@ -17,6 +17,7 @@
 
 #include "absl/status/statusor.h"
 #include "control/api/audit.h"
+#include "control/api/history_queue.h"
 #include "control/store/store.h"
 #include "gateway/base/clock.h"
 
@@ -34,16 +35,19 @@ class Ledger {
  public:
   // `tell` hears of every event. Must be quick.
   Ledger(store::Store& store, const Clock& clock, std::function<void(v1::Event)> tell)
-      : store_(store), clock_(clock), tell_(std::move(tell)) {}
+      : store_(store), clock_(clock), tell_(std::move(tell)), queue_(store) {}
 
   // A write of the configuration, a trial of one, or why it was refused.
   void Wrote(const Caller& by, const absl::StatusOr<Outcome>& result, const WriteOptions& options);
   absl::Status Append(const Caller& by, const Act& act);
   // `method` may be a path. What one caller is refused in a loop is told now and then.
   void Refused(const Caller& who, absl::string_view method, const absl::Status& why);
+  // Returns once the entries of what was refused before are written.
+  void Flush() { queue_.Flush(); }
 
  private:
-  void TellRefusal(const Caller& who, v1::Event event);
+  // A refused trial makes no entry: the history has none of trials.
+  void TellRefusal(const Caller& who, v1::Event event, const absl::Status& why);
 
   store::Store& store_;
   const Clock& clock_;
@@ -51,6 +55,7 @@ class Ledger {
   // Apart: strangers hide nothing of what those are refused who were let in.
   Refusals strangers_{{.of_one = {1, 10}, .of_all = {20, 200}}};
   Refusals admitted_{{.of_one = {10, 100}, .of_all = {100, 1000}}};
+  HistoryQueue queue_;
 };
 
 }  // namespace gatehouse::api

@@ -21,9 +21,10 @@ class FullStore final : public store::Store {
   absl::StatusOr<store::StateRef> Load(uint64_t revision) override { return memory_.Load(revision); }
   absl::StatusOr<uint64_t> Commit(const store::Transaction& transaction) override { return memory_.Commit(transaction); }
   absl::StatusOr<Secret> KeyFor(const std::string& name) override { return memory_.KeyFor(name); }
-  absl::StatusOr<uint64_t> Append(const store::Entry& entry) override {
+  using Store::Append;
+  absl::StatusOr<uint64_t> Append(absl::Span<const store::Entry> entries) override {
     if (full) return absl::ResourceExhaustedError("the disk is full");
-    return memory_.Append(entry);
+    return memory_.Append(entries);
   }
   absl::StatusOr<std::vector<v1::Revision>> History(const store::HistoryQuery& query) override { return memory_.History(query); }
   bool full = false;
@@ -114,6 +115,37 @@ TEST_F(LedgerTest, AWriteThatHasBegunIsNotStoppedAndItsEndIsToldByWhoMadeIt) {
   const Caller other = Alice();
   EXPECT_TRUE(other.deed->Stop(absl::DeadlineExceededError("long")));
   EXPECT_EQ(Begin(other).message(), "long");
+}
+
+TEST_F(LedgerTest, ARefusalIsAnEntryOfTheHistoryToo) {
+  ledger_.Refused(Alice(), "/gatehouse.v1.X/Y", absl::InvalidArgumentError("bad"));
+  ledger_.Refused(Alice(), "X/Y", absl::InvalidArgumentError("bad"));
+  WriteOptions write;
+  write.method = "X/Z";
+  ledger_.Wrote(Alice(), absl::AbortedError("another revision"), write);
+  Caller stranger;
+  stranger.peer = "[2001:db8::1]:4";
+  ledger_.Refused(stranger, "/x\033[2J", absl::UnauthenticatedError(""));
+  ledger_.Flush();
+  std::vector<std::string> lines;
+  const auto page = *store_.History({.limit = 9, .show = v1::HistoryRequest::REFUSALS});
+  for (const v1::Revision& one : page) {
+    lines.push_back(absl::StrCat(one.actor(), " ", one.peer(), " ", one.method(), " ", one.refusal(), " ", one.times()));
+  }
+  EXPECT_THAT(lines, ElementsAre("unknown [2001:db8::1]:4 /x\\x1B[2J UNAUTHENTICATED 1",
+                                 "san:alice 192.0.2.1:4 X/Z another revision 1", "san:alice 192.0.2.1:4 X/Y bad 2"));
+  EXPECT_EQ(told_.size(), 4u);
+  EXPECT_TRUE(store_.History({.limit = 9, .show = v1::HistoryRequest::WRITES})->empty());
+}
+
+TEST_F(LedgerTest, ARefusedTrialIsNoEntryAsNoTrialIs) {
+  WriteOptions trial;
+  trial.method = "X/Z";
+  trial.dry_run = true;
+  ledger_.Wrote(Alice(), absl::InvalidArgumentError("bad"), trial);
+  ledger_.Flush();
+  EXPECT_THAT(Told(), ElementsAre("REFUSED san:alice 192.0.2.1:4 X/Z X/Z (dry run): bad"));
+  EXPECT_TRUE(store_.History({.limit = 9, .show = v1::HistoryRequest::EVERYTHING})->empty());
 }
 
 TEST_F(LedgerTest, StrangersInALoopHideNothingOfThoseWhoWereLetIn) {

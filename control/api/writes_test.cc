@@ -190,7 +190,21 @@ class WritesTest : public ServerTest {
     EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, message.get())) << name << ": " << text;
     return message->SerializeAsString();
   }
-  std::vector<v1::Revision> History() { return *store_.History({.limit = 5000, .show = v1::HistoryRequest::EVERYTHING}); }
+  std::vector<v1::Revision> History() {
+    ledger_.Flush();
+    return *store_.History({.limit = 5000, .show = v1::HistoryRequest::EVERYTHING});
+  }
+  // The newest entry is of this call, as its event is.
+  void ExpectRefusal(const std::string& method, const v1::Event& event) {
+    const v1::Revision entry = History().at(0);
+    EXPECT_EQ(entry.method(), method);
+    EXPECT_EQ(entry.actor(), event.actor());
+    EXPECT_EQ(entry.peer(), event.peer());
+    EXPECT_EQ(entry.revision(), *store_.Head());
+    EXPECT_EQ(entry.times(), 1u);
+    EXPECT_EQ(absl::StrCat(method, ": ", entry.refusal()), event.detail());
+    EXPECT_EQ(entry.changes_size() + entry.effects_size(), 0);
+  }
   // Exactly one event, of this call.
   v1::Event OneEvent(const std::string& method, v1::Event::Outcome outcome) {
     const std::vector<v1::Event> told = AwaitTold();
@@ -250,8 +264,7 @@ TEST_F(WritesTest, EachThatSucceedsIsOneEventAndOneEntryOfTheHistory) {
   EXPECT_EQ(writing, scenarios.size()) << "a scenario without its method";
 }
 
-TEST_F(WritesTest, EachThatIsRefusedForItsCallerIsOneEvent) {
-  const size_t before = History().size();
+TEST_F(WritesTest, EachThatIsRefusedForItsCallerIsOneEventAndOneEntry) {
   for (size_t i = 0; i < Methods().size(); ++i) {
     const Method& method = Methods()[i];
     if (!method.writes || method.role == v1::ANYBODY) continue;
@@ -262,11 +275,11 @@ TEST_F(WritesTest, EachThatIsRefusedForItsCallerIsOneEvent) {
     const v1::Event event = OneEvent(ShortName(method), v1::Event::REFUSED);
     EXPECT_EQ(event.actor(), absl::StrCat("san:", viewer));
     EXPECT_THAT(event.detail(), HasSubstr("is needed, VIEWER given"));
+    ExpectRefusal(ShortName(method), event);
   }
-  EXPECT_EQ(History().size(), before);
 }
 
-TEST_F(WritesTest, EachThatIsRefusedForWhatItAsksIsOneEvent) {
+TEST_F(WritesTest, EachThatIsRefusedForWhatItAsksIsOneEventAndOneEntry) {
   ASSERT_TRUE(sealed_->RotateKey([](uint64_t, uint64_t) {}).ok());
   for (auto& [name, scenario] : Scenarios()) {
     SCOPED_TRACE(name);
@@ -277,7 +290,8 @@ TEST_F(WritesTest, EachThatIsRefusedForWhatItAsksIsOneEvent) {
     const grpc::Status status = Send(channel, std::string(method->name), Encode(*method, scenario.bad));
     EXPECT_FALSE(status.ok());
     const v1::Event event = OneEvent(name, v1::Event::REFUSED);
-    EXPECT_EQ(History().size(), before);
+    EXPECT_EQ(History().size(), before + 1);
+    ExpectRefusal(name, event);
     // Which fault a token has is told here alone.
     const std::string said = name == "GatewayService/Join" ? "gateway: a name is" : status.error_message().substr(0, 200);
     EXPECT_THAT(event.detail(), HasSubstr(said));

@@ -11,8 +11,13 @@
 
 namespace gatehouse::store {
 
-// The entry as the history shows it, without its numbers. `before`, which may be null, is the routine one that it stands for, too.
+// Whether `entry` takes the place of `last`, which is the last of the same kind by the same actor and method, or of the account.
+bool Replaces(const Entry& entry, const v1::Revision& last);
+
+// The entry as the history shows it, without its numbers. `before`, which may be null, is the one that it stands for, too.
 v1::Revision RecordOf(const Entry& entry, const v1::Revision* before);
+
+bool Shows(v1::HistoryRequest::Show show, Entry::Kind kind);
 
 // Whether `record` is older than `place`.
 bool IsBefore(const v1::Revision& record, const HistoryQuery::Place& place);

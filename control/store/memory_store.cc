@@ -63,36 +63,57 @@ absl::StatusOr<Secret> MemoryStore::KeyFor(const std::string& name) {
   return Secret(key.Reveal());
 }
 
-absl::StatusOr<uint64_t> MemoryStore::Append(const Entry& entry) {
+absl::StatusOr<uint64_t> MemoryStore::Append(absl::Span<const Entry> entries) {
   MutexLock lock(&mutex_);
+  for (const Entry& entry : entries) AppendOne(entry);
+  return states_.back()->revision;
+}
+
+void MemoryStore::AppendOne(const Entry& entry) {
   std::optional<v1::Revision> before;
-  const auto same = [&](const v1::Revision& e) { return e.routine() && e.method() == entry.method && e.actor() == entry.actor; };
-  if (const auto found = std::find_if(entries_.begin(), entries_.end(), same); entry.routine && found != entries_.end()) {
-    before = std::move(*found);
-    entries_.erase(found);
+  const auto same = [&](const Kept& kept) {
+    if (kept.kind != entry.kind) return false;
+    if (entry.IsRefusal()) return kept.account == entry.account;
+    return kept.record.method() == entry.method && kept.record.actor() == entry.actor;
+  };
+  if (const auto last = std::find_if(entries_.rbegin(), entries_.rend(), same);
+      last != entries_.rend() && Replaces(entry, last->record)) {
+    before = std::move(last->record);
+    entries_.erase(std::next(last).base());
   }
-  v1::Revision& record = entries_.emplace_back(RecordOf(entry, before.has_value() ? &*before : nullptr));
-  record.set_revision(states_.back()->revision);
-  record.set_parent(record.revision());
-  record.set_entry(++last_entry_);
-  const auto alike = [&](const v1::Revision& e) { return e.method() == entry.method; };
-  if (static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), alike)) > kMostEntries) {
+  Kept& kept = entries_.emplace_back(Kept{entry.kind, entry.account, RecordOf(entry, before.has_value() ? &*before : nullptr)});
+  kept.record.set_revision(states_.back()->revision);
+  kept.record.set_parent(kept.record.revision());
+  kept.record.set_entry(++last_entry_);
+  if (entry.IsRefusal()) {
+    Trim(kMostRefusals, same);
+    Trim(kMostEntries, [&](const Kept& other) { return other.kind == entry.kind; });
+  } else {
+    Trim(kMostEntries, [&](const Kept& other) { return other.kind <= Entry::Kind::kRoutine && other.record.method() == entry.method; });
+  }
+}
+
+template <typename Alike>
+void MemoryStore::Trim(size_t most, Alike alike) {
+  if (static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), alike)) > most) {
     entries_.erase(std::find_if(entries_.begin(), entries_.end(), alike));
   }
-  return states_.back()->revision;
 }
 
 absl::StatusOr<std::vector<v1::Revision>> MemoryStore::History(const HistoryQuery& query) {
   MutexLock lock(&mutex_);
-  const auto page = [&](const std::vector<v1::Revision>& all) {
-    std::vector<v1::Revision> found;
-    for (auto it = all.rbegin(); it != all.rend() && found.size() < static_cast<size_t>(query.limit); ++it) {
-      if (it->routine() && query.show != v1::HistoryRequest::EVERYTHING) continue;
-      if (!query.before.has_value() || IsBefore(*it, *query.before)) found.push_back(*it);
-    }
-    return found;
+  std::vector<v1::Revision> revisions, entries;
+  const auto add = [&](const v1::Revision& record, std::vector<v1::Revision>* page) {
+    if (page->size() == static_cast<size_t>(query.limit)) return;
+    if (!query.before.has_value() || IsBefore(record, *query.before)) page->push_back(record);
   };
-  return Merge(page(history_), query.show == v1::HistoryRequest::CONFIGURATION ? std::vector<v1::Revision>() : page(entries_), query.limit);
+  if (query.show != v1::HistoryRequest::REFUSALS) {
+    for (auto it = history_.rbegin(); it != history_.rend(); ++it) add(*it, &revisions);
+  }
+  for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
+    if (Shows(query.show, it->kind)) add(it->record, &entries);
+  }
+  return Merge(std::move(revisions), std::move(entries), query.limit);
 }
 
 }  // namespace gatehouse::store

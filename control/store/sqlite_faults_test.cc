@@ -151,15 +151,18 @@ TEST_F(SqliteFaultsTest, EveryKindOfCommitIsAtomic) {
 }
 
 // What changed no configuration is in the history whole or not at all, and no fault of its makes or loses a revision.
-TEST_F(SqliteFaultsTest, AnEntryIsThereWholeOrNotAndRevisionsStayAsTheyAre) {
+TEST_F(SqliteFaultsTest, EntriesAreThereTogetherOrNotOrNotAndRevisionsStayAsTheyAre) {
   const FaultDisk::Image image = Prepared();
   Entry entry;
   entry.time = absl::FromUnixSeconds(1'800'000'000);
   entry.actor = "uid:7";
   entry.method = "GatewayService/Join";
   entry.effects = {std::string(10'000, 'e')};
+  std::vector<Entry> both = {entry, entry};
+  both[1].kind = Entry::Kind::kRefusal;
+  both[1].refusal = "no";
   const auto entries = [](Store& store) {
-    const auto all = store.History({.limit = 100, .show = v1::HistoryRequest::WRITES});
+    const auto all = store.History({.limit = 100, .show = v1::HistoryRequest::EVERYTHING});
     EXPECT_TRUE(all.ok()) << all.status();
     size_t n = 0;
     for (const v1::Revision& one : *all) {
@@ -177,7 +180,7 @@ TEST_F(SqliteFaultsTest, AnEntryIsThereWholeOrNotAndRevisionsStayAsTheyAre) {
       ASSERT_NE(store, nullptr);
       const std::string head = PrintHead(*store);
       disk_.Arm(fault, n);
-      const bool appended = store->Append(entry).ok();
+      const bool appended = store->Append(both).ok();
       const bool struck = disk_.struck();
       disk_.Disarm();
       if (fault == Fault::kCrash) {
@@ -185,9 +188,9 @@ TEST_F(SqliteFaultsTest, AnEntryIsThereWholeOrNotAndRevisionsStayAsTheyAre) {
         disk_.Reboot(survival, n);
         store = Open();
         ASSERT_NE(store, nullptr);
-        EXPECT_TRUE(entries(*store) == 1 || (entries(*store) == 0 && !appended)) << "at I/O " << n;
+        EXPECT_TRUE(entries(*store) == 2 || (entries(*store) == 0 && !appended)) << "at I/O " << n;
       } else {
-        EXPECT_EQ(entries(*store), appended ? 1u : 0u) << "at I/O " << n;
+        EXPECT_EQ(entries(*store), appended ? 2u : 0u) << "at I/O " << n;
         const size_t had = entries(*store);
         EXPECT_TRUE(store->Append(entry).ok()) << "at I/O " << n;
         EXPECT_EQ(entries(*store), had + 1);

@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS entry(
   routine INTEGER NOT NULL, record BLOB NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS entry_by_place ON entry(revision, entry);
 CREATE INDEX IF NOT EXISTS entry_by_method ON entry(method, entry);
+CREATE INDEX IF NOT EXISTS entry_by_kind ON entry(routine, entry);
+CREATE INDEX IF NOT EXISTS entry_by_account ON entry(routine, actor, entry);
 )";
 
 bool HoldsSecrets(int kind) { return kind == v1::SERVER_CERTIFICATE || kind == v1::USER_STORE; }
@@ -436,12 +438,14 @@ absl::Status SqliteStore::Write(const Transaction& transaction, uint64_t revisio
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> SqliteStore::Append(const Entry& entry) {
+absl::StatusOr<uint64_t> SqliteStore::Append(absl::Span<const Entry> entries) {
   MutexLock lock(&mutex_);
   GH_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
   auto head = HeadLocked();
   absl::Status status = head.status();
-  if (status.ok()) status = WriteEntry(entry, *head);
+  for (const Entry& entry : entries) {
+    if (status.ok()) status = WriteEntry(entry, *head);
+  }
   if (status.ok()) status = Run("COMMIT");
   if (!status.ok()) {
     if (sqlite3_get_autocommit(db_) == 0) Run("ROLLBACK").IgnoreError();
@@ -451,35 +455,59 @@ absl::StatusOr<uint64_t> SqliteStore::Append(const Entry& entry) {
 }
 
 absl::Status SqliteStore::WriteEntry(const Entry& entry, uint64_t revision) {
+  const auto kind = static_cast<uint64_t>(entry.kind);
+  const std::string& who = entry.IsRefusal() ? entry.account : entry.actor;
   std::optional<v1::Revision> before;
-  if (entry.routine) {
-    Statement select(db_, "SELECT entry, record FROM entry WHERE method = ? AND actor = ? AND routine = 1");
-    const int rc = select.Text(entry.method).Text(entry.actor).Step();
+  if (entry.kind != Entry::Kind::kWrite) {
+    Statement select(db_, entry.IsRefusal()
+                              ? "SELECT entry, record FROM entry WHERE routine = ?1 AND actor = ?2 ORDER BY entry DESC LIMIT 1"
+                              : "SELECT entry, record FROM entry WHERE routine = ?1 AND actor = ?2 AND method = ?3");
+    select.Integer(kind).Text(who);
+    if (!entry.IsRefusal()) select.Text(entry.method);
+    const int rc = select.Step();
     if (rc == SQLITE_ROW) {
+      v1::Revision last;
       // One that cannot be read is counted anew.
-      if (!before.emplace().ParseFromString(select.GetBytes(1))) before.reset();
-      Statement remove(db_, "DELETE FROM entry WHERE entry = ?");
-      if (remove.Integer(select.GetInteger(0)).Step() != SQLITE_DONE) return Error("cannot write");
+      const bool readable = last.ParseFromString(select.GetBytes(1));
+      if (Replaces(entry, last)) {
+        if (readable) before = std::move(last);
+        Statement remove(db_, "DELETE FROM entry WHERE entry = ?");
+        if (remove.Integer(select.GetInteger(0)).Step() != SQLITE_DONE) return Error("cannot write");
+      }
     } else if (rc != SQLITE_DONE) {
       return Error("cannot look for the entry");
     }
   }
   Statement insert(db_, "INSERT INTO entry(revision, method, actor, routine, record) VALUES (?, ?, ?, ?, ?)");
-  insert.Integer(revision).Text(entry.method).Text(entry.actor).Integer(entry.routine ? 1 : 0);
+  insert.Integer(revision).Text(entry.method).Text(who).Integer(kind);
   insert.Blob(RecordOf(entry, before.has_value() ? &*before : nullptr).SerializeAsString());
   if (insert.Step() != SQLITE_DONE) return Error("cannot write");
-  Statement trim(db_,
-                 "DELETE FROM entry WHERE method = ?1 AND entry <="
-                 " (SELECT entry FROM entry WHERE method = ?1 ORDER BY entry DESC LIMIT 1 OFFSET ?2)");
-  if (trim.Text(entry.method).Integer(kMostEntries).Step() != SQLITE_DONE) return Error("cannot write");
+  if (!entry.IsRefusal()) {
+    Statement trim(db_,
+                   "DELETE FROM entry WHERE method = ?1 AND routine <= 1 AND entry <="
+                   " (SELECT entry FROM entry WHERE method = ?1 AND routine <= 1 ORDER BY entry DESC LIMIT 1 OFFSET ?2)");
+    return trim.Text(entry.method).Integer(kMostEntries).Step() == SQLITE_DONE ? absl::OkStatus() : Error("cannot write");
+  }
+  Statement of_one(db_,
+                   "DELETE FROM entry WHERE routine = ?1 AND actor = ?2 AND entry <="
+                   " (SELECT entry FROM entry WHERE routine = ?1 AND actor = ?2 ORDER BY entry DESC LIMIT 1 OFFSET ?3)");
+  if (of_one.Integer(kind).Text(who).Integer(kMostRefusals).Step() != SQLITE_DONE) return Error("cannot write");
+  Statement of_all(db_,
+                   "DELETE FROM entry WHERE routine = ?1 AND entry <="
+                   " (SELECT entry FROM entry WHERE routine = ?1 ORDER BY entry DESC LIMIT 1 OFFSET ?2)");
+  if (of_all.Integer(kind).Integer(kMostEntries).Step() != SQLITE_DONE) return Error("cannot write");
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<v1::Revision>> SqliteStore::History(const HistoryQuery& query) {
   MutexLock lock(&mutex_);
-  GH_ASSIGN_OR_RETURN(std::vector<v1::Revision> revisions, Revisions(query));
-  if (query.show == v1::HistoryRequest::CONFIGURATION) return revisions;
-  GH_ASSIGN_OR_RETURN(std::vector<v1::Revision> entries, Entries(query));
+  std::vector<v1::Revision> revisions, entries;
+  if (query.show != v1::HistoryRequest::REFUSALS) {
+    GH_ASSIGN_OR_RETURN(revisions, Revisions(query));
+  }
+  if (query.show != v1::HistoryRequest::CONFIGURATION) {
+    GH_ASSIGN_OR_RETURN(entries, Entries(query));
+  }
   return Merge(std::move(revisions), std::move(entries), query.limit);
 }
 
@@ -511,9 +539,10 @@ absl::StatusOr<std::vector<v1::Revision>> SqliteStore::Revisions(const HistoryQu
 absl::StatusOr<std::vector<v1::Revision>> SqliteStore::Entries(const HistoryQuery& query) {
   const HistoryQuery::Place before = query.before.value_or(HistoryQuery::Place{INT64_MAX, 0});
   Statement select(db_,
-                   "SELECT revision, entry, record FROM entry WHERE (revision, entry) < (?, ?) AND (routine = 0 OR ?)"
-                   " ORDER BY revision DESC, entry DESC LIMIT ?");
-  select.Integer(before.revision).Integer(before.entry).Integer(query.show == v1::HistoryRequest::EVERYTHING ? 1 : 0);
+                   "SELECT revision, entry, record FROM entry WHERE (revision, entry) < (?, ?)"
+                   " AND (routine = 0 AND ? OR routine = 1 AND ? OR routine >= 2 AND ?) ORDER BY revision DESC, entry DESC LIMIT ?");
+  select.Integer(before.revision).Integer(before.entry);
+  for (Entry::Kind kind : {Entry::Kind::kWrite, Entry::Kind::kRoutine, Entry::Kind::kRefusal}) select.Integer(Shows(query.show, kind) ? 1 : 0);
   select.Integer(static_cast<uint64_t>(query.limit));
   std::vector<v1::Revision> page;
   int rc;

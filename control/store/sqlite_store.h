@@ -3,7 +3,8 @@
 //   meta(key, value)                        schema version, incarnation, check of the secret key; `key_for NAME`: a sealed key
 //   revision(revision, parent UNIQUE, …)    the line; UNIQUE keeps it one
 //   version(kind, name, revision, body)     what a revision made of a resource; NULL: removed
-//   entry(entry, revision, …)               writes that changed no configuration, the newest of each method
+//   entry(entry, revision, routine, …)      writes that changed no configuration, and refused calls; `routine` is the Entry::Kind,
+//                                           `actor` of a refused call the account
 //
 // Bodies of kinds that hold secrets (server certificates, user stores, schemes with a key) are sealed with AES-256-GCM under
 // the key in `secret.key` beside the database, bound to their place, so that a copy of the database alone tells no secret and
@@ -48,7 +49,8 @@ class SqliteStore final : public Store {
   absl::StatusOr<uint64_t> Head() override;
   absl::StatusOr<StateRef> Load(uint64_t revision) override;
   absl::StatusOr<uint64_t> Commit(const Transaction& transaction) override;
-  absl::StatusOr<uint64_t> Append(const Entry& entry) override;
+  using Store::Append;
+  absl::StatusOr<uint64_t> Append(absl::Span<const Entry> entries) override;
   absl::StatusOr<std::vector<v1::Revision>> History(const HistoryQuery& query) override;
   absl::StatusOr<Secret> KeyFor(const std::string& name) override;
   absl::StatusOr<std::string> RotateKey(const std::function<void(uint64_t, uint64_t)>& progress) override;

@@ -23,6 +23,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "gateway/base/secret.h"
 #include "gateway/config/build_resource_map.h"
 #include "gatehouse/v1/config_service.pb.h"
@@ -54,14 +55,25 @@ struct Transaction {
   std::vector<v1::Change> changes;  // for the history; no secrets
 };
 
-// A write that changed no configuration, for the history.
+// A write that changed no configuration, or a call that was refused, for the history. None pushes out one of another kind.
 struct Entry {
+  enum class Kind : uint8_t {
+    kWrite,             // kept: the newest of each method
+    kRoutine,           // takes the place of the last one by the same actor and method
+    kRefusal,           // of who may call something; takes the place of the account's last one, if it says the same
+    kStrangersRefusal,  // of who may call nothing
+  };
+  bool IsRefusal() const { return kind >= Kind::kRefusal; }
+
+  Kind kind = Kind::kWrite;
   absl::Time time;
   std::string actor;
   std::string peer;
   std::string method;                // "GatewayService/Join"
   std::vector<std::string> effects;  // no secrets
-  bool routine = false;              // takes the place of the last one by the same actor and method
+  std::string account;               // of a refusal: whose are counted together
+  std::string refusal;               // of a refusal: why
+  uint64_t left_out = 0;             // of a refusal: those before it that have no entry
 };
 
 struct HistoryQuery {
@@ -77,8 +89,10 @@ struct HistoryQuery {
 
 class Store {
  public:
-  // Entries of one method that are kept: whoever may call one often pushes out no others.
+  // Entries of one method that are kept: whoever may call one often pushes out no others. And of one kind of refusal.
   static constexpr size_t kMostEntries = 2000;
+  // Refusals of one account that are kept.
+  static constexpr size_t kMostRefusals = 100;
 
   virtual ~Store() = default;
   // Random, made with the store: revisions of different incarnations do not compare.
@@ -97,8 +111,9 @@ class Store {
   virtual absl::StatusOr<std::string> RotateKey(const std::function<void(uint64_t, uint64_t)>&) {
     return absl::FailedPreconditionError("this store seals nothing");
   }
-  // Append notes a write that changed no configuration, durably, under the head; returns that revision.
-  virtual absl::StatusOr<uint64_t> Append(const Entry& entry) = 0;
+  // Append notes entries, durably, all or none, in their order under the head; returns that revision.
+  virtual absl::StatusOr<uint64_t> Append(absl::Span<const Entry> entries) = 0;
+  absl::StatusOr<uint64_t> Append(const Entry& entry) { return Append(absl::MakeConstSpan(&entry, 1)); }
   // History returns what was written, newest first.
   virtual absl::StatusOr<std::vector<v1::Revision>> History(const HistoryQuery& query) = 0;
 };

@@ -199,7 +199,7 @@ TYPED_TEST(StoreTest, AClockThatIsSetBackChangesNoOrder) {
 
 TYPED_TEST(StoreTest, OfWhatAGatewayWritesByItselfTheLatestIsKeptAndCounted) {
   Entry renewal = Act("Renew", "1", "edge-1");
-  renewal.routine = true;
+  renewal.kind = Entry::Kind::kRoutine;
   ASSERT_TRUE(this->store_->Append(renewal).ok());
   renewal.actor = "edge-2";
   ASSERT_TRUE(this->store_->Append(renewal).ok());
@@ -228,6 +228,58 @@ TYPED_TEST(StoreTest, AMethodThatIsCalledALotPushesOutNoOthers) {
   EXPECT_EQ(all.front().effects(0), absl::StrCat(Store::kMostEntries + 2));
   EXPECT_EQ(all[Store::kMostEntries - 1].effects(0), "3");
   EXPECT_EQ(all.back().effects(0), "kept");
+}
+
+Entry Refusal(const std::string& account, const std::string& why, bool stranger = false) {
+  Entry entry = Act("A", "", account);
+  entry.effects.clear();
+  entry.kind = stranger ? Entry::Kind::kStrangersRefusal : Entry::Kind::kRefusal;
+  entry.account = account;
+  entry.refusal = why;
+  return entry;
+}
+
+TYPED_TEST(StoreTest, ACallThatIsRefusedTheSameAgainIsCounted) {
+  this->Commit(Write(0, {Policy("a")}));
+  Entry refusal = Refusal("uid:7", "no");
+  refusal.left_out = 3;
+  ASSERT_TRUE(this->store_->Append({refusal, Refusal("uid:8", "no")}).ok());
+  refusal.time += absl::Hours(1);
+  ASSERT_TRUE(this->store_->Append(refusal).ok());
+  ASSERT_TRUE(this->store_->Append({Refusal("uid:7", "another reason"), Refusal("uid:7", "no"), Refusal("uid:7", "no", true)}).ok());
+  std::vector<std::string> lines;
+  const auto page = *this->store_->History({.limit = 10, .show = v1::HistoryRequest::REFUSALS});
+  for (const v1::Revision& one : page) {
+    lines.push_back(absl::StrCat(one.revision(), " ", one.actor(), " ", one.refusal(), " ", one.times(), " ", one.left_out(), " ",
+                                 one.time().seconds() - one.first_time().seconds()));
+  }
+  EXPECT_EQ(lines, (std::vector<std::string>{"1 uid:7 no 1 0 0", "1 uid:7 no 1 0 0", "1 uid:7 another reason 1 0 0", "1 uid:7 no 2 6 3600",
+                                             "1 uid:8 no 1 0 0"}));
+  EXPECT_EQ(this->store_->History({.limit = 10, .show = v1::HistoryRequest::WRITES})->size(), 1u);
+  EXPECT_EQ(this->store_->History({.limit = 10, .show = v1::HistoryRequest::EVERYTHING})->size(), 6u);
+  EXPECT_EQ(this->store_->History({.limit = 2, .show = v1::HistoryRequest::REFUSALS})->size(), 2u);
+}
+
+TYPED_TEST(StoreTest, RefusalsPushOutNeitherWritesNorThoseOfOthers) {
+  ASSERT_TRUE(this->store_->Append(Act("A", "kept")).ok());
+  ASSERT_TRUE(this->store_->Append(Refusal("uid:8", "kept")).ok());
+  std::vector<Entry> many;
+  for (size_t i = 0; i < Store::kMostEntries + 5; ++i) {
+    many.push_back(Refusal("uid:7", absl::StrCat(i)));
+    many.push_back(Refusal(absl::StrCat("192.0.2.", i), absl::StrCat(i), true));
+  }
+  ASSERT_TRUE(this->store_->Append(many).ok());
+  const auto all = *this->store_->History({.limit = 10000, .show = v1::HistoryRequest::EVERYTHING});
+  size_t of_seven = 0, of_strangers = 0, kept = 0;
+  for (const v1::Revision& one : all) {
+    of_seven += one.actor() == "uid:7" && !one.refusal().empty() ? 1 : 0;
+    of_strangers += one.actor().rfind("192.", 0) == 0 ? 1 : 0;
+    kept += one.refusal() == "kept" || (one.effects_size() == 1 && one.effects(0) == "kept") ? 1 : 0;
+  }
+  EXPECT_EQ(of_seven, Store::kMostRefusals);
+  EXPECT_EQ(of_strangers, Store::kMostEntries);
+  EXPECT_EQ(kept, 2u);
+  EXPECT_EQ(all.size(), of_seven + of_strangers + kept);
 }
 
 TYPED_TEST(StoreTest, OfConcurrentWritersOneWinsEachRevision) {

@@ -48,6 +48,9 @@ class AccessTest(unittest.TestCase):
     def history(self):
         return [json.loads(line) for line in self.gatehouse.ctl("history", "--json").stdout.splitlines()]
 
+    def refused(self):
+        return [json.loads(line) for line in self.gatehouse.ctl("history", "--refused", "--json").stdout.splitlines()]
+
     def test_the_sockets_owner_has_every_role(self):
         who = json.loads(self.gatehouse.ctl("whoami", "--json").stdout)
         self.assertEqual(who["caller"], f"uid:{os.geteuid()}")
@@ -88,6 +91,11 @@ class AccessTest(unittest.TestCase):
         refused = self.guest("apply", "-f", "-", stdin="kind: Policy\nname: p\n")
         self.assertEqual(refused.returncode, 6, refused.stderr)
         self.assertIn("the role EDITOR is needed, VIEWER given", refused.stderr)
+        self.guest("apply", "-f", "-", stdin="kind: Policy\nname: p\n")
+        entry = wait_for("the history tells both", lambda: [e for e in self.refused() if e["actor"] == "uid:65534" and e["times"] == "2"])[0]
+        self.assertEqual((entry["peer"], entry["method"], entry["revision"]), ("unix", "ConfigService/Apply", "1"))
+        self.assertIn("the role EDITOR is needed, VIEWER given", entry["refusal"])
+        self.assertIn("refused ConfigService/Apply: ", self.guest("history", "--refused").stdout)
 
         watch = self.guest("events", "watch", background=True)
         self.addCleanup(watch.kill)

@@ -116,6 +116,10 @@ class EnrolmentTest(unittest.TestCase):
                          ["GatewayService/Join", "GatewayService/CreateJoinToken", "ConfigService/Apply"])
         self.assertEqual([entry["revision"] for entry in history], ["1", "1", "1"])
         self.assertEqual(len(self.gatehouse.ctl("history", "--config", "--json").stdout.splitlines()), 1)
+        refused = wait_for("the history tells of the refusal", lambda: [
+            json.loads(line) for line in self.gatehouse.ctl("history", "--refused", "--json").stdout.splitlines()])[-1]
+        self.assertEqual(refused["method"], "GatewayService/Join")
+        self.assertIn(f"as edge-2: join token {token.split('.')[1]} was used", refused["refusal"])
         self.assertNotIn(token.split(".")[2], json.dumps(history))
         # Nor under another name by that certificate.
         shutil.copytree(self.folder / "edge-1", self.folder / "edge-3")
