@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/api/access_service.h"
+#include "control/api/bindings.h"
 #include "control/api/certificate_service.h"
 #include "control/api/changes.h"
 #include "control/api/config_service.h"
@@ -122,6 +123,18 @@ struct ControlPlane::Parts {
   }
   // Services may be gone before the callers' last refusal is told.
   ~Parts() { access.callers->SetRefused(nullptr); }
+
+  // A server that nobody can tell anything is a mistake of its flags.
+  absl::Status CheckSomebodyMayCall() {
+    if (!server_options.socket.empty() || !server_options.insecure_loopback.empty() || !server_options.allowed_names.empty()) {
+      return absl::OkStatus();
+    }
+    for (const v1::Binding& binding : api::BindingsOf(*changes.Current())) {
+      if (api::MakesOwner(binding)) return absl::OkStatus();
+    }
+    return absl::FailedPreconditionError(
+        "--listen: nobody may call: name the first owner with --owner-san; once a Binding makes an owner, the flag can go");
+  }
 
   // Ends calls that stay too long.
   void SweepCalls() {
@@ -239,6 +252,7 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Open(const Options& 
   plane->parts_ = std::make_unique<Parts>(options, std::move(server), std::move(access), std::move(store), std::move(registry),
                                           std::move(event_log), clock);
   GH_RETURN_IF_ERROR(plane->parts_->changes.Start());
+  GH_RETURN_IF_ERROR(plane->parts_->CheckSomebodyMayCall());
   return plane;
 }
 

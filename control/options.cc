@@ -91,11 +91,9 @@ absl::Status Check(const Options& o) {
   if (o.listen.empty() && any_tls) {
     return absl::InvalidArgumentError("--tls-cert, --tls-key, --client-ca, --allow-san and --owner-san are of use with --listen only");
   }
-  if (!o.listen.empty() &&
-      (o.tls_cert.empty() || o.tls_key.empty() || o.client_ca.empty() || (o.allow_san.empty() && o.owner_san.empty()))) {
+  if (!o.listen.empty() && (o.tls_cert.empty() || o.tls_key.empty() || o.client_ca.empty())) {
     return absl::InvalidArgumentError(
-        "--listen: the control API over TCP wants mutual TLS: --tls-cert, --tls-key, --client-ca and at least one "
-        "--allow-san or --owner-san");
+        "--listen: the control API over TCP wants mutual TLS: --tls-cert, --tls-key and --client-ca");
   }
   for (const auto& [option, names] : {std::pair("--allow-san", &o.allow_san), std::pair("--owner-san", &o.owner_san)}) {
     for (const std::string& name : *names) {

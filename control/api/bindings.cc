@@ -56,12 +56,6 @@ void CheckBinding(const v1::Binding& binding, std::vector<v1::Violation>* violat
   }
 }
 
-// Makes an owner of somebody who can come when there is no Unix socket.
-bool MakesOwner(const v1::Binding& binding) {
-  return binding.role() == v1::OWNER && std::any_of(binding.callers().begin(), binding.callers().end(),
-                                                    [](absl::string_view c) { return absl::ConsumePrefix(&c, "san:"); });
-}
-
 bool SameUsers(const v1::Resource* before, const v1::Resource* after) {
   static const v1::UserStore none;
   const v1::UserStore& a = before == nullptr ? none : before->user_store();
@@ -75,6 +69,11 @@ bool SameUsers(const v1::Resource* before, const v1::Resource* after) {
 }
 
 }  // namespace
+
+bool MakesOwner(const v1::Binding& binding) {
+  return binding.role() == v1::OWNER && std::any_of(binding.callers().begin(), binding.callers().end(),
+                                                    [](absl::string_view c) { return absl::ConsumePrefix(&c, "san:"); });
+}
 
 std::vector<v1::Binding> BindingsOf(const store::State& state) {
   std::vector<v1::Binding> bindings;

@@ -16,6 +16,9 @@ namespace gatehouse::api {
 
 std::vector<v1::Binding> BindingsOf(const store::State& state);
 
+// Whether it makes an owner of somebody who can come when there is no Unix socket.
+bool MakesOwner(const v1::Binding& binding);
+
 // Everything wrong with the bindings of `next`. With `owned_elsewhere` somebody is owner without a binding (who owns the
 // Unix socket, a name given at the start); without, the last binding that makes an owner over TCP must stay.
 std::vector<v1::Violation> CheckBindings(const store::State& before, const store::State& next, bool owned_elsewhere);

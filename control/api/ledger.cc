@@ -44,18 +44,16 @@ void Ledger::TellRefusal(const Caller& who, v1::Event event, const absl::Status&
   const bool stranger = !who.admitted || who.name.empty();
   const std::optional<uint64_t> left_out = (stranger ? strangers_ : admitted_).Take(who, std::chrono::steady_clock::now());
   if (!left_out.has_value()) return;
-  if (!event.audit().dry_run()) {
-    store::Entry entry;
-    entry.kind = stranger ? store::Entry::Kind::kStrangersRefusal : store::Entry::Kind::kRefusal;
-    entry.time = clock_.Now();
-    entry.actor = event.actor();
-    entry.peer = event.peer();
-    entry.method = event.audit().method();
-    entry.account = AccountOf(who);
-    entry.refusal = RefusalText(why);
-    entry.left_out = *left_out;
-    queue_.Put(std::move(entry));
-  }
+  store::Entry entry;
+  entry.kind = stranger ? store::Entry::Kind::kStrangersRefusal : store::Entry::Kind::kRefusal;
+  entry.time = clock_.Now();
+  entry.actor = event.actor();
+  entry.peer = event.peer();
+  entry.method = event.audit().method();
+  entry.account = AccountOf(who);
+  entry.refusal = absl::StrCat(event.audit().dry_run() ? "(dry run) " : "", RefusalText(why));
+  entry.left_out = *left_out;
+  queue_.Put(std::move(entry));
   if (*left_out > 0) {
     event.set_detail(absl::StrCat(event.detail(), "; ", *left_out, " refusals before this one are not told"));
   }

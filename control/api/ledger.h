@@ -46,7 +46,6 @@ class Ledger {
   void Flush() { queue_.Flush(); }
 
  private:
-  // A refused trial makes no entry: the history has none of trials.
   void TellRefusal(const Caller& who, v1::Event event, const absl::Status& why);
 
   store::Store& store_;

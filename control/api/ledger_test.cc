@@ -138,14 +138,17 @@ TEST_F(LedgerTest, ARefusalIsAnEntryOfTheHistoryToo) {
   EXPECT_TRUE(store_.History({.limit = 9, .show = v1::HistoryRequest::WRITES})->empty());
 }
 
-TEST_F(LedgerTest, ARefusedTrialIsNoEntryAsNoTrialIs) {
+// Clients try before they write: who asks for what he may not is refused at the trial.
+TEST_F(LedgerTest, ARefusedTrialIsAnEntryThatSaysSo) {
   WriteOptions trial;
   trial.method = "X/Z";
   trial.dry_run = true;
   ledger_.Wrote(Alice(), absl::InvalidArgumentError("bad"), trial);
   ledger_.Flush();
   EXPECT_THAT(Told(), ElementsAre("REFUSED san:alice 192.0.2.1:4 X/Z X/Z (dry run): bad"));
-  EXPECT_TRUE(store_.History({.limit = 9, .show = v1::HistoryRequest::EVERYTHING})->empty());
+  const auto history = *store_.History({.limit = 9, .show = v1::HistoryRequest::EVERYTHING});
+  ASSERT_EQ(history.size(), 1u);
+  EXPECT_EQ(history[0].refusal(), "(dry run) bad");
 }
 
 TEST_F(LedgerTest, StrangersInALoopHideNothingOfThoseWhoWereLetIn) {

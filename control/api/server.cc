@@ -39,11 +39,9 @@ absl::StatusOr<ControlServer::Access> ControlServer::Prepare(const ControlServer
     return absl::InvalidArgumentError("the control API listens nowhere: a socket or an address is needed");
   }
   if (!options.listen.empty()) {
-    if (options.tls.certificate.empty() || options.tls.key.empty() || options.tls.client_ca.empty() ||
-        options.allowed_names.empty()) {
+    if (options.tls.certificate.empty() || options.tls.key.empty() || options.tls.client_ca.empty()) {
       return absl::InvalidArgumentError(
-          "--listen needs --tls-cert, --tls-key, --client-ca and at least one --allow-san or --owner-san: over TCP the control API "
-          "takes named client certificates only");
+          "--listen needs --tls-cert, --tls-key and --client-ca: over TCP the control API takes client certificates only");
     }
     if (options.listen.rfind(':') == std::string::npos) {
       return absl::InvalidArgumentError(absl::StrCat("--listen ", options.listen, ": address:port is expected"));

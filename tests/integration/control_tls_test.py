@@ -88,5 +88,59 @@ class ControlTlsTest(unittest.TestCase):
         self.assertEqual(self.served("second-ops"), self.pem("old"))
 
 
+class FirstOwnerTest(unittest.TestCase):
+    """A container: no Unix socket, nobody but who has a certificate."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gatehouse-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.pki = Pki(self.folder / "pki")
+        self.pki.ca("ca")
+        self.pki.server("server", "localhost")
+        for name in ("first", "second"):
+            self.pki.leaf(name, "ca", None, "--san", f"dns:{name}.example")
+
+    def start(self, *options):
+        self.process = subprocess.Popen(
+            [BIN / "gatehouse", "--no-gateway", "--no-socket", "--state-dir", self.folder / "state", "--listen", "127.0.0.1:0", "--tls-cert",
+             self.pki.pem("server"), "--tls-key", self.pki.key("server"), "--client-ca", self.pki.pem("ca"), *options],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(self.process.kill)
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if found := re.search(r"control 127\.0\.0\.1:(\d+)", line):
+                self.port = int(found[1])
+            if "ready" in line:
+                return
+        self.fail("".join(lines))
+
+    def stop(self):
+        self.process.terminate()
+        self.process.communicate(timeout=20)
+
+    def ctl(self, name, *args, stdin=None):
+        return subprocess.run([BIN / "gatehousectl", "--server", f"127.0.0.1:{self.port}", "--ca", self.pki.pem("server"), "--cert",
+                               self.pki.pem(name), "--key", self.pki.key(name), *args], capture_output=True, text=True, timeout=30, input=stdin)
+
+    def test_the_flag_makes_the_first_owner_and_bindings_the_next(self):
+        with self.assertRaisesRegex(AssertionError, "nobody may call: name the first owner with --owner-san"):
+            self.start()
+        self.process.communicate(timeout=20)
+        self.start("--owner-san", "first.example")
+        self.assertEqual(self.ctl("second", "status").returncode, 6)
+        done = self.ctl("first", "apply", "--no-wait", "-f", "-",
+                        stdin="kind: Binding\nname: own\nrole: OWNER\ncallers: ['san:second.example']\n")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.stop()
+        self.start()
+        self.assertEqual(self.ctl("first", "status").returncode, 6)
+        last = self.ctl("second", "delete", "binding", "own", "--no-wait")
+        self.assertEqual(last.returncode, 1, last.stderr)
+        self.assertIn("bindings[\"own\"]", last.stderr)
+        self.assertEqual(self.ctl("second", "status").returncode, 0)
+        self.stop()
+
+
 if __name__ == "__main__":
     unittest.main()
