@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "control/validate/validate.h"
@@ -32,7 +33,8 @@ v1::Event EventOf(const std::string& actor, const std::string& peer, std::string
 
 std::string RefusalText(const absl::Status& why) {
   if (why.message().empty()) return absl::StatusCodeToString(why.code());
-  return std::string(Beginning(why.message(), kMaxDetailBytes));
+  // Violations are a line each.
+  return absl::StrReplaceAll(Beginning(why.message(), kMaxDetailBytes), {{"\n", "; "}});
 }
 
 namespace {

@@ -26,7 +26,7 @@ v1::Event AuditEvent(const Caller& who, const absl::StatusOr<Outcome>& result, c
 v1::Event ActEvent(const store::Entry& entry, uint64_t revision);
 // A refused call. `method` may be a path that a stranger made up.
 v1::Event RefusalEvent(const Caller& who, absl::string_view method, const absl::Status& why);
-// Why, no longer than an event bears.
+// Why, on one line no longer than an event bears.
 std::string RefusalText(const absl::Status& why);
 // Whose refusals are counted together: of a name, or of an address.
 std::string AccountOf(const Caller& who);

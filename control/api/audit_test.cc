@@ -54,7 +54,8 @@ TEST_F(RefusalsTest, ManyStrangersTogetherDoNotFloodItEither) {
   EXPECT_EQ(told_.size(), 200u);
 }
 
-TEST_F(RefusalsTest, WithoutWordsTheCodeIsTold) {
+TEST_F(RefusalsTest, WhyIsOneLineAndWithoutWordsTheCode) {
+  EXPECT_EQ(RefusalText(absl::InvalidArgumentError("nothing was changed\na: b")), "nothing was changed; a: b");
   EXPECT_EQ(RefusalText(absl::Status(absl::StatusCode::kUnavailable, "")), "UNAVAILABLE");
   EXPECT_EQ(RefusalText(absl::NotFoundError(std::string(5000, 'x'))).size(), 2000u);
 }

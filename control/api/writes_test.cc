@@ -293,7 +293,7 @@ TEST_F(WritesTest, EachThatIsRefusedForWhatItAsksIsOneEventAndOneEntry) {
     EXPECT_EQ(History().size(), before + 1);
     ExpectRefusal(name, event);
     // Which fault a token has is told here alone.
-    const std::string said = name == "GatewayService/Join" ? "gateway: a name is" : status.error_message().substr(0, 200);
+    const std::string said = name == "GatewayService/Join" ? "gateway: a name is" : RefusalText({absl::StatusCode::kUnknown, status.error_message().substr(0, 200)});
     EXPECT_THAT(event.detail(), HasSubstr(said));
   }
 }
