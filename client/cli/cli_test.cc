@@ -663,6 +663,8 @@ TEST_F(CliTest, ExplainsKindsAndFieldsWithoutAServer) {
   EXPECT_THAT(out_, HasSubstr("<duration, such as 30s or 12h>"));
   EXPECT_EQ(Raw({"explain", "policy", "--recursive"}), kOk) << "conditions hold conditions";
   EXPECT_THAT(out_, HasSubstr("      type  <text>"));
+  EXPECT_EQ(Raw({"explain", "ServerCertificate.private_key_pem"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("Configuration files may have `private_key_file: PATH` instead."));
   EXPECT_EQ(Raw({"explain", "route.requires"}), kRefused);
   EXPECT_THAT(err_, HasSubstr("no field of Route named \"requires\"; did you mean \"require\"?"));
   EXPECT_EQ(Raw({"explain", "rout"}), kRefused);

@@ -51,13 +51,18 @@ const pb::Descriptor* Inside(const pb::FieldDescriptor& field) {
   return value->message_type()->file()->package() == "gatehouse.v1" ? value->message_type() : nullptr;
 }
 
+std::string TextOf(const pb::FieldDescriptor& field) {
+  const std::string file = client::FileNameOf(field);
+  return absl::StrCat(CommentOf(field), file.empty() ? "" : absl::StrCat("\n\nConfiguration files may have `", file, ": PATH` instead."));
+}
+
 void PrintFields(const pb::Descriptor& message, const Style& style, std::ostream& out) {
   for (int i = 0; i < message.field_count(); ++i) {
     const pb::FieldDescriptor& field = *message.field(i);
     const pb::OneofDescriptor* choice = field.real_containing_oneof();
     out << "  " << style.Bold(field.name()) << "  " << style.Dim(absl::StrCat("<", TypeText(field), ">"))
         << (choice == nullptr ? "" : absl::StrCat("  (one of ", choice->name(), ")")) << "\n";
-    PrintWrapped(CommentOf(field), 4, out);
+    PrintWrapped(TextOf(field), 4, out);
     out << "\n";
   }
 }
@@ -125,7 +130,7 @@ int ExplainFields(Context& context, const ExplainFieldsFlags& flags) {
   if (field != nullptr) out << "FIELD:  " << style.Bold(field->name()) << "  <" << TypeText(*field) << ">\n";
   out << "\n";
   if (field != nullptr) {
-    PrintWrapped(CommentOf(*field), 0, out);
+    PrintWrapped(TextOf(*field), 0, out);
     if (field->type() == pb::FieldDescriptor::TYPE_ENUM) {
       out << "\nVALUES:\n";
       for (int i = 1; i < field->enum_type()->value_count(); ++i) {

@@ -45,11 +45,10 @@ const FieldDescriptor* FindField(const Descriptor* type, const std::string& key)
   return nullptr;
 }
 
-// `file` stands for `pem`, and `x_file` for `x_pem`.
 const FieldDescriptor* FindFileField(const Descriptor* type, const std::string& key) {
-  if (key == "file") return type->FindFieldByName("pem");
-  absl::string_view stem = key;
-  if (absl::ConsumeSuffix(&stem, "_file")) return type->FindFieldByName(absl::StrCat(stem, "_pem"));
+  for (int i = 0; i < type->field_count(); ++i) {
+    if (FileNameOf(*type->field(i)) == key) return type->field(i);
+  }
   return nullptr;
 }
 
@@ -320,7 +319,9 @@ void DocumentReader::ReadValue(const TreeNode& value, Message& message, const Fi
   if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
     ReadSubmessage(value, message, field, path);
   } else if (value.kind != TreeNode::Kind::kScalar) {
-    Complain(value, path, absl::StrCat("must be a single value, found ", What(value)));
+    const std::string file = FileNameOf(*field);
+    Complain(value, path, absl::StrCat("must be a single value, found ", What(value),
+                                       file.empty() ? "" : absl::StrCat("; to read it from a file, write ", file, ": PATH")));
   } else {
     ReadScalar(value, message, field, path);
   }

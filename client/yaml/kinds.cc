@@ -4,7 +4,9 @@
 #include <array>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "gateway/base/escape.h"
 
 namespace gatehouse::client {
@@ -130,6 +132,12 @@ void Append(v1::Resource resource, v1::ConfigSet& set) {
   // ConfigSet's lists have the field numbers of Resource's kinds.
   const auto* list = v1::ConfigSet::descriptor()->FindFieldByNumber(field->number());
   set.GetReflection()->AddAllocatedMessage(&set, list, reflection->ReleaseMessage(&resource, field));
+}
+
+std::string FileNameOf(const google::protobuf::FieldDescriptor& field) {
+  absl::string_view stem = field.name();
+  if (!absl::ConsumeSuffix(&stem, "pem")) return "";
+  return stem.empty() || absl::EndsWith(stem, "_") ? absl::StrCat(stem, "file") : "";
 }
 
 std::string Closest(absl::string_view word, const std::vector<std::string>& candidates) {

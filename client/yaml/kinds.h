@@ -39,6 +39,9 @@ std::string NameOf(const v1::Resource& resource);
 std::vector<v1::Resource> Split(const v1::ConfigSet& set);
 void Append(v1::Resource resource, v1::ConfigSet& set);
 
+// How a configuration file names the file that a field is in: `file` for `pem`, `x_file` for `x_pem`; "" for other fields.
+std::string FileNameOf(const google::protobuf::FieldDescriptor& field);
+
 // Closest returns the candidate nearest to `word` if it is near enough to be meant, or "".
 std::string Closest(absl::string_view word, const std::vector<std::string>& candidates);
 

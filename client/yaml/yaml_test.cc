@@ -164,6 +164,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadText{"kind: Route\nname: a\nfixed_response: {status: 4294967296}\n", "at most 32 bits"},
         BadText{"kind: Route\nname: a\nmatch: [1]\n", "must be a map of fields, found a list"},
         BadText{"kind: Route\nname: [a]\n", "routes.name: must be a single value, found a list"},
+        BadText{"kind: ServerCertificate\nname: a\nprivate_key_pem: {file: a}\n",
+                "must be a single value, found a map of fields; to read it from a file, write private_key_file: PATH"},
         BadText{"kind: Upstream\nname: a\nconnect_timeout: 90\n", "must be a duration such as 5s"},
         BadText{"kind: Upstream\nname: a\nconnect_timeout: inf\n", "must be a duration such as 5s"},
         BadText{"kind: Scheme\nname: a\nclient_certificate: {allowed_certificate_types: CHAINE}\n",
