@@ -298,6 +298,29 @@ TEST_F(WritesTest, EachThatIsRefusedForWhatItAsksIsOneEventAndOneEntry) {
   }
 }
 
+TEST_F(WritesTest, WhatIsRefusedLeavesNoSecretInTheHistory) {
+  const char* const kMark = "MARKED-a7f3";
+  const std::pair<std::string, std::string> calls[] = {
+      {"ConfigService/Update", absl::StrCat("resource {server_certificate {name: 'c' certificate_chain_pem: 'x' private_key_pem: '", kMark, "'}}")},
+      {"ConfigService/Update", absl::StrCat("resource {user_store {name: 's' users {name: 'a' password_hashes: '", kMark, "'}}}")},
+      {"ConfigService/Update", absl::StrCat("resource {scheme {name: 'b' basic {validator {tls {private_key_pem: '", kMark, "'}}}}}")},
+      {"UserService/SetUser", absl::StrCat("user_store: 'none' user {name: 'a'} password: '", kMark, "'")},
+      {"UserService/ImportUsers", absl::StrCat("options {user_store: 's'} htpasswd: 'c:", kMark, "'")},
+      {"GatewayService/Join", absl::StrCat("token: 'gh1.000000000000.", kMark, "' gateway: 'edge-1' signing_request: 'x'")},
+      {"UserService/RenewHash", absl::StrCat("user_store: 's' user: 'a' password: '", kMark, "'")},
+  };
+  for (const auto& [name, request] : calls) {
+    SCOPED_TRACE(name);
+    const Method* method = FindMethod(absl::StrCat("/gatehouse.v1.", name));
+    ASSERT_NE(method, nullptr);
+    EXPECT_FALSE(Send(As(Who::kOwner), std::string(method->name), Encode(*method, request)).ok());
+    const v1::Event event = AwaitTold().at(0);
+    const v1::Revision entry = History().at(0);
+    EXPECT_EQ(entry.method(), name);
+    EXPECT_EQ(absl::StrCat(event.ShortDebugString(), entry.ShortDebugString()).find(kMark), std::string::npos) << entry.refusal();
+  }
+}
+
 TEST_F(WritesTest, NoMessageOfAnyMethodIsHeldBeyondItsCallersShare) {
   // Field 15000, which no message has.
   std::string large;

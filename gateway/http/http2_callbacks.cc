@@ -182,9 +182,8 @@ struct Http2Callbacks {
 
   static int StreamClosed(nghttp2_session* session, int32_t id, uint32_t code, void* user) {
     Http2Codec* c = Codec(user);
-    auto* s = static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
+    Http2Stream* s = c->Find(id);
     if (s == nullptr) return 0;
-    nghttp2_session_set_stream_user_data(session, id, nullptr);
     if (s->opened && !s->dead) {
       if (code == NGHTTP2_NO_ERROR) {
         c->resets_.GiveBack();

@@ -54,10 +54,12 @@ Http2Stream* Http2Codec::NewStream(StreamId id) {
   Http2Stream* s = spare.back().release();
   spare.pop_back();
   s->id = id;
+  last_ = s;
   return s;
 }
 
 void Http2Codec::FreeStream(Http2Stream* s) {
+  if (last_ == s) last_ = nullptr;
   std::unique_ptr<Http2Stream> owned(s);
   if (s->head != nullptr) FreeHead(std::move(s->head));
   std::vector<std::unique_ptr<Http2Stream>>& spare = shared_->parts().spare_streams;
@@ -106,7 +108,8 @@ void Http2Codec::Unlink(Http2Stream* s) {
 }
 
 Http2Stream* Http2Codec::Find(StreamId id) const {
-  return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session_, id));
+  if (last_ == nullptr || last_->id != id) last_ = static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session_, id));
+  return last_;
 }
 
 Http2Stream* Http2Codec::Answerable(StreamId id) const {

@@ -113,6 +113,7 @@ class Http2Codec final : public ServerCodec {
   bool has_frame_ = false;     // which of them it has in use
   bool has_table_ = false;
   Http2Stream* streams_ = nullptr;
+  mutable Http2Stream* last_ = nullptr;  // that Find found: what comes next is mostly about it
   size_t active_ = 0;
   size_t building_ = 0;
   size_t waiting_ = 0;     // octets of bodies that were given to send and are not sent

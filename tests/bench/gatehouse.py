@@ -109,7 +109,7 @@ class Gatehouse(Server):
 
     def watch(self):
         with open(self.directory / "watch.log", "wb") as log:
-            self.watcher = subprocess.Popen(["taskset", "-c", str(LOAD_CORE), *self.ctl("events", "watch", "--output", "json")],
+            self.watcher = subprocess.Popen(["nice", "-n", "19", "taskset", "-c", str(LOAD_CORE), *self.ctl("events", "watch", "--output", "json")],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
                                             start_new_session=True)
         self.wait_for(lambda: self.status().get("watchers", 0) == 1, "has no event watcher")

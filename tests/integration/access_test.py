@@ -130,8 +130,17 @@ class AccessTest(unittest.TestCase):
         done = self.gatehouse.ctl("rotate-key")
         self.assertIn("secrets are sealed under key", done.stdout)
         self.assertEqual((self.gatehouse.state / "secret.key").read_bytes(), new)
+        for text in ("{kind: ServerCertificate, name: c, certificate_chain_pem: x, private_key_pem: marked-Secret-9081}",
+                     "{kind: UserStore, name: staff, users: [{name: bob, password_hashes: [marked-Secret-9081]}]}",
+                     "{kind: Scheme, name: b, basic: {user_store: none, validator: {tls: {private_key_pem: marked-Secret-9081}}}}"):
+            done = subprocess.run([BIN / "gatehousectl", "--server", self.gatehouse.control, "apply", "-f", "-"], capture_output=True,
+                                  text=True, timeout=30, input=text)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertNotIn("marked-Secret", done.stdout + done.stderr)
+        wait_for("the history tells of the refusals", lambda: len(self.refused()) >= 3)
         told = "".join(self.gatehouse.ctl(*command).stdout for command in (
-            ["get", "all", "-o", "yaml"], ["get", "user-stores", "-o", "json"], ["history", "--json"], ["status", "--json"], ["user", "list", "staff"]))
+            ["get", "all", "-o", "yaml"], ["get", "user-stores", "-o", "json"], ["history", "--all", "--json"], ["status", "--json"],
+            ["user", "list", "staff"]))
         self.gatehouse.stop()
         (self.gatehouse.state / "secret.key").write_bytes(old)
         failed = subprocess.run([BIN / "gatehouse", "--state-dir", self.gatehouse.state, *self.options], capture_output=True, text=True, timeout=30)
