@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -61,6 +62,7 @@ class Http1Codec final : public ServerCodec {
   void Rest() override {
     if (in_.empty()) std::string().swap(in_);
     if (out_.empty()) std::string().swap(out_);
+    if (!active()) chunked_.reset();
   }
   Phase phase() const override {
     if (!active()) return in_.empty() ? Phase::kIdle : Phase::kHead;
@@ -119,7 +121,7 @@ class Http1Codec final : public ServerCodec {
   size_t scanned_ = 0;
   std::string in_;
   std::string out_;
-  ChunkedDecoder chunked_;
+  std::unique_ptr<ChunkedDecoder> chunked_;  // null: no body came in chunks since it last rested
 };
 
 ServerCodec::Result Http1Codec::Receive(absl::string_view bytes, loop::Instant) {
@@ -246,7 +248,8 @@ void Http1Codec::OnHead(absl::string_view bytes) {
       break;
     case Framing::kChunked:
       rx_ = Rx::kChunked;
-      chunked_.Reset(limits_.header_bytes, limits_.header_count);
+      if (chunked_ == nullptr) chunked_ = std::make_unique<ChunkedDecoder>();
+      chunked_->Reset(limits_.header_bytes, limits_.header_count);
       break;
   }
   expects_ = head.expect_continue && head.has_body;
@@ -281,7 +284,7 @@ bool Http1Codec::ProcessBody(absl::string_view* input) {
   }
   absl::string_view data;
   expects_ = false;
-  switch (chunked_.Next(input, &data)) {
+  switch (chunked_->Next(input, &data)) {
     case ChunkedDecoder::Step::kNeedMore:
       return false;
     case ChunkedDecoder::Step::kData:
@@ -297,7 +300,7 @@ bool Http1Codec::ProcessBody(absl::string_view* input) {
       return true;
     case ChunkedDecoder::Step::kEnd: {
       rx_ = Rx::kComplete;
-      FieldList trailers = chunked_.TakeTrailers();
+      FieldList trailers = chunked_->TakeTrailers();
       if (trailers.empty()) {
         handler_->OnBody(id_, "", true);
       } else {
@@ -306,7 +309,7 @@ bool Http1Codec::ProcessBody(absl::string_view* input) {
       return true;
     }
     case ChunkedDecoder::Step::kError:
-      Refuse(chunked_.too_large() ? Refusal{431, false, chunked_.error()} : Refusal{400, true, chunked_.error()});
+      Refuse(chunked_->too_large() ? Refusal{431, false, chunked_->error()} : Refusal{400, true, chunked_->error()});
       return false;
   }
   return false;

@@ -63,26 +63,31 @@ void SessionCallbacks::Message(int write, int, int type, const void* data, size_
   if (CountCertificates(body, SSL_version(ssl) == TLS1_3_VERSION) <= kMaxPresentedCertificates) return;
   // There is no way to say no from here, so the message, which lies in a buffer of the SSL, gets a length that it cannot
   // have: OpenSSL ends the handshake by it and decodes nothing (decision 39).
-  Of(ssl)->too_many_ = true;
+  Of(ssl)->underway_->too_many = true;
   const_cast<unsigned char*>(octets)[kHeader] = 0xff;
 }
 
 int SessionCallbacks::ClientHello(SSL* ssl, int* alert, void*) {
   TlsSession* s = Of(ssl);
+  if (s->underway_ == nullptr) {  // nobody renegotiates here: OpenSSL has been told so
+    *alert = SSL_AD_UNEXPECTED_MESSAGE;
+    return SSL_CLIENT_HELLO_ERROR;
+  }
   std::string sni = ServerName(ssl);
-  if (s->hello_seen_ && sni != s->sni()) {
+  if (s->underway_->hello_seen && sni != s->sni()) {
     // The second hello after a HelloRetryRequest may not ask for somebody else (RFC 8446 4.1.2).
     *alert = SSL_AD_ILLEGAL_PARAMETER;
     return SSL_CLIENT_HELLO_ERROR;
   }
-  s->hello_seen_ = true;
+  s->underway_->hello_seen = true;
   const unsigned char* ignored = nullptr;
   size_t ignored_length = 0;
-  s->offers_ems_ = SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &ignored, &ignored_length) == 1;
+  s->underway_->offers_ems =
+      SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &ignored, &ignored_length) == 1;
   if (!sni.empty()) s->sni_ = std::make_shared<const std::string>(std::move(sni));
   const ServerContext::Name* name = s->context_->Find(s->sni());
   if (name == nullptr) {
-    s->unknown_name_ = true;
+    s->underway_->unknown_name = true;
     *alert = SSL_AD_UNRECOGNIZED_NAME;
     return SSL_CLIENT_HELLO_ERROR;
   }
@@ -95,10 +100,10 @@ int SessionCallbacks::ClientHello(SSL* ssl, int* alert, void*) {
   }
   SSL_set_verify(ssl, VerifyMode(name->client_certificate), nullptr);
   // RFC 6066 3: a session is not resumed under another server name, though one configuration may serve many.
-  s->session_context_ = name->session_context;
-  if (s->sni_ != nullptr) s->session_context_ = Sha256(absl::StrCat(AsView(name->session_context), *s->sni_));
-  if (SSL_set_session_id_context(ssl, s->session_context_.data(),
-                                 static_cast<unsigned>(s->session_context_.size())) != 1 ||
+  Sha256Digest& session_context = s->underway_->session_context;
+  session_context = name->session_context;
+  if (s->sni_ != nullptr) session_context = Sha256(absl::StrCat(AsView(name->session_context), *s->sni_));
+  if (SSL_set_session_id_context(ssl, session_context.data(), static_cast<unsigned>(session_context.size())) != 1 ||
       SSL_set_min_proto_version(ssl, name->min_version) != 1 ||
       SSL_set_max_proto_version(ssl, name->max_version) != 1) {
     *alert = SSL_AD_INTERNAL_ERROR;
@@ -148,26 +153,26 @@ int SessionCallbacks::Verify(X509_STORE_CTX* store, void*) {
       error = X509_V_ERR_CERT_REJECTED;
       break;
   }
-  s->refused_presented_ = true;
+  s->underway_->refused_presented = true;
   X509_STORE_CTX_set_error(store, error);
   return 0;
 }
 
 std::optional<SessionBinding> SessionCallbacks::MayKeep(TlsSession* s, bool resumed) {
   if (s->hooks_ == nullptr || s->name_ == nullptr) return std::nullopt;
-  if (resumed && s->candidate_ != nullptr) {
-    s->attached_ = s->candidate_->binding;
-    s->presented_any_ = s->candidate_->had_certificate;
+  if (resumed && s->underway_->candidate != nullptr) {
+    s->attached_ = s->underway_->candidate->binding;
+    s->presented_any_ = s->underway_->candidate->had_certificate;
   }
   // A session without certificate, where one could be sent, would resume without asking again.
   if (s->name_->client_certificate != ClientCertificate::kNone && !s->presented_any_) return std::nullopt;
   // RFC 7627 5.3. Offered is negotiated: OpenSSL's server always takes it (SSL_get_extms_support is mute in a handshake).
-  if (SSL_version(s->ssl()) != TLS1_3_VERSION && !s->offers_ems_) return std::nullopt;
+  if (SSL_version(s->ssl()) != TLS1_3_VERSION && !s->underway_->offers_ems) return std::nullopt;
   return s->hooks_->MayStore(*s);
 }
 
 bool SessionCallbacks::MayUse(TlsSession* s, const SessionRecord& r) {
-  return s->name_ != nullptr && r.context == s->session_context_ && r.version == SSL_version(s->ssl()) &&
+  return s->name_ != nullptr && r.context == s->underway_->session_context && r.version == SSL_version(s->ssl()) &&
          (s->name_->client_certificate == ClientCertificate::kNone || r.had_certificate) &&
          s->hooks_->MayResume(*s, r);
 }
@@ -194,14 +199,14 @@ int SessionCallbacks::NewSession(SSL* ssl, SSL_SESSION* session) {
   record.cipher = SSL_CIPHER_get_protocol_id(SSL_SESSION_get0_cipher(session));
   record.version = static_cast<uint16_t>(SSL_version(ssl));
   record.created = s->context_->Now();
-  record.lifetime = s->context_->session_lifetime();
-  record.context = s->session_context_;
+  record.lifetime_seconds = static_cast<uint32_t>(absl::ToInt64Seconds(s->context_->session_lifetime()));
+  record.context = s->underway_->session_context;
   record.had_certificate = s->presented_any_;
   record.binding = *std::move(binding);
   // A chain of resumptions ends when the first handshake's lifetime does: possession must be proven again.
-  if (resumed && s->candidate_ != nullptr) {
-    record.created = s->candidate_->created;
-    record.lifetime = s->candidate_->lifetime;
+  if (resumed && s->underway_->candidate != nullptr) {
+    record.created = s->underway_->candidate->created;
+    record.lifetime_seconds = s->underway_->candidate->lifetime_seconds;
   }
   cache->Put(record);
   return 0;  // we keep no reference to the SSL_SESSION
@@ -214,20 +219,20 @@ SSL_SESSION* SessionCallbacks::GetSession(SSL* ssl, const unsigned char* id, int
   if (cache == nullptr || s->hooks_ == nullptr || s->name_ == nullptr || length <= 0 || length > 32) return nullptr;
   absl::string_view wanted(reinterpret_cast<const char*>(id), static_cast<size_t>(length));
   // After a HelloRetryRequest the same session is looked up again, but a TLS 1.3 record could be taken only once.
-  bool again = s->candidate_ != nullptr && s->candidate_->id_length == length &&
-               std::memcmp(s->candidate_->id.data(), id, static_cast<size_t>(length)) == 0;
+  std::unique_ptr<SessionRecord>& candidate = s->underway_->candidate;
+  const bool again = candidate != nullptr && candidate->Id() == wanted;
   if (!again) {
-    s->candidate_.reset();
+    candidate.reset();
     std::optional<SessionRecord> record = cache->Take(wanted, s->context_->Now());
     if (!record.has_value()) return nullptr;
-    s->candidate_ = std::make_unique<SessionRecord>(*std::move(record));
+    candidate = std::make_unique<SessionRecord>(*std::move(record));
   }
-  if (!MayUse(s, *s->candidate_)) {
-    s->candidate_.reset();
+  if (!MayUse(s, *candidate)) {
+    candidate.reset();
     return nullptr;
   }
-  UniqueSession session = Rebuild(ssl, *s->candidate_);
-  if (session == nullptr) s->candidate_.reset();
+  UniqueSession session = Rebuild(ssl, *candidate);
+  if (session == nullptr) candidate.reset();
   return session.release();
 }
 
@@ -283,8 +288,8 @@ void SessionCallbacks::Info(const SSL* ssl, int where, int value) {
   TlsSession* s = Of(ssl);
   int number = value & 0xff;
   if (number == SSL_AD_CLOSE_NOTIFY || number == SSL_AD_USER_CANCELLED) return;
-  s->error_.alert = number;
-  if ((where & SSL_CB_READ) != 0) s->error_.kind = TlsError::Kind::kPeerAlert;
+  s->OwnError().alert = number;
+  if ((where & SSL_CB_READ) != 0) s->OwnError().kind = TlsError::Kind::kPeerAlert;
 }
 
 }  // namespace gatehouse::tls

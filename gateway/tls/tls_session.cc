@@ -24,6 +24,9 @@ void ForgetErrors() {
 }  // namespace
 
 const std::string TlsSession::kNoName;
+const TlsError TlsSession::kNoError;
+
+Cork::Cork() : bio_(SessionBio<TlsSession>::New(nullptr)) { buffer_.reserve(256 * 1024); }
 
 std::unique_ptr<TlsSession> TlsSession::OverSocket(std::shared_ptr<const ServerContext> context, TlsHooks* hooks, int fd,
                                                    Cork* cork) {
@@ -35,17 +38,17 @@ std::unique_ptr<TlsSession> TlsSession::OverMemory(std::shared_ptr<const ServerC
 }
 
 TlsSession::TlsSession(std::shared_ptr<const ServerContext> context, TlsHooks* hooks, int fd, Cork* cork)
-    : context_(std::move(context)), hooks_(hooks), fd_(fd), cork_(cork) {
+    : context_(std::move(context)), hooks_(hooks), fd_(fd), cork_(cork), underway_(std::make_unique<Underway>()) {
+  if (fd < 0) memory_ = std::make_unique<Memory>();
   ssl_.reset(SSL_new(context_->default_name().ctx.get()));
   BIO* bio = SessionBio<TlsSession>::New(this);
   if (ssl_ == nullptr || bio == nullptr) {
     BIO_free(bio);
     state_ = State::kFailed;
-    error_ = TlsError{TlsError::Kind::kProtocol, -1, absl::StrCat("out of memory: ", TakeOpenSslError())};
+    OwnError() = TlsError{TlsError::Kind::kProtocol, -1, absl::StrCat("out of memory: ", TakeOpenSslError())};
     return;
   }
   SSL_set_bio(ssl_.get(), bio, bio);
-  SSL_set_app_data(ssl_.get(), this);
   SSL_set_accept_state(ssl_.get());
 }
 
@@ -60,16 +63,17 @@ TlsSession::~TlsSession() {
 
 int TlsSession::Receive(char* into, int n, bool* again) {
   if (!MemoryMode()) return ReceiveFrom(fd_, into, n, again, &input_eof_, &socket_error_);
-  const size_t take = std::min(input_.size() - input_read_, static_cast<size_t>(n));
+  std::string& input = memory_->input;
+  const size_t take = std::min(input.size() - memory_->read, static_cast<size_t>(n));
   if (take == 0) {
     *again = !input_eof_;
     return input_eof_ ? 0 : -1;
   }
-  std::memcpy(into, input_.data() + input_read_, take);
-  input_read_ += take;
-  if (input_read_ == input_.size()) {
-    input_.clear();
-    input_read_ = 0;
+  std::memcpy(into, input.data() + memory_->read, take);
+  memory_->read += take;
+  if (memory_->read == input.size()) {
+    input.clear();
+    memory_->read = 0;
   }
   return static_cast<int>(take);
 }
@@ -90,6 +94,13 @@ void TlsSession::Spill() {
   output_.append(cork_->buffer_);
   cork_->buffer_.clear();
   cork_->owner_ = nullptr;
+}
+
+void TlsSession::Bind() { BIO_set_data(SSL_get_rbio(ssl_.get()), this); }
+
+TlsError& TlsSession::OwnError() {
+  if (error_ == nullptr) error_ = std::make_unique<TlsError>();
+  return *error_;
 }
 
 size_t TlsSession::pending_output() const {
@@ -132,8 +143,8 @@ IoStatus TlsSession::Flush() {
     sent = 0;
     output_.clear();
     state_ = State::kFailed;
-    if (error_.kind == TlsError::Kind::kNone) {
-      error_ = TlsError{TlsError::Kind::kSocket, -1, strerror(socket_error_)};
+    if (error().kind == TlsError::Kind::kNone) {
+      OwnError() = TlsError{TlsError::Kind::kSocket, -1, strerror(socket_error_)};
     }
     return IoStatus::kFailed;
   }
@@ -162,36 +173,37 @@ IoStatus TlsSession::Fail(int ssl_error) {
   unsigned long code = ERR_peek_error();
   std::string text = code != 0 ? TakeOpenSslError() : "";
   using Kind = TlsError::Kind;
-  Kind& kind = error_.kind;
+  TlsError& error = OwnError();
+  Kind& kind = error.kind;
   if (kind == Kind::kPeerAlert) {
-    error_.text = absl::StrCat("the client sent alert ", SSL_alert_desc_string_long(error_.alert));
-  } else if (unknown_name_) {
+    error.text = absl::StrCat("the client sent alert ", SSL_alert_desc_string_long(error.alert));
+  } else if (underway_ != nullptr && underway_->unknown_name) {
     kind = Kind::kUnknownName;
-    error_.text = "unknown server name";
-  } else if (refused_presented_) {
+    error.text = "unknown server name";
+  } else if (underway_ != nullptr && underway_->refused_presented) {
     kind = Kind::kPresented;
-    error_.text = "client certificate refused in the handshake";
-  } else if (too_many_) {
+    error.text = "client certificate refused in the handshake";
+  } else if (underway_ != nullptr && underway_->too_many) {
     kind = Kind::kTooMany;
-    error_.text = absl::StrCat("the client presented more than ", kMaxPresentedCertificates, " certificates");
+    error.text = absl::StrCat("the client presented more than ", kMaxPresentedCertificates, " certificates");
   } else if (at == TLS_ST_SR_CERT && ERR_GET_REASON(code) == SSL_R_EXCESSIVE_MESSAGE_SIZE) {
     kind = Kind::kTooMany;
-    error_.text = absl::StrCat("the client presented certificates of more than ", kMaxPresentedBytes, " bytes together");
+    error.text = absl::StrCat("the client presented certificates of more than ", kMaxPresentedBytes, " bytes together");
   } else if (unproven) {
     kind = Kind::kNotProven;
-    error_.text = text;
+    error.text = text;
   } else if (ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
     kind = Kind::kNoCertificate;
-    error_.text = "the client sent no certificate, and one is required";
+    error.text = "the client sent no certificate, and one is required";
   } else if (socket_error_ != 0) {
     kind = Kind::kSocket;
-    error_.text = strerror(socket_error_);
+    error.text = strerror(socket_error_);
   } else if (input_eof_ && (code == 0 || ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)) {
     kind = Kind::kEof;
-    error_.text = "the client closed the connection";
+    error.text = "the client closed the connection";
   } else {
     kind = Kind::kProtocol;
-    error_.text = text.empty() ? absl::StrCat("TLS error ", ssl_error) : text;
+    error.text = text.empty() ? absl::StrCat("TLS error ", ssl_error) : text;
   }
   return IoStatus::kFailed;
 }
@@ -200,6 +212,7 @@ IoStatus TlsSession::Handshake() {
   if (state_ == State::kFailed) return IoStatus::kFailed;
   if (state_ != State::kHandshaking) return IoStatus::kOk;
   ERR_clear_error();
+  Bind();
   int r = SSL_accept(ssl_.get());
   if (r != 1) {
     int e = SSL_get_error(ssl_.get(), r);
@@ -208,13 +221,11 @@ IoStatus TlsSession::Handshake() {
   }
   state_ = State::kOpen;
   SSL_set_msg_callback(ssl_.get(), nullptr);  // no more certificates are asked for
-  if (resumed() && candidate_ != nullptr) {
-    attached_ = candidate_->binding;
-    presented_any_ = candidate_->had_certificate;
+  if (resumed() && underway_->candidate != nullptr) {
+    attached_ = underway_->candidate->binding;
+    presented_any_ = underway_->candidate->had_certificate;
   }
-  candidate_.reset();
-  ticket_chain_.reset();
-  sealing_key_.reset();
+  underway_.reset();
   return IoStatus::kOk;
 }
 
@@ -223,13 +234,14 @@ IoStatus TlsSession::Read(absl::Span<char> into, size_t* n) {
   if (state_ == State::kFailed) return IoStatus::kFailed;
   if (state_ == State::kHandshaking) return IoStatus::kWantRead;
   ForgetErrors();
+  Bind();
   int r = SSL_read_ex(ssl_.get(), into.data(), into.size(), n);
   if (r == 1) return IoStatus::kOk;
   int e = SSL_get_error(ssl_.get(), r);
   if (e == SSL_ERROR_WANT_READ) return IoStatus::kWantRead;
   if (e == SSL_ERROR_ZERO_RETURN) return IoStatus::kClosed;
   // A TCP close without close_notify: HTTP's own framing says whether something is missing.
-  if (input_eof_ && socket_error_ == 0 && error_.kind == TlsError::Kind::kNone &&
+  if (input_eof_ && socket_error_ == 0 && error().kind == TlsError::Kind::kNone &&
       (e == SSL_ERROR_SYSCALL || ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)) {
     ERR_clear_error();
     return IoStatus::kClosed;
@@ -241,6 +253,7 @@ bool TlsSession::HasPending() const { return ssl_ != nullptr && SSL_has_pending(
 
 IoStatus TlsSession::Write(absl::string_view data) {
   if (state_ != State::kOpen) return IoStatus::kFailed;
+  Bind();
   while (!data.empty()) {
     ForgetErrors();
     size_t n = 0;
@@ -255,6 +268,7 @@ void TlsSession::Shutdown() {
   if (state_ != State::kOpen) return;
   state_ = State::kClosing;
   ERR_clear_error();
+  Bind();
   SSL_shutdown(ssl_.get());
   ERR_clear_error();
 }
@@ -285,42 +299,58 @@ std::vector<X509*> TlsSession::PresentedChain() const {
 
 namespace {
 
-// What an open TLS 1.3 connection needs of its session is the cipher. One session without identifier, so that no context
-// ever keeps or removes it, serves all that rest.
-SSL_SESSION* EmptySession(const SSL_CIPHER* cipher) {
+// Model is an SSL that never speaks. What an open TLS 1.3 connection needs of its session is the cipher, and of its
+// configuration of certificates nothing: those that rest share the model's. Its session has no identifier, so that no context
+// ever keeps or removes it. Null: out of memory.
+const SSL* Model(const SSL_METHOD* method, const SSL_CIPHER* cipher) {
   static Mutex mutex;
-  static auto* const sessions = new absl::flat_hash_map<const SSL_CIPHER*, SSL_SESSION*>;
+  // A context of the negotiated method: SSL_set_session resets a live connection whose method differs from its context's.
+  static SSL_CTX* const bare = SSL_CTX_new(method);
+  static auto* const models = new absl::flat_hash_map<const SSL_CIPHER*, SSL*>;
   MutexLock lock(&mutex);
-  auto [it, made] = sessions->try_emplace(cipher, nullptr);
-  if (made) {
+  auto [it, made] = models->try_emplace(cipher, nullptr);
+  if (made && bare != nullptr) {
+    UniqueSsl model(SSL_new(bare));
     UniqueSession session(SSL_SESSION_new());
-    if (session != nullptr && SSL_SESSION_set_protocol_version(session.get(), TLS1_3_VERSION) == 1 &&
-        SSL_SESSION_set_cipher(session.get(), cipher) == 1) {
-      it->second = session.release();
+    if (model != nullptr && session != nullptr &&
+        SSL_SESSION_set_protocol_version(session.get(), TLS1_3_VERSION) == 1 &&
+        SSL_SESSION_set_cipher(session.get(), cipher) == 1 && SSL_set_session(model.get(), session.get()) == 1) {
+      it->second = model.release();
     }
   }
   return it->second;
 }
 
+// Makes the key empty, and drops the reference that was taken.
+void Empty(EVP_PKEY* key) {
+  EVP_PKEY_set_type(key, EVP_PKEY_X25519);
+  EVP_PKEY_free(key);
+}
+
 }  // namespace
 
 void TlsSession::DropCertificates() {
-  if (state_ != State::kOpen || SSL_version(ssl_.get()) != TLS1_3_VERSION) return;
-  // A context of the negotiated method: SSL_set_session resets a live connection whose method differs from its context's.
-  static SSL_CTX* const bare = [](const SSL_METHOD* method) {
-    SSL_CTX* ctx = SSL_CTX_new(method);
-    return ctx;
-  }(SSL_get_ssl_method(ssl_.get()));
   SSL* ssl = ssl_.get();
-  if (bare == nullptr || SSL_get_ssl_method(ssl) != SSL_CTX_get_ssl_method(bare)) return;
-  SSL_SESSION* empty = EmptySession(SSL_SESSION_get0_cipher(SSL_get_session(ssl)));
-  if (empty == nullptr) return;
-  SSL_set_SSL_CTX(ssl, bare);
-  // "Shutdown sent" keeps SSL_set_session from removing the old session as a bad one.
-  int shutdown = SSL_get_shutdown(ssl);
+  if (state_ != State::kOpen || SSL_version(ssl) != TLS1_3_VERSION) return;
+  const SSL* model = Model(SSL_get_ssl_method(ssl), SSL_SESSION_get0_cipher(SSL_get_session(ssl)));
+  if (model == nullptr || SSL_get_ssl_method(ssl) != SSL_get_ssl_method(model) ||
+      SSL_set_SSL_CTX(ssl, SSL_get_SSL_CTX(model)) == nullptr) {
+    ERR_clear_error();
+    return;
+  }
+  // "Shutdown sent" keeps the old session from being removed as a bad one.
+  const int shutdown = SSL_get_shutdown(ssl);
   SSL_set_shutdown(ssl, shutdown | SSL_SENT_SHUTDOWN);
-  SSL_set_session(ssl, empty);
+  SSL_copy_session_id(ssl, model);  // the session, and the same CERT and not a copy
   SSL_set_shutdown(ssl, shutdown);
+  // The keys of the key exchange have served; OpenSSL would keep them until the end.
+  EVP_PKEY* key = nullptr;
+  if (SSL_get_tmp_key(ssl, &key) == 1) Empty(key);
+  if (SSL_get_peer_tmp_key(ssl, &key) == 1) Empty(key);
+  // What was read ahead is in the SSL, and our BIO takes every write: it holds nothing, and that of all will do.
+  if (cork_ != nullptr && cork_->bio_ != nullptr && BIO_up_ref(cork_->bio_.get()) == 1) {
+    SSL_set_bio(ssl, cork_->bio_.get(), cork_->bio_.get());
+  }
   ERR_clear_error();
 }
 

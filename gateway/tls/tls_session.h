@@ -48,16 +48,17 @@ class TlsHooks {
   virtual bool MayResume(TlsSession&, const SessionRecord&) { return false; }
 };
 
-// Cork is a worker's shared output buffer: at most one session has bytes in it; another that begins to write makes the
-// first keep its own.
+// Cork is what the sessions of a worker share: an output buffer, in which at most one session has bytes (another that
+// begins to write makes the first keep its own), and the BIO of those that dropped what their handshakes left.
 class Cork {
  public:
-  Cork() { buffer_.reserve(256 * 1024); }
+  Cork();
 
  private:
   friend class TlsSession;
   TlsSession* owner_ = nullptr;
   std::string buffer_;
+  UniqueBio bio_;  // null: out of memory, and each keeps its own
 };
 
 enum class IoStatus : uint8_t {
@@ -117,12 +118,12 @@ class TlsSession {
   void Shutdown();
 
   // Memory mode.
-  void Feed(absl::string_view bytes) { input_.append(bytes.data(), bytes.size()); }
+  void Feed(absl::string_view bytes) { memory_->input.append(bytes.data(), bytes.size()); }
   void FeedEof() { input_eof_ = true; }
   std::string TakeOutput();
 
   // Facts; complete when Handshake returned kOk.
-  const TlsError& error() const { return error_; }
+  const TlsError& error() const { return error_ == nullptr ? kNoError : *error_; }
   const std::string& sni() const { return sni_ == nullptr ? kNoName : *sni_; }  // lower case; "" = none
   const std::shared_ptr<const std::string>& shared_sni() const { return sni_; }  // null = none
   const ServerContext::Name* name() const { return name_; }    // chosen configuration; null before the client hello
@@ -137,8 +138,8 @@ class TlsSession {
   bool presented_any() const { return presented_any_; }  // by the client of this or of the resumed handshake
   // What the server bound to the resumed session (null user otherwise).
   const SessionBinding& attached() const { return attached_; }
-  // DropCertificates frees the peer's certificates and the handshake's leftovers (10 KiB a connection, TLS 1.3). The
-  // presented chain is empty afterwards: take what re-judging needs first.
+  // DropCertificates frees the peer's certificates, the keys of the key exchange and the handshake's other leftovers
+  // (11 KiB a connection, TLS 1.3). The presented chain is empty afterwards: take what re-judging needs first.
   void DropCertificates();
 
   // Whatever the owner wants to find again from a hook.
@@ -152,10 +153,30 @@ class TlsSession {
   friend class SessionBio<TlsSession>;
   TlsSession(std::shared_ptr<const ServerContext> context, TlsHooks* hooks, int fd, Cork* cork);
   static const std::string kNoName;
-  bool MemoryMode() const { return fd_ < 0; }
+  static const TlsError kNoError;
+  // What only the handshake needs.
+  struct Underway {
+    bool hello_seen = false;
+    bool offers_ems = false;  // extended master secret
+    bool refused_presented = false;
+    bool unknown_name = false;
+    bool too_many = false;
+    Sha256Digest session_context{};  // of the name, and of the server name asked for
+    std::unique_ptr<SessionRecord> candidate;  // taken from the cache or a ticket
+    std::unique_ptr<std::string> ticket_chain;  // intermediates in the ticket that the candidate is from
+    TicketKeyRef sealing_key;                   // of this handshake's tickets; null: none are given
+  };
+  struct Memory {
+    std::string input;
+    size_t read = 0;
+  };
+  bool MemoryMode() const { return memory_ != nullptr; }
   void Gather(const char* data, size_t n);
   int Receive(char* into, int n, bool* again);
   void Spill();  // out of the shared cork into our own string
+  // Makes the BIO, which may be the cork's, work for this session: before each call that may read or write.
+  void Bind();
+  TlsError& OwnError();
   IoStatus Fail(int ssl_error);
 
   const std::shared_ptr<const ServerContext> context_;
@@ -165,25 +186,16 @@ class TlsSession {
   State state_ = State::kHandshaking;
   bool presented_any_ = false;
   bool input_eof_ = false;
-  bool hello_seen_ = false;
-  bool offers_ems_ = false;  // extended master secret
-  bool refused_presented_ = false;
-  bool unknown_name_ = false;
-  bool too_many_ = false;
   int socket_error_ = 0;
   UniqueSsl ssl_;
   const ServerContext::Name* name_ = nullptr;
   std::shared_ptr<const std::string> sni_;
-  Sha256Digest session_context_{};  // of the name, and of the server name asked for
   std::string output_;  // what did not fit the socket, or memory mode
   size_t output_sent_ = 0;
-  std::string input_;  // memory mode
-  size_t input_read_ = 0;
-  std::unique_ptr<SessionRecord> candidate_;  // taken from the cache or a ticket in this handshake
-  std::unique_ptr<std::string> ticket_chain_;  // intermediates in the ticket that the candidate is from
-  TicketKeyRef sealing_key_;                   // of this handshake's tickets; null: none are given
+  std::unique_ptr<Memory> memory_;     // null: over a socket
+  std::unique_ptr<Underway> underway_;  // null: the handshake is done
   SessionBinding attached_;
-  TlsError error_;
+  std::unique_ptr<TlsError> error_;  // null: none
   void* owner_ = nullptr;
 };
 

@@ -401,7 +401,7 @@ TEST(SessionCacheTest, IsBoundedAndForgetsTheOldest) {
     r.id[31] = static_cast<uint8_t>(i % 16);
     r.version = TLS1_3_VERSION;
     r.created = clock.Now();
-    r.lifetime = absl::Hours(1);
+    r.lifetime_seconds = 3600;
     cache.Put(r);
   }
   EXPECT_EQ(cache.size(), 16u);
@@ -417,7 +417,7 @@ TEST(SessionCacheTest, OneThatIsTakenMakesRoomAndALongerIdentifierIsNobodys) {
     std::copy(name.begin(), name.end(), r.id.begin());
     r.version = TLS1_3_VERSION;
     r.created = clock.Now();
-    r.lifetime = absl::Hours(1);
+    r.lifetime_seconds = 3600;
     cache.Put(r);
   };
   for (char name : {'a', 'b'}) put(id(name));
@@ -441,7 +441,7 @@ TEST(SessionCacheTest, AClockThatIsSetBackDoesNotProlongASession) {
   r.id_length = 32;
   r.version = TLS1_2_VERSION;
   r.created = clock.Now();
-  r.lifetime = absl::Hours(1);
+  r.lifetime_seconds = 3600;
   cache.Put(r);
   const absl::string_view id(reinterpret_cast<const char*>(r.id.data()), r.id_length);
   EXPECT_TRUE(cache.Take(id, clock.Now() - absl::Minutes(1)).has_value());
