@@ -103,7 +103,7 @@ class CertificateParser {
   static absl::StatusOr<CertificateRef> Parse(UniqueX509 x509, std::string der) {
     std::shared_ptr<Certificate> c(new Certificate());
     c->x509_ = std::move(x509);
-    c->der_ = std::move(der);
+    c->der_ = std::make_shared<const std::string>(std::move(der));
     GH_RETURN_IF_ERROR(Fill(c.get()));
     ERR_clear_error();
     return CertificateRef(std::move(c));
@@ -131,8 +131,8 @@ class CertificateParser {
     c->not_before_ = *not_before;
     c->not_after_ = *not_after;
 
-    c->sha256_ = Sha256(c->der_);
-    const auto sha1 = Sha1(c->der_);
+    c->sha256_ = Sha256(*c->der_);
+    const auto sha1 = Sha1(*c->der_);
     c->sha1_hex_ =
         HexUpper(absl::string_view(reinterpret_cast<const char*>(sha1.data()), sha1.size()));
     unsigned char* spki = nullptr;

@@ -64,7 +64,9 @@ class Certificate {
   Certificate(const Certificate&) = delete;
   Certificate& operator=(const Certificate&) = delete;
 
-  const std::string& der() const { return der_; }
+  const std::string& der() const { return *der_; }
+  // The same for whoever keeps the octets longer than the certificate.
+  const std::shared_ptr<const std::string>& shared_der() const { return der_; }
   // Not to be changed by the caller.
   X509* x509() const { return x509_.get(); }
   EVP_PKEY* key() const { return X509_get0_pubkey(x509_.get()); }
@@ -120,7 +122,7 @@ class Certificate {
   Certificate() = default;
   friend class CertificateParser;
 
-  std::string der_;
+  std::shared_ptr<const std::string> der_;
   UniqueX509 x509_;
   Sha256Digest sha256_{};
   Sha256Digest spki_sha256_{};

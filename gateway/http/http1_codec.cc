@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -81,6 +82,8 @@ class Http1Codec final : public ServerCodec {
   bool Answerable(StreamId id) const { return id == id_ && (tx_ == Tx::kAwait || tx_ == Tx::kStreaming); }
   size_t InputLimit() const { return limits_.header_bytes + limits_.target_bytes + limits_.pipeline_bytes; }
   bool SettleDue() const { return tx_ == Tx::kSent && rx_ != Rx::kRaw; }
+  void TakeOutput();
+  void ReturnOutput();
   void Process(absl::string_view* input);
   bool ProcessHead(absl::string_view* input);   // false: needs more
   bool ProcessBody(absl::string_view* input);
@@ -226,6 +229,7 @@ bool Http1Codec::ProcessHead(absl::string_view* input) {
 void Http1Codec::OnHead(absl::string_view bytes) {
   RequestHead& head = shared_->parts().scratch;
   head.Clear();
+  TakeOutput();
   ++id_;
   empty_line_ = false;
   keep_alive_ = true;
@@ -528,6 +532,24 @@ void Http1Codec::SendContinue(StreamId id) {
   out_.append("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
+// An answer's memory comes from the worker's other connections and goes back to them: one that is idle keeps none.
+void Http1Codec::TakeOutput() {
+  std::vector<std::string>& spare = shared_->parts().spare_outputs;
+  if (!out_.empty() || spare.empty()) return;
+  out_ = std::move(spare.back());
+  spare.pop_back();
+}
+
+void Http1Codec::ReturnOutput() {
+  constexpr size_t kMost = 64;
+  std::vector<std::string>& spare = shared_->parts().spare_outputs;
+  const bool large = out_.capacity() > 1024;
+  out_.clear();
+  if (!large && active()) return;  // more of the body comes
+  if (!large && spare.size() < kMost) spare.push_back(std::move(out_));
+  std::string().swap(out_);
+}
+
 void Http1Codec::Produce(OutBuffer* out) {
   if (active() && SettleDue()) {
     // Pipelined input that is left belongs to the next request; an unread body in front of it was counted.
@@ -538,11 +560,7 @@ void Http1Codec::Produce(OutBuffer* out) {
   }
   if (out_.empty() || out->full()) return;
   out->Append(out_);
-  if (out_.capacity() > 1024) {
-    std::string().swap(out_);  // an idle connection keeps no buffer
-  } else {
-    out_.clear();
-  }
+  ReturnOutput();
   if (blocked_ && tx_ == Tx::kStreaming) {
     blocked_ = false;
     handler_->OnBodyWritable(id_);

@@ -2,6 +2,7 @@
 #include "gateway/http/codec_factory.h"
 #include "gateway/http/codec_recorder.h"
 #include "gateway/http/http1_response.h"
+#include "gateway/http/shared_parts.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -14,6 +15,7 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::SizeIs;
 
 constexpr char kGet[] = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -382,6 +384,50 @@ TEST_F(Http1Test, StreamsAChunkedBodyWithBackPressureAndTrailers) {
   EXPECT_EQ(Out(), "4\r\ntail\r\n0\r\ngrpc-status: 0\r\n\r\n");
   EXPECT_TRUE(codec_->idle());
   EXPECT_FALSE(codec_->done());
+}
+
+TEST_F(Http1Test, TheMemoryOfAnAnswerIsTheWorkersOnceItIsSent) {
+  const std::vector<std::string>& spare = shared_.parts().spare_outputs;
+  Send(kGet);
+  EXPECT_THAT(spare, IsEmpty());
+  Out();
+  ASSERT_THAT(spare, SizeIs(1));
+  const char* memory = spare[0].data();
+  auto first = std::move(codec_);
+  Start();
+  Send(kGet);
+  EXPECT_THAT(spare, IsEmpty()) << "taken for the next answer, of whichever connection";
+  EXPECT_THAT(Out(), EndsWith("hello"));
+  ASSERT_THAT(spare, SizeIs(1));
+  EXPECT_EQ(spare[0].data(), memory);
+  EXPECT_THAT(spare[0], IsEmpty());
+
+  // While a body streams it stays, and what became large is let go.
+  answer_ = false;
+  Send(kGet);
+  ASSERT_TRUE(codec_->SendHead(2, ResponseHead(), false));
+  Out();
+  EXPECT_THAT(spare, IsEmpty());
+  codec_->SendBody(2, std::string(5000, 'b'), true);
+  Out();
+  EXPECT_TRUE(codec_->idle());
+  EXPECT_THAT(spare, IsEmpty());
+}
+
+TEST_F(Http1Test, ABodyInChunksComesAfterARestAsBeforeIt) {
+  const std::string post = "POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  answer_ = false;
+  for (StreamId id = 1; id <= 3; ++id) {
+    codec_->Rest();
+    Send(post);
+    Send("5\r\nhel");
+    codec_->Rest();
+    Send("lo\r\n0\r\n\r\n");
+    EXPECT_EQ(seen_.bodies[id], "hello");
+    EXPECT_TRUE(codec_->SendFixed(id, fixed_));
+    EXPECT_THAT(Out(), EndsWith("hello"));
+    EXPECT_TRUE(codec_->idle());
+  }
 }
 
 TEST_F(Http1Test, AResponseThatDiffersFromItsLengthEndsTheConnection) {

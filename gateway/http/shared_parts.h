@@ -4,6 +4,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "gateway/http/codec_factory.h"
@@ -23,6 +24,7 @@ struct CodecShared::Parts {
   std::vector<std::unique_ptr<RequestHead>> spare_heads;   // with memory for fields
   std::vector<std::unique_ptr<RequestHead>> hollow_heads;  // that were moved from
   RequestHead scratch;  // the head being handed out: its memory is used again
+  std::vector<std::string> spare_outputs;  // HTTP/1: empty, with memory for an answer
 };
 
 // Fills callbacks and option (http2_callbacks.cc).

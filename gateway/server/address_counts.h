@@ -30,6 +30,7 @@ class AddressCounts : public std::enable_shared_from_this<AddressCounts> {
       if (counts_ != nullptr) counts_->GiveBack(key_);
     }
     bool granted() const { return counts_ != nullptr; }
+    const std::string& key() const { return key_; }
 
    private:
     friend class AddressCounts;

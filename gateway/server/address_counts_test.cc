@@ -15,6 +15,7 @@ TEST(AddressCountsTest, GrantsAsManyPlacesAsTheLimitAllowsEachAddress) {
   for (const AddressCounts::Place& place : places) EXPECT_TRUE(place.granted());
   EXPECT_FALSE(counts->Take("a", 3).granted());
   EXPECT_TRUE(counts->Take("b", 3).granted());
+  EXPECT_EQ(places[0].key(), "a");
 }
 
 TEST(AddressCountsTest, APlaceThatGoesIsFreeAgain) {

@@ -86,7 +86,7 @@ bool Connection::Introduced() {
 }
 
 bool Connection::Counted() {
-  counted_ = worker_->Count(*born_, address_key());
+  counted_ = worker_->Count(*born_, credentials::AddressKey(remote_.host()));
   if (!counted_.granted()) Close();
   return counted_.granted();
 }
@@ -161,7 +161,7 @@ void Connection::Established() {
     if (state_ != State::kDraining) return;
   }
   if (worker_->draining()) Drain(false);
-  worker_->NoteFresh();
+  worker_->NoteFresh(this);
   ReadAll();
 }
 
@@ -479,11 +479,6 @@ void Connection::Finished(http::StreamId id) {
 
 void Connection::Wake() {
   if (state_ == State::kServing || state_ == State::kDraining) worker_->loop().MarkDirty(this);
-}
-
-const std::string& Connection::address_key() {
-  if (address_key_.empty()) address_key_ = credentials::AddressKey(remote_.host());
-  return address_key_;
 }
 
 BasicMemory& Connection::basic() {

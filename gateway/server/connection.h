@@ -93,7 +93,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   // A scheme accepted the certificate for a request.
   void NoteAccepted(uint64_t epoch) { accepted_ = epoch; }
   const events::PeerAddress& address() const { return address_; }
-  const std::string& address_key();
+  // REQUIRES: it was counted against the limit of its address, as all are that serve.
+  const std::string& address_key() const { return counted_.key(); }
   const loop::Address& remote() const { return remote_; }
   std::string host() const { return remote_.host(); }
   const std::string& server_name() const { return tls_->sni(); }
@@ -183,7 +184,6 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   PeerVerdicts verdicts_;
   // By scheme epoch; empty but while a verdict ran out.
   std::vector<std::pair<uint64_t, std::unique_ptr<RevocationWait>>> waits_;
-  std::string address_key_;
   std::unique_ptr<BasicMemory> basic_;
   absl::flat_hash_map<http::StreamId, std::unique_ptr<Exchange>> exchanges_;
   Connection* prev_ = nullptr;

@@ -17,6 +17,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/types/span.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/digest.h"
@@ -66,7 +67,7 @@ class PeerVerdicts {
   void Clear() { judgements_.clear(); }
 
  private:
-  std::vector<JudgementRef> judgements_;  // few: one a scheme
+  absl::InlinedVector<JudgementRef, 1> judgements_;  // few: one a scheme
   JudgementRef undecided_;                // the last that was: of no use to anybody later
 };
 

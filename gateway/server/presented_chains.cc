@@ -19,7 +19,8 @@ void PresentedChains::Remember(const Sha256Digest& leaf, absl::Span<const certs:
   while (shelf.octets + octets > max_octets_) shelf.Drop(std::prev(shelf.entries.end()));
   Entry& entry = shelf.entries.emplace_front();
   entry.leaf = leaf;
-  for (const certs::CertificateRef& certificate : presented) entry.ders.push_back(certificate->der());
+  entry.ders.reserve(presented.size());
+  for (const certs::CertificateRef& certificate : presented) entry.ders.push_back(certificate->shared_der());
   entry.octets = octets;
   entry.proven = proven;
   entry.order = ++order_;
@@ -28,7 +29,7 @@ void PresentedChains::Remember(const Sha256Digest& leaf, absl::Span<const certs:
 }
 
 std::vector<certs::CertificateRef> PresentedChains::Find(const Sha256Digest& leaf) const {
-  std::vector<std::string> ders;
+  std::vector<std::shared_ptr<const std::string>> ders;
   {
     MutexLock lock(&mutex_);
     const Entry* best = nullptr;
@@ -42,8 +43,8 @@ std::vector<certs::CertificateRef> PresentedChains::Find(const Sha256Digest& lea
     ders = best->ders;
   }
   std::vector<certs::CertificateRef> chain;
-  for (const std::string& der : ders) {
-    absl::StatusOr<certs::CertificateRef> certificate = certs::Certificate::FromDer(der);
+  for (const std::shared_ptr<const std::string>& der : ders) {
+    absl::StatusOr<certs::CertificateRef> certificate = certs::Certificate::FromDer(*der);
     if (certificate.ok()) chain.push_back(*std::move(certificate));
   }
   return chain;

@@ -5,13 +5,14 @@
 // key its client proved to hold is not displaced by one of an unproven client for the same leaf: anybody can present
 // anybody's leaf. It serves explanations only; no decision reads it.
 //
-// Ownership:  holds copies of the certificates' DER; no key ever comes here.
+// Ownership:  shares the certificates' DER with them, and keeps nothing else of them; no key ever comes here.
 // Threading:  thread-safe. Remember is called when a verdict was computed, not for each request.
 // Units:      bounded in octets of DER for each of the two; the oldest go first.
 #pragma once
 
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,7 @@ class PresentedChains {
  private:
   struct Entry {
     Sha256Digest leaf{};
-    std::vector<std::string> ders;
+    std::vector<std::shared_ptr<const std::string>> ders;
     size_t octets = 0;
     bool proven = false;
     uint64_t order = 0;  // higher is later

@@ -24,6 +24,22 @@ TEST(PresentedChainsTest, GivesBackWhatWasPresentedByItsLeaf) {
   EXPECT_THAT(chains.Find(root.certificate->sha256()), IsEmpty());
 }
 
+TEST(PresentedChainsTest, SharesTheOctetsAndKeepsNothingElseOfACertificate) {
+  PresentedChains chains;
+  const certs::Authority root = certs::Root("CN=Root", 0);
+  certs::CertificateRef leaf = certs::Leaf(root, "CN=alice");
+  const Sha256Digest digest = leaf->sha256();
+  const std::string der = leaf->der();
+  const std::weak_ptr<const std::string> octets = leaf->shared_der();
+  const std::weak_ptr<const certs::Certificate> certificate = leaf;
+  chains.Remember(digest, {leaf, root.certificate}, As::kAccepted);
+  EXPECT_EQ(octets.use_count(), 2);
+  leaf.reset();
+  EXPECT_TRUE(certificate.expired());
+  ASSERT_THAT(chains.Find(digest), SizeIs(2));
+  EXPECT_EQ(chains.Find(digest)[0]->der(), der);
+}
+
 TEST(PresentedChainsTest, WhoProvedNothingDisplacesNoChainOfWhoDid) {
   PresentedChains chains;
   const certs::Authority root = certs::Root("CN=Root", 0);

@@ -191,12 +191,15 @@ AddressCounts::Place Worker::Count(const Edge& edge, const std::string& address_
   return place;
 }
 
-void Worker::NoteFresh() {
+void Worker::NoteFresh(Connection* connection) {
+  // In front of those that came while it was handshaking, so that SlimFresh meets it. A sweep that is under way passes it by.
+  Unlink(connection);
+  Link(connection);
   if (fresh_ != nullptr && !fresh_->active()) fresh_->Start(kFresh);
 }
 
 void Worker::SlimFresh() {
-  // New ones are in front; behind the first that is slim, those that were handshaking are left to Tick.
+  // New ones are in front, and whoever's handshake ended since. Behind the first that is slim nobody waits for it.
   for (Connection* c = first_; c != nullptr && !c->slim(); c = c->next_) c->Slim();
 }
 
@@ -261,11 +264,23 @@ void Worker::OnAccept(const std::string& listener, loop::Fd fd, const loop::Addr
     return redirects_.front()->Start(redirects_.begin());
   }
   auto* connection = new Connection(this, door->second.listener, std::move(fd), peer, ++*shared_.next_connection);
+  Link(connection);
+  ++connection_count_;
+  connection->Start();
+}
+
+void Worker::Link(Connection* connection) {
   connection->next_ = first_;
   if (first_ != nullptr) first_->prev_ = connection;
   first_ = connection;
-  ++connection_count_;
-  connection->Start();
+}
+
+void Worker::Unlink(Connection* connection) {
+  sweep_.Forget(connection);
+  if (connection->prev_ != nullptr) connection->prev_->next_ = connection->next_;
+  if (connection->next_ != nullptr) connection->next_->prev_ = connection->prev_;
+  if (first_ == connection) first_ = connection->next_;
+  connection->prev_ = connection->next_ = nullptr;
 }
 
 void Worker::Retire(RedirectConnection::List::iterator redirect) {
@@ -274,11 +289,7 @@ void Worker::Retire(RedirectConnection::List::iterator redirect) {
 }
 
 void Worker::Retire(Connection* connection) {
-  sweep_.Forget(connection);
-  if (connection->prev_ != nullptr) connection->prev_->next_ = connection->next_;
-  if (connection->next_ != nullptr) connection->next_->prev_ = connection->prev_;
-  if (first_ == connection) first_ = connection->next_;
-  connection->prev_ = connection->next_ = nullptr;
+  Unlink(connection);
   --connection_count_;
   loop_.DeferDelete(std::unique_ptr<Connection>(connection));
 }

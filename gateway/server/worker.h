@@ -100,8 +100,8 @@ class Worker final : public tls::TlsHooks {
   void CutAll();
   size_t connections() const { return connection_count_ + redirects_.size(); }
   bool draining() const { return draining_; }
-  // A handshake ended well.
-  void NoteFresh();
+  // Its handshake ended well, and it was judged just now.
+  void NoteFresh(Connection* connection);
 
   // What connections and exchanges use.
   loop::Loop& loop() { return loop_; }
@@ -186,6 +186,8 @@ class Worker final : public tls::TlsHooks {
   // Connections that were turned away since the last time this was told: an event, at most one in ten seconds.
   void TellTurnedAway();
   void SlimFresh();
+  void Link(Connection* connection);
+  void Unlink(Connection* connection);
 
   const uint16_t index_;
   const WorkerShared shared_;

@@ -84,7 +84,7 @@ int SessionCallbacks::ClientHello(SSL* ssl, int* alert, void*) {
   size_t ignored_length = 0;
   s->underway_->offers_ems =
       SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &ignored, &ignored_length) == 1;
-  if (!sni.empty()) s->sni_ = std::make_shared<const std::string>(std::move(sni));
+  if (!sni.empty()) s->SetName(std::move(sni));
   const ServerContext::Name* name = s->context_->Find(s->sni());
   if (name == nullptr) {
     s->underway_->unknown_name = true;

@@ -21,12 +21,25 @@ void ForgetErrors() {
   if (ERR_peek_error() != 0) ERR_clear_error();
 }
 
+// Of no session until one is bound.
+UniqueBio NewBio() { return UniqueBio(SessionBio<TlsSession>::New(nullptr)); }
+
 }  // namespace
 
 const std::string TlsSession::kNoName;
 const TlsError TlsSession::kNoError;
 
-Cork::Cork() : bio_(SessionBio<TlsSession>::New(nullptr)) { buffer_.reserve(256 * 1024); }
+Cork::Cork() : bio_(NewBio()) { buffer_.reserve(256 * 1024); }
+
+UniqueBio Cork::ShareBio() {
+  if (bio_ != nullptr) BIO_up_ref(bio_.get());
+  return UniqueBio(bio_.get());
+}
+
+std::shared_ptr<const std::string> Cork::ShareName(std::string sni) {
+  if (name_ == nullptr || *name_ != sni) name_ = std::make_shared<const std::string>(std::move(sni));
+  return name_;
+}
 
 std::unique_ptr<TlsSession> TlsSession::OverSocket(std::shared_ptr<const ServerContext> context, TlsHooks* hooks, int fd,
                                                    Cork* cork) {
@@ -41,14 +54,14 @@ TlsSession::TlsSession(std::shared_ptr<const ServerContext> context, TlsHooks* h
     : context_(std::move(context)), hooks_(hooks), fd_(fd), cork_(cork), underway_(std::make_unique<Underway>()) {
   if (fd < 0) memory_ = std::make_unique<Memory>();
   ssl_.reset(SSL_new(context_->default_name().ctx.get()));
-  BIO* bio = SessionBio<TlsSession>::New(this);
+  UniqueBio bio = cork_ != nullptr ? cork_->ShareBio() : NewBio();
   if (ssl_ == nullptr || bio == nullptr) {
-    BIO_free(bio);
     state_ = State::kFailed;
     OwnError() = TlsError{TlsError::Kind::kProtocol, -1, absl::StrCat("out of memory: ", TakeOpenSslError())};
     return;
   }
-  SSL_set_bio(ssl_.get(), bio, bio);
+  SSL_set_bio(ssl_.get(), bio.get(), bio.get());
+  bio.release();
   SSL_set_accept_state(ssl_.get());
 }
 
@@ -94,6 +107,10 @@ void TlsSession::Spill() {
   output_.append(cork_->buffer_);
   cork_->buffer_.clear();
   cork_->owner_ = nullptr;
+}
+
+void TlsSession::SetName(std::string sni) {
+  sni_ = cork_ != nullptr ? cork_->ShareName(std::move(sni)) : std::make_shared<const std::string>(std::move(sni));
 }
 
 void TlsSession::Bind() { BIO_set_data(SSL_get_rbio(ssl_.get()), this); }
@@ -347,10 +364,6 @@ void TlsSession::DropCertificates() {
   EVP_PKEY* key = nullptr;
   if (SSL_get_tmp_key(ssl, &key) == 1) Empty(key);
   if (SSL_get_peer_tmp_key(ssl, &key) == 1) Empty(key);
-  // What was read ahead is in the SSL, and our BIO takes every write: it holds nothing, and that of all will do.
-  if (cork_ != nullptr && cork_->bio_ != nullptr && BIO_up_ref(cork_->bio_.get()) == 1) {
-    SSL_set_bio(ssl, cork_->bio_.get(), cork_->bio_.get());
-  }
   ERR_clear_error();
 }
 

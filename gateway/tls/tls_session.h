@@ -49,16 +49,20 @@ class TlsHooks {
 };
 
 // Cork is what the sessions of a worker share: an output buffer, in which at most one session has bytes (another that
-// begins to write makes the first keep its own), and the BIO of those that dropped what their handshakes left.
+// begins to write makes the first keep its own), the BIO, which holds nothing and works for one session at a time, and the
+// server name, which is mostly the same.
 class Cork {
  public:
   Cork();
 
  private:
   friend class TlsSession;
+  UniqueBio ShareBio();  // null: out of memory
+  std::shared_ptr<const std::string> ShareName(std::string sni);
   TlsSession* owner_ = nullptr;
   std::string buffer_;
-  UniqueBio bio_;  // null: out of memory, and each keeps its own
+  UniqueBio bio_;
+  std::shared_ptr<const std::string> name_;  // that was asked for last; null: none yet
 };
 
 enum class IoStatus : uint8_t {
@@ -174,8 +178,9 @@ class TlsSession {
   void Gather(const char* data, size_t n);
   int Receive(char* into, int n, bool* again);
   void Spill();  // out of the shared cork into our own string
-  // Makes the BIO, which may be the cork's, work for this session: before each call that may read or write.
+  // Makes the BIO, which may be everybody's, work for this session: before each call that may read, write or call back.
   void Bind();
+  void SetName(std::string sni);
   TlsError& OwnError();
   IoStatus Fail(int ssl_error);
 

@@ -279,6 +279,54 @@ TEST_F(TlsFixture, DroppedCertificatesLeaveAWorkingConnection) {
   EXPECT_TRUE(again->server->resumed()) << "the stored session does not suffer";
 }
 
+TEST_F(TlsFixture, TheKeysOfTheKeyExchangeGoWithTheCertificates) {
+  const auto has_key = [](SSL* ssl, bool own) {
+    EVP_PKEY* key = nullptr;
+    EXPECT_EQ(own ? SSL_get_tmp_key(ssl, &key) : SSL_get_peer_tmp_key(ssl, &key), 1);
+    unsigned char* octets = nullptr;
+    const bool some = EVP_PKEY_get1_encoded_public_key(key, &octets) > 0;
+    OPENSSL_free(octets);
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return some;
+  };
+  for (const char* groups : {"X25519", "P-256"}) {
+    auto p = Connect({.sni = "c.test", .certificate = true, .groups = groups});
+    ASSERT_TRUE(p->ok);
+    EXPECT_TRUE(has_key(p->server->ssl(), true) && has_key(p->server->ssl(), false)) << groups;
+    p->server->DropCertificates();
+    EXPECT_FALSE(has_key(p->server->ssl(), true) || has_key(p->server->ssl(), false)) << groups;
+    SSL_write(p->client.get(), "data", 4);
+    EXPECT_EQ(ServerReads(p.get()), "data");
+  }
+}
+
+TEST_F(TlsFixture, ThoseThatDroppedTheirCertificatesShareOneConfiguration) {
+  auto one = Connect({.sni = "c.test", .certificate = true}), two = Connect({.sni = "a.test"}), third = Connect({});
+  ASSERT_TRUE(one->ok && two->ok && third->ok);
+  EXPECT_NE(SSL_get_certificate(one->server->ssl()), nullptr);
+  for (auto* p : {&one, &two}) (*p)->server->DropCertificates();
+  EXPECT_EQ(SSL_get_certificate(one->server->ssl()), nullptr) << "nor does it keep the server's certificate alive";
+  // The level is kept in the configuration, which shows whose it is.
+  const int before = SSL_get_security_level(one->server->ssl());
+  SSL_set_security_level(one->server->ssl(), before + 1);
+  EXPECT_EQ(SSL_get_security_level(two->server->ssl()), before + 1);
+  EXPECT_EQ(SSL_get_security_level(third->server->ssl()), before);
+  SSL_set_security_level(one->server->ssl(), before);
+}
+
+TEST_F(TlsFixture, AHelloOnAnOpenConnectionEndsNothingElse) {
+  auto p = Connect({.sni = "c.test", .certificate = true, .version = TLS1_2_VERSION});
+  ASSERT_TRUE(p->ok);
+  ASSERT_EQ(SSL_renegotiate(p->client.get()), 1);
+  SSL_do_handshake(p->client.get());  // writes the hello
+  EXPECT_EQ(ServerReads(p.get()), "");
+  Back(p.get());
+  EXPECT_NE(SSL_do_handshake(p->client.get()), 1) << "it is not taken up";
+  ERR_clear_error();
+  EXPECT_EQ(hooks_.stores, 1);
+}
+
 TEST_F(TlsFixture, UnknownNamesGetTheDefaultUnlessRefused) {
   EXPECT_EQ(Connect({.sni = "nobody.test"})->server->name()->index, 0u);
   EXPECT_EQ(Connect({.sni = "wild.test"})->server->name()->index, 0u) << "a wildcard is one label, not none";
@@ -388,6 +436,167 @@ TEST_F(TlsFixture, TwoSessionsShareACorkWithoutMixing) {
   EXPECT_EQ(read(a[1], buffer, sizeof buffer), static_cast<ssize_t>(n1));
   EXPECT_EQ(read(b[1], buffer, sizeof buffer), static_cast<ssize_t>(n2));
   for (int fd : {a[0], a[1], b[0], b[1]}) close(fd);
+}
+
+// Sessions over sockets with one cork, whose handshakes, reads and writes take turns.
+class CorkTest : public TlsFixture {
+ protected:
+  struct Peer {
+    ~Peer() {
+      for (int fd : ends) close(fd);
+    }
+    int ends[2] = {-1, -1};
+    UniqueSslCtx ctx;
+    UniqueSsl client;
+    std::unique_ptr<TlsSession> server;
+    void ToServer(size_t most = 65536) {
+      char b[65536];
+      const int n = BIO_read(SSL_get_wbio(client.get()), b, static_cast<int>(std::min(most, sizeof b)));
+      if (n <= 0) return;
+      EXPECT_EQ(write(ends[1], b, static_cast<size_t>(n)), n);
+    }
+    void ToClient() {
+      EXPECT_EQ(server->Flush(), IoStatus::kOk);
+      char b[65536];
+      const ssize_t n = read(ends[1], b, sizeof b);
+      if (n > 0) BIO_write(SSL_get_rbio(client.get()), b, static_cast<int>(n));
+    }
+    std::string ServerReads() {
+      char b[4096];
+      size_t n = 0;
+      return server->Read(absl::MakeSpan(b), &n) == IoStatus::kOk ? std::string(b, n) : "";
+    }
+    std::string ClientReads() {
+      char b[4096];
+      const int n = SSL_read(client.get(), b, sizeof b);
+      ERR_clear_error();
+      return n > 0 ? std::string(b, static_cast<size_t>(n)) : "";
+    }
+  };
+  std::unique_ptr<Peer> Join() {
+    auto p = std::make_unique<Peer>();
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p->ends), 0);
+    p->server = TlsSession::OverSocket(context_, &hooks_, p->ends[0], &cork_);
+    p->ctx.reset(SSL_CTX_new(TLS_client_method()));
+    SSL_CTX_use_certificate(p->ctx.get(), client_cert_.get());
+    SSL_CTX_use_PrivateKey(p->ctx.get(), client_key_.get());
+    p->client.reset(SSL_new(p->ctx.get()));
+    SSL_set_bio(p->client.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_tlsext_host_name(p->client.get(), "c.test");
+    SSL_set_connect_state(p->client.get());
+    return p;
+  }
+  Cork cork_;
+};
+
+TEST_F(CorkTest, OneBioServesAllInTurn) {
+  std::unique_ptr<Peer> peers[] = {Join(), Join(), Join()};
+  for (int i = 0; i < 4; ++i) {
+    for (auto& p : peers) {
+      SSL_do_handshake(p->client.get());
+      ERR_clear_error();
+      p->ToServer();
+    }
+    for (auto& p : peers) p->server->Handshake();
+    for (auto& p : peers) p->ToClient();
+  }
+  for (auto& p : peers) {
+    ASSERT_EQ(p->server->state(), TlsSession::State::kOpen) << p->server->error().text;
+    EXPECT_EQ(SSL_get_rbio(p->server->ssl()), SSL_get_rbio(peers[0]->server->ssl()));
+    EXPECT_EQ(p->server->shared_sni(), peers[0]->server->shared_sni());
+    p->server->DropCertificates();
+    p->ClientReads();  // its tickets
+  }
+  for (int i = 0; i < 3; ++i) {
+    for (auto& p : peers) {
+      // The first half of a record, with a new key in the second turn: OpenSSL is in the midst of a message for all of them.
+      if (i == 1) {
+        EXPECT_EQ(SSL_key_update(p->client.get(), SSL_KEY_UPDATE_REQUESTED), 1);
+      }
+      const std::string text = absl::StrCat("from ", p->ends[0], " turn ", i);
+      EXPECT_EQ(SSL_write(p->client.get(), text.data(), static_cast<int>(text.size())), static_cast<int>(text.size()));
+      p->ToServer(9);
+    }
+    for (auto& p : peers) EXPECT_EQ(p->ServerReads(), "");
+    for (auto& p : peers) {
+      p->ToServer();
+      const std::string text = absl::StrCat("from ", p->ends[0], " turn ", i);
+      EXPECT_EQ(p->ServerReads(), text);
+      EXPECT_EQ(p->server->Write(absl::StrCat("back ", text)), IoStatus::kOk);
+    }
+    for (auto& p : peers) {
+      p->ToClient();
+      EXPECT_EQ(p->ClientReads(), absl::StrCat("back from ", p->ends[0], " turn ", i));
+    }
+  }
+  peers[1].reset();
+  SSL_write(peers[2]->client.get(), "still", 5);
+  peers[2]->ToServer();
+  EXPECT_EQ(peers[2]->ServerReads(), "still") << "one that goes takes the BIO from nobody";
+  SSL_shutdown(peers[0]->client.get());
+  peers[0]->ToServer();
+  char b[10];
+  size_t n = 0;
+  EXPECT_EQ(peers[0]->server->Read(absl::MakeSpan(b), &n), IoStatus::kClosed);
+  EXPECT_EQ(peers[2]->server->Read(absl::MakeSpan(b), &n), IoStatus::kWantRead);
+}
+
+TEST_F(CorkTest, OneThatBreaksOffOrIsRefusedLeavesTheOthers) {
+  auto first = Join(), second = Join(), third = Join();
+  for (auto* p : {&first, &second, &third}) {
+    SSL_do_handshake((*p)->client.get());
+    ERR_clear_error();
+    (*p)->ToServer();
+    EXPECT_EQ((*p)->server->Handshake(), IoStatus::kWantRead);
+  }
+  first.reset();  // in the midst of its handshake
+  hooks_.answer = Presented::kRevoked;
+  second->ToClient();
+  SSL_do_handshake(second->client.get());
+  second->ToServer();
+  EXPECT_EQ(second->server->Handshake(), IoStatus::kFailed);
+  EXPECT_EQ(second->server->error().kind, TlsError::Kind::kPresented);
+  hooks_.answer = Presented::kGoOn;
+  third->ToClient();
+  SSL_do_handshake(third->client.get());
+  third->ToServer();
+  EXPECT_EQ(third->server->Handshake(), IoStatus::kOk) << third->server->error().text;
+  EXPECT_EQ(third->server->error().kind, TlsError::Kind::kNone);
+  EXPECT_EQ(third->server->error().alert, -1) << "the alert was the other's";
+}
+
+static_assert(sizeof(SessionRecord) <= 168, "there is one for each client that may come back");
+
+TEST(SessionCacheTest, WhatIsReplacedPurgedOrRemovedIsGoneAndTheRestIsFound) {
+  SessionCache cache(1600);
+  FakeClock clock;
+  const auto put = [&](int number, uint16_t cipher) {
+    SessionRecord r;
+    r.id_length = 32;
+    r.id[0] = static_cast<uint8_t>(number);
+    r.id[31] = static_cast<uint8_t>(number % 5);
+    r.version = TLS1_2_VERSION;
+    r.cipher = cipher;
+    r.created = clock.Now();
+    r.lifetime_seconds = 3600;
+    cache.Put(r);
+    return std::string(r.Id());
+  };
+  std::vector<std::string> ids;
+  for (int i = 0; i < 100; ++i) ids.push_back(put(i, static_cast<uint16_t>(i)));
+  EXPECT_EQ(put(7, 1007), ids[7]);
+  EXPECT_EQ(cache.size(), 100u);
+  EXPECT_EQ(cache.Take(ids[7], clock.Now())->cipher, 1007) << "the last that was told";
+  EXPECT_EQ(cache.Purge([](const SessionRecord& r) { return r.cipher % 2 == 0; }), 50u);
+  cache.Remove(ids[9]);
+  cache.Remove(ids[10]);
+  EXPECT_EQ(cache.size(), 49u);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(cache.Take(ids[static_cast<size_t>(i)], clock.Now()).has_value(), i % 2 == 1 && i != 9) << i;
+  }
+  cache.Clear();
+  EXPECT_EQ(cache.size(), 0u);
+  EXPECT_FALSE(cache.Take(ids[1], clock.Now()).has_value());
 }
 
 TEST(SessionCacheTest, IsBoundedAndForgetsTheOldest) {
