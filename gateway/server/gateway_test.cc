@@ -571,6 +571,28 @@ TEST_F(GatewayTest, ASweepOfManyEndsTheWithdrawnAndNobodyElse) {
   for (auto& client : kept) EXPECT_EQ(client->Get("/secure"), 200);
 }
 
+// Those whose handshakes end last take another place among the connections of their worker.
+TEST_F(GatewayTest, ASweepMeetsThoseWhoseHandshakesEndedInAnotherOrder) {
+  ASSERT_TRUE(Install(Config({kept_.certificate, gone_.certificate})).ok());
+  std::vector<std::unique_ptr<Client>> kept, gone;
+  const std::function<void(int)> join = [&](int depth) {
+    if (depth == 0) return;
+    const bool stays = depth % 2 == 0;
+    auto& to = stays ? kept : gone;
+    to.push_back(std::make_unique<Client>(
+        Port(), stays ? CallerOf(kept_, "CN=alice", 3) : CallerOf(gone_, "CN=mallory", 4),
+        ClientOptions{.meanwhile = [&join, depth] { join(depth - 1); }}));
+    ASSERT_EQ(to.back()->Get("/secure"), 200) << depth;
+  };
+  for (int i = 0; i < 10; ++i) {
+    join(8);
+    kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(kept.size() / 2));  // and some go
+  }
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  for (auto& client : gone) EXPECT_TRUE(client->EndsWithin(absl::Seconds(5)));
+  for (auto& client : kept) EXPECT_EQ(client->Get("/secure"), 200);
+}
+
 TEST_F(GatewayTest, ARequestWaitsUntilRevocationIsKnownAndOthersDoNot) {
   ASSERT_TRUE(Install(Online()).ok());
   const Caller alice = CallerOf(kept_, "CN=alice", 3);
