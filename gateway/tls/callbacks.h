@@ -3,13 +3,19 @@
 
 #include <openssl/ssl.h>
 
+#include "absl/base/internal/raw_logging.h"
 #include "gateway/tls/tls_session.h"
 
 namespace gatehouse::tls {
 
 struct SessionCallbacks {
-  // The BIO knows its session, which spares each SSL the tables that data of ours would need (96 octets).
-  static TlsSession* Of(const SSL* ssl) { return static_cast<TlsSession*>(BIO_get_data(SSL_get_rbio(ssl))); }
+  // The BIO knows its session, which spares each SSL the tables that data of ours would need (96 octets). Whose it is is
+  // looked at each time: one taken for another would be one client taken for another.
+  static TlsSession* Of(const SSL* ssl) {
+    auto* session = static_cast<TlsSession*>(BIO_get_data(SSL_get_rbio(ssl)));
+    ABSL_RAW_CHECK(session != nullptr && session->ssl() == ssl, "OpenSSL was called for a session that is not bound");
+    return session;
+  }
   static int ClientHello(SSL* ssl, int* alert, void*);
   static int Alpn(SSL* ssl, const unsigned char** out, unsigned char* out_length, const unsigned char* in,
                   unsigned in_length, void*);

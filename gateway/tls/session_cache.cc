@@ -3,13 +3,14 @@
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <iterator>
 
 namespace gatehouse::tls {
 
 SessionRecord::~SessionRecord() { OPENSSL_cleanse(master_key.data(), master_key.size()); }
 
-SessionCache::SessionCache(size_t capacity) : shard_capacity_((capacity + kShards - 1) / kShards), shards_(kShards) {}
+SessionCache::SessionCache(size_t capacity) : shard_capacity_(std::max<size_t>(1, (capacity + kShards - 1) / kShards)), shards_(kShards) {}
 
 SessionCache::Records::iterator SessionCache::Shard::Erase(Records::iterator record) {
   by_id.erase(record);

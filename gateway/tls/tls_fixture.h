@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 #include <time.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -51,6 +52,7 @@ inline absl::Duration ThreadTime() {
 
 struct Hooks : TlsHooks {
   Presented OnPresented(TlsSession&, absl::Span<X509* const> chain) override {
+    if (meanwhile != nullptr) meanwhile();
     presented = chain.size();
     return answer;
   }
@@ -64,6 +66,7 @@ struct Hooks : TlsHooks {
     return resume && (r.binding.user == nullptr || *static_cast<const std::string*>(r.binding.user.get()) == "who");
   }
   size_t presented = 0;
+  std::function<void()> meanwhile;  // what the callback does besides
   std::shared_ptr<const void> Revive(TlsSession&, const std::vector<std::string>& ders) override {
     revived = ders;
     return std::make_shared<std::string>("who");

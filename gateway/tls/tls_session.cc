@@ -113,7 +113,18 @@ void TlsSession::SetName(std::string sni) {
   sni_ = cork_ != nullptr ? cork_->ShareName(std::move(sni)) : std::make_shared<const std::string>(std::move(sni));
 }
 
-void TlsSession::Bind() { BIO_set_data(SSL_get_rbio(ssl_.get()), this); }
+// What a callback does may drive another session: afterwards it is the first one's turn again.
+class TlsSession::Turn {
+ public:
+  explicit Turn(TlsSession* session) : bio_(SSL_get_rbio(session->ssl_.get())), before_(BIO_get_data(bio_)) { BIO_set_data(bio_, session); }
+  ~Turn() { BIO_set_data(bio_, before_); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  BIO* const bio_;
+  void* const before_;
+};
 
 TlsError& TlsSession::OwnError() {
   if (error_ == nullptr) error_ = std::make_unique<TlsError>();
@@ -229,7 +240,7 @@ IoStatus TlsSession::Handshake() {
   if (state_ == State::kFailed) return IoStatus::kFailed;
   if (state_ != State::kHandshaking) return IoStatus::kOk;
   ERR_clear_error();
-  Bind();
+  const Turn turn(this);
   int r = SSL_accept(ssl_.get());
   if (r != 1) {
     int e = SSL_get_error(ssl_.get(), r);
@@ -251,7 +262,7 @@ IoStatus TlsSession::Read(absl::Span<char> into, size_t* n) {
   if (state_ == State::kFailed) return IoStatus::kFailed;
   if (state_ == State::kHandshaking) return IoStatus::kWantRead;
   ForgetErrors();
-  Bind();
+  const Turn turn(this);
   int r = SSL_read_ex(ssl_.get(), into.data(), into.size(), n);
   if (r == 1) return IoStatus::kOk;
   int e = SSL_get_error(ssl_.get(), r);
@@ -270,7 +281,7 @@ bool TlsSession::HasPending() const { return ssl_ != nullptr && SSL_has_pending(
 
 IoStatus TlsSession::Write(absl::string_view data) {
   if (state_ != State::kOpen) return IoStatus::kFailed;
-  Bind();
+  const Turn turn(this);
   while (!data.empty()) {
     ForgetErrors();
     size_t n = 0;
@@ -285,7 +296,7 @@ void TlsSession::Shutdown() {
   if (state_ != State::kOpen) return;
   state_ = State::kClosing;
   ERR_clear_error();
-  Bind();
+  const Turn turn(this);
   SSL_shutdown(ssl_.get());
   ERR_clear_error();
 }

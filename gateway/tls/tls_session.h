@@ -178,8 +178,8 @@ class TlsSession {
   void Gather(const char* data, size_t n);
   int Receive(char* into, int n, bool* again);
   void Spill();  // out of the shared cork into our own string
-  // Makes the BIO, which may be everybody's, work for this session: before each call that may read, write or call back.
-  void Bind();
+  // Makes the BIO, which may be everybody's, work for this session: around each call that may read, write or call back.
+  class Turn;
   void SetName(std::string sni);
   TlsError& OwnError();
   IoStatus Fail(int ssl_error);

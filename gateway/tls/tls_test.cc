@@ -489,6 +489,36 @@ class CorkTest : public TlsFixture {
   Cork cork_;
 };
 
+// In the midst of one's handshake another is ended, as trust that goes may do.
+TEST_F(CorkTest, ACallbackMayDriveAnotherSession) {
+  const auto step = [](Peer& p) {
+    SSL_do_handshake(p.client.get());
+    ERR_clear_error();
+    p.ToServer();
+    p.server->Handshake();
+    p.ToClient();
+  };
+  const auto other = Join(), one = Join();
+  for (int i = 0; i < 4; ++i) step(*other);
+  ASSERT_EQ(other->server->state(), TlsSession::State::kOpen);
+  int times = 0;
+  hooks_.meanwhile = [&] {
+    ++times;
+    EXPECT_EQ(other->server->Write("bye"), IoStatus::kOk);
+    other->server->Shutdown();
+  };
+  for (int i = 0; i < 4; ++i) step(*one);
+  EXPECT_EQ(times, 1);
+  ASSERT_EQ(one->server->state(), TlsSession::State::kOpen) << one->server->error().text;
+  EXPECT_EQ(one->server->Write("welcome"), IoStatus::kOk);
+  one->ToClient();
+  EXPECT_EQ(one->ClientReads(), "welcome");
+  other->ToClient();
+  EXPECT_EQ(other->ClientReads(), "bye");
+  EXPECT_EQ(other->ClientReads(), "");
+  EXPECT_EQ(SSL_get_shutdown(other->client.get()) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
+}
+
 TEST_F(CorkTest, OneBioServesAllInTurn) {
   std::unique_ptr<Peer> peers[] = {Join(), Join(), Join()};
   for (int i = 0; i < 4; ++i) {
