@@ -11,7 +11,7 @@ namespace gatehouse::http {
 namespace {
 
 constexpr size_t kMostSpare = 1024;        // streams and heads that a worker keeps for the next requests
-constexpr size_t kMostSpareBytes = 4096;   // of a head that is kept
+constexpr size_t kMostSpareBytes = 4096;   // of a head, or of a body, that is kept
 constexpr size_t kHeadBytes = 512;         // that a new head has room for
 
 }  // namespace
@@ -64,7 +64,12 @@ void Http2Codec::FreeStream(Http2Stream* s) {
   if (s->head != nullptr) FreeHead(std::move(s->head));
   std::vector<std::unique_ptr<Http2Stream>>& spare = shared_->parts().spare_streams;
   if (spare.size() >= kMostSpare) return;
+  std::string out = std::move(s->out);
   *s = Http2Stream();
+  if (out.capacity() <= kMostSpareBytes) {
+    out.clear();
+    s->out = std::move(out);
+  }
   spare.push_back(std::move(owned));
 }
 
