@@ -144,10 +144,11 @@ FaultDisk::FaultDisk(std::string name) : name_(std::move(name)), vfs_(std::make_
 FaultDisk::~FaultDisk() { sqlite3_vfs_unregister(vfs_.get()); }
 
 void FaultDisk::Arm(Fault fault, uint64_t at) {
+  at_ = 0;
   fault_ = fault;
-  at_ = at;
   operations_ = 0;
   struck_ = false;
+  at_ = at;
 }
 
 void FaultDisk::Disarm() { at_ = 0; }
@@ -163,7 +164,8 @@ bool FaultDisk::Step(bool writes) {
 
 int FaultDisk::Failure() const {
   if (dead_) return SQLITE_IOERR;
-  return fault_ == Fault::kDiskFull ? SQLITE_FULL : fault_ == Fault::kReadOnly ? SQLITE_READONLY : SQLITE_IOERR;
+  const Fault fault = fault_;
+  return fault == Fault::kDiskFull ? SQLITE_FULL : fault == Fault::kReadOnly ? SQLITE_READONLY : SQLITE_IOERR;
 }
 
 void FaultDisk::Perform(const Write& write, std::string* content) {

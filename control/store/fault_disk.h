@@ -2,9 +2,10 @@
 // not synced is then lost, in part or whole. For tests.
 //
 // Ownership:  registered under its name until destroyed; databases on it must be closed before.
-// Threading:  one connection at a time.
+// Threading:  one connection at a time; Arm, Disarm and what tells of them from any thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -71,11 +72,11 @@ class FaultDisk {
   const std::string name_;
   std::unique_ptr<sqlite3_vfs> vfs_;
   std::map<std::string, std::shared_ptr<File>> files_;
-  Fault fault_ = Fault::kIoError;
-  uint64_t at_ = 0;  // 0: not armed
-  uint64_t operations_ = 0;
-  bool struck_ = false;
-  bool dead_ = false;
+  std::atomic<Fault> fault_ = Fault::kIoError;
+  std::atomic<uint64_t> at_ = 0;  // 0: not armed
+  std::atomic<uint64_t> operations_ = 0;
+  std::atomic<bool> struck_ = false;
+  std::atomic<bool> dead_ = false;
 };
 
 }  // namespace gatehouse::store
