@@ -123,6 +123,9 @@ class Gatehouse(Server):
         if self.watcher.poll() is not None:
             raise Failure(f"the event watcher ended; see {self.directory}/watch.log")
 
+    def processes(self):
+        return self.pids() + ([self.watcher.pid] if self.watcher is not None else [])
+
     def stop(self):
         if self.watcher is not None:
             self.watcher.kill()

@@ -1,5 +1,6 @@
 """Runs Gatehouse and its peers in one run and compares what an operation costs them. See run.sh for the options."""
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -274,12 +275,26 @@ class Results:
         return result
 
 
+@contextlib.contextmanager
+def alone(bench, server):
+    """The others stand still: what one has still to do, a backlog of its watcher's or a collection of garbage, is not the next one's."""
+    others = [other for other in bench.servers if other is not server]
+    for other in others:
+        other.pause()
+    try:
+        yield
+    finally:
+        for other in others:
+            other.resume()
+
+
 def measure_requests(bench, row, results):
     for round_number in range(bench.arguments.reps):
         for server in bench.servers:
             if row not in server.rows:
                 continue
-            result = MEASURE[row](bench, server, round_number)
+            with alone(bench, server):
+                result = MEASURE[row](bench, server, round_number)
             if server.name in OURS:
                 server.check_watched()
                 results.without += [result["without_us"]] if "without_us" in result else []

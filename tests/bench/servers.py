@@ -114,6 +114,16 @@ class Server:
     def pids(self):
         return family(self.process.pid)
 
+    def processes(self):
+        """All that may take time from another server's measurement."""
+        return self.pids()
+
+    def pause(self):
+        self._kill(self.processes(), signal.SIGSTOP)
+
+    def resume(self):
+        self._kill(self.processes(), signal.SIGCONT)
+
     def stop(self):
         if self.process is None:
             return
