@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -569,6 +571,74 @@ TEST_F(CorkTest, OneBioServesAllInTurn) {
   size_t n = 0;
   EXPECT_EQ(peers[0]->server->Read(absl::MakeSpan(b), &n), IoStatus::kClosed);
   EXPECT_EQ(peers[2]->server->Read(absl::MakeSpan(b), &n), IoStatus::kWantRead);
+}
+
+// Octet by octet, with a second hello for each: OpenSSL is in the midst of something for all of them all the time.
+TEST_F(CorkTest, HellosInPiecesAndRetriesMixNothing) {
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < 4; ++i) {
+    peers.push_back(Join());
+    SSL* client = peers.back()->client.get();
+    SSL_set_tlsext_host_name(client, (i % 2 == 0 ? "c.test" : "a.test"));
+    ASSERT_EQ(SSL_set1_groups_list(client, "P-521:P-256"), 1);  // the key that comes with the hello is of no use
+  }
+  for (int round = 0; round < 8; ++round) {
+    for (auto& p : peers) {
+      SSL_do_handshake(p->client.get());
+      ERR_clear_error();
+    }
+    const auto waits = [](Peer& p) { return BIO_ctrl_pending(SSL_get_wbio(p.client.get())) > 0; };
+    while (std::any_of(peers.begin(), peers.end(), [&](auto& p) { return waits(*p); })) {
+      for (size_t i = 0; i < peers.size(); ++i) {
+        if (!waits(*peers[i])) continue;
+        peers[i]->ToServer(1 + i);
+        ASSERT_NE(peers[i]->server->Handshake(), IoStatus::kFailed) << i << " " << peers[i]->server->error().text;
+      }
+    }
+    for (auto& p : peers) p->ToClient();
+  }
+  for (size_t i = 0; i < peers.size(); ++i) {
+    ASSERT_EQ(peers[i]->server->state(), TlsSession::State::kOpen) << i;
+    EXPECT_EQ(peers[i]->server->sni(), i % 2 == 0 ? "c.test" : "a.test");
+    peers[i]->ClientReads();  // its tickets
+  }
+  // The certificates go while a record is half there: the rest of it is read as before.
+  for (auto& p : peers) {
+    EXPECT_EQ(SSL_key_update(p->client.get(), SSL_KEY_UPDATE_REQUESTED), 1);
+    EXPECT_EQ(SSL_write(p->client.get(), "on", 2), 2);
+    p->ToServer(7);
+    EXPECT_EQ(p->ServerReads(), "");
+  }
+  for (auto& p : peers) p->server->DropCertificates();
+  for (auto& p : peers) p->ToServer();
+  for (auto& p : peers) {
+    EXPECT_EQ(p->ServerReads(), "on");
+    EXPECT_EQ(p->server->Write("back"), IoStatus::kOk);
+    p->ToClient();
+    EXPECT_EQ(p->ClientReads(), "back");
+  }
+}
+
+// Workers share what those that rest have.
+TEST_F(TlsFixture, WorkersDropCertificatesAtOnce) {
+  std::vector<std::vector<std::unique_ptr<Pair>>> of_worker(4);
+  for (auto& pairs : of_worker) {
+    for (int i = 0; i < 8; ++i) pairs.push_back(Connect({.sni = "c.test", .certificate = true}));
+  }
+  std::vector<std::thread> workers;
+  for (auto& pairs : of_worker) {
+    workers.emplace_back([&pairs] {
+      for (auto& p : pairs) p->server->DropCertificates();
+      pairs.resize(4);
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  for (auto& pairs : of_worker) {
+    for (auto& p : pairs) {
+      SSL_write(p->client.get(), "data", 4);
+      EXPECT_EQ(ServerReads(p.get()), "data");
+    }
+  }
 }
 
 TEST_F(CorkTest, OneThatBreaksOffOrIsRefusedLeavesTheOthers) {
