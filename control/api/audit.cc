@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "control/validate/validate.h"
 #include "gateway/base/escape.h"
+#include "gateway/credentials/throttle.h"
 
 namespace gatehouse::api {
 namespace {
@@ -33,8 +34,10 @@ v1::Event EventOf(const std::string& actor, const std::string& peer, std::string
 
 std::string RefusalText(const absl::Status& why) {
   if (why.message().empty()) return absl::StatusCodeToString(why.code());
-  // Violations are a line each.
-  return absl::StrReplaceAll(Beginning(why.message(), kMaxDetailBytes), {{"\n", "; "}});
+  const absl::string_view text = Beginning(why.message(), kMaxDetailBytes);
+  // What is no text in a message's string makes that message one that cannot be read. Violations are a line each.
+  const std::string line = absl::StrReplaceAll(IsValidUtf8(text) ? std::string(text) : EscapeText(text), {{"\n", "; "}});
+  return std::string(Beginning(line, kMaxDetailBytes));
 }
 
 namespace {
@@ -100,7 +103,9 @@ v1::Event RefusalEvent(const Caller& who, absl::string_view method, const absl::
   return Refuse(EventOf(who.name, who.peer, name), name, why);
 }
 
-std::string AccountOf(const Caller& who) { return who.name.empty() ? std::string(HostOf(who.peer)) : who.name; }
+std::string AccountOf(const Caller& who) {
+  return who.name.empty() ? credentials::AddressText(credentials::AddressKey(HostOf(who.peer))) : who.name;
+}
 
 bool Refusals::Bucket::Take(Rate rate, Instant now) {
   const double passed = std::chrono::duration<double>(now - refilled).count();

@@ -28,7 +28,7 @@ v1::Event ActEvent(const store::Entry& entry, uint64_t revision);
 v1::Event RefusalEvent(const Caller& who, absl::string_view method, const absl::Status& why);
 // Why, on one line no longer than an event bears.
 std::string RefusalText(const absl::Status& why);
-// Whose refusals are counted together: of a name, or of an address.
+// Whose refusals are counted together: of a name, or of an address (IPv6: /64).
 std::string AccountOf(const Caller& who);
 
 // Refusals bounds what is told of refused calls: no more of one caller, or of all, than the stream of events and a disk bear. Who is

@@ -58,6 +58,30 @@ TEST_F(RefusalsTest, WhyIsOneLineAndWithoutWordsTheCode) {
   EXPECT_EQ(RefusalText(absl::InvalidArgumentError("nothing was changed\na: b")), "nothing was changed; a: b");
   EXPECT_EQ(RefusalText(absl::Status(absl::StatusCode::kUnavailable, "")), "UNAVAILABLE");
   EXPECT_EQ(RefusalText(absl::NotFoundError(std::string(5000, 'x'))).size(), 2000u);
+  EXPECT_LE(RefusalText(absl::NotFoundError(std::string(5000, '\n'))).size(), 2000u);
+}
+
+// One message that cannot be parsed makes a page of the history that cannot be read.
+TEST_F(RefusalsTest, WhyCanBeReadEvenIfItQuotesWhatIsNoText) {
+  for (const std::string& quoted : {std::string("a\xff"), std::string(5000, '\x80'), std::string(1999, 'x') + "\xe2\x82"}) {
+    v1::Revision record;
+    record.set_refusal(RefusalText(absl::InvalidArgumentError(quoted)));
+    EXPECT_LE(record.refusal().size(), 2000u);
+    v1::Revision read;
+    EXPECT_TRUE(read.ParseFromString(record.SerializeAsString())) << record.refusal();
+  }
+}
+
+TEST_F(RefusalsTest, OneNetworkOfIpv6IsOneStranger) {
+  Caller one, neighbour, other;
+  one.peer = "[2001:db8::1]:4";
+  neighbour.peer = "[2001:db8::2:3]:5";
+  other.peer = "[2001:db8:0:1::1]:4";
+  EXPECT_EQ(AccountOf(one), AccountOf(neighbour)) << "or it pushes out what other strangers were refused";
+  EXPECT_NE(AccountOf(one), AccountOf(other));
+  EXPECT_EQ(AccountOf(one), "2001:db8::/64");
+  one.peer = "192.0.2.1:4";
+  EXPECT_EQ(AccountOf(one), "192.0.2.1");
 }
 
 TEST_F(RefusalsTest, AMethodOfAStrangersMakingIsEscapedAndCut) {

@@ -89,6 +89,20 @@ TEST_F(HistoryQueueTest, WhatComesWhileTheDiskIsSlowIsWrittenTogetherAndInOrder)
   EXPECT_THAT(Written(), ElementsAre("a 0", "b 0", "c 0", "d 0"));
 }
 
+// Who is refused decides when, and not how often a disk is written to.
+TEST_F(HistoryQueueTest, WhatComesSoonAfterAWriteIsWrittenTogether) {
+  {
+    HistoryQueue queue(store_, 2000, absl::Hours(1));
+    queue.Put(Refusal("a"));
+    store_.AwaitAppend(1);
+    for (const char* why : {"b", "c"}) queue.Put(Refusal(why));
+    queue.Flush();
+    for (const char* why : {"d", "e"}) queue.Put(Refusal(why));
+  }
+  EXPECT_THAT(store_.sizes(), ElementsAre(1, 2, 2));
+  EXPECT_THAT(Written(), ElementsAre("a 0", "b 0", "c 0", "d 0", "e 0"));
+}
+
 TEST_F(HistoryQueueTest, WhatDoesNotFitIsCounted) {
   HistoryQueue queue(store_, 2);
   store_.Hang(true);

@@ -41,8 +41,9 @@ void Ledger::Refused(const Caller& who, absl::string_view method, const absl::St
 }
 
 void Ledger::TellRefusal(const Caller& who, v1::Event event, const absl::Status& why) {
-  const bool stranger = !who.admitted || who.name.empty();
-  const std::optional<uint64_t> left_out = (stranger ? strangers_ : admitted_).Take(who, std::chrono::steady_clock::now());
+  // Who has a role, and is refused for want of another, is none.
+  const bool stranger = who.name.empty() || (!who.admitted && who.roles == 0);
+  const std::optional<uint64_t> left_out = (stranger ? strangers_ : known_).Take(who, std::chrono::steady_clock::now());
   if (!left_out.has_value()) return;
   store::Entry entry;
   entry.kind = stranger ? store::Entry::Kind::kStrangersRefusal : store::Entry::Kind::kRefusal;

@@ -51,9 +51,9 @@ class Ledger {
   store::Store& store_;
   const Clock& clock_;
   const std::function<void(v1::Event)> tell_;
-  // Apart: strangers hide nothing of what those are refused who were let in.
+  // Apart: strangers hide nothing of what those are refused who may call something.
   Refusals strangers_{{.of_one = {1, 10}, .of_all = {20, 200}}};
-  Refusals admitted_{{.of_one = {10, 100}, .of_all = {100, 1000}}};
+  Refusals known_{{.of_one = {10, 100}, .of_all = {100, 1000}}};
   HistoryQueue queue_;
 };
 

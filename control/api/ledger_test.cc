@@ -1,6 +1,8 @@
 // Every call that writes is told of once, whatever becomes of it.
 #include "control/api/ledger.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "control/api/deed.h"
 #include "control/store/memory_store.h"
@@ -149,6 +151,32 @@ TEST_F(LedgerTest, ARefusedTrialIsAnEntryThatSaysSo) {
   const auto history = *store_.History({.limit = 9, .show = v1::HistoryRequest::EVERYTHING});
   ASSERT_EQ(history.size(), 1u);
   EXPECT_EQ(history[0].refusal(), "(dry run) bad");
+}
+
+// Whom the guard refuses for want of one role, and who has another, is no stranger.
+TEST_F(LedgerTest, WhoMayCallSomethingIsHiddenByNoStrangerWhenHeIsRefused) {
+  for (int i = 0; i < 1000; ++i) {
+    Caller stranger(absl::StrCat("san:", i));
+    stranger.peer = absl::StrCat("192.0.2.", i % 250, ":1");
+    ledger_.Refused(stranger, "X/Y", absl::PermissionDeniedError("no"));
+  }
+  EXPECT_EQ(told_.size(), 200u);
+  Caller viewer("san:bob");
+  viewer.peer = "192.0.2.1:4";
+  viewer.roles = RoleBit(v1::VIEWER);
+  ledger_.Refused(viewer, "X/Y", absl::PermissionDeniedError("EDITOR is needed"));
+  EXPECT_EQ(told_.back().actor(), "san:bob");
+  // Nor do they push it out of the history.
+  for (int i = 0; i < 2500; ++i) {
+    store::Entry entry;
+    entry.kind = store::Entry::Kind::kStrangersRefusal;
+    entry.account = entry.actor = absl::StrCat("san:", i);
+    ASSERT_TRUE(store_.Append(entry).ok());
+    if (i == 0) ledger_.Flush();
+  }
+  ledger_.Flush();
+  const auto kept = *store_.History({.limit = 5000, .show = v1::HistoryRequest::REFUSALS});
+  EXPECT_TRUE(std::any_of(kept.begin(), kept.end(), [](const v1::Revision& one) { return one.actor() == "san:bob"; }));
 }
 
 TEST_F(LedgerTest, StrangersInALoopHideNothingOfThoseWhoWereLetIn) {
