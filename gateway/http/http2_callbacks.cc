@@ -193,7 +193,8 @@ struct Http2Callbacks {
     }
     c->waiting_ -= s->unsent;
     // What the stream never consumed still counts against the connection's window.
-    if (s->unconsumed > 0) nghttp2_session_consume_connection(session, s->unconsumed);
+    if (s->unconsumed > 0) nghttp2_session_consume_connection(session, std::exchange(s->unconsumed, 0));
+    s->dead = true;  // it can be found until it is freed
     c->Unlink(s);
     if (s->building) --c->building_;
     if (s->opened) {
