@@ -11,13 +11,8 @@ namespace {
 using ::testing::ElementsAre;
 
 // A store whose disk hangs, or is full, when the test says so.
-class SlowStore final : public store::Store {
+class SlowStore final : public store::MemoryStore {
  public:
-  const std::string& incarnation() const override { return memory_.incarnation(); }
-  absl::StatusOr<uint64_t> Head() override { return memory_.Head(); }
-  absl::StatusOr<store::StateRef> Load(uint64_t revision) override { return memory_.Load(revision); }
-  absl::StatusOr<uint64_t> Commit(const store::Transaction& transaction) override { return memory_.Commit(transaction); }
-  absl::StatusOr<Secret> KeyFor(const std::string& name) override { return memory_.KeyFor(name); }
   using Store::Append;
   absl::StatusOr<uint64_t> Append(absl::Span<const store::Entry> entries) override {
     MutexLock lock(&mutex_);
@@ -25,9 +20,8 @@ class SlowStore final : public store::Store {
     changed_.SignalAll();
     while (hangs_) changed_.Wait(&mutex_);
     if (full_) return absl::ResourceExhaustedError("the disk is full");
-    return memory_.Append(entries);
+    return MemoryStore::Append(entries);
   }
-  absl::StatusOr<std::vector<v1::Revision>> History(const store::HistoryQuery& query) override { return memory_.History(query); }
 
   void Hang(bool hangs) {
     MutexLock lock(&mutex_);
@@ -48,7 +42,6 @@ class SlowStore final : public store::Store {
   }
 
  private:
-  store::MemoryStore memory_;
   Mutex mutex_;
   CondVar changed_;
   bool hangs_ ABSL_GUARDED_BY(mutex_) = false;

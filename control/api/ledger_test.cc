@@ -16,23 +16,14 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // A store whose history cannot be written when the test says so.
-class FullStore final : public store::Store {
+class FullStore final : public store::MemoryStore {
  public:
-  const std::string& incarnation() const override { return memory_.incarnation(); }
-  absl::StatusOr<uint64_t> Head() override { return memory_.Head(); }
-  absl::StatusOr<store::StateRef> Load(uint64_t revision) override { return memory_.Load(revision); }
-  absl::StatusOr<uint64_t> Commit(const store::Transaction& transaction) override { return memory_.Commit(transaction); }
-  absl::StatusOr<Secret> KeyFor(const std::string& name) override { return memory_.KeyFor(name); }
   using Store::Append;
   absl::StatusOr<uint64_t> Append(absl::Span<const store::Entry> entries) override {
     if (full) return absl::ResourceExhaustedError("the disk is full");
-    return memory_.Append(entries);
+    return MemoryStore::Append(entries);
   }
-  absl::StatusOr<std::vector<v1::Revision>> History(const store::HistoryQuery& query) override { return memory_.History(query); }
   bool full = false;
-
- private:
-  store::MemoryStore memory_;
 };
 
 class LedgerTest : public ::testing::Test {

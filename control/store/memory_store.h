@@ -10,7 +10,7 @@
 
 namespace gatehouse::store {
 
-class MemoryStore final : public Store {
+class MemoryStore : public Store {
  public:
   MemoryStore();
   const std::string& incarnation() const override { return incarnation_; }
