@@ -82,10 +82,13 @@ Summary::Summary(const Clock& clock, SummaryLimits limits) : clock_(clock), limi
   newest_ = MinuteOf(started_);
 }
 
-uint32_t Summary::NameOf(absl::string_view text) {
-  if (text.empty()) return 0;
+uint32_t Summary::NameOf(absl::string_view text, Recent* recent) {
+  if (text == recent->text) return recent->number;
   const auto found = numbers_.find(text);
-  if (found != numbers_.end()) return found->second;
+  if (found != numbers_.end()) {
+    recent->text = std::string(text);
+    return recent->number = found->second;
+  }
   uint32_t number = 0;
   if (!free_.empty()) {
     number = free_.back();
@@ -129,6 +132,7 @@ void Summary::Turn(int64_t now_minute) {
     names_[number].text.clear();
     free_.push_back(number);
   }
+  route_ = scheme_ = gateway_ = Recent();
 }
 
 void Summary::Add(const Facts& facts, absl::Time now) {
@@ -144,14 +148,14 @@ void Summary::Add(const Facts& facts, absl::Time now) {
   // What a gateway claims may be any number; only those that are known count as such, or their kinds had no bound.
   if (v1::Event::Outcome_IsValid(facts.outcome)) key.outcome = static_cast<uint16_t>(facts.outcome);
   if (v1::Reason_IsValid(facts.reason)) key.reason = static_cast<uint16_t>(facts.reason);
-  key.route = NameOf(facts.route);
-  key.gateway = NameOf(facts.gateway);
+  key.route = NameOf(facts.route, &route_);
+  key.gateway = NameOf(facts.gateway, &gateway_);
   if (facts.schemes.size() == 1) {
-    key.scheme = NameOf(facts.schemes[0]);
+    key.scheme = NameOf(facts.schemes[0], &scheme_);
   } else if (!facts.schemes.empty()) {
     joined_.clear();
     for (absl::string_view scheme : facts.schemes) absl::StrAppend(&joined_, joined_.empty() ? "" : "+", scheme);
-    key.scheme = NameOf(joined_);
+    key.scheme = NameOf(joined_, &scheme_);
   }
   const uint64_t weight = std::max<uint32_t>(facts.sampled, 1);
   auto found = minute.counts.find(key);

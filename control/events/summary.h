@@ -74,7 +74,12 @@ class Summary {
     bool used = false;
   };
 
-  uint32_t NameOf(absl::string_view text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The last name that was asked for in a place, and its number.
+  struct Recent {
+    std::string text;
+    uint32_t number = 0;
+  };
+  uint32_t NameOf(absl::string_view text, Recent* recent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Minute& At(int64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Forgets what is older than a day, and the names that nothing refers to any more.
   void Turn(int64_t now_minute) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -91,6 +96,8 @@ class Summary {
   std::vector<uint32_t> free_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, uint32_t> numbers_ ABSL_GUARDED_BY(mutex_);
   std::string joined_ ABSL_GUARDED_BY(mutex_);  // schemes
+  // Most events are like the one before.
+  Recent route_ ABSL_GUARDED_BY(mutex_), scheme_ ABSL_GUARDED_BY(mutex_), gateway_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace gatehouse::hub

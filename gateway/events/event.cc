@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <utility>
 
 namespace gatehouse::events {
 namespace {
@@ -85,12 +86,16 @@ std::string PeerAddress::ToString() const {
   return std::string(text, PrintTo(text));
 }
 
+std::shared_ptr<const PeerFacts> FactsOf(CertificateSummary certificate) {
+  auto facts = std::make_shared<PeerFacts>();
+  facts->certificate = std::make_shared<const CertificateSummary>(std::move(certificate));
+  return facts;
+}
+
 void Event::Reset(EventKind new_kind) {
   kind = new_kind;
   outcome = Outcome::kUnspecified;
   reason = Reason::kNone;
-  possession = Possession::kNone;
-  resumed = false;
   any_self_signed = false;
   must_keep = false;
   http_version = 0;
@@ -98,9 +103,8 @@ void Event::Reset(EventKind new_kind) {
   worker = 0;
   time = absl::UnixEpoch();
   duration = absl::ZeroDuration();
-  sequence = dropped_before = revision = previous_revision = connection_id = 0;
+  sequence = dropped_before = revision = previous_revision = 0;
   connections = streams = sampled = 0;
-  peer = PeerAddress();
   LetGo();
   request_id.clear();
   method.clear();
@@ -109,11 +113,9 @@ void Event::Reset(EventKind new_kind) {
 }
 
 void Event::LetGo() {
+  peer.reset();
   identity.reset();
-  certificate.reset();
   upstream.reset();
-  listener.reset();
-  server_name.reset();
   route.reset();
   scheme.reset();
   detail.reset();

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -87,12 +88,49 @@ struct PeerAddress {
   char* PrintTo(char* out) const;
 };
 
+// Text that is made from what it stands beside when it is first asked for. A copy makes its own.
+//
+// Threading: thread-safe.
+class MadeOnce {
+ public:
+  MadeOnce() = default;
+  MadeOnce(const MadeOnce&) {}
+  MadeOnce& operator=(const MadeOnce&) = delete;
+  ~MadeOnce() { delete text_.load(std::memory_order_relaxed); }
+
+  // `make` returns the text; two threads that ask at once may both call it.
+  template <typename F>
+  const std::string& Get(F make) const {
+    if (const std::string* text = text_.load(std::memory_order_acquire)) return *text;
+    auto made = std::make_unique<const std::string>(make());
+    const std::string* first = nullptr;
+    if (!text_.compare_exchange_strong(first, made.get(), std::memory_order_acq_rel)) return *first;
+    return *made.release();
+  }
+
+ private:
+  mutable std::atomic<const std::string*> text_{nullptr};
+};
+
+// Who an event is about: the client of a connection, or a certificate alone. Made once for all events of the connection,
+// then shared.
+struct PeerFacts {
+  uint64_t connection_id = 0;
+  PeerAddress address;
+  bool resumed = false;  // the TLS session was
+  Possession possession = Possession::kNone;
+  std::shared_ptr<const CertificateSummary> certificate;  // null: none was presented
+  SharedText listener;
+  SharedText server_name;  // indicated by the client in its handshake; null: none was
+  MadeOnce wire;           // all of it as wire.h writes it, for every event repeats it
+};
+// About a certificate alone.
+std::shared_ptr<const PeerFacts> FactsOf(CertificateSummary certificate);
+
 struct Event {
   EventKind kind = EventKind::kDecision;
   Outcome outcome = Outcome::kUnspecified;
   Reason reason = Reason::kNone;
-  Possession possession = Possession::kNone;
-  bool resumed = false;        // the TLS session was
   bool any_self_signed = false;  // a scheme with accept_any_self_signed decided (SEMANTICS 1)
   bool must_keep = false;      // whoever passes it on must not lose it
   uint8_t http_version = 0;    // 1, 2
@@ -105,17 +143,13 @@ struct Event {
   uint64_t dropped_before = 0;    // set by the recorder: events of this worker lost just before this one
   uint64_t revision = 0;          // of the snapshot that decided; kCut and kConfig: the new one
   uint64_t previous_revision = 0;  // kCut, kConfig
-  uint64_t connection_id = 0;
   uint32_t connections = 0;  // kCut: ended
   uint32_t streams = 0;      // kCut: ended
   uint32_t sampled = 0;      // kDecision: how many like it this one stands for, itself included; 0: 1
 
-  PeerAddress peer;
-  std::shared_ptr<const IdentitySummary> identity;        // null: nobody was authenticated
-  std::shared_ptr<const CertificateSummary> certificate;  // null: none was presented
-  std::shared_ptr<const UpstreamSummary> upstream;        // null: the event is not about one
-  SharedText listener;
-  SharedText server_name;  // indicated by the client in its handshake; null: none was
+  std::shared_ptr<const PeerFacts> peer;            // null: the event is about no client
+  std::shared_ptr<const IdentitySummary> identity;  // null: nobody was authenticated
+  std::shared_ptr<const UpstreamSummary> upstream;  // null: the event is not about one
   SharedText route;   // null: no route matched
   SharedText scheme;  // the scheme whose answer decided a refusal; null: none did
   SharedText detail;  // OpenSSL's text, violations, what was withdrawn; null: nothing to add
@@ -130,7 +164,7 @@ struct Event {
   // LetGo drops the references.
   void LetGo();
 };
-static_assert(sizeof(Event) <= 640, "an event slot's budget; a ring of 4,096 is 2.5 MiB a worker");
+static_assert(sizeof(Event) <= 512, "an event slot's budget; a ring of 4,096 is 2 MiB a worker");
 
 // Events in order of their numbers. They are the collector's and lie in the rings: valid during the call that is given
 // them, to be copied or put in wire form.

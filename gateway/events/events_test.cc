@@ -16,6 +16,29 @@ namespace {
 
 using ::testing::ElementsAre;
 
+SharedText Shared(absl::string_view text) { return std::make_shared<const std::string>(text); }
+
+// A client of which everything is known.
+PeerFacts Known() {
+  PeerFacts peer;
+  peer.connection_id = 77;
+  peer.address.family = PeerAddress::Family::kIpv6;
+  peer.address.octets.fill(0xAB);
+  peer.address.port = 65535;
+  peer.resumed = true;
+  peer.possession = Possession::kProven;
+  CertificateSummary certificate;
+  certificate.sha256 = Sha256("x");
+  certificate.subject = "CN=\xff";  // not UTF-8
+  certificate.issuer = "CN=ca";
+  certificate.serial = "0A";
+  certificate.not_after = absl::FromCivil(absl::CivilSecond(9999, 12, 31, 23, 59, 59), absl::UTCTimeZone());
+  peer.certificate = std::make_shared<const CertificateSummary>(certificate);
+  peer.listener = Shared("edge");
+  peer.server_name = Shared("gate.test");
+  return peer;
+}
+
 class EventsTest : public ::testing::Test {
  protected:
   bool Record(Recorder& recorder, absl::string_view path) {
@@ -127,22 +150,20 @@ TEST_F(EventsTest, ASlotUsedAgainHoldsNothingOfItsPreviousEvent) {
   Recorder recorder(0, 1, clock_);
   Event* e = recorder.Begin(EventKind::kDecision);
   e->identity = std::make_shared<IdentitySummary>();
-  e->certificate = std::make_shared<CertificateSummary>();
-  e->detail = e->route = e->scheme = e->listener = std::make_shared<std::string>("x");
+  e->peer = std::make_shared<const PeerFacts>(Known());
+  e->detail = e->route = e->scheme = Shared("x");
   e->path = std::string(500, 'p');
   e->host = "h";
   e->method = "GET";
   e->request_id = "id";
   e->reason = Reason::kExpired;
   e->outcome = Outcome::kRefused;
-  e->possession = Possession::kProven;
-  e->resumed = e->any_self_signed = true;
+  e->any_self_signed = true;
   e->status = 401;
   e->http_version = 2;
-  e->revision = e->previous_revision = e->connection_id = 7;
+  e->revision = e->previous_revision = 7;
   e->connections = e->streams = 7;
   e->duration = absl::Seconds(1);
-  e->peer.family = PeerAddress::Family::kIpv4;
   e = recorder.Begin(EventKind::kGateway);  // not committed before
   v1::Event got;
   ToProto(*e, &got);
@@ -291,8 +312,6 @@ TEST_F(EventsTest, ADecisionOnTheWireSaysEverythingThatTheSlotHeld) {
   e.time = absl::FromUnixSeconds(1'800'000'000) + absl::Nanoseconds(5);
   e.revision = 9;
   e.dropped_before = 2;
-  e.connection_id = 77;
-  e.possession = Possession::kProven;
   e.status = 401;
   e.http_version = 2;
   e.duration = absl::Milliseconds(1500);
@@ -300,16 +319,9 @@ TEST_F(EventsTest, ADecisionOnTheWireSaysEverythingThatTheSlotHeld) {
   e.host = "gate.test";
   e.path = absl::StrCat("/", std::string(200, 'a'));
   e.request_id = "r-1";
-  e.route = std::make_shared<const std::string>("hello");
-  e.listener = std::make_shared<const std::string>("main");
-  e.server_name = std::make_shared<const std::string>("edge.test");
-  e.scheme = std::make_shared<const std::string>("Certificate");
-  CertificateSummary certificate;
-  certificate.sha256 = Sha256("x");
-  certificate.subject = "CN=\xff";  // not UTF-8
-  certificate.serial = "0A";
-  certificate.not_after = absl::FromCivil(absl::CivilSecond(9999, 12, 31, 23, 59, 59), absl::UTCTimeZone());
-  e.certificate = std::make_shared<const CertificateSummary>(certificate);
+  e.route = Shared("hello");
+  e.scheme = Shared("Certificate");
+  e.peer = std::make_shared<const PeerFacts>(Known());
 
   v1::Event out;
   ToProto(e, &out);
@@ -332,19 +344,59 @@ TEST_F(EventsTest, ADecisionOnTheWireSaysEverythingThatTheSlotHeld) {
   EXPECT_TRUE(out.request().path_truncated());
   EXPECT_EQ(out.request().route(), "hello");
   EXPECT_EQ(out.request().request_id(), "r-1");
-  EXPECT_EQ(out.listener(), "main");
+  EXPECT_EQ(out.peer(), "[abab:abab:abab:abab:abab:abab:abab:abab]:65535");
+  EXPECT_TRUE(out.resumed());
+  EXPECT_EQ(out.listener(), "edge");
   EXPECT_THAT(out.schemes(), ElementsAre("Certificate"));
   EXPECT_EQ(out.certificate().subject(), "CN=\\xFF");
-  EXPECT_EQ(out.certificate().sha256(), HexLower(AsView(certificate.sha256)));
+  EXPECT_EQ(out.certificate().sha256(), HexLower(AsView(Sha256("x"))));
   EXPECT_EQ(out.certificate().not_after().seconds(), 253'402'300'799);
-  EXPECT_EQ(out.server_name(), "edge.test");
+  EXPECT_EQ(out.server_name(), "gate.test");
+}
+
+TEST_F(EventsTest, TheEventsOfAConnectionRepeatItsFactsAndACopySaysWhatItWasMade) {
+  auto peer = std::make_shared<const PeerFacts>(Known());
+  Event e;
+  e.Reset(EventKind::kHandshake);
+  e.peer = peer;
+  v1::Event first, second, other;
+  ToProto(e, &first);
+  ToProto(e, &second);
+  EXPECT_EQ(first.SerializeAsString(), second.SerializeAsString());
+
+  auto copy = std::make_shared<PeerFacts>(*peer);
+  copy->address.family = PeerAddress::Family::kIpv4;
+  copy->address.port = 0;
+  e.peer = copy;
+  ToProto(e, &other);
+  EXPECT_EQ(other.peer(), "171.171.171.171");
+  EXPECT_EQ(other.connection_id(), 77u);
+}
+
+TEST_F(EventsTest, TextThatTwoThreadsAskForAtOnceIsTheSame) {
+  for (int round = 0; round < 200; ++round) {
+    const MadeOnce text;
+    const std::string* seen[2] = {};
+    std::atomic<int> ready{0};
+    auto ask = [&](int i) {
+      for (++ready; ready < 2;) std::this_thread::yield();
+      seen[i] = &text.Get([] { return std::string(100, 'x'); });
+    };
+    std::thread a(ask, 0), b(ask, 1);
+    a.join();
+    b.join();
+    ASSERT_EQ(seen[0], seen[1]);
+    ASSERT_EQ(*seen[0], std::string(100, 'x'));
+  }
 }
 
 TEST_F(EventsTest, AHandshakeOnTheWireCarriesTheServerNameAndNoRequest) {
   Event e;
   e.Reset(EventKind::kHandshake);
-  e.server_name = std::make_shared<const std::string>("gate.test");
-  e.possession = Possession::kUnproven;
+  PeerFacts peer;
+  peer.server_name = Shared("gate.test");
+  peer.possession = Possession::kUnproven;
+  e.peer = std::make_shared<const PeerFacts>(peer);
   e.detail = std::make_shared<const std::string>("tlsv13 alert certificate required");
   v1::Event out;
   ToProto(e, &out);
@@ -365,31 +417,26 @@ TEST(WireTest, TheWireFormIsThatOfProtobuf) {
   e.duration = absl::Microseconds(77);
   e.revision = e.previous_revision = uint64_t{1} << 63;
   e.dropped_before = 300;
-  e.connection_id = 1;
   e.connections = 128;
   e.streams = 16384;
-  e.resumed = e.any_self_signed = true;
-  e.possession = Possession::kProven;
+  e.any_self_signed = true;
   e.status = 200;
   e.http_version = 2;
   e.method = "GET";
   e.host = "gate.test";
   e.path = "/caf\xc3\xa9";
   e.request_id = "0123456789abcdef01234567";
-  e.peer.family = PeerAddress::Family::kIpv6;
-  e.peer.octets.fill(0xAB);
-  e.peer.port = 65535;
   e.identity = std::make_shared<IdentitySummary>(IdentitySummary{"CN=alice", {"A", "B"}});
   CertificateSummary certificate;
   certificate.subject = std::string(70'000, 's');  // its length takes three octets
   certificate.issuer = "CN=ca";
   certificate.serial = "00FF";
   certificate.not_after = absl::FromUnixSeconds(-1);
-  e.certificate = std::make_shared<const CertificateSummary>(certificate);
-  e.detail = std::make_shared<const std::string>("a \x80 detail");
-  e.listener = std::make_shared<const std::string>("edge");
-  e.server_name = std::make_shared<const std::string>("gate.test");
-  e.route = std::make_shared<const std::string>("orders");
+  PeerFacts peer = Known();
+  peer.certificate = std::make_shared<const CertificateSummary>(certificate);
+  e.peer = std::make_shared<const PeerFacts>(peer);
+  e.detail = Shared("a \x80 detail");
+  e.route = Shared("orders");
 
   std::string wire = "before";
   AppendWire(e, "far", &wire);
@@ -407,7 +454,7 @@ TEST(WireTest, TheWireFormIsThatOfProtobuf) {
   want.set_revision(uint64_t{1} << 63);
   want.set_previous_revision(uint64_t{1} << 63);
   want.set_missed(300);
-  want.set_connection_id(1);
+  want.set_connection_id(77);
   want.set_connections(128);
   want.set_streams(16384);
   want.set_resumed(true);
@@ -444,7 +491,9 @@ TEST(WireTest, EventsAppendedToOneStringDoNotTouchEachOther) {
   std::string wire;
   std::vector<size_t> ends;
   for (int i = 0; i < 100; ++i) {
-    e.connection_id = static_cast<uint64_t>(i);
+    PeerFacts peer;
+    peer.connection_id = static_cast<uint64_t>(i);
+    e.peer = std::make_shared<const PeerFacts>(peer);
     e.detail = std::make_shared<const std::string>(static_cast<size_t>(i * 40), 'x');
     AppendWire(e, "g", &wire);
     ends.push_back(wire.size());
@@ -462,7 +511,7 @@ TEST(WireTest, AMessageThatIsUsedAgainHoldsNothingOfTheEventBefore) {
   Event full;
   full.Reset(EventKind::kDecision);
   full.path = "/secret";
-  full.server_name = std::make_shared<const std::string>("gate.test");
+  full.peer = std::make_shared<const PeerFacts>(Known());
   Event next;
   next.Reset(EventKind::kHandshake);
   v1::Event used, fresh;

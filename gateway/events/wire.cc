@@ -89,6 +89,12 @@ class Writer {
     Number(google::protobuf::Timestamp::kNanosFieldNumber, static_cast<uint64_t>(nanos));
     (*out_)[start - 1] = static_cast<char>(size_ - start);  // at most 24
   }
+  // Fields in wire form.
+  void Written(absl::string_view fields) {
+    out_->resize(size_);
+    out_->append(fields.data(), fields.size());
+    size_ += fields.size();
+  }
   // A message: `length_size` octets are kept free for its length.
   size_t Begin(int field, size_t length_size) {
     uint8_t* p = Tag(field, 2, length_size);
@@ -112,7 +118,7 @@ class Writer {
   static constexpr size_t kLengthSize = 2;
 
  private:
-  static constexpr size_t kTypical = 640;
+  static constexpr size_t kTypical = 256;
   static constexpr size_t kMaxVarint = 10;
 
   void Grow(size_t n) { out_->resize(size_ + n); }
@@ -161,6 +167,24 @@ void PutCertificate(Writer& w, const CertificateSummary& certificate) {
   w.Text(F::kSerialFieldNumber, certificate.serial);
   PutTime(w, F::kNotAfterFieldNumber, certificate.not_after);
   w.EndMessage(start);
+}
+
+std::string PeerWire(const PeerFacts& peer) {
+  using F = v1::Event;
+  std::string wire;
+  {
+    Writer w(&wire);
+    char address[PeerAddress::kMaxText];
+    w.Text(F::kPeerFieldNumber, absl::string_view(address, static_cast<size_t>(peer.address.PrintTo(address) - address)));
+    if (peer.server_name != nullptr) w.Text(F::kServerNameFieldNumber, *peer.server_name);
+    if (peer.listener != nullptr) w.Text(F::kListenerFieldNumber, *peer.listener);
+    w.Number(F::kConnectionIdFieldNumber, peer.connection_id);
+    w.Number(F::kResumedFieldNumber, peer.resumed);
+    w.Number(F::kPossessionProvenFieldNumber, peer.possession == Possession::kProven);
+    if (peer.certificate != nullptr) PutCertificate(w, *peer.certificate);
+  }
+  wire.shrink_to_fit();
+  return wire;
 }
 
 void PutUpstream(Writer& w, const UpstreamSummary& upstream) {
@@ -222,14 +246,7 @@ void AppendWire(const Event& event, absl::string_view gateway, std::string* out)
   w.Number(F::kRevisionFieldNumber, event.revision);
   if (event.detail != nullptr) w.Text(F::kDetailFieldNumber, *event.detail);
   w.Number(F::kMissedFieldNumber, event.dropped_before);
-  char peer[PeerAddress::kMaxText];
-  w.Text(F::kPeerFieldNumber, absl::string_view(peer, static_cast<size_t>(event.peer.PrintTo(peer) - peer)));
-  if (event.server_name != nullptr) w.Text(F::kServerNameFieldNumber, *event.server_name);
-  if (event.listener != nullptr) w.Text(F::kListenerFieldNumber, *event.listener);
-  w.Number(F::kConnectionIdFieldNumber, event.connection_id);
-  w.Number(F::kResumedFieldNumber, event.resumed);
-  w.Number(F::kPossessionProvenFieldNumber, event.possession == Possession::kProven);
-  if (event.certificate != nullptr) PutCertificate(w, *event.certificate);
+  if (event.peer != nullptr) w.Written(event.peer->wire.Get([&event] { return PeerWire(*event.peer); }));
   if (event.kind == EventKind::kDecision) PutRequest(w, event);
   if (event.identity != nullptr) {
     w.Text(F::kPrincipalFieldNumber, event.identity->principal);

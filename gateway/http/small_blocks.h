@@ -21,7 +21,7 @@ class SmallBlocks {
  public:
   SmallBlocks() = default;
   ~SmallBlocks() {
-    for (Class& c : classes_) {
+    for (size_t c = 0; c < kClasses; ++c) {
       while (void* block = Pop(c)) std::free(block);
     }
   }
@@ -32,25 +32,21 @@ class SmallBlocks {
   void* Malloc(size_t n) {
     const size_t c = (n + 7) / 16;
     if (n > 0 && c < kClasses) {
-      if (void* block = Pop(classes_[c])) return block;
+      if (void* block = Pop(c)) return block;
     }
     return std::malloc(n);
   }
-  // How many are kept.
-  size_t kept() const {
-    size_t n = 0;
-    for (const Class& c : classes_) n += c.count;
-    return n;
-  }
-  static constexpr size_t kMost = kAddressSanitizer ? 0 : 512;  // of a size
+  // Octets that are kept.
+  size_t kept() const { return kept_; }
+  static constexpr size_t kMost = kAddressSanitizer ? 0 : size_t{2} << 20;  // octets in all: some 2,500 streams'
 
   void Free(void* p) {
     if (p == nullptr) return;
     // A block has 16 c + 8 octets; with another malloc than glibc's, at least.
     const size_t c = (malloc_usable_size(p) - 8) / 16;
-    if (c == 0 || c >= kClasses || classes_[c].count >= kMost) return std::free(p);
-    classes_[c].first = ::new (p) Block{classes_[c].first};
-    ++classes_[c].count;
+    if (c == 0 || c >= kClasses || kept_ + SizeOf(c) > kMost) return std::free(p);
+    classes_[c] = ::new (p) Block{classes_[c]};
+    kept_ += SizeOf(c);
   }
 
  private:
@@ -58,20 +54,18 @@ class SmallBlocks {
   struct Block {
     Block* next;
   };
-  struct Class {
-    Block* first = nullptr;
-    size_t count = 0;
-  };
 
-  static void* Pop(Class& c) {
-    Block* block = c.first;
+  static constexpr size_t SizeOf(size_t c) { return 16 * c + 8; }
+  void* Pop(size_t c) {
+    Block* block = classes_[c];
     if (block == nullptr) return nullptr;
-    c.first = block->next;
-    --c.count;
+    classes_[c] = block->next;
+    kept_ -= SizeOf(c);
     return block;
   }
 
-  std::array<Class, kClasses> classes_;
+  std::array<Block*, kClasses> classes_{};
+  size_t kept_ = 0;
 };
 
 }  // namespace gatehouse::http

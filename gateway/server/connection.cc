@@ -174,6 +174,7 @@ void Connection::Rest() {
   Slim();
   if (!std::exchange(busy_, false) && !rested_ && codec_ != nullptr && codec_->idle() && tls_->pending_output() == 0) {
     rested_ = true;
+    facts_.reset();
     codec_->Rest();
   }
 }
@@ -486,16 +487,20 @@ BasicMemory& Connection::basic() {
   return *basic_;
 }
 
-void Connection::Describe(events::Event* event) const {
-  event->connection_id = id_;
-  event->peer = address_;
-  event->resumed = resumed_;
-  event->listener = events::SharedText(edge().snapshot, &edge().listener->name);
-  event->server_name = tls_->shared_sni();
+std::shared_ptr<const events::PeerFacts> Connection::facts() const {
+  if (facts_ != nullptr) return facts_;
+  auto facts = std::make_shared<events::PeerFacts>();
+  facts->connection_id = id_;
+  facts->address = address_;
+  facts->resumed = resumed_;
+  facts->listener = events::SharedText(born_, &born_->listener->name);  // its name never changes
+  facts->server_name = tls_->shared_sni();
   if (peer_ != nullptr) {
-    event->certificate = peer_->summary;
-    event->possession = state_ == State::kHandshaking ? events::Possession::kUnproven : events::Possession::kProven;
+    facts->certificate = peer_->summary;
+    facts->possession = state_ == State::kHandshaking ? events::Possession::kUnproven : events::Possession::kProven;
   }
+  if (state_ != State::kHandshaking) facts_ = facts;
+  return facts;
 }
 
 }  // namespace gatehouse::server

@@ -108,8 +108,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   void Finished(http::StreamId stream);
   // Output was given to the codec.
   void Wake();
-  // Fills what every event about this connection has in common.
-  void Describe(events::Event* event) const;
+  // What every event about this connection has in common. Made once it is established, again after a rest.
+  std::shared_ptr<const events::PeerFacts> facts() const;
 
  private:
   friend class Worker;
@@ -178,6 +178,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   uint64_t progress_ = 0;  // the codec's, when the deadline was last armed
   loop::Instant head_since_;  // HTTP/1.1: when the first octet of a head came that was not whole
   PeerRef peer_;  // null: no certificate
+  mutable std::shared_ptr<const events::PeerFacts> facts_;  // of facts(); null: not asked for since it was established, or rested
   uint64_t judged_ = 0;    // config::Name::trust_epoch under which it was last judged
   uint64_t accepted_ = 0;  // epoch of the scheme, reachable on its name, that accepted its certificate then; 0: none did
   uint64_t judged_news_ = 0;  // Judge::news() then

@@ -29,7 +29,6 @@ void Exchange::Record(bool allowed, int status, Reason reason, absl::string_view
   events::Event* event = std::exchange(event_reserved_, false) ? worker.recorder().BeginReserved(events::EventKind::kDecision)
                                                                : worker.recorder().Begin(events::EventKind::kDecision);
   if (event == nullptr) return;
-  connection_->Describe(event);
   if (one_in > 1) event->sampled = one_in;
   event->outcome = allowed ? events::Outcome::kAllowed : events::Outcome::kRefused;
   event->reason = reason;
@@ -52,11 +51,14 @@ void Exchange::Record(bool allowed, int status, Reason reason, absl::string_view
     event->scheme = events::SharedText(snapshot_, &snapshot_->scheme(failed_scheme_).name);
   }
   if (origin_ != nullptr && origin_->host != connection_->host()) {
-    event->peer = origin_->client;
+    auto facts = std::make_shared<events::PeerFacts>(*connection_->facts());
+    facts->address = origin_->client;
+    event->peer = std::move(facts);
     event->detail = std::make_shared<const std::string>(
         absl::StrCat("by way of ", connection_->address().ToString(), detail.empty() ? "" : "; ", detail));
-  } else if (!detail.empty()) {
-    event->detail = std::make_shared<const std::string>(detail);
+  } else {
+    event->peer = connection_->facts();
+    if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
   }
   event->request_id = RequestId();
   event->method = head().method();

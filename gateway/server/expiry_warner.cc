@@ -60,7 +60,7 @@ void ExpiryWarner::Look(const Subject& subject, uint64_t revision, absl::Time no
   event.kind = events::EventKind::kExpiry;
   event.outcome = events::Outcome::kNotice;
   event.revision = revision;
-  event.certificate = std::make_shared<const events::CertificateSummary>(subject.certificate);
+  event.peer = events::FactsOf(subject.certificate);
   event.detail = std::make_shared<const std::string>(absl::StrCat(
       subject.where, left < absl::ZeroDuration() ? absl::StrCat(": expired ", days, " d ago")
                      : days == 0                 ? std::string(": expires within a day")

@@ -27,7 +27,7 @@ class ExpiryWarnerTest : public ::testing::Test {
     std::vector<std::string> out;
     for (const events::Event& event : events_) {
       EXPECT_EQ(event.kind, events::EventKind::kExpiry);
-      out.push_back(absl::StrCat(event.certificate->subject, " ", *event.detail));
+      out.push_back(absl::StrCat(event.peer->certificate->subject, " ", *event.detail));
     }
     events_.clear();
     return out;

@@ -398,11 +398,11 @@ TEST_F(GatewayTest, LetsInWhoseCertificateHasAPathAndSaysSoOnTheEventLane) {
 
   events::Event allowed = WaitForEvent([](const events::Event& e) { return e.outcome == events::Outcome::kAllowed; });
   EXPECT_EQ(allowed.identity->principal, "CN=alice");
-  EXPECT_EQ(allowed.possession, events::Possession::kProven);
+  EXPECT_EQ(allowed.peer->possession, events::Possession::kProven);
   EXPECT_EQ(*allowed.route, "secure");
-  EXPECT_EQ(*allowed.server_name, "localhost");
+  EXPECT_EQ(*allowed.peer->server_name, "localhost");
   events::Event refused = WaitForEvent([](const events::Event& e) { return e.reason == Reason::kUnknownIssuer; });
-  EXPECT_EQ(refused.certificate->subject, "CN=mallory");
+  EXPECT_EQ(refused.peer->certificate->subject, "CN=mallory");
   EXPECT_EQ(refused.identity, nullptr);
   WaitForEvent([](const events::Event& e) { return e.reason == Reason::kNoCertificate; });
 }
@@ -439,21 +439,21 @@ TEST_F(GatewayTest, AFailedHandshakeIsAnEventWithWhatIsKnown) {
     events::Event e = WaitForEvent([=](const events::Event& event) { return event.reason == reason; });
     EXPECT_EQ(e.kind, events::EventKind::kHandshake);
     EXPECT_EQ(e.outcome, events::Outcome::kRefused);
-    EXPECT_EQ(*e.listener, "edge");
-    EXPECT_EQ(*e.server_name, "localhost");
-    EXPECT_THAT(e.peer.ToString(), HasSubstr("127.0.0.1:"));
+    EXPECT_EQ(*e.peer->listener, "edge");
+    EXPECT_EQ(*e.peer->server_name, "localhost");
+    EXPECT_THAT(e.peer->address.ToString(), HasSubstr("127.0.0.1:"));
     EXPECT_NE(e.detail, nullptr);
     return e;
   };
   events::Event none = failed(Reason::kNoCertificate);
-  EXPECT_EQ(none.certificate, nullptr);
-  EXPECT_EQ(none.possession, events::Possession::kNone);
+  EXPECT_EQ(none.peer->certificate, nullptr);
+  EXPECT_EQ(none.peer->possession, events::Possession::kNone);
   events::Event refused = failed(Reason::kUnknownIssuer);
-  EXPECT_EQ(refused.certificate->subject, "CN=mallory");
-  EXPECT_EQ(refused.possession, events::Possession::kUnproven);
+  EXPECT_EQ(refused.peer->certificate->subject, "CN=mallory");
+  EXPECT_EQ(refused.peer->possession, events::Possession::kUnproven);
   events::Event unproven = failed(Reason::kPossessionNotProven);
-  EXPECT_EQ(unproven.certificate->subject, "CN=alice");
-  EXPECT_EQ(unproven.possession, events::Possession::kUnproven);
+  EXPECT_EQ(unproven.peer->certificate->subject, "CN=alice");
+  EXPECT_EQ(unproven.peer->possession, events::Possession::kUnproven);
   EXPECT_THAT(*unproven.detail, HasSubstr("signature"));
 }
 
@@ -467,7 +467,7 @@ TEST_F(GatewayTest, MoreCertificatesThanAnybodyNeedsAreRefusedUnreadAndAnEventSa
   events::Event event = WaitForEvent([](const events::Event& e) { return e.reason == Reason::kLimitExceeded; });
   EXPECT_EQ(event.kind, events::EventKind::kHandshake);
   EXPECT_THAT(*event.detail, HasSubstr("more than 24 certificates"));
-  EXPECT_EQ(event.certificate, nullptr) << "nobody read it";
+  EXPECT_EQ(event.peer->certificate, nullptr) << "nobody read it";
 }
 
 TEST_F(GatewayTest, WhoIsStillTrustedResumesAcrossATrustChangeAndNobodyElseDoes) {
@@ -678,7 +678,7 @@ TEST_F(GatewayTest, WhereTheHandshakeJudgesAnAnonymousRequestWaitsForTheVerdictT
   EXPECT_EQ(revoked.Get("/basic"), 401);
   events::Event event = WaitForEvent([](const events::Event& e) { return e.reason == Reason::kRevoked; });
   EXPECT_EQ(event.kind, events::EventKind::kDecision);
-  EXPECT_EQ(event.certificate->subject, "CN=bob");
+  EXPECT_EQ(event.peer->certificate->subject, "CN=bob");
   EXPECT_EQ(*event.scheme, "Certificate");
   EXPECT_EQ(event.identity, nullptr);
   // It is known now: the next handshake fails.

@@ -37,8 +37,7 @@ std::vector<events::Event> Renewed(const config::Snapshot& before, const config:
     out.push_back(ConfigEvent(
         after.revision, events::Outcome::kNotice,
         absl::StrCat("serverCertificates[\"", EscapeText(credential->name()), "\"]: renewed from its files")));
-    out.back().certificate = std::make_shared<const events::CertificateSummary>(events::CertificateSummary{
-        leaf.sha256(), leaf.subject(), leaf.issuer(), leaf.serial_hex_dotnet(), leaf.not_after()});
+    out.back().peer = events::FactsOf({leaf.sha256(), leaf.subject(), leaf.issuer(), leaf.serial_hex_dotnet(), leaf.not_after()});
   }
   return out;
 }

@@ -421,7 +421,7 @@ std::optional<Reason> Worker::TakeHandshakeReason(const Connection* connection) 
 void Worker::RecordHandshakeFailure(const Connection& connection, Reason reason, absl::string_view detail) {
   events::Event* event = recorder_.Begin(events::EventKind::kHandshake);
   if (event == nullptr) return;
-  connection.Describe(event);
+  event->peer = connection.facts();
   event->outcome = events::Outcome::kRefused;
   event->reason = reason;
   event->revision = connection.edge().snapshot->revision;
@@ -452,7 +452,7 @@ http::Answer Worker::RefuseProtocolError(const Connection& connection, const htt
   }
   events::Event* event = recorder_.Begin(events::EventKind::kDecision);
   if (event == nullptr) return answer;
-  connection.Describe(event);
+  event->peer = connection.facts();
   event->outcome = events::Outcome::kRefused;
   event->reason = reason;
   event->status = static_cast<uint16_t>(error.status);

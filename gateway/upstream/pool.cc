@@ -12,7 +12,7 @@ namespace gatehouse::upstream {
 namespace {
 
 constexpr size_t kFreeRetries = 3;  // whatever the budget's share comes to
-constexpr size_t kMostSpare = 256;
+constexpr size_t kMostSpare = 1024;
 constexpr size_t kLeastSpareBytes = 256;  // of a wire
 constexpr size_t kMostSpareBytes = 4096;
 

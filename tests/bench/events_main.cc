@@ -98,21 +98,26 @@ struct Row {
   bool log = false;
 };
 
+std::shared_ptr<const events::PeerFacts> Peer() {
+  auto peer = std::make_shared<events::PeerFacts>();
+  peer->certificate = std::make_shared<const events::CertificateSummary>(
+      events::CertificateSummary{{}, "CN=client-17,O=Example", "CN=Partners Issuing,O=Example", "7A11", absl::FromUnixSeconds(1'900'000'000)});
+  peer->listener = std::make_shared<const std::string>("edge");
+  return peer;
+}
+
 // What an event refers to.
 struct Refers {
   std::shared_ptr<const events::IdentitySummary> identity =
       std::make_shared<const events::IdentitySummary>(events::IdentitySummary{"CN=client-17,O=Example", {"Certificate"}});
-  std::shared_ptr<const events::CertificateSummary> certificate = std::make_shared<const events::CertificateSummary>(
-      events::CertificateSummary{{}, "CN=client-17,O=Example", "CN=Partners Issuing,O=Example", "7A11", absl::FromUnixSeconds(1'900'000'000)});
-  events::SharedText listener = std::make_shared<const std::string>("edge");
+  std::shared_ptr<const events::PeerFacts> peer = Peer();
   events::SharedText route = std::make_shared<const std::string>("orders");
 };
 
 void Fill(const Refers& refers, events::Event* e) {
   e->outcome = events::Outcome::kAllowed;
   e->identity = refers.identity;
-  e->certificate = refers.certificate;
-  e->listener = refers.listener;
+  e->peer = refers.peer;
   e->route = refers.route;
   e->method.Assign("GET");
   e->host.Assign("orders.example.com");
