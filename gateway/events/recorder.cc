@@ -48,6 +48,7 @@ void Recorder::Commit() {
   open_ = false;
   lost_since_last_ = 0;
   ring_.Publish();
+  ring_.PrefetchNext();
   recorded_.Add();
 }
 

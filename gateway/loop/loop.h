@@ -34,13 +34,15 @@ class Flushable {
   virtual void Flush() = 0;
 
  protected:
-  // REQUIRES: not dirty in a loop (Loop::Unmark first, or die through DeferDelete).
+  // REQUIRES: not dirty in a loop (Loop::Unmark).
   virtual ~Flushable() = default;
 
  private:
   friend class Loop;
   bool dirty_ = false;
 };
+
+class Watch;
 
 class Loop {
  public:
@@ -63,7 +65,7 @@ class Loop {
   void MarkDirty(Flushable* f);
   void Unmark(Flushable* f);
 
-  // DeferDelete destroys `object` at the end of the turn.
+  // DeferDelete destroys `object` once the callback that runs has returned, at the end of the turn at the latest.
   template <typename T>
   void DeferDelete(std::unique_ptr<T> object) {
     if (object != nullptr) doomed_.push_back({object.release(), [](void* p) { delete static_cast<T*>(p); }});
@@ -73,6 +75,7 @@ class Loop {
   struct ev_loop* raw() { return ev_; }
 
  private:
+  friend class Watch;
   struct Doomed {
     void* object;
     void (*destroy)(void*);

@@ -112,6 +112,34 @@ TEST(LoopTest, DeferredObjectsDieAtTheEndOfTheTurn) {
   EXPECT_EQ(token.use_count(), 1);
 }
 
+TEST(LoopTest, WhatACallbackDefersIsGoneBeforeTheNextOneEvenItsOwnWatch) {
+  struct Reader {
+    std::unique_ptr<Watch> watch;
+    std::shared_ptr<int> token;
+  };
+  Loop loop;
+  auto token = std::make_shared<int>(1);
+  std::vector<long> held;  // how many readers were there as each callback ran
+  std::vector<Fd> fds;
+  for (int i = 0; i < 3; ++i) {
+    int pair[2];
+    ASSERT_EQ(pipe2(pair, O_NONBLOCK | O_CLOEXEC), 0);
+    fds.emplace_back(pair[0]);
+    fds.emplace_back(pair[1]);
+    ASSERT_EQ(write(pair[1], "x", 1), 1);
+    auto* reader = new Reader{nullptr, token};
+    reader->watch = std::make_unique<Watch>(&loop, pair[0], [&, reader](bool, bool) {
+      held.push_back(token.use_count() - 1);
+      loop.DeferDelete(std::unique_ptr<Reader>(reader));
+      EXPECT_EQ(token.use_count() - 1, held.back()) << "not inside the callback";
+    });
+    reader->watch->Set(true, false);
+  }
+  loop.RunOnce(true);
+  EXPECT_THAT(held, ElementsAre(3, 2, 1));
+  EXPECT_EQ(token.use_count(), 1);
+}
+
 TEST(LoopTest, WatchTellsWhenAPipeIsReadable) {
   Loop loop;
   int fds[2];

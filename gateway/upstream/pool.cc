@@ -1,7 +1,6 @@
 #include "gateway/upstream/pool.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -40,8 +39,7 @@ Pool::~Pool() {
     request->pool_ = nullptr;
   };
   stats_->pending.Add(-static_cast<int64_t>(pending_.size()));
-  for (Request* request : pending_) end(request);
-  for (Request* request : failing_) end(request);
+  for (Queue* queue : {&pending_, &failing_}) queue->clear_and_dispose(end);
   for (const auto& connection : connections_) {
     connection->site().counts->connections.Add(-1);
     stats_->open_connections.Add(-1);
@@ -173,7 +171,7 @@ void Pool::FailLater(Request* request, ErrorKind kind, absl::string_view detail)
   request->state_ = Request::State::kFailing;
   request->failure_ = kind;
   request->failure_detail_ = std::string(detail);
-  request->place_ = failing_.insert(failing_.end(), request);
+  failing_.push_back(*request);
   loop_->MarkDirty(this);
 }
 
@@ -185,9 +183,9 @@ void Pool::FailWithoutEndpoint(Request* request) {
 void Pool::Flush() {
   // Only those that are here now: a handler may start another that fails, again and again.
   for (size_t n = failing_.size(); n > 0 && !failing_.empty(); --n) {
-    Request* request = failing_.front();
+    Request& request = failing_.front();
     failing_.pop_front();
-    request->Fail(request->failure_, std::string(request->failure_detail_));
+    request.Fail(request.failure_, std::string(request.failure_detail_));
   }
   if (!failing_.empty()) loop_->MarkDirty(this);
 }
@@ -195,20 +193,13 @@ void Pool::Flush() {
 void Pool::Enqueue(Request* request) {
   request->state_ = Request::State::kQueued;
   request->queued_at_ = loop_->now();
-  if (spare_places_.empty()) spare_places_.push_back(nullptr);
-  pending_.splice(pending_.end(), spare_places_, spare_places_.begin());
-  pending_.back() = request;
-  request->place_ = std::prev(pending_.end());
+  pending_.push_back(*request);
   stats_->pending.Add();
   if (pending_.size() == 1) ArmQueue();
 }
 
 void Pool::Dequeue(Request* request) {
-  if (spare_places_.size() < kMostSpare) {
-    spare_places_.splice(spare_places_.begin(), pending_, request->place_);
-  } else {
-    pending_.erase(request->place_);
-  }
+  pending_.erase(pending_.iterator_to(*request));
   request->queued_at_ = {};
   stats_->pending.Add(-1);
   // Otherwise the deadline, which may be too early now, finds out whose it is.
@@ -217,7 +208,7 @@ void Pool::Dequeue(Request* request) {
 
 Request* Pool::FirstPending() {
   if (pending_.empty()) return nullptr;
-  Request* request = pending_.front();
+  Request* request = &pending_.front();
   Dequeue(request);
   return request;
 }
@@ -226,14 +217,14 @@ void Pool::ArmQueue() {
   if (pending_.empty()) {
     queue_deadline_.Clear();
   } else {
-    queue_due_ = pending_.front()->queued_at_ + options_.queue_timeout;
+    queue_due_ = pending_.front().queued_at_ + options_.queue_timeout;
     queue_deadline_.Set(queue_due_);
   }
 }
 
 void Pool::OnDeadline(loop::Deadline*) {
   const loop::Instant due = queue_due_;
-  while (!pending_.empty() && pending_.front()->queued_at_ + options_.queue_timeout <= due) {
+  while (!pending_.empty() && pending_.front().queued_at_ + options_.queue_timeout <= due) {
     FirstPending()->Fail(ErrorKind::kOverloaded, "no connection became free in time");
   }
   ArmQueue();
@@ -289,13 +280,13 @@ void Pool::OnClosed(Connection* connection) {
 
 void Pool::ServePending() {
   while (!full() && !pending_.empty()) {
-    const SiteRef* site = balancer_.Pick(pending_.front()->tried_);
+    const SiteRef* site = balancer_.Pick(pending_.front().tried_);
     if (site != nullptr) {
       Open(FirstPending(), *site);
     } else if (options_.resolving && balancer_.sites().empty()) {
       return;
     } else {
-      FailWithoutEndpoint(pending_.front());
+      FailWithoutEndpoint(&pending_.front());
     }
   }
 }

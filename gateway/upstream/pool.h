@@ -15,7 +15,6 @@
 // Errors:     through the handler's OnError, once, never after OnComplete.
 #pragma once
 
-#include <list>
 #include <memory>
 #include <vector>
 
@@ -108,9 +107,9 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   const std::shared_ptr<PoolStats> stats_;
   Balancer balancer_;
   std::vector<std::unique_ptr<Connection>> connections_;
-  std::list<Request*> pending_;
-  std::list<Request*> failing_;
-  std::list<Request*> spare_places_;  // of pending_: to be used again
+  using Queue = boost::intrusive::list<Request>;  // a request is in one at most: kQueued, kFailing
+  Queue pending_;
+  Queue failing_;
   std::vector<std::string> spare_wires_;  // of requests that are gone
   loop::Deadline queue_deadline_;
   loop::Instant queue_due_;  // what queue_deadline_ is set to

@@ -24,7 +24,7 @@ Request::~Request() {
       pool_->Dequeue(this);
       break;
     case State::kFailing:
-      pool_->failing_.erase(place_);
+      pool_->failing_.erase(pool_->failing_.iterator_to(*this));
       break;
     case State::kAttached:
       connection_->Abandon(this);

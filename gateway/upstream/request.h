@@ -16,12 +16,12 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <string>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
+#include "boost/intrusive/list.hpp"
 #include "gateway/base/recycled.h"
 #include "gateway/http/field_list.h"
 #include "gateway/loop/instant.h"
@@ -36,7 +36,7 @@ class Pool;
 struct Http2Exchange;
 struct Site;
 
-class Request final : public Recycled<Request> {
+class Request final : public Recycled<Request>, public boost::intrusive::list_base_hook<> {
  public:
   ~Request();
   Request(const Request&) = delete;
@@ -81,7 +81,6 @@ class Request final : public Recycled<Request> {
   std::string wire_;      // what is to be sent, until a connection takes it; with HTTP/2 the body alone
   http::FieldList head_;  // HTTP/2: the pseudo-fields, then the others
   std::unique_ptr<http::FieldList> trailers_;  // null: none; HTTP/2: until a stream takes them
-  std::list<Request*>::iterator place_;  // in the pool's queue; kQueued, kFailing
   loop::Instant queued_at_;
   uint64_t remaining_;  // kLength: octets of the body still to come from the caller
   Site* site_ = nullptr;  // whose connection has it
