@@ -30,10 +30,15 @@ void Collector::Run() {
     size_t n = DrainOnce();
     MutexLock lock(&mutex_);
     if (stopping_) return;
-    // A full batch means that there is more: go on at once, else let events gather.
-    if (n < options_.max_batch) wake_.WaitFor(&mutex_, options_.period);
+    const absl::Duration pause = PauseAfter(n);
+    if (pause != absl::ZeroDuration()) wake_.WaitFor(&mutex_, pause);
     if (stopping_) return;
   }
+}
+
+absl::Duration Collector::PauseAfter(size_t drained) const {
+  if (drained >= options_.max_batch) return absl::ZeroDuration();  // there is more
+  return drained >= options_.max_batch / 8 ? options_.busy_period : options_.period;
 }
 
 size_t Collector::DrainOnce() {

@@ -270,6 +270,19 @@ TEST_F(EventsTest, EveryEventOfRunningWorkersIsDeliveredOrCountedAndStopDelivers
   EXPECT_GE(delivered + missed, 2u * (kEach + 1));
 }
 
+TEST_F(EventsTest, TheMoreComesTheSoonerTheCollectorIsBack) {
+  CollectorOptions options;
+  options.period = absl::Milliseconds(10);
+  options.busy_period = absl::Milliseconds(1);
+  options.max_batch = 1024;
+  const Collector collector({}, clock_, [](Batch) {}, options);
+  EXPECT_EQ(collector.PauseAfter(0), absl::Milliseconds(10));
+  EXPECT_EQ(collector.PauseAfter(127), absl::Milliseconds(10));
+  EXPECT_EQ(collector.PauseAfter(128), absl::Milliseconds(1));
+  EXPECT_EQ(collector.PauseAfter(1023), absl::Milliseconds(1));
+  EXPECT_EQ(collector.PauseAfter(1024), absl::ZeroDuration()) << "there is more";
+}
+
 TEST_F(EventsTest, ASlowSinkNeverHoldsAWorkerUp) {
   Recorder recorder(0, 4, clock_);
   std::atomic<bool> entered{false}, release{false};

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gateway/authn/decision.h"
+#include "gateway/base/recycled.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/credentials/checker.h"
 #include "gateway/delegate/desk.h"
@@ -26,7 +27,7 @@ namespace gatehouse::server {
 
 class Connection;
 
-class BasicChecks {
+class BasicChecks final : public Recycled<BasicChecks> {
  public:
   // Whose password it is.
   class Request {

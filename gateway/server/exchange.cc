@@ -29,8 +29,7 @@ Exchange::Exchange(Connection* connection, http::StreamId stream, loop::Instant 
     : connection_(connection),
       stream_(stream),
       begun_(now),
-      snapshot_(connection->worker()->snapshot()),
-      basic_(connection, this) {}
+      snapshot_(connection->worker()->snapshot()) {}
 
 Exchange::~Exchange() {
   if (websocket_.switched()) connection_->worker()->metrics().websockets_open.Add(-1);
@@ -67,7 +66,7 @@ void Exchange::OnDeadline(loop::Deadline* deadline) {
   request_.reset();
   if (head_sent_) return OnError(upstream::ErrorKind::kStalled, {});
   const bool unsent = head().has_body && !(state_ == State::kDeciding ? held_end_ : request_ended_);
-  basic_.Cancel();
+  CancelBasic();
   RefuseProxied(unsent && !head().websocket ? 408 : 504, Reason::kLimitExceeded, "the request took longer than request_timeout");
 }
 
@@ -146,9 +145,19 @@ authn::RequestFacts Exchange::FactsFor(const authn::Requirement& requirement) co
 authn::SchemeResult Exchange::Check(uint32_t index) {
   const config::Scheme& scheme = snapshot_->scheme(index);
   if (scheme.is_certificate()) return CheckCertificate(scheme);
-  authn::SchemeResult result = basic_.Check(scheme);
+  authn::SchemeResult result = basic().Check(scheme);
   if (result.kind == authn::SchemeResult::Kind::kSuccess) summary_ = connection_->basic().summary;
   return result;
+}
+
+BasicChecks& Exchange::basic() {
+  BasicChecks::Request* request = this;
+  if (basic_ == nullptr) basic_ = std::make_unique<BasicChecks>(connection_, request);
+  return *basic_;
+}
+
+void Exchange::CancelBasic() {
+  if (basic_ != nullptr) basic_->Cancel();
 }
 
 authn::SchemeResult Exchange::CheckCertificate(const config::Scheme& scheme) {
@@ -258,7 +267,7 @@ void Exchange::OnClientReset() {
   if (!recorded_) Record(identity_ != nullptr, 499, identity_ != nullptr ? Reason::kNone : Reason::kNoCredentials,
                          "the client went before it was answered");
   End();
-  basic_.Cancel();
+  CancelBasic();
   request_.reset();
 }
 
@@ -267,7 +276,7 @@ http::Answer Exchange::OnProtocolError(const http::ProtocolError& error) {
   http::Answer answer = ProblemAnswer(error, RequestId());
   body_out_ = answer.body.size();
   End();
-  basic_.Cancel();
+  CancelBasic();
   request_.reset();
   return answer;
 }
@@ -298,13 +307,13 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
   problem.websocket_version = websocket_.other_version();
   if (reason == Reason::kAuditUnavailable) problem.retry_after = kAuditRetry;
   // A field of 8 KiB and more, or a repeated one, is not a wrong password but a malformed request (SEMANTICS 2).
-  if (status == 401 && basic_.too_large()) problem.status = 400;
+  if (status == 401 && basic_ != nullptr && basic_->too_large()) problem.status = 400;
   http::Answer answer = ProblemAnswer(problem);
   http::ServerCodec& codec = connection_->codec();
   codec.SendHead(stream_, answer.head, answer.body.empty());
   if (!answer.body.empty()) codec.SendBody(stream_, answer.body, true);
   body_out_ = answer.body.size();
-  if (decision != nullptr && detail.empty()) detail = basic_.DetailOf(decision->scheme);
+  if (decision != nullptr && basic_ != nullptr && detail.empty()) detail = basic_->DetailOf(decision->scheme);
   if (decision == nullptr || decision->policy == nullptr) {
     Record(false, problem.status, reason, detail);
   } else {
@@ -332,7 +341,7 @@ std::optional<Withdrawal> Exchange::Readmit(const config::Snapshot& snapshot) {
     Source(const config::Snapshot& s, Exchange& e) : snapshot(s), exchange(e) {}
     authn::SchemeResult Check(uint32_t index) override {
       const config::Scheme& scheme = snapshot.scheme(index);
-      return scheme.is_certificate() ? exchange.RecheckCertificate(scheme) : exchange.basic_.Recheck(scheme);
+      return scheme.is_certificate() ? exchange.RecheckCertificate(scheme) : exchange.basic().Recheck(scheme);
     }
   } source(snapshot, *this);
   if (route != nullptr) {

@@ -132,6 +132,8 @@ class Exchange final : public Recycled<Exchange>,
               absl::string_view detail = {});
   void RefuseProxied(int status, Reason reason, absl::string_view detail, absl::Duration retry_after = absl::ZeroDuration());
   void Done();
+  BasicChecks& basic();
+  void CancelBasic();
   // The story is over: nothing more is called, and the access log gets its line.
   // A line will be written about it.
   bool AccessIsLogged() const;
@@ -169,7 +171,7 @@ class Exchange final : public Recycled<Exchange>,
 
   // Certificates: one a scheme whose verdict waits for answers.
   std::vector<std::pair<uint32_t, std::unique_ptr<RevocationWait>>> waits_;
-  BasicChecks basic_;
+  std::unique_ptr<BasicChecks> basic_;  // null: no scheme of kind Basic was asked
   std::unique_ptr<loop::Deadline> deadline_;  // null: the listener limits no request's time
 
   // Proxying.
@@ -184,8 +186,7 @@ class Exchange final : public Recycled<Exchange>,
   std::unique_ptr<http::FieldList> client_trailers_;  // those that may pass; null: none
   size_t unconsumed_ = 0;      // request body given to the upstream above its mark, not yet returned to the client's window
   std::string held_response_;  // response body that the client's stream did not take
-  http::FieldList held_trailers_;
-  bool has_trailers_ = false;
+  std::unique_ptr<http::FieldList> held_trailers_;  // of the answer, until its body is gone; null: none
   WebSocketHandshake websocket_;
   bool half_closed_ = false;  // WebSocket: the upstream has ended its side
   char request_id_[33];

@@ -179,8 +179,7 @@ void Exchange::OnBody(absl::string_view bytes) {
 
 void Exchange::OnTrailers(http::FieldList&& trailers) {
   if (route_->response_headers != nullptr) Withhold(*route_->response_headers, &trailers);
-  has_trailers_ = !trailers.empty();
-  held_trailers_ = std::move(trailers);
+  if (!trailers.empty()) held_trailers_ = std::make_unique<http::FieldList>(std::move(trailers));
 }
 
 void Exchange::OnComplete() {
@@ -205,8 +204,8 @@ void Exchange::ResumeUpstream() {
   }
   if (response_ended_) {
     // Whatever the client still sends is not wanted: the codec says so on the wire.
-    if (has_trailers_) {
-      connection_->codec().SendTrailers(stream_, held_trailers_);
+    if (held_trailers_ != nullptr) {
+      connection_->codec().SendTrailers(stream_, *held_trailers_);
     } else {
       connection_->codec().SendBody(stream_, {}, true);
     }

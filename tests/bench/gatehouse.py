@@ -119,9 +119,13 @@ class Gatehouse(Server):
         return json.loads(done.stdout) if done.returncode == 0 else {}
 
     def check_watched(self):
-        """Nothing counts that was measured without a watcher."""
+        """Nothing counts that was measured without a watcher, or while events were lost on the way to the control plane."""
         if self.watcher.poll() is not None:
             raise Failure(f"the event watcher ended; see {self.directory}/watch.log")
+        status = self.status()
+        lost, told = int(status.get("events_lost", 0)), int(status.get("events", 0))
+        if lost > told / 1000:
+            raise Failure(f"{lost} events were lost beside {told} that were told")
 
     def processes(self):
         return self.pids() + ([self.watcher.pid] if self.watcher is not None else [])
