@@ -26,19 +26,20 @@ void Collector::Stop() {
 }
 
 void Collector::Run() {
-  while (true) {
-    size_t n = DrainOnce();
+  for (size_t gathered = 0;;) {
+    const size_t n = DrainOnce();
+    gathered += n;
     MutexLock lock(&mutex_);
     if (stopping_) return;
-    const absl::Duration pause = PauseAfter(n);
-    if (pause != absl::ZeroDuration()) wake_.WaitFor(&mutex_, pause);
+    if (n >= options_.max_batch) continue;  // there is more
+    wake_.WaitFor(&mutex_, PauseAfter(gathered));
     if (stopping_) return;
+    gathered = 0;
   }
 }
 
-absl::Duration Collector::PauseAfter(size_t drained) const {
-  if (drained >= options_.max_batch) return absl::ZeroDuration();  // there is more
-  return drained >= options_.max_batch / 8 ? options_.busy_period : options_.period;
+absl::Duration Collector::PauseAfter(size_t gathered) const {
+  return gathered >= options_.max_batch / 8 ? options_.busy_period : options_.period;
 }
 
 size_t Collector::DrainOnce() {

@@ -23,7 +23,7 @@ namespace gatehouse::events {
 
 struct CollectorOptions {
   absl::Duration period = absl::Milliseconds(10);  // between drains; the latency an idle stream adds
-  // The same while much comes: a ring of 4,096 would be full within the period. From an eighth of `max_batch` in one drain on.
+  // The same while much comes, an eighth of `max_batch` and more at a time: at 400,000 a second a ring of 4,096 is full within the period.
   absl::Duration busy_period = absl::Milliseconds(1);
   size_t max_batch = 1024;                         // of one recorder in one batch
   size_t max_added = 4096;                         // events waiting from Add; more are lost and counted
@@ -45,8 +45,8 @@ class Collector {
   void Stop();
   // DrainOnce delivers one batch, if there is anything, and returns its size.
   size_t DrainOnce();
-  // How long events may gather after a drain that found so many.
-  absl::Duration PauseAfter(size_t drained) const;
+  // How long events may gather when so many were there after the last pause.
+  absl::Duration PauseAfter(size_t gathered) const;
   // Add records an event from a thread that is no worker (configuration, start, drain). The time is set if absent.
   void Add(Event event);
 

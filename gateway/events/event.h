@@ -164,7 +164,7 @@ struct Event {
   // LetGo drops the references.
   void LetGo();
 };
-static_assert(sizeof(Event) <= 512, "an event slot's budget; a ring of 4,096 is 2 MiB a worker");
+static_assert(sizeof(Event) <= 512, "an event slot's budget; a ring of 8,192 is 4 MiB a worker");
 
 // Events in order of their numbers. They are the collector's and lie in the rings: valid during the call that is given
 // them, to be copied or put in wire form.

@@ -279,8 +279,7 @@ TEST_F(EventsTest, TheMoreComesTheSoonerTheCollectorIsBack) {
   EXPECT_EQ(collector.PauseAfter(0), absl::Milliseconds(10));
   EXPECT_EQ(collector.PauseAfter(127), absl::Milliseconds(10));
   EXPECT_EQ(collector.PauseAfter(128), absl::Milliseconds(1));
-  EXPECT_EQ(collector.PauseAfter(1023), absl::Milliseconds(1));
-  EXPECT_EQ(collector.PauseAfter(1024), absl::ZeroDuration()) << "there is more";
+  EXPECT_EQ(collector.PauseAfter(5000), absl::Milliseconds(1));
 }
 
 TEST_F(EventsTest, ASlowSinkNeverHoldsAWorkerUp) {

@@ -16,7 +16,7 @@
 namespace gatehouse::server {
 namespace {
 
-constexpr size_t kRingCapacity = 4096;       // events
+constexpr size_t kRingCapacity = 8192;       // events: some 20 ms of the most that a worker can answer
 constexpr size_t kReadBuffer = 64 * 1024;
 constexpr size_t kJudgeCapacity = 16 * 1024;  // returning clients
 constexpr absl::Duration kTick = absl::Seconds(1);
