@@ -124,6 +124,7 @@ class RunningGateway final : public Gateway {
     shared.next_connection = &next_connection_;
     shared.run = run_;
     shared.access_logs = &access_logs_;
+    shared.event_ring = options_.event_ring;
     shared.events_kept = options_.events_kept;
     std::vector<events::Recorder*> recorders;
     for (int i = 0; i < OrCores(options_.workers, 256); ++i) {

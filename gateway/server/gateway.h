@@ -47,6 +47,8 @@ struct GatewayOptions {
   std::string lockout_file, lockout_key_file;
   // Where events go, in batches, from the gateway's collector thread. Must be quick; never called concurrently.
   absl::AnyInvocable<void(events::Batch)> events;
+  // Events that each worker holds for the collector, a power of two: some 20 ms of the most that a worker can answer.
+  size_t event_ring = 8192;
   // Whether an event recorded now would be kept by those behind `events`; from any worker, quick. Null: it would.
   std::function<bool()> events_kept;
   // Where passwords go that were verified against a hash weaker than the user store asks for; null: nowhere.

@@ -194,6 +194,7 @@ class GatewayTest : public ::testing::Test {
     GatewayOptions options;
     options.max_snapshot_age = max_snapshot_age;
     options.workers = 2;
+    options.event_ring = 1024;
     options.clock = &clock_;
     options.events = [this](events::Batch batch) {
       MutexLock lock(&mutex_);

@@ -16,7 +16,6 @@
 namespace gatehouse::server {
 namespace {
 
-constexpr size_t kRingCapacity = 8192;       // events: some 20 ms of the most that a worker can answer
 constexpr size_t kReadBuffer = 64 * 1024;
 constexpr size_t kJudgeCapacity = 16 * 1024;  // returning clients
 constexpr absl::Duration kTick = absl::Seconds(1);
@@ -34,7 +33,7 @@ Worker::Worker(uint16_t index, const WorkerShared& shared)
     : index_(index),
       shared_(shared),
       metrics_(shared.registry->worker(index)),
-      recorder_(index, kRingCapacity, *shared.clock),
+      recorder_(index, shared.event_ring, *shared.clock),
       read_buffer_(kReadBuffer),
       pools_(&loop_),
       judge_(kJudgeCapacity, *shared.clock, &metrics_, shared.desk,

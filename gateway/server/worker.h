@@ -63,6 +63,7 @@ struct WorkerShared {
   std::string run;  // 12 hex digits, the beginning of request ids
   AccessLogs* access_logs = nullptr;
   std::function<bool()> events_kept;  // GatewayOptions
+  size_t event_ring = 8192;           // GatewayOptions
 };
 
 // Generation is one snapshot made ready to run: what each worker adopts.
