@@ -12,7 +12,7 @@ namespace gatehouse::upstream {
 namespace {
 
 constexpr size_t kReadSize = 32 * 1024;
-constexpr size_t kHandlerSize = 832;      // or thereabouts
+constexpr size_t kHandlerSize = 640;      // or thereabouts
 constexpr size_t kCompactAt = 256 * 1024;
 constexpr int kReadsPerTurn = 4;          // then others get their turn
 constexpr size_t kKeptCapacity = 8 * 1024;  // of an idle connection's send buffer
