@@ -134,9 +134,9 @@ class Exchange final : public Recycled<Exchange>,
   void Done();
   BasicChecks& basic();
   void CancelBasic();
-  // The story is over: nothing more is called, and the access log gets its line.
   // A line will be written about it.
   bool AccessIsLogged() const;
+  // The story is over: nothing more is called, and the access log gets its line.
   void End();
   // The request's body is larger than the route lets pass.
   void RefuseBody();
