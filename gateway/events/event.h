@@ -91,12 +91,12 @@ struct PeerAddress {
 // Text that is made from what it stands beside when it is first asked for. A copy makes its own.
 //
 // Threading: thread-safe.
-class MadeOnce {
+class LazyText {
  public:
-  MadeOnce() = default;
-  MadeOnce(const MadeOnce&) {}
-  MadeOnce& operator=(const MadeOnce&) = delete;
-  ~MadeOnce() { delete text_.load(std::memory_order_relaxed); }
+  LazyText() = default;
+  LazyText(const LazyText&) {}
+  LazyText& operator=(const LazyText&) = delete;
+  ~LazyText() { delete text_.load(std::memory_order_relaxed); }
 
   // `make` returns the text; two threads that ask at once may both call it.
   template <typename F>
@@ -122,7 +122,7 @@ struct PeerFacts {
   std::shared_ptr<const CertificateSummary> certificate;  // null: none was presented
   SharedText listener;
   SharedText server_name;  // indicated by the client in its handshake; null: none was
-  MadeOnce wire;           // all of it as wire.h writes it, for every event repeats it
+  LazyText wire;           // all of it as wire.h writes it, for every event repeats it
 };
 // About a certificate alone.
 std::shared_ptr<const PeerFacts> FactsOf(CertificateSummary certificate);

@@ -387,7 +387,7 @@ TEST_F(EventsTest, TheEventsOfAConnectionRepeatItsFactsAndACopySaysWhatItWasMade
 
 TEST_F(EventsTest, TextThatTwoThreadsAskForAtOnceIsTheSame) {
   for (int round = 0; round < 200; ++round) {
-    const MadeOnce text;
+    const LazyText text;
     const std::string* seen[2] = {};
     std::atomic<int> ready{0};
     auto ask = [&](int i) {

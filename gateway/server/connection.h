@@ -104,7 +104,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   loop::Instant request_since() const;
   bool resumed() const { return resumed_; }
   BasicMemory& basic();
-  // The exchange's answer is complete, or it gave up; it is deleted at the end of the turn.
+  // The exchange's answer is complete, or it gave up; it is deleted by Loop::DeferDelete.
   void Finished(http::StreamId stream);
   // Output was given to the codec.
   void Wake();

@@ -140,7 +140,7 @@ class Worker final : public tls::TlsHooks {
   // One line for a request that ended, where its route or its listener logs, unless sampling leaves it out. `route` may be null.
   void LogAccess(const config::Listener& listener, const config::Route* route, bool allowed, const AccessLine& line);
 
-  // Connection's end: deleted at the end of the turn.
+  // Connection's end: deleted by Loop::DeferDelete.
   void Retire(Connection* connection);
   void Retire(RedirectConnection::List::iterator redirect);
   // A place among the listener's connections for a client at `address_key`; not granted: it has too many already.

@@ -1,7 +1,7 @@
 // Connection is one connection to an endpoint, as the pool sees it: it carries requests, as many as it can take at a time,
 // and is kept between them. HTTP/1.1 (http1_connection.h) takes one, HTTP/2 (http2_connection.h) many.
 //
-//   connecting --> up, with or without requests --> closed (then deleted at the end of the loop's turn)
+//   connecting --> up, with or without requests --> closed (then deleted by Loop::DeferDelete)
 //
 // Ownership:  the pool's.
 // Threading:  the pool's loop.

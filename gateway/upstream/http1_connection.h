@@ -1,6 +1,6 @@
 // Http1Connection carries one request at a time (RFC 9112).
 //
-//   kConnecting --> kBusy <--> kIdle        any --> kClosed (then deleted at the end of the loop's turn)
+//   kConnecting --> kBusy <--> kIdle        any --> kClosed (then deleted by Loop::DeferDelete)
 //                     `--> kParting: the request is gone, and what it sent last after a switch still goes out
 //
 // Ownership:  the pool's.

@@ -11,9 +11,9 @@ namespace gatehouse::upstream {
 namespace {
 
 constexpr size_t kFreeRetries = 3;  // whatever the budget's share comes to
-constexpr size_t kMostSpare = 1024;
 constexpr size_t kLeastSpareBytes = 256;  // of a wire
 constexpr size_t kMostSpareBytes = 4096;
+constexpr size_t kMostSpareInAll = size_t{1} << 20;
 
 }  // namespace
 
@@ -234,11 +234,14 @@ std::string Pool::TakeWire() {
   if (spare_wires_.empty()) return {};
   std::string wire = std::move(spare_wires_.back());
   spare_wires_.pop_back();
+  spare_bytes_ -= wire.capacity();
   return wire;
 }
 
 void Pool::GiveWire(std::string wire) {
-  if (wire.capacity() < kLeastSpareBytes || wire.capacity() > kMostSpareBytes || spare_wires_.size() >= kMostSpare) return;
+  const size_t bytes = wire.capacity();
+  if (bytes < kLeastSpareBytes || bytes > kMostSpareBytes || spare_bytes_ + bytes > kMostSpareInAll) return;
+  spare_bytes_ += bytes;
   wire.clear();
   spare_wires_.push_back(std::move(wire));
 }

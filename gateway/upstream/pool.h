@@ -111,6 +111,7 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   Queue pending_;
   Queue failing_;
   std::vector<std::string> spare_wires_;  // of requests that are gone
+  size_t spare_bytes_ = 0;
   loop::Deadline queue_deadline_;
   loop::Instant queue_due_;  // what queue_deadline_ is set to
   size_t running_ = 0;

@@ -123,7 +123,9 @@ class Gatehouse(Server):
         if self.watcher.poll() is not None:
             raise Failure(f"the event watcher ended; see {self.directory}/watch.log")
         status = self.status()
-        lost, told = int(status.get("events_lost", 0)), int(status.get("events", 0))
+        if "events" not in status:
+            raise Failure("does not say how many events there were")
+        lost, told = int(status.get("events_lost", 0)), int(status["events"])
         if lost > told / 1000:
             raise Failure(f"{lost} events were lost beside {told} that were told")
 
