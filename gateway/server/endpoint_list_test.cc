@@ -70,9 +70,6 @@ TEST_F(EndpointListTest, SumsTheWorkersCountsAndTellsStateAndCause) {
   EXPECT_EQ(of().state(), v1::EndpointStatus::EJECTED);
   EXPECT_EQ(of().detail(), "on 1 of 2 workers: it answered 503");
   EXPECT_EQ(of().since().seconds(), absl::ToUnixSeconds(clock_.Now()));
-  endpoint->SetHealthy(false, "no answer");
-  EXPECT_EQ(of().state(), v1::EndpointStatus::UNHEALTHY);
-  EXPECT_EQ(of().detail(), "no answer");
 }
 
 TEST_F(EndpointListTest, AnUpstreamThatIsNotThereIsNamedWithWhatWasMeant) {

@@ -908,11 +908,16 @@ TEST(RevocationDeskThreadsTest, WorkersDoNotGetIntoEachOthersWay) {
   ASSERT_TRUE(desk.ok());
   certs::SchemeOptions scheme;
   scheme.revocation.mode = certs::RevocationMode::kOnline;
+  // As a gateway's workers, they outlive the desk, which posts to them until it is gone.
+  struct Loop {
+    Mutex mutex;
+    std::vector<absl::AnyInvocable<void()>> posted;
+  };
+  std::vector<Loop> loops(4);
   std::vector<std::thread> workers;
-  for (int w = 0; w < 4; ++w) {
+  for (size_t w = 0; w < loops.size(); ++w) {
     workers.emplace_back([&, w] {
-      std::vector<absl::AnyInvocable<void()>> loop;
-      Mutex mutex;
+      Loop& loop = loops[w];
       for (int i = 0; i < 50; ++i) {
         const certs::CertificateRef leaf = ca.certificate;
         Inquiry inquiry{Inquiry::Kind::kCrl, "http://" + std::to_string(w) + std::to_string(i) + ".test/", leaf, leaf,
@@ -920,16 +925,16 @@ TEST(RevocationDeskThreadsTest, WorkersDoNotGetIntoEachOthersWay) {
         RevocationDesk::Source source(desk->get(), scheme, true, true);
         source.OcspOf(*leaf, *leaf);
         if (!source.MayAsk(inquiry)) continue;
-        auto post = [&loop, &mutex](absl::AnyInvocable<void()> f) {
-          MutexLock lock(&mutex);
-          loop.push_back(std::move(f));
+        auto post = [&loop](absl::AnyInvocable<void()> f) {
+          MutexLock lock(&loop.mutex);
+          loop.posted.push_back(std::move(f));
         };
         RevocationDesk::Ticket ticket = (*desk)->Ask({{inquiry}}, scheme, false, post, [] {});
         // Landed when it is no longer waited for.
         while (ticket != nullptr && (*desk)->sizes().flights > 0) std::this_thread::yield();
-        MutexLock lock(&mutex);
-        for (auto& f : loop) f();
-        loop.clear();
+        MutexLock lock(&loop.mutex);
+        for (auto& f : loop.posted) f();
+        loop.posted.clear();
       }
     });
   }

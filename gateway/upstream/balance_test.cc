@@ -106,6 +106,8 @@ TEST_F(BalanceTest, LeastRequestUsesAllEndpoints) {
 TEST_F(BalanceTest, AnUnhealthyEndpointIsPassedOverUntilItIsWell) {
   Have(2);
   options_.endpoints[0]->SetHealthy(false, "no answer");
+  EXPECT_EQ(options_.endpoints[0]->report().state, EndpointState::kUnhealthy);
+  EXPECT_EQ(options_.endpoints[0]->report().detail, "no answer");
   for (int i = 0; i < 4; ++i) EXPECT_EQ(Exchange(kOk), 1u);
   options_.endpoints[0]->SetHealthy(true, "well");
   std::map<size_t, int> got;
