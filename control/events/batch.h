@@ -27,6 +27,14 @@ struct Facts {
   absl::string_view gateway;
   absl::string_view route;
   absl::InlinedVector<absl::string_view, 4> schemes;
+
+  void Clear() {
+    type = outcome = reason = 0;
+    sampled = 0;
+    micros = 0;
+    gateway = route = {};
+    schemes.clear();
+  }
 };
 
 // ReadFacts looks at the wire form of one v1.Event, without what precedes it, and makes no message of it: this runs once

@@ -97,18 +97,23 @@ void Hub::PublishBatch(size_t count, AppendEvent append, absl::string_view run, 
   MutexLock lock(&publish_mutex_);
   batch->wire = TakeWire(count * (typical_ + typical_ / 16) + 1024);
   batch->first = next_sequence_;
-  for (size_t i = 0; i < count; ++i) {
-    const size_t start = BeginEntry(&batch->wire);
-    batch->wire += cursor_;
-    AppendSequence(next_sequence_++, &batch->wire);
+  const int64_t now_micros = absl::ToUnixMicros(now);
+  const int64_t latest = absl::ToUnixMicros(now + kMostAhead);
+  {
+    Summary::Adding counts(&summary_, now);
     Facts facts;
-    lost += append(i, &batch->wire, &facts);
-    // A gateway whose clock is wrong, or that lies, keeps no event longer than it is to be kept.
-    if (facts.micros == 0 || facts.micros > absl::ToUnixMicros(now + kMostAhead)) facts.micros = absl::ToUnixMicros(now);
-    batch->Note(facts);
-    summary_.Add(facts, now);
-    EndEntry(start, &batch->wire);
-    batch->ends.push_back(static_cast<uint32_t>(batch->wire.size()));
+    for (size_t i = 0; i < count; ++i) {
+      const size_t start = BeginEntry(&batch->wire);
+      batch->wire += cursor_;
+      AppendSequence(next_sequence_++, &batch->wire);
+      lost += append(i, &batch->wire, &facts);
+      // A gateway whose clock is wrong, or that lies, keeps no event longer than it is to be kept.
+      if (facts.micros == 0 || facts.micros > latest) facts.micros = now_micros;
+      batch->Note(facts);
+      counts.Add(facts);
+      EndEntry(start, &batch->wire);
+      batch->ends.push_back(static_cast<uint32_t>(batch->wire.size()));
+    }
   }
   typical_ = batch->wire.size() / count;
   // The ring is bounded by what is written: of a single event most would be room.
@@ -156,6 +161,7 @@ auto Appender(absl::Span<v1::Event> events, absl::Time now) {
     if (!event.has_time()) SetTime(now, event.mutable_time());
     const size_t start = out->size();
     event.AppendToString(out);
+    facts->Clear();
     ReadFacts(absl::string_view(*out).substr(start), facts);
     return event.missed();
   };

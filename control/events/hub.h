@@ -83,7 +83,7 @@ class Hub {
   const std::string& incarnation() const { return incarnation_; }
 
   // Publish gives `count` events their cursors and appends them. `append(i, out)` adds the wire form of the i-th one
-  // without a cursor to `out` (it may only append), fills in what ReadFacts would find there, and returns how many events were
+  // without a cursor to `out` (it may only append), sets `facts`, whatever is in it, to what ReadFacts would find there, and returns how many events were
   // lost before it. Called in order, inside Publish.
   using AppendEvent = absl::FunctionRef<uint64_t(size_t i, std::string* out, Facts* facts)>;
   void Publish(size_t count, AppendEvent append);

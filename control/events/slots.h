@@ -12,7 +12,7 @@ namespace gatehouse::hub {
 
 void PublishSlots(events::Batch batch, absl::string_view gateway, Hub* hub);
 
-// What ReadFacts would find in the event's wire form. Text points to what the event refers to, and to `gateway`.
-Facts FactsOf(const events::Event& event, absl::string_view gateway);
+// Sets `facts` to what ReadFacts would find in the event's wire form. Text points to what the event refers to, and to `gateway`.
+void SetFacts(const events::Event& event, absl::string_view gateway, Facts* facts);
 
 }  // namespace gatehouse::hub

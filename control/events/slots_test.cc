@@ -16,10 +16,11 @@ events::Event Full() {
   event.outcome = events::Outcome::kAllowed;
   event.time = absl::FromUnixNanos(1'700'000'000'123'456'789);
   event.sampled = 7;
-  event.route = std::make_shared<const std::string>("orders");
-  event.identity = std::make_shared<const events::IdentitySummary>(events::IdentitySummary{"CN=a", {"clients", "people"}});
-  event.method = "GET";
-  event.path = "/";
+  events::Facts& facts = event.Own();
+  facts.route = "orders";
+  facts.principal = "CN=a";
+  facts.schemes = {"clients", "people"};
+  event.SetRequest({.method = "GET", .path = "/"});
   return event;
 }
 
@@ -28,7 +29,11 @@ void ExpectAsRead(const events::Event& event, absl::string_view gateway) {
   events::AppendWire(event, gateway, &wire);
   Facts read;
   ASSERT_TRUE(ReadFacts(wire, &read));
-  const Facts facts = FactsOf(event, gateway);
+  Facts facts;
+  facts.route = facts.gateway = "of another";
+  facts.schemes = {"of another"};
+  facts.sampled = 99;
+  SetFacts(event, gateway, &facts);
   EXPECT_EQ(facts.type, read.type);
   EXPECT_EQ(facts.outcome, read.outcome);
   EXPECT_EQ(facts.reason, read.reason);
@@ -44,10 +49,11 @@ TEST(SlotsTest, TheFactsOfASlotAreThoseOfItsWireForm) {
   ExpectAsRead(Full(), "");
 
   events::Event refused = Full();
-  refused.identity = nullptr;
+  events::Facts& facts = refused.Own();
+  facts.principal.clear();
+  facts.schemes = {"clients"};
   refused.outcome = events::Outcome::kRefused;
   refused.reason = Reason::kUnknownIssuer;
-  refused.scheme = std::make_shared<const std::string>("clients");
   ExpectAsRead(refused, "edge-1");
 
   for (events::EventKind kind : {events::EventKind::kHandshake, events::EventKind::kCut, events::EventKind::kConfig,

@@ -75,6 +75,13 @@ absl::StatusOr<Question> Check(const v1::SummaryRequest& request, absl::Time now
 
 }  // namespace
 
+Summary::Adding::Adding(Summary* summary, absl::Time now) : summary_(*summary) {
+  summary_.mutex_.Lock();
+  if (const int64_t minute = MinuteOf(now); minute > summary_.newest_) summary_.Turn(minute);
+}
+
+Summary::Adding::~Adding() { summary_.mutex_.Unlock(); }
+
 Summary::Summary(const Clock& clock, SummaryLimits limits) : clock_(clock), limits_(limits), started_(clock.Now()) {
   MutexLock lock(&mutex_);
   names_ = {{"", true}, {kOther, true}};
@@ -108,6 +115,7 @@ Summary::Minute& Summary::At(int64_t number) {
   Minute& minute = minutes_[static_cast<size_t>(number % kMinutes)];
   if (minute.number != number) {
     combinations_ -= minute.counts.size();
+    last_count_ = nullptr;
     // Its memory too: a busy minute's table is not to stay with each of them.
     absl::flat_hash_map<Key, uint64_t>().swap(minute.counts);
     minute.number = number;
@@ -135,15 +143,11 @@ void Summary::Turn(int64_t now_minute) {
   route_ = scheme_ = gateway_ = Recent();
 }
 
-void Summary::Add(const Facts& facts, absl::Time now) {
+void Summary::AddLocked(const Facts& facts) {
   if (facts.type != v1::Event::DECISION) return;
-  const int64_t now_minute = MinuteOf(now);
   int64_t number = facts.micros / kMicrosOfMinute;
-  MutexLock lock(&mutex_);
-  if (now_minute > newest_) Turn(now_minute);
   // A clock that was set back, or a gateway's that is off: the newest minute takes it.
   if (number > newest_ || number <= newest_ - kMinutes || facts.micros == 0) number = newest_;
-  Minute& minute = At(number);
   Key key;
   // What a gateway claims may be any number; only those that are known count as such, or their kinds had no bound.
   if (v1::Event::Outcome_IsValid(facts.outcome)) key.outcome = static_cast<uint16_t>(facts.outcome);
@@ -158,18 +162,25 @@ void Summary::Add(const Facts& facts, absl::Time now) {
     key.scheme = NameOf(joined_, &scheme_);
   }
   const uint64_t weight = std::max<uint32_t>(facts.sampled, 1);
+  if (last_count_ != nullptr && number == last_minute_ && key == last_key_) {
+    *last_count_ += weight;
+    return;
+  }
+  Minute& minute = At(number);
+  last_minute_ = number;
+  last_key_ = key;
   auto found = minute.counts.find(key);
   if (found == minute.counts.end() &&
       (minute.counts.size() >= limits_.per_minute || combinations_ >= limits_.combinations)) {
     key.route = key.scheme = key.gateway = kOtherName;
     found = minute.counts.find(key);
   }
-  if (found != minute.counts.end()) {
-    found->second += weight;
-    return;
+  if (found == minute.counts.end()) {
+    found = minute.counts.emplace(key, 0).first;
+    ++combinations_;
   }
-  minute.counts.emplace(key, weight);
-  ++combinations_;
+  found->second += weight;
+  last_count_ = &found->second;
 }
 
 absl::StatusOr<v1::SummaryResponse> Summary::Count(const v1::SummaryRequest& request) const {

@@ -43,9 +43,20 @@ class Summary {
   Summary(const Summary&) = delete;
   Summary& operator=(const Summary&) = delete;
 
-  // Takes note of a decision; what is none is passed over. A time of its own that lies within the 24 hours counts, else
-  // `now` does.
-  void Add(const Facts& facts, absl::Time now);
+  // Takes note of decisions; what is none is passed over. A time of its own that lies within the 24 hours counts, else `now`
+  // does. One of these holds the lock, so that many are counted under it.
+  class ABSL_SCOPED_LOCKABLE Adding {
+   public:
+    Adding(Summary* summary, absl::Time now) ABSL_EXCLUSIVE_LOCK_FUNCTION(summary->mutex_);
+    ~Adding() ABSL_UNLOCK_FUNCTION();
+    Adding(const Adding&) = delete;
+    Adding& operator=(const Adding&) = delete;
+    void Add(const Facts& facts) ABSL_NO_THREAD_SAFETY_ANALYSIS { summary_.AddLocked(facts); }
+
+   private:
+    Summary& summary_;
+  };
+  void Add(const Facts& facts, absl::Time now) { Adding(this, now).Add(facts); }
 
   absl::StatusOr<v1::SummaryResponse> Count(const v1::SummaryRequest& request) const;
 
@@ -80,6 +91,7 @@ class Summary {
     uint32_t number = 0;
   };
   uint32_t NameOf(absl::string_view text, Recent* recent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddLocked(const Facts& facts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Minute& At(int64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Forgets what is older than a day, and the names that nothing refers to any more.
   void Turn(int64_t now_minute) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -97,6 +109,10 @@ class Summary {
   absl::flat_hash_map<std::string, uint32_t> numbers_ ABSL_GUARDED_BY(mutex_);
   std::string joined_ ABSL_GUARDED_BY(mutex_);  // schemes
   // Most events are like the one before.
+  // Where the last decision was counted; null: there is no such place any more.
+  Key last_key_ ABSL_GUARDED_BY(mutex_);
+  int64_t last_minute_ ABSL_GUARDED_BY(mutex_) = -1;
+  uint64_t* last_count_ ABSL_GUARDED_BY(mutex_) = nullptr;
   Recent route_ ABSL_GUARDED_BY(mutex_), scheme_ ABSL_GUARDED_BY(mutex_), gateway_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,5 +1,10 @@
 #include "control/events/summary.h"
 
+#include <algorithm>
+#include <map>
+#include <random>
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -80,6 +85,38 @@ TEST_F(SummaryTest, CountsByOutcomeAndReasonUnlessToldOtherwise) {
   EXPECT_THAT(Rows(By({D::ROUTE})), ElementsAre("0: orders 7", "0: pay 1"));
   EXPECT_THAT(Rows(By({D::SCHEME, D::GATEWAY_NAME})), ElementsAre("0: Certificate edge-1 8"));
   EXPECT_THAT(Rows(By({D::REASON}, 5)), ElementsAre("0: 3", "0: EXPIRED 1", "5: EXPIRED 4"));
+}
+
+// What was counted last is remembered: runs of like decisions, changes of everything, minutes that go, and counts that are full
+// come to the same as if it were not.
+TEST_F(SummaryTest, WhateverComesInAnyOrderTheCountsAddUp) {
+  std::mt19937 random(11);
+  std::map<std::string, uint64_t> by_route;
+  uint64_t all = 0;
+  What call;
+  const std::string routes[] = {"a", "b", "c"};
+  for (int i = 0; i < 20'000; ++i) {
+    if (random() % 3 == 0) call.route = routes[random() % 3];
+    if (random() % 3 == 0) call.outcome = random() % 2 == 0 ? v1::Event::ALLOWED : v1::Event::REFUSED;
+    if (random() % 5 == 0) call.scheme = random() % 2 == 0 ? "Basic" : "Certificate";
+    call.sampled = random() % 4 == 0 ? static_cast<uint32_t>(random() % 9) : 0;
+    if (random() % 100 == 0) clock_.Advance(absl::Seconds(static_cast<int>(random() % 40)));
+    Decide(call);
+    const uint64_t weight = std::max<uint32_t>(call.sampled, 1);
+    by_route[call.route] += weight;
+    all += weight;
+  }
+  clock_.Advance(absl::Seconds(1));
+  uint64_t told = 0;
+  const auto response = summary_.Count(By({D::ROUTE}));
+  ASSERT_TRUE(response.ok());
+  for (const v1::SummaryRow& row : response->rows()) {
+    told += row.count();
+    if (row.route() != Summary::kOther) {
+      EXPECT_LE(row.count(), by_route[row.route()]);
+    }
+  }
+  EXPECT_EQ(told, all);
 }
 
 TEST_F(SummaryTest, AnEventThatStandsForSeveralCountsAsMany) {

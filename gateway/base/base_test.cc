@@ -1,15 +1,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <random>
 #include <string>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/executor.h"
+#include "gateway/base/hex_pairs.h"
 #include "gateway/base/lru.h"
 #include "gateway/base/names.h"
+#include "gateway/base/octets.h"
 #include "gateway/base/ring.h"
 #include "gateway/base/secret.h"
 
@@ -118,6 +123,32 @@ TEST(NamesTest, AResourcesIdBeginsWithALetterAndAGatewaysNameMayBeginWithADigit)
     EXPECT_FALSE(IsGatewayName(bad)) << bad;
   }
   EXPECT_FALSE(IsGatewayName(absl::string_view("a\0b", 3)));
+}
+
+// Every length around a word, every octet, at every place.
+TEST(OctetsTest, WordsFindAndChangeWhatALookAtEachOctetWould) {
+  std::mt19937 random(3);
+  for (size_t n = 0; n < 40; ++n) {
+    for (int octet = 0; octet < 256; ++octet) {
+      std::string text(n, 'x');
+      for (char& c : text) c = "xyZ@[`{ ~\x80\xff"[random() % 11];
+      if (n > 0) text[random() % n] = static_cast<char>(octet);
+      const auto any = [&](auto test) { return std::any_of(text.begin(), text.end(), [&](char c) { return test(static_cast<unsigned char>(c)); }); };
+      EXPECT_EQ(BreaksLine(text), any([](int c) { return c == '\r' || c == '\n' || c == 0; })) << n << " " << octet;
+      EXPECT_EQ(HasControl(text), any([](int c) { return c < 0x20 || c == 0x7F; })) << n << " " << octet;
+      std::string lower = text;
+      ToLowerAscii(lower.data(), lower.size());
+      EXPECT_EQ(lower, absl::AsciiStrToLower(text)) << n << " " << octet;
+    }
+  }
+}
+
+TEST(OctetsTest, HexDigitsAreTwoAnOctet) {
+  char out[17] = "................";
+  PrintHex(0x0123'4567'89AB'CDEF, 8, out);
+  EXPECT_STREQ(out, "0123456789abcdef");
+  PrintHex(0xFF'0A0B, 2, out);
+  EXPECT_STREQ(out, "0a0b456789abcdef");
 }
 
 }  // namespace

@@ -10,8 +10,6 @@
 #include <memory>
 #include <utility>
 
-#include "gateway/base/prefetch.h"
-
 namespace gatehouse {
 
 template <typename T>
@@ -31,8 +29,6 @@ class SpscRing {
     return &slots_[head & mask_];
   }
   void Publish() { head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
-  // PrefetchNext has the slot after the next free one brought into the cache: it was last used a whole round ago.
-  void PrefetchNext() const { Prefetch(&slots_[(head_.load(std::memory_order_relaxed) + 1) & mask_], sizeof(T)); }
   bool Push(T value) {
     T* slot = Slot();
     if (slot == nullptr) return false;

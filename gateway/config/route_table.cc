@@ -17,6 +17,15 @@ constexpr absl::string_view kEveryMethod = "DELETE, GET, HEAD, OPTIONS, PATCH, P
 
 bool IsNeverServed(absl::string_view method) { return method == "CONNECT" || method == "TRACE"; }
 
+using Index = absl::flat_hash_map<std::string, uint32_t>;
+
+// Null: it is not there. Many are empty, and then nothing need be hashed.
+const uint32_t* Lookup(const Index& index, absl::string_view key) {
+  if (index.empty()) return nullptr;
+  const auto it = index.find(key);
+  return it == index.end() ? nullptr : &it->second;
+}
+
 // Place is one host and path: its routes by method.
 struct Place {
   std::vector<std::pair<std::string, uint32_t>> methods;  // few
@@ -36,10 +45,10 @@ struct Place {
 
 // Node is a prefix of segments.
 struct Node {
-  absl::flat_hash_map<std::string, uint32_t> literals;  // -> node
-  uint32_t variable = kNone;                            // -> node
-  uint32_t ends = kNone;                                // -> place of the template that ends here
-  uint32_t prefix = kNone;                              // -> place of the prefix that ends here
+  Index literals;             // -> node
+  uint32_t variable = kNone;  // -> node
+  uint32_t ends = kNone;      // -> place of the template that ends here
+  uint32_t prefix = kNone;    // -> place of the prefix that ends here
 };
 
 // Found is the best prefix so far: the deepest, and of equally deep ones the first met.
@@ -51,14 +60,14 @@ struct Found {
 // Tree is what the listeners that see the same routes match against.
 struct Tree {
   struct Host {
-    absl::flat_hash_map<std::string, uint32_t> exact;  // path -> place
-    uint32_t root = kNone;                             // -> node; kNone: no template and no prefix
+    Index exact;            // path -> place
+    uint32_t root = kNone;  // -> node; kNone: no template and no prefix
   };
   std::vector<Place> places;
   std::vector<Node> nodes;
   std::vector<Host> hosts;
-  absl::flat_hash_map<std::string, uint32_t> exact_hosts;     // -> hosts
-  absl::flat_hash_map<std::string, uint32_t> wildcard_hosts;  // ".suffix"
+  Index exact_hosts;     // -> hosts
+  Index wildcard_hosts;  // ".suffix"
   uint32_t any_host = kNone;
 
   uint32_t NewNode() {
@@ -121,8 +130,8 @@ struct Tree {
     const absl::string_view segment = rest.substr(0, slash);
     const bool last = slash == absl::string_view::npos;
     const absl::string_view after = last ? absl::string_view() : rest.substr(slash + 1);
-    if (auto it = node.literals.find(segment); it != node.literals.end()) {
-      const uint32_t place = Walk(it->second, after, last, depth + 1, found);
+    if (const uint32_t* next = Lookup(node.literals, segment)) {
+      const uint32_t place = Walk(*next, after, last, depth + 1, found);
       if (place != kNone) return place;
     }
     if (node.variable != kNone && !segment.empty()) return Walk(node.variable, after, last, depth + 1, found);
@@ -132,7 +141,7 @@ struct Tree {
   const Place* FindIn(uint32_t index, absl::string_view path) const {
     if (index == kNone) return nullptr;
     const Host& host = hosts[index];
-    if (auto it = host.exact.find(path); it != host.exact.end()) return &places[it->second];
+    if (const uint32_t* exact = Lookup(host.exact, path)) return &places[*exact];
     if (host.root == kNone) return nullptr;
     Found found;
     const uint32_t place = Walk(host.root, path.substr(1), false, 0, &found);
@@ -141,8 +150,8 @@ struct Tree {
   }
 
   const Place* Find(absl::string_view host, absl::string_view path) const {
-    if (auto it = exact_hosts.find(host); it != exact_hosts.end()) {
-      if (const Place* place = FindIn(it->second, path); place != nullptr) return place;
+    if (const uint32_t* exact = Lookup(exact_hosts, host)) {
+      if (const Place* place = FindIn(*exact, path); place != nullptr) return place;
     }
     if (!wildcard_hosts.empty()) {
       // Longest suffix first; a name before the dot is required.
@@ -244,11 +253,6 @@ RouteMatch RouteTable::Match(uint32_t listener, absl::string_view host, absl::st
   const uint32_t route = place->Find(method);
   if (route == kNone) return {nullptr, true, place->allow};
   return {&data_->routes[route], false, {}};
-}
-
-RouteMatch RouteTable::Match(const Listener& listener, absl::string_view host, absl::string_view path,
-                             absl::string_view method) const {
-  return Match(listener.index, host, path, method);
 }
 
 const std::vector<Route>& RouteTable::list() const { return data_->routes; }

@@ -43,8 +43,7 @@ class RouteTable {
                           std::vector<RouteConflict>* conflicts);
 
   // `host` is lower-case without port, `path` canonical without query, `method` as sent.
-  RouteMatch Match(const Listener& listener, absl::string_view host, absl::string_view path,
-                   absl::string_view method) const;
+  // `listener` is its index.
   RouteMatch Match(uint32_t listener, absl::string_view host, absl::string_view path, absl::string_view method) const;
 
   const std::vector<Route>& list() const;

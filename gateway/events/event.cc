@@ -92,33 +92,66 @@ std::shared_ptr<const PeerFacts> FactsOf(CertificateSummary certificate) {
   return facts;
 }
 
+std::shared_ptr<const Facts> Event::NoFacts() {
+  static const Facts none;
+  return std::shared_ptr<const Facts>(std::shared_ptr<const Facts>(), &none);
+}
+
+Facts& Event::Own() {
+  auto own = std::make_shared<Facts>(*facts);
+  Facts& to = *own;
+  facts = std::move(own);
+  return to;
+}
+
+absl::string_view Clip(absl::string_view text, size_t most) {
+  if (text.size() <= most) return text;
+  size_t back = 0;
+  while (back < 3 && most > back && (static_cast<unsigned char>(text[most - back]) & 0xC0) == 0x80) ++back;
+  if ((static_cast<unsigned char>(text[most - back]) & 0xC0) != 0x80) most -= back;
+  return text.substr(0, most);
+}
+
+void Event::SetRequest(const RequestText& text) {
+  char* at = text_;
+  const auto put = [&at](absl::string_view from, size_t most, uint8_t* size) {
+    from = Clip(from, most);
+    if (!from.empty()) std::memcpy(at, from.data(), from.size());
+    at += from.size();
+    *size = static_cast<uint8_t>(from.size());
+  };
+  put(text.request_id, kMostRequestId, &request_id_);
+  put(text.method, kMostMethod, &method_);
+  put(text.host, kMostHost, &host_);
+  put(text.path, kMostPath, &path_);
+  path_truncated_ = path_ < text.path.size();
+}
+
+RequestText Event::request() const {
+  RequestText text;
+  const char* at = text_;
+  const auto get = [&at](uint8_t size) { return absl::string_view(std::exchange(at, at + size), size); };
+  text.request_id = get(request_id_);
+  text.method = get(method_);
+  text.host = get(host_);
+  text.path = get(path_);
+  return text;
+}
+
 void Event::Reset(EventKind new_kind) {
   kind = new_kind;
   outcome = Outcome::kUnspecified;
   reason = Reason::kNone;
-  any_self_signed = false;
   must_keep = false;
   http_version = 0;
-  status = 0;
-  worker = 0;
+  status = worker = 0;
+  sampled = 0;
   time = absl::UnixEpoch();
   duration = absl::ZeroDuration();
-  sequence = dropped_before = revision = previous_revision = 0;
-  connections = streams = sampled = 0;
+  sequence = dropped_before = 0;
   LetGo();
-  request_id.clear();
-  method.clear();
-  host.clear();
-  path.clear();
-}
-
-void Event::LetGo() {
-  peer.reset();
-  identity.reset();
-  upstream.reset();
-  route.reset();
-  scheme.reset();
-  detail.reset();
+  request_id_ = method_ = host_ = path_ = 0;
+  path_truncated_ = false;
 }
 
 }  // namespace gatehouse::events

@@ -1,8 +1,8 @@
-// Event is one fact for the event stream, in one fixed slot: numbers, short inline text, and shared references to what
-// already exists (the identity, the route's name, the certificate). Filling one allocates nothing.
+// Event is one fact for the event stream, in one fixed slot: numbers, the request's own text, and one shared reference to what
+// it has in common with others (the caller, the route, the certificate). Filling one allocates nothing and touches three
+// lines of memory: a loaded worker fills more than the processor's cache holds.
 //
-// Ownership:  references keep what they name alive until the collector has sent the event. Use aliasing pointers into
-//             the snapshot for names: std::shared_ptr<const std::string>(snapshot, &route.name).
+// Ownership:  the reference to its facts keeps them alive until the collector has sent the event.
 // Threading:  a value; filled by one thread, read by one other.
 // Secrets:    none may be put here: no password, no Authorization, no query string, no key.
 #pragma once
@@ -18,7 +18,6 @@
 #include "absl/types/span.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/reason.h"
-#include "gateway/events/inline_text.h"
 
 namespace gatehouse::events {
 
@@ -46,12 +45,6 @@ enum class Possession : uint8_t { kNone = 0, kUnproven = 1, kProven = 2 };
 
 // Text that somebody else owns, shared.
 using SharedText = std::shared_ptr<const std::string>;
-
-// What an event says about an authenticated caller. Made once per connection or cached verdict, then shared.
-struct IdentitySummary {
-  std::string principal;             // empty: anonymous
-  std::vector<std::string> schemes;  // names of the schemes that succeeded
-};
 
 // What an event says about a presented certificate. Made once per connection, then shared.
 struct CertificateSummary {
@@ -122,49 +115,78 @@ struct PeerFacts {
   std::shared_ptr<const CertificateSummary> certificate;  // null: none was presented
   SharedText listener;
   SharedText server_name;  // indicated by the client in its handshake; null: none was
-  LazyText wire;           // all of it as wire.h writes it, for every event repeats it
 };
 // About a certificate alone.
 std::shared_ptr<const PeerFacts> FactsOf(CertificateSummary certificate);
+
+// What events have in common: all of an event that is not one request's own. The decisions about one caller on one route
+// share one; other events have their own.
+struct Facts {
+  std::shared_ptr<const PeerFacts> peer;          // null: the event is about no client
+  std::string principal;                          // empty: nobody was authenticated, or anonymous
+  std::vector<std::string> schemes;               // that succeeded; of a refusal: whose answer decided it, if one did
+  bool any_self_signed = false;                   // a scheme with accept_any_self_signed decided (SEMANTICS 1)
+  std::string route;                              // empty: no route matched
+  uint64_t revision = 0;                          // of the snapshot that decided; kCut and kConfig: the new one
+  uint64_t previous_revision = 0;                 // kCut, kConfig
+  uint32_t connections = 0;                       // kCut: ended
+  uint32_t streams = 0;                           // kCut: ended
+  std::string detail;                             // OpenSSL's text, violations, what was withdrawn
+  std::shared_ptr<const UpstreamSummary> upstream;  // null: the event is not about one
+  LazyText wire;  // all of it but the route as wire.h writes it, for every event repeats it
+};
+
+// What of a request its event says. Views of what the caller, or the event, holds.
+struct RequestText {
+  absl::string_view method;
+  absl::string_view host;        // the request's authority
+  absl::string_view path;        // canonical, without the query
+  absl::string_view request_id;
+};
 
 struct Event {
   EventKind kind = EventKind::kDecision;
   Outcome outcome = Outcome::kUnspecified;
   Reason reason = Reason::kNone;
-  bool any_self_signed = false;  // a scheme with accept_any_self_signed decided (SEMANTICS 1)
   bool must_keep = false;      // whoever passes it on must not lose it
   uint8_t http_version = 0;    // 1, 2
   uint16_t status = 0;         // sent to the client
   uint16_t worker = 0;         // set by the recorder
+  uint32_t sampled = 0;      // kDecision: how many like it this one stands for, itself included; 0: 1
 
   absl::Time time;                // set by the recorder from its clock
   absl::Duration duration;        // request: head received to decision or end, as the caller chose
   uint64_t sequence = 0;          // set by the collector: 1, 2, 3 … per gateway process, no holes
   uint64_t dropped_before = 0;    // set by the recorder: events of this worker lost just before this one
-  uint64_t revision = 0;          // of the snapshot that decided; kCut and kConfig: the new one
-  uint64_t previous_revision = 0;  // kCut, kConfig
-  uint32_t connections = 0;  // kCut: ended
-  uint32_t streams = 0;      // kCut: ended
-  uint32_t sampled = 0;      // kDecision: how many like it this one stands for, itself included; 0: 1
+  std::shared_ptr<const Facts> facts = NoFacts();  // never null
 
-  std::shared_ptr<const PeerFacts> peer;            // null: the event is about no client
-  std::shared_ptr<const IdentitySummary> identity;  // null: nobody was authenticated
-  std::shared_ptr<const UpstreamSummary> upstream;  // null: the event is not about one
-  SharedText route;   // null: no route matched
-  SharedText scheme;  // the scheme whose answer decided a refusal; null: none did
-  SharedText detail;  // OpenSSL's text, violations, what was withdrawn; null: nothing to add
+  // Own returns facts that are this event's alone, to change: a copy of what it shared. Until the event is shown to others.
+  Facts& Own();
 
-  InlineText<32> request_id;
-  InlineText<16> method;
-  InlineText<96> host;  // the request's authority
-  InlineText<128> path;  // canonical, without the query
+  // What is longer than there is room for is cut, on a character boundary.
+  static constexpr size_t kMostMethod = 16, kMostHost = 96, kMostPath = 128, kMostRequestId = 32;
+  void SetRequest(const RequestText& text);
+  RequestText request() const;
+  bool path_truncated() const { return path_truncated_; }
 
   // Reset returns the slot to its initial state without touching the text's octets.
   void Reset(EventKind new_kind);
   // LetGo drops the references.
-  void LetGo();
+  void LetGo() { facts = NoFacts(); }
+
+ private:
+  // Facts that say nothing; no reference is counted for them.
+  static std::shared_ptr<const Facts> NoFacts();
+
+  // Lengths of the texts, which follow each other: an event touches no more memory than it fills.
+  uint8_t request_id_ = 0, method_ = 0, host_ = 0, path_ = 0;
+  bool path_truncated_ = false;
+  char text_[kMostRequestId + kMostMethod + kMostHost + kMostPath] = {};
 };
-static_assert(sizeof(Event) <= 512, "an event slot's budget; a ring of 8,192 is 4 MiB a worker");
+static_assert(sizeof(Event) <= 384, "an event slot's budget; a ring of 8,192 is at most 3 MiB a worker");
+
+// Clip returns as much of `text` as fits in `most` octets; a cut in the middle of a UTF-8 sequence drops the sequence.
+absl::string_view Clip(absl::string_view text, size_t most);
 
 // Events in order of their numbers. They are the collector's and lie in the rings: valid during the call that is given
 // them, to be copied or put in wire form.

@@ -44,7 +44,7 @@ class EventsTest : public ::testing::Test {
   bool Record(Recorder& recorder, absl::string_view path) {
     Event* e = recorder.Begin(EventKind::kDecision);
     if (e == nullptr) return false;
-    e->path = path;
+    e->SetRequest({.path = path});
     recorder.Commit();
     return true;
   }
@@ -58,7 +58,7 @@ class EventsTest : public ::testing::Test {
   }
   std::vector<std::string> Paths(const std::vector<Event>& events) {
     std::vector<std::string> paths;
-    for (const Event& e : events) paths.emplace_back(e.path.view());
+    for (const Event& e : events) paths.emplace_back(e.request().path);
     return paths;
   }
 
@@ -67,12 +67,12 @@ class EventsTest : public ::testing::Test {
 
 TEST_F(EventsTest, ARecordedEventArrivesAsItWasFilledAndStamped) {
   Recorder recorder(3, 8, clock_);
-  auto identity = std::make_shared<IdentitySummary>(IdentitySummary{"CN=alice", {"mtls"}});
+  const auto facts = std::make_shared<const Facts>();
   Event* e = recorder.Begin(EventKind::kDecision);
   ASSERT_NE(e, nullptr);
   e->status = 200;
-  e->identity = identity;
-  e->path = "/secure/hello";
+  e->facts = facts;
+  e->SetRequest({.method = "GET", .host = "gate.test", .path = "/secure/hello", .request_id = "r-1"});
   recorder.Commit();
 
   std::vector<Event> out;
@@ -80,8 +80,11 @@ TEST_F(EventsTest, ARecordedEventArrivesAsItWasFilledAndStamped) {
   EXPECT_EQ(out[0].worker, 3);
   EXPECT_EQ(out[0].time, clock_.Now());
   EXPECT_EQ(out[0].status, 200);
-  EXPECT_EQ(out[0].identity, identity);
-  EXPECT_EQ(out[0].path.view(), "/secure/hello");
+  EXPECT_EQ(out[0].facts, facts);
+  EXPECT_EQ(out[0].request().method, "GET");
+  EXPECT_EQ(out[0].request().host, "gate.test");
+  EXPECT_EQ(out[0].request().path, "/secure/hello");
+  EXPECT_EQ(out[0].request().request_id, "r-1");
   EXPECT_EQ(recorder.recorded(), 1);
 }
 
@@ -92,7 +95,7 @@ TEST_F(EventsTest, AReservedSlotIsThereWhenTheRingIsFull) {
   EXPECT_FALSE(Record(recorder, "/lost")) << "the last slot is kept";
   EXPECT_FALSE(recorder.Reserve());
   Event* e = recorder.BeginReserved(EventKind::kDecision);
-  e->path = "/kept";
+  e->SetRequest({.path = "/kept"});
   recorder.Commit();
   std::vector<Event> out;
   EXPECT_EQ(Drain(recorder, 100, &out), 4u);
@@ -149,20 +152,19 @@ TEST_F(EventsTest, ASlotBegunAndNotCommittedIsReusedAndKeepsTheLossCount) {
 TEST_F(EventsTest, ASlotUsedAgainHoldsNothingOfItsPreviousEvent) {
   Recorder recorder(0, 1, clock_);
   Event* e = recorder.Begin(EventKind::kDecision);
-  e->identity = std::make_shared<IdentitySummary>();
-  e->peer = std::make_shared<const PeerFacts>(Known());
-  e->detail = e->route = e->scheme = Shared("x");
-  e->path = std::string(500, 'p');
-  e->host = "h";
-  e->method = "GET";
-  e->request_id = "id";
+  Facts& facts = e->Own();
+  facts.peer = std::make_shared<const PeerFacts>(Known());
+  facts.detail = facts.route = facts.principal = "x";
+  facts.schemes = {"x"};
+  facts.any_self_signed = true;
+  facts.revision = facts.previous_revision = 7;
+  facts.connections = facts.streams = 7;
+  e->SetRequest({.method = "GET", .host = "h", .path = std::string(500, 'p'), .request_id = "id"});
   e->reason = Reason::kExpired;
   e->outcome = Outcome::kRefused;
-  e->any_self_signed = true;
   e->status = 401;
   e->http_version = 2;
-  e->revision = e->previous_revision = 7;
-  e->connections = e->streams = 7;
+  e->sampled = 7;
   e->duration = absl::Seconds(1);
   e = recorder.Begin(EventKind::kGateway);  // not committed before
   v1::Event got;
@@ -171,33 +173,67 @@ TEST_F(EventsTest, ASlotUsedAgainHoldsNothingOfItsPreviousEvent) {
   want.set_type(v1::Event::GATEWAY);
   want.mutable_time()->set_seconds(absl::ToUnixSeconds(clock_.Now()));
   EXPECT_EQ(got.SerializeAsString(), want.SerializeAsString()) << got.DebugString();
-  EXPECT_TRUE(e->path.empty());
-  EXPECT_FALSE(e->path.truncated());
-  EXPECT_TRUE(e->method.empty());
+  EXPECT_TRUE(e->request().path.empty());
+  EXPECT_FALSE(e->path_truncated());
+  EXPECT_TRUE(e->request().method.empty());
 }
 
 TEST_F(EventsTest, ReferencesAreLetGoOnceTheEventWasDelivered) {
   Recorder recorder(0, 4, clock_);
-  auto route = std::make_shared<const std::string>("orders");
-  recorder.Begin(EventKind::kDecision)->route = route;
+  const auto facts = std::make_shared<const Facts>();
+  recorder.Begin(EventKind::kDecision)->facts = facts;
   recorder.Commit();
-  EXPECT_EQ(route.use_count(), 2);
+  EXPECT_EQ(facts.use_count(), 2);
   Collector collector({&recorder}, clock_, [](Batch) {});
   EXPECT_EQ(collector.DrainOnce(), 1u);
-  EXPECT_EQ(route.use_count(), 1);
+  EXPECT_EQ(facts.use_count(), 1);
 }
 
-TEST_F(EventsTest, ALongPathIsCutOnACharacterBoundaryAndSaysSo) {
-  InlineText<8> text;
-  text = "1234567\xc3\xa9";  // é would be octets 8 and 9
-  EXPECT_EQ(text.view(), "1234567");
-  EXPECT_TRUE(text.truncated());
-  text = "123456\xc3\xa9";
-  EXPECT_EQ(text.view(), "123456\xc3\xa9");
-  EXPECT_FALSE(text.truncated());
-  text = "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80";  // no boundary at all: still bounded
-  EXPECT_LE(text.view().size(), 8u);
-  EXPECT_TRUE(text.truncated());
+TEST_F(EventsTest, LongTextIsCutOnACharacterBoundaryAndSaysSo) {
+  EXPECT_EQ(Clip("1234567\xc3\xa9", 8), "1234567") << "the last character would be octets 8 and 9";
+  EXPECT_EQ(Clip("123456\xc3\xa9", 8), "123456\xc3\xa9");
+  EXPECT_LE(Clip("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80", 8).size(), 8u) << "no boundary at all: still bounded";
+
+  Event e;
+  const std::string path(Event::kMostPath, 'p');
+  e.SetRequest({.path = path});
+  EXPECT_EQ(e.request().path, path);
+  EXPECT_FALSE(e.path_truncated());
+  const std::string longer = path + "p";
+  e.SetRequest({.method = std::string(99, 'm'), .host = std::string(999, 'h'), .path = longer, .request_id = std::string(99, 'i')});
+  EXPECT_EQ(e.request().method, std::string(Event::kMostMethod, 'm'));
+  EXPECT_EQ(e.request().host, std::string(Event::kMostHost, 'h'));
+  EXPECT_EQ(e.request().path, path);
+  EXPECT_EQ(e.request().request_id, std::string(Event::kMostRequestId, 'i'));
+  EXPECT_TRUE(e.path_truncated());
+}
+
+TEST_F(EventsTest, FactsOfItsOwnAreACopyOfThoseThatItShared) {
+  auto shared = std::make_shared<Facts>();
+  shared->route = "orders";
+  Event e;
+  e.facts = shared;
+  e.Own().detail = "why";
+  EXPECT_EQ(e.facts->route, "orders");
+  EXPECT_EQ(e.facts->detail, "why");
+  EXPECT_EQ(shared->detail, "");
+}
+
+TEST_F(EventsTest, ASlotThatCameBackLastIsTakenFirst) {
+  Recorder recorder(0, 512, clock_);
+  std::vector<Event*> peeked;
+  for (int round = 0; round < 100; ++round) {
+    Event* first = recorder.Begin(EventKind::kDecision);
+    recorder.Commit();
+    Event* second = recorder.Begin(EventKind::kDecision);
+    recorder.Commit();
+    peeked.clear();
+    EXPECT_EQ(recorder.Peek(10, &peeked), 2u);
+    EXPECT_THAT(peeked, ElementsAre(first, second));
+    recorder.Release(2);
+    EXPECT_EQ(recorder.Begin(EventKind::kDecision), second);
+    EXPECT_EQ(recorder.Begin(EventKind::kDecision), second) << "not committed";
+  }
 }
 
 TEST_F(EventsTest, TheCollectorMergesWorkersInOrderOfTimeAndNumbersWithoutHoles) {
@@ -322,18 +358,16 @@ TEST_F(EventsTest, ADecisionOnTheWireSaysEverythingThatTheSlotHeld) {
   e.outcome = Outcome::kRefused;
   e.reason = Reason::kUnknownIssuer;
   e.time = absl::FromUnixSeconds(1'800'000'000) + absl::Nanoseconds(5);
-  e.revision = 9;
   e.dropped_before = 2;
   e.status = 401;
   e.http_version = 2;
   e.duration = absl::Milliseconds(1500);
-  e.method = "GET";
-  e.host = "gate.test";
-  e.path = absl::StrCat("/", std::string(200, 'a'));
-  e.request_id = "r-1";
-  e.route = Shared("hello");
-  e.scheme = Shared("Certificate");
-  e.peer = std::make_shared<const PeerFacts>(Known());
+  e.SetRequest({.method = "GET", .host = "gate.test", .path = absl::StrCat("/", std::string(200, 'a')), .request_id = "r-1"});
+  Facts& facts = e.Own();
+  facts.revision = 9;
+  facts.route = "hello";
+  facts.schemes = {"Certificate"};
+  facts.peer = std::make_shared<const PeerFacts>(Known());
 
   v1::Event out;
   ToProto(e, &out);
@@ -367,19 +401,20 @@ TEST_F(EventsTest, ADecisionOnTheWireSaysEverythingThatTheSlotHeld) {
 }
 
 TEST_F(EventsTest, TheEventsOfAConnectionRepeatItsFactsAndACopySaysWhatItWasMade) {
-  auto peer = std::make_shared<const PeerFacts>(Known());
+  auto facts = std::make_shared<Facts>();
+  facts->peer = std::make_shared<const PeerFacts>(Known());
   Event e;
   e.Reset(EventKind::kHandshake);
-  e.peer = peer;
+  e.facts = facts;
   v1::Event first, second, other;
   ToProto(e, &first);
   ToProto(e, &second);
   EXPECT_EQ(first.SerializeAsString(), second.SerializeAsString());
 
-  auto copy = std::make_shared<PeerFacts>(*peer);
-  copy->address.family = PeerAddress::Family::kIpv4;
-  copy->address.port = 0;
-  e.peer = copy;
+  auto peer = std::make_shared<PeerFacts>(*facts->peer);
+  peer->address.family = PeerAddress::Family::kIpv4;
+  peer->address.port = 0;
+  e.Own().peer = peer;
   ToProto(e, &other);
   EXPECT_EQ(other.peer(), "171.171.171.171");
   EXPECT_EQ(other.connection_id(), 77u);
@@ -408,8 +443,9 @@ TEST_F(EventsTest, AHandshakeOnTheWireCarriesTheServerNameAndNoRequest) {
   PeerFacts peer;
   peer.server_name = Shared("gate.test");
   peer.possession = Possession::kUnproven;
-  e.peer = std::make_shared<const PeerFacts>(peer);
-  e.detail = std::make_shared<const std::string>("tlsv13 alert certificate required");
+  Facts& facts = e.Own();
+  facts.peer = std::make_shared<const PeerFacts>(peer);
+  facts.detail = "tlsv13 alert certificate required";
   v1::Event out;
   ToProto(e, &out);
   EXPECT_EQ(out.type(), v1::Event::HANDSHAKE);
@@ -427,18 +463,17 @@ TEST(WireTest, TheWireFormIsThatOfProtobuf) {
   e.reason = Reason::kRevoked;
   e.time = absl::FromUnixMillis(1'800'000'000'123);
   e.duration = absl::Microseconds(77);
-  e.revision = e.previous_revision = uint64_t{1} << 63;
   e.dropped_before = 300;
-  e.connections = 128;
-  e.streams = 16384;
-  e.any_self_signed = true;
   e.status = 200;
   e.http_version = 2;
-  e.method = "GET";
-  e.host = "gate.test";
-  e.path = "/caf\xc3\xa9";
-  e.request_id = "0123456789abcdef01234567";
-  e.identity = std::make_shared<IdentitySummary>(IdentitySummary{"CN=alice", {"A", "B"}});
+  e.SetRequest({.method = "GET", .host = "gate.test", .path = "/caf\xc3\xa9", .request_id = "0123456789abcdef01234567"});
+  Facts& common = e.Own();
+  common.revision = common.previous_revision = uint64_t{1} << 63;
+  common.connections = 128;
+  common.streams = 16384;
+  common.any_self_signed = true;
+  common.principal = "CN=alice";
+  common.schemes = {"A", "B"};
   CertificateSummary certificate;
   certificate.subject = std::string(70'000, 's');  // its length takes three octets
   certificate.issuer = "CN=ca";
@@ -446,9 +481,9 @@ TEST(WireTest, TheWireFormIsThatOfProtobuf) {
   certificate.not_after = absl::FromUnixSeconds(-1);
   PeerFacts peer = Known();
   peer.certificate = std::make_shared<const CertificateSummary>(certificate);
-  e.peer = std::make_shared<const PeerFacts>(peer);
-  e.detail = Shared("a \x80 detail");
-  e.route = Shared("orders");
+  common.peer = std::make_shared<const PeerFacts>(peer);
+  common.detail = "a \x80 detail";
+  common.route = "orders";
 
   std::string wire = "before";
   AppendWire(e, "far", &wire);
@@ -505,8 +540,9 @@ TEST(WireTest, EventsAppendedToOneStringDoNotTouchEachOther) {
   for (int i = 0; i < 100; ++i) {
     PeerFacts peer;
     peer.connection_id = static_cast<uint64_t>(i);
-    e.peer = std::make_shared<const PeerFacts>(peer);
-    e.detail = std::make_shared<const std::string>(static_cast<size_t>(i * 40), 'x');
+    Facts& facts = e.Own();
+    facts.peer = std::make_shared<const PeerFacts>(peer);
+    facts.detail = std::string(static_cast<size_t>(i * 40), 'x');
     AppendWire(e, "g", &wire);
     ends.push_back(wire.size());
   }
@@ -522,8 +558,8 @@ TEST(WireTest, EventsAppendedToOneStringDoNotTouchEachOther) {
 TEST(WireTest, AMessageThatIsUsedAgainHoldsNothingOfTheEventBefore) {
   Event full;
   full.Reset(EventKind::kDecision);
-  full.path = "/secret";
-  full.peer = std::make_shared<const PeerFacts>(Known());
+  full.SetRequest({.path = "/secret"});
+  full.Own().peer = std::make_shared<const PeerFacts>(Known());
   Event next;
   next.Reset(EventKind::kHandshake);
   v1::Event used, fresh;

@@ -1,4 +1,4 @@
-// Recorder is a worker's end of the event lane: a bounded ring that never blocks. When it is full the event is lost,
+// Recorder is a worker's end of the event lane: a bounded number of slots, and it never blocks. When all are waiting for the collector the event is lost,
 // counted, and the next event that fits carries the count.
 //
 //   if (Event* e = recorder.Begin(EventKind::kDecision)) {   // the slot, reset and stamped
@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "gateway/base/clock.h"
@@ -27,8 +28,8 @@ class Recorder {
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  // Begin returns a slot to fill, or nullptr when the ring is full (the loss is counted). Begin again without Commit
-  // reuses the slot.
+  // Begin returns a slot to fill, or nullptr when all are waiting (the loss is counted). Begin again without Commit reuses
+  // the slot.
   Event* Begin(EventKind kind);
   // Reserve keeps a slot free for an event that must not be lost: false when there is none, or half of the ring is reserved,
   // so that other events are not starved; nothing is counted. Each is used by one BeginReserved, or given back.
@@ -49,15 +50,23 @@ class Recorder {
   int64_t dropped() const { return dropped_.value(); }
 
  private:
-  Event* Open(Event* slot, EventKind kind);
+  size_t Unused();
+  Event* Open(EventKind kind);
 
   const uint16_t worker_;
+  const size_t capacity_;
   const size_t most_reserved_;
   const Clock& clock_;
-  SpscRing<Event> ring_;
-  uint64_t lost_since_last_ = 0;  // worker's
-  size_t reserved_ = 0;           // worker's: free slots that Begin must leave
-  bool open_ = false;             // worker's: a slot was begun and not committed
+  // Slots go round: taken by the worker, filled, shown to the collector, returned. The one that came back last is taken
+  // first, so that no more memory is touched than the collector leaves waiting.
+  SpscRing<Event*> filled_;
+  SpscRing<Event*> returned_;
+  std::vector<Event*> unused_;                   // worker's
+  std::vector<std::unique_ptr<Event[]>> slots_;  // worker's: all that were made yet, kChunk at a time
+  size_t made_ = 0;                              // worker's
+  uint64_t lost_since_last_ = 0;                 // worker's
+  size_t reserved_ = 0;                          // worker's: unused slots that Begin must leave
+  Event* open_ = nullptr;                        // worker's: begun and not committed
   Counter recorded_;
   Counter dropped_;
 };

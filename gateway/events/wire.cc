@@ -1,12 +1,12 @@
 #include "gateway/events/wire.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <string>
 
 #include "absl/base/internal/raw_logging.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/hex_pairs.h"
 #include "gatehouse/v1/event_service.pb.h"
 #include "google/protobuf/io/coded_stream.h"
 
@@ -39,101 +39,104 @@ bool CopyAscii(absl::string_view text, uint8_t* to) {
   return (high & 0x80) == 0;
 }
 
-constexpr std::array<char, 512> MakeHexPairs() {
-  std::array<char, 512> pairs{};
-  for (size_t i = 0; i < 256; ++i) {
-    pairs[2 * i] = "0123456789abcdef"[i >> 4];
-    pairs[2 * i + 1] = "0123456789abcdef"[i & 15];
-  }
-  return pairs;
-}
-constexpr std::array<char, 512> kHexPairs = MakeHexPairs();
-
-// Writes fields in wire form to the end of a string. The string is longer than what was written until Done.
+// Writes fields in wire form to the end of a string, which is longer than what was written until this is destroyed.
 class Writer {
  public:
-  explicit Writer(std::string* out) : out_(out), size_(out->size()) { Grow(kTypical); }
-  ~Writer() { out_->resize(size_); }
+  // `room`: about as many octets as there will be.
+  Writer(std::string* out, size_t room) : out_(out) { Grow(out->size(), room); }
+  ~Writer() { out_->resize(Size()); }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
   // Like proto3's own writer, these leave out what is zero or empty.
   void Number(int field, uint64_t value) {
     if (value == 0) return;
-    uint8_t* p = Tag(field, 0, kMaxVarint);
-    End(CodedOutputStream::WriteVarint64ToArray(value, p));
+    Tag(field, 0, kMaxVarint);
+    at_ = CodedOutputStream::WriteVarint64ToArray(value, at_);
   }
   void Text(int field, absl::string_view text) {
     if (!text.empty()) Entry(field, text);
   }
   // An entry of a repeated field is written even when it is empty.
   void Entry(int field, absl::string_view text) {
-    uint8_t* p = Tag(field, 2, kMaxVarint + text.size());
-    p = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(text.size()), p);
-    if (!CopyAscii(text, p) && !IsValidUtf8(text)) return Entry(field, EscapeText(text));
-    End(p + text.size());
+    Tag(field, 2, kMaxVarint + text.size());
+    uint8_t* const to = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(text.size()), at_);
+    if (CopyAscii(text, to) || IsValidUtf8(text)) {
+      at_ = to + text.size();
+      return;
+    }
+    const std::string escaped = EscapeText(text);
+    Room(kMaxVarint + escaped.size());
+    at_ = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(escaped.size()), at_);
+    at_ = CodedOutputStream::WriteStringToArray(escaped, at_);
   }
   void Hex(int field, const Sha256Digest& digest) {
-    uint8_t* p = Tag(field, 2, kMaxVarint + 2 * digest.size());
-    *p++ = static_cast<uint8_t>(2 * digest.size());
+    Tag(field, 2, kMaxVarint + 2 * digest.size());
+    *at_++ = static_cast<uint8_t>(2 * digest.size());
     for (uint8_t octet : digest) {
-      std::memcpy(p, &kHexPairs[2 * octet], 2);
-      p += 2;
+      std::memcpy(at_, &kHexPairs[2 * octet], 2);
+      at_ += 2;
     }
-    End(p);
   }
   // A Timestamp or a Duration: two numbers, 1 and 2 in both.
   void Seconds(int field, int64_t seconds, int64_t nanos) {
-    const size_t start = Begin(field, 1);
+    Tag(field, 2, 1 + 2 * (kMaxTag + kMaxVarint));  // all of it: what follows does not move
+    uint8_t* const length = at_++;
     Number(google::protobuf::Timestamp::kSecondsFieldNumber, static_cast<uint64_t>(seconds));
     Number(google::protobuf::Timestamp::kNanosFieldNumber, static_cast<uint64_t>(nanos));
-    (*out_)[start - 1] = static_cast<char>(size_ - start);  // at most 24
+    *length = static_cast<uint8_t>(at_ - length - 1);  // at most 22
   }
   // Fields in wire form.
   void Written(absl::string_view fields) {
-    out_->resize(size_);
-    out_->append(fields.data(), fields.size());
-    size_ += fields.size();
+    Room(fields.size());
+    std::memcpy(at_, fields.data(), fields.size());
+    at_ += fields.size();
   }
-  // A message: `length_size` octets are kept free for its length.
-  size_t Begin(int field, size_t length_size) {
-    uint8_t* p = Tag(field, 2, length_size);
-    End(p + length_size);
-    return size_;
+  // A message: room is kept for its length. Begin returns what EndMessage wants.
+  size_t Begin(int field) {
+    Tag(field, 2, kLengthSize);
+    at_ += kLengthSize;
+    return Size();
   }
   void EndMessage(size_t start) {
-    uint64_t length = size_ - start;
+    const uint64_t length = Size() - start;
     if (length >= 1u << (7 * kLengthSize)) {
       // A certificate's name may be that long; make room for the length that it needs.
       const size_t more = CodedOutputStream::VarintSize64(length) - kLengthSize;
       Room(more);
-      std::memmove(out_->data() + start + more, out_->data() + start, length);
-      size_ += more;
-      CodedOutputStream::WriteVarint64ToArray(length, At(start - kLengthSize));
+      uint8_t* const from = Base() + start;
+      std::memmove(from + more, from, length);
+      at_ += more;
+      CodedOutputStream::WriteVarint64ToArray(length, from - kLengthSize);
       return;
     }
-    *At(start - 2) = static_cast<uint8_t>(length | 0x80);
-    *At(start - 1) = static_cast<uint8_t>(length >> 7);
+    Base()[start - 2] = static_cast<uint8_t>(length | 0x80);
+    Base()[start - 1] = static_cast<uint8_t>(length >> 7);
   }
-  static constexpr size_t kLengthSize = 2;
 
  private:
-  static constexpr size_t kTypical = 256;
+  static constexpr size_t kLengthSize = 2;
   static constexpr size_t kMaxVarint = 10;
+  static constexpr size_t kMaxTag = 2;
 
-  void Grow(size_t n) { out_->resize(size_ + n); }
+  uint8_t* Base() const { return reinterpret_cast<uint8_t*>(out_->data()); }
+  size_t Size() const { return static_cast<size_t>(at_ - Base()); }
+  void Grow(size_t size, size_t room) {
+    out_->resize(size + room);
+    at_ = Base() + size;
+    end_ = at_ + room;
+  }
   void Room(size_t n) {
-    if (out_->size() - size_ < n) Grow(std::max(n, kTypical));
+    if (static_cast<size_t>(end_ - at_) < n) Grow(Size(), 2 * n + 256);
   }
-  uint8_t* At(size_t i) { return reinterpret_cast<uint8_t*>(out_->data() + i); }
-  uint8_t* Tag(int field, uint32_t type, size_t room) {
-    Room(room + 2);
-    return CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(field) << 3 | type, At(size_));
+  void Tag(int field, uint32_t type, size_t room) {
+    Room(room + kMaxTag);
+    at_ = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(field) << 3 | type, at_);
   }
-  void End(const uint8_t* p) { size_ = static_cast<size_t>(p - At(0)); }
 
   std::string* const out_;
-  size_t size_;  // written
+  uint8_t* at_;
+  uint8_t* end_;
 };
 
 void PutTime(Writer& w, int field, absl::Time time) {
@@ -142,25 +145,9 @@ void PutTime(Writer& w, int field, absl::Time time) {
   w.Seconds(field, seconds, absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds)));
 }
 
-void PutRequest(Writer& w, const Event& event) {
-  using F = v1::RequestFacts;
-  const size_t start = w.Begin(v1::Event::kRequestFieldNumber, Writer::kLengthSize);
-  w.Text(F::kMethodFieldNumber, event.method.view());
-  w.Text(F::kHostFieldNumber, event.host.view());
-  w.Text(F::kPathFieldNumber, event.path.view());
-  w.Number(F::kPathTruncatedFieldNumber, event.path.truncated());
-  if (event.route != nullptr) w.Text(F::kRouteFieldNumber, *event.route);
-  w.Number(F::kStatusFieldNumber, event.status);
-  w.Text(F::kRequestIdFieldNumber, event.request_id.view());
-  const int64_t nanos = absl::ToInt64Nanoseconds(event.duration);
-  w.Seconds(F::kDurationFieldNumber, nanos / 1'000'000'000, nanos % 1'000'000'000);
-  w.Number(F::kHttpVersionFieldNumber, event.http_version);
-  w.EndMessage(start);
-}
-
 void PutCertificate(Writer& w, const CertificateSummary& certificate) {
   using F = v1::CertificateFacts;
-  const size_t start = w.Begin(v1::Event::kCertificateFieldNumber, Writer::kLengthSize);
+  const size_t start = w.Begin(v1::Event::kCertificateFieldNumber);
   w.Text(F::kSubjectFieldNumber, certificate.subject);
   w.Text(F::kIssuerFieldNumber, certificate.issuer);
   w.Hex(F::kSha256FieldNumber, certificate.sha256);
@@ -169,29 +156,60 @@ void PutCertificate(Writer& w, const CertificateSummary& certificate) {
   w.EndMessage(start);
 }
 
-std::string PeerWire(const PeerFacts& peer) {
+void PutPeer(Writer& w, const PeerFacts& peer) {
+  using F = v1::Event;
+  char address[PeerAddress::kMaxText];
+  w.Text(F::kPeerFieldNumber, absl::string_view(address, static_cast<size_t>(peer.address.PrintTo(address) - address)));
+  if (peer.server_name != nullptr) w.Text(F::kServerNameFieldNumber, *peer.server_name);
+  if (peer.listener != nullptr) w.Text(F::kListenerFieldNumber, *peer.listener);
+  w.Number(F::kConnectionIdFieldNumber, peer.connection_id);
+  w.Number(F::kResumedFieldNumber, peer.resumed);
+  w.Number(F::kPossessionProvenFieldNumber, peer.possession == Possession::kProven);
+  if (peer.certificate != nullptr) PutCertificate(w, *peer.certificate);
+}
+
+void PutUpstream(Writer& w, const UpstreamSummary& upstream) {
+  using F = v1::UpstreamFacts;
+  const size_t start = w.Begin(v1::Event::kUpstreamFieldNumber);
+  w.Text(F::kUpstreamFieldNumber, upstream.upstream);
+  w.Text(F::kEndpointFieldNumber, upstream.endpoint);
+  w.EndMessage(start);
+}
+
+std::string WireOf(const Facts& facts) {
   using F = v1::Event;
   std::string wire;
   {
-    Writer w(&wire);
-    char address[PeerAddress::kMaxText];
-    w.Text(F::kPeerFieldNumber, absl::string_view(address, static_cast<size_t>(peer.address.PrintTo(address) - address)));
-    if (peer.server_name != nullptr) w.Text(F::kServerNameFieldNumber, *peer.server_name);
-    if (peer.listener != nullptr) w.Text(F::kListenerFieldNumber, *peer.listener);
-    w.Number(F::kConnectionIdFieldNumber, peer.connection_id);
-    w.Number(F::kResumedFieldNumber, peer.resumed);
-    w.Number(F::kPossessionProvenFieldNumber, peer.possession == Possession::kProven);
-    if (peer.certificate != nullptr) PutCertificate(w, *peer.certificate);
+    Writer w(&wire, 512);
+    w.Number(F::kRevisionFieldNumber, facts.revision);
+    w.Text(F::kDetailFieldNumber, facts.detail);
+    if (facts.peer != nullptr) PutPeer(w, *facts.peer);
+    w.Text(F::kPrincipalFieldNumber, facts.principal);
+    for (const std::string& scheme : facts.schemes) w.Entry(F::kSchemesFieldNumber, scheme);
+    w.Number(F::kAnySelfSignedFieldNumber, facts.any_self_signed);
+    w.Number(F::kConnectionsFieldNumber, facts.connections);
+    w.Number(F::kStreamsFieldNumber, facts.streams);
+    w.Number(F::kPreviousRevisionFieldNumber, facts.previous_revision);
+    if (facts.upstream != nullptr) PutUpstream(w, *facts.upstream);
   }
   wire.shrink_to_fit();
   return wire;
 }
 
-void PutUpstream(Writer& w, const UpstreamSummary& upstream) {
-  using F = v1::UpstreamFacts;
-  const size_t start = w.Begin(v1::Event::kUpstreamFieldNumber, Writer::kLengthSize);
-  w.Text(F::kUpstreamFieldNumber, upstream.upstream);
-  w.Text(F::kEndpointFieldNumber, upstream.endpoint);
+void PutRequest(Writer& w, const Event& event) {
+  using F = v1::RequestFacts;
+  const size_t start = w.Begin(v1::Event::kRequestFieldNumber);
+  const RequestText text = event.request();
+  w.Text(F::kMethodFieldNumber, text.method);
+  w.Text(F::kHostFieldNumber, text.host);
+  w.Text(F::kPathFieldNumber, text.path);
+  w.Number(F::kPathTruncatedFieldNumber, event.path_truncated());
+  w.Text(F::kRouteFieldNumber, event.facts->route);
+  w.Number(F::kStatusFieldNumber, event.status);
+  w.Text(F::kRequestIdFieldNumber, text.request_id);
+  const int64_t nanos = absl::ToInt64Nanoseconds(event.duration);
+  w.Seconds(F::kDurationFieldNumber, nanos / 1'000'000'000, nanos % 1'000'000'000);
+  w.Number(F::kHttpVersionFieldNumber, event.http_version);
   w.EndMessage(start);
 }
 
@@ -237,28 +255,18 @@ v1::Event::Outcome OutcomeOf(Outcome outcome) {
 
 void AppendWire(const Event& event, absl::string_view gateway, std::string* out) {
   using F = v1::Event;
-  Writer w(out);
+  const Facts& facts = *event.facts;
+  const std::string& common = facts.wire.Get([&facts] { return WireOf(facts); });
+  constexpr size_t kOwn = 256;  // octets of what a request says itself, mostly
+  Writer w(out, common.size() + kOwn);
   w.Number(F::kTypeFieldNumber, TypeOf(event.kind));
   w.Number(F::kOutcomeFieldNumber, OutcomeOf(event.outcome));
   w.Number(F::kReasonFieldNumber, static_cast<uint64_t>(event.reason));
   PutTime(w, F::kTimeFieldNumber, event.time);
   w.Text(F::kGatewayFieldNumber, gateway);
-  w.Number(F::kRevisionFieldNumber, event.revision);
-  if (event.detail != nullptr) w.Text(F::kDetailFieldNumber, *event.detail);
   w.Number(F::kMissedFieldNumber, event.dropped_before);
-  if (event.peer != nullptr) w.Written(event.peer->wire.Get([&event] { return PeerWire(*event.peer); }));
+  w.Written(common);
   if (event.kind == EventKind::kDecision) PutRequest(w, event);
-  if (event.identity != nullptr) {
-    w.Text(F::kPrincipalFieldNumber, event.identity->principal);
-    for (const std::string& scheme : event.identity->schemes) w.Entry(F::kSchemesFieldNumber, scheme);
-  } else if (event.scheme != nullptr) {
-    w.Entry(F::kSchemesFieldNumber, *event.scheme);
-  }
-  w.Number(F::kAnySelfSignedFieldNumber, event.any_self_signed);
-  w.Number(F::kConnectionsFieldNumber, event.connections);
-  w.Number(F::kStreamsFieldNumber, event.streams);
-  w.Number(F::kPreviousRevisionFieldNumber, event.previous_revision);
-  if (event.upstream != nullptr) PutUpstream(w, *event.upstream);
   w.Number(F::kSampledFieldNumber, event.sampled);
 }
 

@@ -94,6 +94,10 @@ class ServerCodec {
     kActive,  // requests are with the handler
   };
 
+  // Something is about to be read from the client: has memory that it will need brought into the processor's cache meanwhile.
+  virtual void Expect() const {}
+  // The same for the answer to a stream.
+  virtual void Expect(StreamId) const {}
   // Receive digests bytes from the client. HTTP/1: call with "" when HasReadyInput.
   virtual Result Receive(absl::string_view bytes, loop::Instant now) = 0;
   // The client ended its side: HTTP/1 requests in process may still be answered. kClose when nothing is left to do.

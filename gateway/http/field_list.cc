@@ -1,5 +1,6 @@
 #include "gateway/http/field_list.h"
 
+#include <algorithm>
 #include <array>
 
 #include "absl/strings/str_split.h"
@@ -55,22 +56,17 @@ void FieldList::Join(absl::string_view name, absl::string_view separator) {
 }
 
 bool IsToken(absl::string_view text) {
-  if (text.empty()) return false;
-  for (char c : text) {
-    if (!kToken[static_cast<unsigned char>(c)]) return false;
-  }
-  return true;
+  bool token = !text.empty();
+  for (char c : text) token &= kToken[static_cast<unsigned char>(c)];
+  return token;
 }
 
 bool IsFieldValue(absl::string_view text) {
   if (text.empty()) return true;
   auto blank = [](char c) { return c == ' ' || c == '\t'; };
   if (blank(text.front()) || blank(text.back())) return false;
-  for (char c : text) {
-    auto u = static_cast<unsigned char>(c);
-    if ((u < 0x20 && u != '\t') || u == 0x7F) return false;
-  }
-  return true;
+  if (!HasControl(text)) return true;
+  return std::none_of(text.begin(), text.end(), [](char c) { return c != '\t' && HasControl(absl::string_view(&c, 1)); });
 }
 
 std::optional<uint64_t> ParseContentLength(absl::string_view text) {

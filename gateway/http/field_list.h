@@ -14,6 +14,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "gateway/base/octets.h"
 
 namespace gatehouse::http {
 
@@ -30,9 +31,18 @@ class FieldList {
   };
 
   void Add(absl::string_view name, absl::string_view value) {
-    Slice stored = StoreLower(name);
-    marks_ |= MarkOf(View(stored));
-    entries_.push_back(Entry{stored, Store(value)});
+    const Slice stored = StoreLower(name);
+    AddStored(stored, Store(value));
+  }
+  // The same for a name that is in lower case already, as in HTTP/2. `name` and `value` are not the list's own.
+  void AddLower(absl::string_view name, absl::string_view value) {
+    const Slice stored = Store(name);
+    AddStored(stored, Store(value));
+  }
+  // The same for what is among the list's octets already.
+  void AddStored(Slice name, Slice value) {
+    marks_ |= MarkOf(View(name));
+    entries_.push_back(Entry{name, value});
   }
   size_t size() const { return entries_.size(); }
   bool empty() const { return entries_.empty(); }
@@ -74,9 +84,17 @@ class FieldList {
     return s;
   }
   Slice StoreLower(absl::string_view bytes) {
-    Slice s = Store(bytes);
-    for (size_t i = s.offset; i < bytes_.size(); ++i) bytes_[i] = absl::ascii_tolower(static_cast<unsigned char>(bytes_[i]));
+    const Slice s = Store(bytes);
+    ToLowerAscii(bytes_.data() + s.offset, s.length);
     return s;
+  }
+  // Whether `bytes` are a view of the list's own; then `to` says where.
+  bool Locate(absl::string_view bytes, Slice* to) const {
+    const uintptr_t offset = reinterpret_cast<uintptr_t>(bytes.data()) - reinterpret_cast<uintptr_t>(bytes_.data());
+    if (offset > bytes_.size() || bytes.size() > bytes_.size() - offset) return false;
+    to->offset = static_cast<uint32_t>(offset);
+    to->length = static_cast<uint32_t>(bytes.size());
+    return true;
   }
   absl::string_view View(Slice s) const { return absl::string_view(bytes_.data() + s.offset, s.length); }
   void Clear() {

@@ -46,6 +46,21 @@ TEST(FieldListTest, FindsAndCountsAsALookAtEveryFieldWould) {
   }
 }
 
+TEST(FieldListTest, ItKnowsItsOwnOctets) {
+  FieldList list;
+  list.Add("host", "gate.test");
+  FieldList::Slice at;
+  const absl::string_view own = *list.Find("host");
+  ASSERT_TRUE(list.Locate(own.substr(5), &at));
+  EXPECT_EQ(list.View(at), "test");
+  EXPECT_TRUE(list.Locate(own.substr(9), &at)) << "empty, at the end";
+  EXPECT_EQ(at.length, 0u);
+  const std::string other = "gate.test";
+  EXPECT_FALSE(list.Locate(other, &at));
+  EXPECT_FALSE(list.Locate(absl::string_view(own.data(), own.size() + 1), &at)) << "goes on behind the end";
+  EXPECT_FALSE(list.Locate({}, &at));
+}
+
 TEST(FieldListTest, AClearedListHasNothing) {
   FieldList list;
   list.Add("Connection", "close, Upgrade");

@@ -59,21 +59,21 @@ struct Http2Callbacks {
       }
       if (!name.empty() && name[0] != ':') return 0;
     }
-    if (!name.empty() && name[0] == ':') {
-      if (name == ":method") s->method = fields.Store(value);
-      if (name == ":scheme") s->scheme = fields.Store(value);
-      if (name == ":path") s->path = fields.Store(value);
-      if (name == ":protocol") {
-        s->protocol = fields.Store(value);
-        s->has_protocol = true;
-      }
-      if (name == ":authority") {
-        s->authority = fields.Store(value);
-        s->has_authority = true;
-      }
-      return 0;
+    if (name.empty() || name[0] != ':') {
+      fields.AddLower(name, value);  // nghttp2 lets no upper case pass
+    } else if (name == ":method") {
+      s->method = fields.Store(value);
+    } else if (name == ":scheme") {
+      s->scheme = fields.Store(value);
+    } else if (name == ":path") {
+      s->path = fields.Store(value);
+    } else if (name == ":authority") {
+      s->authority = fields.Store(value);
+      s->has_authority = true;
+    } else if (name == ":protocol") {
+      s->protocol = fields.Store(value);
+      s->has_protocol = true;
     }
-    fields.Add(name, value);
     return 0;
   }
 

@@ -6,6 +6,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,10 +17,13 @@
 
 namespace gatehouse::http {
 
-struct Http2Stream {
-  StreamId id = 0;
+struct Http2Stream;
+
+// What of a stream is set back for the next one, in pieces of a line each: gcc sets larger ones with `rep stos`, which is slow.
+struct Http2StreamState {
   Http2Stream* prev = nullptr;
   Http2Stream* next = nullptr;
+  StreamId id = 0;
   bool opened = false;      // OnRequest was called
   bool rx_ended = false;
   bool building = false;    // a header block is arriving
@@ -34,21 +38,28 @@ struct Http2Stream {
   bool tx_limited = false;  // Content-Length was announced
   bool websocket = false;   // an extended CONNECT: carries bytes both ways once it is answered 200
   bool switched = false;
+  // While the head arrives.
+  bool has_authority = false;
+  bool has_protocol = false;
+  bool too_large = false;
+};
+struct Http2StreamCounts {
   uint64_t tx_remaining = 0;
   uint64_t rx_total = 0;
   size_t unconsumed = 0;
   size_t out_sent = 0;
   size_t unsent = 0;        // of what it was given to send; in waiting_ too
+  size_t header_bytes = 0;
+};
+struct Http2StreamParts {
+  FieldList::Slice method, scheme, authority, path, protocol;
+};
+
+struct Http2Stream : Http2StreamState, Http2StreamCounts, Http2StreamParts {
   std::string out;
   std::shared_ptr<const FixedResponse> fixed;
   std::unique_ptr<FieldList> tx_trailers;
-  // While the head arrives.
-  std::unique_ptr<RequestHead> head;
-  FieldList::Slice method, scheme, authority, path, protocol;
-  bool has_authority = false;
-  bool has_protocol = false;
-  size_t header_bytes = 0;
-  bool too_large = false;
+  std::unique_ptr<RequestHead> head;  // while it arrives
 };
 
 class Http2Codec final : public ServerCodec {
@@ -56,6 +67,8 @@ class Http2Codec final : public ServerCodec {
   Http2Codec(CodecHandler* handler, CodecShared* shared, const CodecOptions* options);
   ~Http2Codec() override;
 
+  void Expect() const override;
+  void Expect(StreamId answered) const override;
   Result Receive(absl::string_view bytes, loop::Instant now) override;
   Result ReceiveEof() override;
   bool WantsRead() const override { return !failed_ && nghttp2_session_want_read(session_) != 0; }
@@ -83,6 +96,8 @@ class Http2Codec final : public ServerCodec {
 
  private:
   friend struct Http2Callbacks;
+  // Where nghttp2 has to look for a stream; a hint. Null: not known.
+  const char* BucketOf(StreamId id) const;
   friend struct Http2Memory;
   Http2Stream* Find(StreamId id) const;
   Http2Stream* Answerable(StreamId id) const;
@@ -114,10 +129,15 @@ class Http2Codec final : public ServerCodec {
   bool has_table_ = false;
   Http2Stream* streams_ = nullptr;
   mutable Http2Stream* last_ = nullptr;  // that Find found: what comes next is mostly about it
+  static constexpr size_t kRecent = 16;
+  static size_t RecentAt(StreamId id) { return static_cast<uint32_t>(id) / 2 % kRecent; }
+  std::array<Http2Stream*, kRecent> recent_{};  // by id: where Find looks before it asks nghttp2
   size_t active_ = 0;
   size_t building_ = 0;
   size_t waiting_ = 0;     // octets of bodies that were given to send and are not sent
   uint64_t progress_ = 0;
+  StreamId newest_ = 0;    // stream
+  StreamId before_ = 0;    // the newest one when Receive was called last
   bool failed_ = false;    // the client broke the connection's rules: nothing more is read
   bool broken_ = false;    // nghttp2 cannot go on: nothing more is sent either
   bool reported_ = false;  // OnProtocolError for the connection was called

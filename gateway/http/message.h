@@ -43,13 +43,37 @@ class RequestHead {
   FieldList& fields() { return fields_; }
   const FieldList& fields() const { return fields_; }
 
-  void set_method(absl::string_view v) { method_ = fields_.Store(v); }
-  void set_scheme(absl::string_view v) { scheme_ = fields_.StoreLower(v); }
-  void set_authority(absl::string_view v) { authority_ = fields_.StoreLower(v); }
-  void set_host(absl::string_view v) { host_ = fields_.StoreLower(v); }
-  void set_target(absl::string_view v) { target_ = fields_.Store(v); }
-  void set_path(absl::string_view v) { path_ = fields_.Store(v); }
-  void set_query(absl::string_view v) { query_ = fields_.Store(v); }
+  // What a request begins with; any of it may be a view of the fields' own octets, which is not stored again. Authority and
+  // host are in lower case.
+  struct Parts {
+    absl::string_view method, scheme, authority, host, target, path, query;
+  };
+  void set_parts(const Parts& parts) {
+    // Storing moves the octets that the others are views of: first those that are there.
+    unsigned elsewhere = 0;
+    const auto locate = [&](absl::string_view part, FieldList::Slice* to, unsigned bit) {
+      if (!fields_.Locate(part, to)) elsewhere |= bit;
+    };
+    const auto store = [&](absl::string_view part, FieldList::Slice* to, unsigned bit) {
+      if ((elsewhere & bit) != 0) *to = fields_.Store(part);
+    };
+    const auto each = [&](const auto& place) {
+      place(parts.method, &method_, 1u);
+      place(parts.scheme, &scheme_, 2u);
+      place(parts.authority, &authority_, 4u);
+      place(parts.host, &host_, 8u);
+      place(parts.target, &target_, 16u);
+      place(parts.path, &path_, 32u);
+      place(parts.query, &query_, 64u);
+    };
+    each(locate);
+    if (elsewhere != 0) each(store);
+  }
+  // A host field that says what the authority does.
+  void AddHost() {
+    const FieldList::Slice name = fields_.Store("host");
+    fields_.AddStored(name, authority_);
+  }
   // Back to the state of a new one, keeping the memory.
   void Clear() {
     FieldList kept = std::move(fields_);

@@ -1,5 +1,9 @@
 #include "gateway/http/request_check.h"
 
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "gateway/http/path.h"
 
@@ -35,7 +39,7 @@ std::optional<Refusal> CheckRequest(const RawRequest& raw, const Limits& limits,
   }
   if (raw.target.size() > limits.target_bytes) return Refusal{414, false, "the target is too long"};
 
-  // One authority. Copied first: storing fields moves the bytes that views point into.
+  // One authority.
   size_t hosts = fields.Count("host");
   if (hosts > 1) return Bad("more than one Host field");
   if (head->version >= 11 && head->version < 20 && hosts == 0) return Bad("no Host field");
@@ -43,7 +47,12 @@ std::optional<Refusal> CheckRequest(const RawRequest& raw, const Limits& limits,
   if (!raw.has_authority && !host_field.has_value()) {
     return Bad(head->version == 10 ? "an HTTP/1.0 request without Host" : "neither :authority nor Host");
   }
-  std::string authority_text(raw.has_authority ? raw.authority : *host_field);
+  absl::string_view authority_text = raw.has_authority ? raw.authority : *host_field;
+  std::string lower;
+  if (std::any_of(authority_text.begin(), authority_text.end(), [](char c) { return absl::ascii_isupper(static_cast<unsigned char>(c)); })) {
+    lower = absl::AsciiStrToLower(authority_text);
+    authority_text = lower;
+  }
   absl::StatusOr<Authority> authority = ParseAuthority(authority_text);
   if (!authority.ok()) return Bad(authority.status());
   if (raw.has_authority && host_field.has_value()) {
@@ -51,25 +60,30 @@ std::optional<Refusal> CheckRequest(const RawRequest& raw, const Limits& limits,
     if (!stated.ok()) return Bad(stated.status());
     if (!SameAuthority(*authority, *stated)) return Bad("Host and the target's authority differ");
   }
-  if (!raw.scheme.empty() && !absl::EqualsIgnoreCase(raw.scheme, tls ? "https" : "http")) {
-    return Bad("the scheme is not that of the connection");
+  absl::string_view scheme = tls ? "https" : "http";
+  if (!raw.scheme.empty()) {
+    if (!absl::EqualsIgnoreCase(raw.scheme, scheme)) return Bad("the scheme is not that of the connection");
+    if (raw.scheme == scheme) scheme = raw.scheme;
   }
 
   // One path.
-  std::string target(raw.target);
-  std::string path;
+  absl::string_view path = raw.target;
   absl::string_view query;
-  if (target == "*") {
+  std::string canonical;
+  if (raw.target == "*") {
     if (raw.method != "OPTIONS") return Bad("'*' goes with OPTIONS only");
-    path = "*";
   } else {
-    size_t mark = target.find('?');
-    head->has_query = mark != std::string::npos;
-    if (head->has_query) query = absl::string_view(target).substr(mark + 1);
-    absl::StatusOr<std::string> canonical = CanonicalPath(absl::string_view(target).substr(0, mark));
-    if (!canonical.ok()) return Bad(canonical.status());
+    const size_t mark = raw.target.find('?');
+    head->has_query = mark != absl::string_view::npos;
+    if (head->has_query) query = raw.target.substr(mark + 1);
+    path = raw.target.substr(0, mark);
+    if (!IsPlainPath(path)) {
+      absl::StatusOr<std::string> resolved = CanonicalPath(path);
+      if (!resolved.ok()) return Bad(resolved.status());
+      canonical = *std::move(resolved);
+      path = canonical;
+    }
     if (!IsValidQuery(query)) return Bad("the query holds a character that must be percent-encoded");
-    path = *std::move(canonical);
   }
 
   // One length.
@@ -88,16 +102,9 @@ std::optional<Refusal> CheckRequest(const RawRequest& raw, const Limits& limits,
     head->expect_continue = head->version != 10;
   }
 
-  std::string method(raw.method);
+  head->set_parts({raw.method, scheme, authority_text, authority->host, raw.target, path, query});
   fields.Join("cookie", "; ");
-  head->set_method(method);
-  head->set_scheme(tls ? "https" : "http");
-  head->set_authority(authority_text);
-  head->set_host(authority->host);
-  head->set_target(target);
-  head->set_path(path);
-  head->set_query(query);
-  if (hosts == 0) fields.Add("host", authority_text);
+  if (hosts == 0) head->AddHost();
   return std::nullopt;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "gateway/base/digest.h"
+#include "gateway/base/hex_pairs.h"
 
 namespace gatehouse::http {
 namespace {
@@ -77,7 +78,7 @@ uint64_t RandomIds::Next() {
 void RandomIds::Print(char* out) {
   uint64_t bits = Next();
   if (bits == 0) bits = 1;
-  for (int i = 15; i >= 0; --i, bits >>= 4) out[i] = "0123456789abcdef"[bits & 15];
+  PrintHex(bits, 8, out);
 }
 
 std::optional<TraceContext> ReadTrace(const FieldList& fields) {

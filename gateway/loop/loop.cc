@@ -134,11 +134,12 @@ void Loop::EndTurn() {
 }
 
 void Loop::DestroyDoomed() {
-  if (doomed_.empty()) return;
-  // What is destroyed may defer others: they are for the next round.
-  dying_.swap(doomed_);
-  for (const Doomed& doomed : dying_) doomed.destroy(doomed.object);
-  dying_.clear();
+  // What is destroyed may defer others.
+  for (size_t i = 0; i < doomed_.size(); ++i) {
+    const Doomed doomed = doomed_[i];
+    doomed.destroy(doomed.object);
+  }
+  doomed_.clear();
 }
 
 void Loop::OnAsync(struct ev_loop*, ev_async* w, int) { static_cast<Loop*>(w->data)->Drain(); }

@@ -97,7 +97,6 @@ class Loop {
   std::vector<Flushable*> dirty_;
   std::vector<Flushable*> flushing_;
   std::vector<Doomed> doomed_;
-  std::vector<Doomed> dying_;
 
   Mutex mutex_;
   std::vector<absl::AnyInvocable<void()>> posted_ ABSL_GUARDED_BY(mutex_);

@@ -8,6 +8,7 @@
 
 #include "gateway/loop/deadline.h"
 #include "gateway/loop/listen.h"
+#include "gateway/loop/turn_clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -160,6 +161,24 @@ TEST(LoopTest, WatchTellsWhenAPipeIsReadable) {
   watch.Set(false, false);
   loop.RunOnce(false);
   EXPECT_EQ(calls, 1);
+}
+
+TEST(LoopTest, ATurnsClockStandsStillWithinIt) {
+  FakeClock clock;
+  Loop loop;
+  const TurnClock of_turn(loop, clock);
+  const absl::Time start = clock.Now();
+  std::vector<absl::Duration> seen;
+  const auto look = [&] { seen.push_back(of_turn.Now() - start); };
+  for (int turn = 0; turn < 3; ++turn) {
+    loop.Post([&] {
+      look();
+      clock.Advance(absl::Seconds(1));
+      look();
+    });
+    loop.RunOnce(/*wait=*/true);
+  }
+  EXPECT_THAT(seen, ElementsAre(absl::Seconds(0), absl::Seconds(0), absl::Seconds(1), absl::Seconds(1), absl::Seconds(2), absl::Seconds(2)));
 }
 
 TEST(LoopTest, TimerFiresOnceAndCanBeStopped) {

@@ -215,8 +215,7 @@ void Add(Uplink& uplink, int from, int to) {
   std::vector<events::Event> events(static_cast<size_t>(to - from));
   std::vector<const events::Event*> batch;
   for (events::Event& event : events) {
-    event.request_id = absl::StrCat(from++);
-    event.method = "GET";
+    event.SetRequest({.method = "GET", .request_id = absl::StrCat(from++)});
     batch.push_back(&event);
   }
   uplink.Add(batch);

@@ -42,10 +42,6 @@ authn::SchemeResult BasicChecks::Check(const config::Scheme& scheme) {
     memory.user = user_;
     memory.epoch = scheme.epoch;
     memory.identity = identity::BasicIdentity(*user_, scheme.name, scheme.user_store_name);
-    auto summary = std::make_shared<events::IdentitySummary>();
-    summary->principal = user_->name;
-    summary->schemes.push_back(scheme.name);
-    memory.summary = std::move(summary);
   }
   return authn::SchemeResult::Success(memory.identity);
 }

@@ -172,9 +172,11 @@ void Connection::Slim() {
 void Connection::Rest() {
   if (state_ != State::kServing) return;
   Slim();
-  if (!std::exchange(busy_, false) && !rested_ && codec_ != nullptr && codec_->idle() && tls_->pending_output() == 0) {
+  if (std::exchange(busy_, false)) return;
+  facts_.reset();
+  decision_facts_.reset();
+  if (!rested_ && codec_ != nullptr && codec_->idle() && tls_->pending_output() == 0) {
     rested_ = true;
-    facts_.reset();
     codec_->Rest();
   }
 }
@@ -183,6 +185,7 @@ void Connection::ReadAll() {
   busy_ = true;
   rested_ = false;
   absl::Span<char> buffer = worker_->read_buffer();
+  codec_->Expect();
   // Bounded, so that one busy client does not hold up the others; Flush comes back for what is left.
   for (int i = 0; i < 32 && codec_->WantsRead() && !eof_; ++i) {
     size_t n = 0;
@@ -204,6 +207,8 @@ void Connection::ReadAll() {
     if (state_ != State::kServing && state_ != State::kDraining) return;
     if (!tls_->HasPending() && n < buffer.size()) break;
   }
+  // While the streams that are answered already are still in the processor's cache; it is sent at the end of the turn.
+  if (codec_->version() == 20 && !Encode()) return;
   worker_->loop().MarkDirty(this);
 }
 
@@ -214,20 +219,26 @@ void Connection::Digest(absl::string_view bytes) {
   if (result == http::ServerCodec::Result::kClose) eof_ = true;
 }
 
+bool Connection::Encode() {
+  for (;;) {
+    while (codec_->HasReadyInput()) Digest({});
+    if (!codec_->WantsWrite() || tls_->pending_output() > kMaxOutput) return true;
+    http::OutBuffer& out = worker_->out();
+    out.Clear();
+    codec_->Produce(&out);
+    if (out.empty()) return true;
+    if (tls_->Write(out.view()) == tls::IoStatus::kOk) continue;
+    Close();
+    return false;
+  }
+}
+
 void Connection::Flush() {
   if (state_ != State::kServing && state_ != State::kDraining) {
     if (state_ == State::kLingering) Linger();
     return;
   }
-  for (;;) {
-    while (codec_->HasReadyInput()) Digest({});
-    if (!codec_->WantsWrite() || tls_->pending_output() > kMaxOutput) break;
-    http::OutBuffer& out = worker_->out();
-    out.Clear();
-    codec_->Produce(&out);
-    if (out.empty()) break;
-    if (tls_->Write(out.view()) != tls::IoStatus::kOk) return Close();
-  }
+  if (!Encode()) return;
   if (codec_->done() && !codec_->WantsWrite()) return Finish();
   if (codec_->half_done() && !half_done_) tls_->Shutdown();
   tls::IoStatus sent = tls_->Flush();
@@ -485,6 +496,11 @@ void Connection::Wake() {
 BasicMemory& Connection::basic() {
   if (basic_ == nullptr) basic_ = std::make_unique<BasicMemory>();
   return *basic_;
+}
+
+DecisionFacts& Connection::decision_facts() {
+  if (decision_facts_ == nullptr) decision_facts_ = std::make_unique<DecisionFacts>();
+  return *decision_facts_;
 }
 
 std::shared_ptr<const events::PeerFacts> Connection::facts() const {

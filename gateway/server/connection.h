@@ -30,6 +30,7 @@
 #include "gateway/loop/listen.h"
 #include "gateway/loop/loop.h"
 #include "gateway/loop/proxy_reader.h"
+#include "gateway/server/decision_facts.h"
 #include "gateway/server/edge.h"
 #include "gateway/server/peer.h"
 #include "gateway/server/revocation_wait.h"
@@ -47,7 +48,6 @@ struct BasicMemory {
   credentials::UserRef user;
   uint64_t epoch = 0;  // of the scheme
   identity::IdentityRef identity;
-  std::shared_ptr<const events::IdentitySummary> summary;
 };
 
 class Connection final : public loop::Flushable, public loop::DeadlineHandler, public http::CodecHandler {
@@ -110,6 +110,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   void Wake();
   // What every event about this connection has in common. Made once it is established, again after a rest.
   std::shared_ptr<const events::PeerFacts> facts() const;
+  DecisionFacts& decision_facts();
 
  private:
   friend class Worker;
@@ -140,6 +141,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   void NotePresented();
   void ReadAll();
   void Digest(absl::string_view bytes);
+  // Encrypts what the codec has to say, as much as may wait for the client. False: closed.
+  bool Encode();
   void ArmDeadline();
   // Our side ends: close_notify is sent, then FIN.
   void Finish();
@@ -179,6 +182,7 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   loop::Instant head_since_;  // HTTP/1.1: when the first octet of a head came that was not whole
   PeerRef peer_;  // null: no certificate
   mutable std::shared_ptr<const events::PeerFacts> facts_;  // of facts(); null: not asked for since it was established, or rested
+  std::unique_ptr<DecisionFacts> decision_facts_;  // null: likewise
   uint64_t judged_ = 0;    // config::Name::trust_epoch under which it was last judged
   uint64_t accepted_ = 0;  // epoch of the scheme, reachable on its name, that accepted its certificate then; 0: none did
   uint64_t judged_news_ = 0;  // Judge::news() then

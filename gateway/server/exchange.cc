@@ -29,7 +29,7 @@ Exchange::Exchange(Connection* connection, http::StreamId stream, loop::Instant 
     : connection_(connection),
       stream_(stream),
       begun_(now),
-      snapshot_(connection->worker()->snapshot()) {}
+      snapshot_(connection->worker()->snapshot().get()) {}
 
 Exchange::~Exchange() {
   if (websocket_.switched()) connection_->worker()->metrics().websockets_open.Add(-1);
@@ -43,13 +43,14 @@ bool Exchange::Start(http::RequestHead&& head) {
   head.fields().RemoveIf(
       [this](absl::string_view name, absl::string_view) { return snapshot_->strip.Removes(name); });
 
-  if (connection_->edge().snapshot != snapshot_) {  // the listener was removed, and its connections end
+  if (connection_->edge().snapshot.get() != snapshot_) {  // the listener was removed, and its connections end
     Refuse(421, Reason::kMisdirected);
     return true;
   }
   listener_ = connection_->edge().listener;
   if (FindOrigin()) Decide();
   if (state_ == State::kDone) return true;
+  pin_ = connection_->worker()->pin();
   taken_ = std::move(head);
   head_ = &taken_;
   if (listener_->limits.request_timeout != absl::ZeroDuration()) {
@@ -104,7 +105,7 @@ bool Exchange::FindRoute() {
   } else if (head().fields().Count("authorization") > 1) {
     Refuse(400, Reason::kMalformedRequest);
   } else {
-    config::RouteMatch match = snapshot_->routes.Match(*listener_, head().host(), head().path(), head().method());
+    config::RouteMatch match = snapshot_->routes.Match(listener_->index, head().host(), head().path(), head().method());
     route_ = match.route;
     if (match.method_miss) {
       Refuse(405, Reason::kMethodNotAllowed, nullptr, match.allow);
@@ -129,7 +130,7 @@ void Exchange::Decide() {
     case authn::Decision::Kind::kPending:
       return;
     case authn::Decision::Kind::kAllow:
-      return Act(decision);
+      return Act(std::move(decision));
     case authn::Decision::Kind::kChallenge:
       return Refuse(401, decision.reason, &decision);
     case authn::Decision::Kind::kDeny:
@@ -145,9 +146,7 @@ authn::RequestFacts Exchange::FactsFor(const authn::Requirement& requirement) co
 authn::SchemeResult Exchange::Check(uint32_t index) {
   const config::Scheme& scheme = snapshot_->scheme(index);
   if (scheme.is_certificate()) return CheckCertificate(scheme);
-  authn::SchemeResult result = basic().Check(scheme);
-  if (result.kind == authn::SchemeResult::Kind::kSuccess) summary_ = connection_->basic().summary;
-  return result;
+  return basic().Check(scheme);
 }
 
 BasicChecks& Exchange::basic() {
@@ -164,7 +163,12 @@ authn::SchemeResult Exchange::CheckCertificate(const config::Scheme& scheme) {
   const PeerRef& peer = connection_->peer();
   if (peer == nullptr) return authn::SchemeResult::NoResult(Reason::kNoCertificate);
   Worker& worker = *connection_->worker();
-  JudgementRef judgement = worker.judge().Of(*peer, scheme, &connection_->verdicts());
+  const JudgementRef& known = worker.judge().Of(*peer, scheme, &connection_->verdicts());
+  if (known->outcome == certs::Outcome::kValid) {
+    connection_->NoteAccepted(scheme.epoch);
+    return authn::SchemeResult::Success(known->identity);
+  }
+  JudgementRef judgement = known;
   if (judgement->outcome == certs::Outcome::kIndeterminate) {
     auto wait = std::find_if(waits_.begin(), waits_.end(), [&](const auto& w) { return w.first == scheme.index; });
     if (wait == waits_.end()) {
@@ -174,12 +178,9 @@ authn::SchemeResult Exchange::CheckCertificate(const config::Scheme& scheme) {
     if (wait->second->Continue(*judgement, *scheme.certificate())) return authn::SchemeResult::Pending();
     judgement = worker.judge().WithoutAsking(*peer, scheme);
   }
-  if (judgement->outcome == certs::Outcome::kValid) {
-    connection_->NoteAccepted(scheme.epoch);
-    summary_ = judgement->summary;
-    return authn::SchemeResult::Success(judgement->identity);
-  }
-  return authn::SchemeResult::Failure(judgement->reason);
+  if (judgement->outcome != certs::Outcome::kValid) return authn::SchemeResult::Failure(judgement->reason);
+  connection_->NoteAccepted(scheme.epoch);
+  return authn::SchemeResult::Success(judgement->identity);
 }
 
 authn::SchemeResult Exchange::RecheckCertificate(const config::Scheme& scheme) {
@@ -204,8 +205,8 @@ void Exchange::Redecide() {
   connection_->Wake();
 }
 
-void Exchange::Act(const authn::Decision& decision) {
-  identity_ = decision.identity;
+void Exchange::Act(authn::Decision&& decision) {
+  identity_ = std::move(decision.identity);
   // Over HTTP/1.1 an upgrade may be left unheeded; 200 for an extended CONNECT would be a promise.
   if (head().websocket && head().version >= 20 && !route_->websocket) return Refuse(501, Reason::kMethodNotAllowed);
   if (head().content_length.value_or(0) > route_->max_body_bytes) return Refuse(413, Reason::kLimitExceeded);
@@ -241,7 +242,7 @@ void Exchange::SendFixed() {
   body_out_ = head().method() == "HEAD" ? 0 : route_->fixed_response->body.size();
   // A request whose password took long may be answered under a snapshot that is no longer the worker's.
   const Worker& worker = *connection_->worker();
-  if (snapshot_ == worker.snapshot()) {
+  if (snapshot_ == worker.snapshot().get()) {
     connection_->codec().SendFixed(stream_, worker.fixed(*route_));
     return;
   }

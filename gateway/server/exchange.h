@@ -22,6 +22,7 @@
 
 #include "gateway/authn/decision.h"
 #include "gateway/base/recycled.h"
+#include "gateway/config/slot.h"
 #include "gateway/config/snapshot.h"
 #include "gateway/events/event.h"
 #include "gateway/http/codec.h"
@@ -91,6 +92,7 @@ class Exchange final : public Recycled<Exchange>,
   void Redecide();
 
   // upstream::ResponseHandler
+  void Expect() override { connection_->codec().Expect(stream_); }
   void OnHead(http::ResponseHead&& response) override;
   void OnEarlyHints(http::FieldList&& fields) override;
   void OnBody(absl::string_view bytes) override;
@@ -121,7 +123,7 @@ class Exchange final : public Recycled<Exchange>,
   // Finds the route. False: answered, there is none.
   bool FindRoute();
   void Decide();
-  void Act(const authn::Decision& decision);
+  void Act(authn::Decision&& decision);
   void SendFixed();
   // An answer of ours, whole, with what the route changes of its fields.
   void SendOwn(http::ResponseHead&& response, absl::string_view body);
@@ -142,6 +144,8 @@ class Exchange final : public Recycled<Exchange>,
   void RefuseBody();
   // The one event. `detail` is evidence for people.
   void Record(bool allowed, int status, Reason reason, absl::string_view detail = {});
+  // What its event has in common with those of other requests.
+  std::shared_ptr<const events::Facts> FactsOfEvent(absl::string_view detail) const;
   void ResumeUpstream();
 
   Connection* const connection_;
@@ -159,14 +163,14 @@ class Exchange final : public Recycled<Exchange>,
   Reason reason_ = Reason::kNone;
   uint64_t body_in_ = 0;   // octets of bodies
   uint64_t body_out_ = 0;
-  std::shared_ptr<const config::Snapshot> snapshot_;
+  const config::Snapshot* const snapshot_;
+  config::SnapshotPin pin_;  // of snapshot_, once the exchange goes on behind Start
   const config::Listener* listener_ = nullptr;  // of snapshot_
   const config::Route* route_ = nullptr;        // null until the listener is passed
   const http::RequestHead* head_ = nullptr;  // the codec's until taken
   http::RequestHead taken_;
   std::unique_ptr<ClientOrigin> origin_;  // null: the peer is the client
   identity::IdentityRef identity_;  // once allowed
-  std::shared_ptr<const events::IdentitySummary> summary_;
   uint32_t failed_scheme_ = authn::Decision::kNoScheme;
 
   // Certificates: one a scheme whose verdict waits for answers.

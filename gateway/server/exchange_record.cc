@@ -34,37 +34,41 @@ void Exchange::Record(bool allowed, int status, Reason reason, absl::string_view
   event->reason = reason;
   event->status = static_cast<uint16_t>(status);
   event->duration = duration;
-  event->revision = snapshot_->revision;
   event->http_version = head().version >= 20 ? 2 : 1;
-  if (route_ != nullptr) event->route = events::SharedText(snapshot_, &route_->name);
-  if (identity_ != nullptr && !identity_->parts().empty()) {
-    if (identity_->parts().size() != 1 || summary_ == nullptr) {
-      auto summary = std::make_shared<events::IdentitySummary>();
-      summary->principal = std::string(identity_->principal());
-      for (const identity::PartRef& part : identity_->parts()) summary->schemes.push_back(part->scheme);
-      summary_ = std::move(summary);
-    }
-    event->identity = summary_;
-    for (const identity::PartRef& part : identity_->parts()) event->any_self_signed |= part->any_self_signed;
+  // Where nothing is told but what was decided, the requests of one caller on one route all say the same.
+  if (detail.empty() && origin_ == nullptr && snapshot_ == worker.snapshot().get()) {
+    event->facts = connection_->decision_facts().Find(
+        {worker.adoptions(), route_ != nullptr ? route_->index : UINT32_MAX, failed_scheme_, identity_},
+        [this] { return FactsOfEvent({}); });
+  } else {
+    event->facts = FactsOfEvent(detail);
   }
-  if (failed_scheme_ != authn::Decision::kNoScheme) {
-    event->scheme = events::SharedText(snapshot_, &snapshot_->scheme(failed_scheme_).name);
+  event->SetRequest({head().method(), head().host(), head().path(), RequestId()});
+  worker.recorder().Commit();
+}
+
+std::shared_ptr<const events::Facts> Exchange::FactsOfEvent(absl::string_view detail) const {
+  auto facts = std::make_shared<events::Facts>();
+  facts->peer = connection_->facts();
+  facts->revision = snapshot_->revision;
+  if (route_ != nullptr) facts->route = route_->name;
+  facts->detail = std::string(detail);
+  if (identity_ != nullptr && !identity_->parts().empty()) {
+    facts->principal = std::string(identity_->principal());
+    for (const identity::PartRef& part : identity_->parts()) {
+      facts->schemes.push_back(part->scheme);
+      facts->any_self_signed |= part->any_self_signed;
+    }
+  } else if (failed_scheme_ != authn::Decision::kNoScheme) {
+    facts->schemes.push_back(snapshot_->scheme(failed_scheme_).name);
   }
   if (origin_ != nullptr && origin_->host != connection_->host()) {
-    auto facts = std::make_shared<events::PeerFacts>(*connection_->facts());
-    facts->address = origin_->client;
-    event->peer = std::move(facts);
-    event->detail = std::make_shared<const std::string>(
-        absl::StrCat("by way of ", connection_->address().ToString(), detail.empty() ? "" : "; ", detail));
-  } else {
-    event->peer = connection_->facts();
-    if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
+    auto peer = std::make_shared<events::PeerFacts>(*facts->peer);
+    peer->address = origin_->client;
+    facts->peer = std::move(peer);
+    facts->detail = absl::StrCat("by way of ", connection_->address().ToString(), detail.empty() ? "" : "; ", detail);
   }
-  event->request_id = RequestId();
-  event->method = head().method();
-  event->host = head().host();
-  event->path = head().path();
-  worker.recorder().Commit();
+  return facts;
 }
 
 bool Exchange::AccessIsLogged() const {

@@ -59,12 +59,12 @@ void ExpiryWarner::Look(const Subject& subject, uint64_t revision, absl::Time no
   events::Event event;
   event.kind = events::EventKind::kExpiry;
   event.outcome = events::Outcome::kNotice;
-  event.revision = revision;
-  event.peer = events::FactsOf(subject.certificate);
-  event.detail = std::make_shared<const std::string>(absl::StrCat(
-      subject.where, left < absl::ZeroDuration() ? absl::StrCat(": expired ", days, " d ago")
-                     : days == 0                 ? std::string(": expires within a day")
-                                                 : absl::StrCat(": expires in ", days, " d")));
+  events::Facts& facts = event.Own();
+  facts.revision = revision;
+  facts.peer = events::FactsOf(subject.certificate);
+  facts.detail = absl::StrCat(subject.where, left < absl::ZeroDuration() ? absl::StrCat(": expired ", days, " d ago")
+                                             : days == 0                 ? std::string(": expires within a day")
+                                                                         : absl::StrCat(": expires in ", days, " d"));
   tell_(std::move(event));
 }
 

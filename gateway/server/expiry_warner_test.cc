@@ -27,7 +27,7 @@ class ExpiryWarnerTest : public ::testing::Test {
     std::vector<std::string> out;
     for (const events::Event& event : events_) {
       EXPECT_EQ(event.kind, events::EventKind::kExpiry);
-      out.push_back(absl::StrCat(event.peer->certificate->subject, " ", *event.detail));
+      out.push_back(absl::StrCat(event.facts->peer->certificate->subject, " ", event.facts->detail));
     }
     events_.clear();
     return out;
@@ -76,7 +76,7 @@ TEST_F(ExpiryWarnerTest, LooksAtEverythingThatTheConfigurationHolds) {
   config::BuildResult built = config::Build(set, {.revision = 7});
   ASSERT_TRUE(built.ok());
   warner_.Check(*built.snapshot, kTestNow);
-  EXPECT_EQ(events_.at(0).revision, 7u);
+  EXPECT_EQ(events_.at(0).facts->revision, 7u);
   EXPECT_THAT(Told(), UnorderedElementsAre("CN=Root anchor of trustStores/partners: expires in 29 d",
                                            "CN=Sub intermediate of trustStores/partners: expired 2 d ago",
                                            "CN=device pin of trustStores/partners: expires within a day",

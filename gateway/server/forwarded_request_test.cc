@@ -20,9 +20,7 @@ using Fields = std::vector<std::pair<std::string, std::string>>;
 class ForwardedRequestTest : public testing::Test {
  protected:
   ForwardedRequestTest() {
-    head_.set_method("POST");
-    head_.set_authority("shop.example");
-    head_.set_path("/a");
+    head_.set_parts({.method = "POST", .authority = "shop.example", .path = "/a"});
   }
   void Client(const Fields& fields) {
     for (const auto& [name, value] : fields) head_.fields().Add(name, value);

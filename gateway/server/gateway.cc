@@ -299,9 +299,10 @@ class RunningGateway final : public Gateway {
     event.reason = reason;
     event.kind = events::EventKind::kGateway;
     event.outcome = events::Outcome::kNotice;
-    event.detail = std::make_shared<const std::string>(what);
     std::shared_ptr<const config::Snapshot> snapshot = current();
-    event.revision = snapshot == nullptr ? 0 : snapshot->revision;
+    events::Facts& facts = event.Own();
+    facts.revision = snapshot == nullptr ? 0 : snapshot->revision;
+    facts.detail = what;
     collector_->Add(std::move(event));
   }
 
@@ -342,9 +343,10 @@ class RunningGateway final : public Gateway {
       absl::Status status = InstallNow(order.snapshot);
       events::Event event;
       event.kind = events::EventKind::kConfig;
-      event.revision = revision;
       event.outcome = status.ok() ? events::Outcome::kNotice : events::Outcome::kRefused;
-      if (!status.ok()) event.detail = std::make_shared<const std::string>(status.message());
+      events::Facts& facts = event.Own();
+      facts.revision = revision;
+      if (!status.ok()) facts.detail = std::string(status.message());
       collector_->Add(std::move(event));
       order.done(std::move(status));
       if (std::shared_ptr<const config::Snapshot> snapshot = current()) expiry_.Check(*snapshot, clock_.Now());

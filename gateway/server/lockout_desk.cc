@@ -147,8 +147,9 @@ void LockoutDesk::Tell(events::Outcome outcome, Reason reason, const std::string
   event.outcome = outcome;
   event.reason = reason;
   event.time = clock_.Now();
-  if (!scheme.empty()) event.scheme = std::make_shared<const std::string>(scheme);
-  event.detail = std::make_shared<const std::string>(std::move(detail));
+  events::Facts& facts = event.Own();
+  if (!scheme.empty()) facts.schemes.push_back(scheme);
+  facts.detail = std::move(detail);
   on_event_(std::move(event));
 }
 

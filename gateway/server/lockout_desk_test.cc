@@ -40,7 +40,7 @@ class LockoutDeskTest : public ::testing::Test {
     desk_ = *std::move(desk);
     desk_->Start([this](events::Event event) {
       MutexLock lock(&mutex_);
-      told_.push_back(*event.detail);
+      told_.push_back(event.facts->detail);
       changed_.SignalAll();
     });
   }

@@ -28,7 +28,7 @@ class LockoutListTest : public ::testing::Test {
     scheme.kind = std::make_shared<const credentials::BasicScheme>(basic);
     options_ = basic.throttle;
     desk_ = *LockoutDesk::Open({.clock = &clock_});
-    desk_->Start([this](const events::Event& event) { told_.push_back(*event.detail); });
+    desk_->Start([this](const events::Event& event) { told_.push_back(event.facts->detail); });
   }
   void Fail(int n, absl::string_view user, absl::string_view address) {
     for (int i = 0; i < n;) {

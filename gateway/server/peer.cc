@@ -200,10 +200,6 @@ std::shared_ptr<Judgement> Judge::Decide(const Peer& peer, const config::Scheme&
       part.path = verdict.path;
       part.pinned = verdict.pinned;
       part.any_self_signed = verdict.any_self_signed;
-      auto summary = std::make_shared<events::IdentitySummary>();
-      summary->principal = part.principal;
-      summary->schemes.push_back(scheme.name);
-      judgement->summary = std::move(summary);
       judgement->identity = identity::Identity::Of(std::move(part));
     }
   }

@@ -50,7 +50,6 @@ using PeerRef = std::shared_ptr<const Peer>;
 struct Judgement : certs::Verdict {
   uint64_t epoch = 0;
   identity::IdentityRef identity;
-  std::shared_ptr<const events::IdentitySummary> summary;
   absl::Time made;
   std::vector<TrustUses::Cell*> uses;  // what a valid verdict rests on
   // How far it was held against the news of its worker's Judge, and whether any concerned it.

@@ -22,8 +22,9 @@ events::Event ConfigEvent(uint64_t revision, events::Outcome outcome, std::strin
   events::Event event;
   event.kind = events::EventKind::kConfig;
   event.outcome = outcome;
-  event.revision = revision;
-  event.detail = std::make_shared<const std::string>(std::move(detail));
+  events::Facts& facts = event.Own();
+  facts.revision = revision;
+  facts.detail = std::move(detail);
   return event;
 }
 
@@ -37,7 +38,7 @@ std::vector<events::Event> Renewed(const config::Snapshot& before, const config:
     out.push_back(ConfigEvent(
         after.revision, events::Outcome::kNotice,
         absl::StrCat("serverCertificates[\"", EscapeText(credential->name()), "\"]: renewed from its files")));
-    out.back().peer = events::FactsOf({leaf.sha256(), leaf.subject(), leaf.issuer(), leaf.serial_hex_dotnet(), leaf.not_after()});
+    out.back().Own().peer = events::FactsOf({leaf.sha256(), leaf.subject(), leaf.issuer(), leaf.serial_hex_dotnet(), leaf.not_after()});
   }
   return out;
 }

@@ -57,7 +57,7 @@ class FakeGateway final : public Gateway {
     const absl::Time end = absl::Now() + absl::Seconds(20);
     while (events_.size() < n && absl::Now() < end) changed_.WaitFor(&mutex_, absl::Milliseconds(50));
     std::vector<std::string> out;
-    for (const events::Event& event : events_) out.push_back(*event.detail);
+    for (const events::Event& event : events_) out.push_back(event.facts->detail);
     return out;
   }
   int installs() const {

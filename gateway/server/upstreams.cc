@@ -17,11 +17,11 @@ class Upstreams::Line {
     event.kind = events::EventKind::kUpstream;
     event.outcome = events::Outcome::kNotice;
     event.reason = change.in_service ? Reason::kNone : Reason::kUpstreamUnavailable;
-    event.upstream = std::make_shared<const events::UpstreamSummary>(events::UpstreamSummary{change.upstream, change.endpoint});
-    event.detail = std::make_shared<const std::string>(
-        absl::StrCat(change.in_service ? "back in service: " : "out of service: ", change.detail));
+    events::Facts& facts = event.Own();
+    facts.upstream = std::make_shared<const events::UpstreamSummary>(events::UpstreamSummary{change.upstream, change.endpoint});
+    facts.detail = absl::StrCat(change.in_service ? "back in service: " : "out of service: ", change.detail);
     MutexLock lock(&mutex_);
-    event.revision = revision_;
+    facts.revision = revision_;
     if (report_) report_(std::move(event));
   }
   void Refresh(const std::string& upstream) {

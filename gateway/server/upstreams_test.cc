@@ -39,24 +39,25 @@ class UpstreamsTest : public ::testing::Test {
 
 TEST_F(UpstreamsTest, AnEndpointThatGoesOutOfServiceAndComesBackIsAnEventEach) {
   Use({"orders"});
-  EndpointOf("orders")->SetHealthy(false, "no answer");
-  EndpointOf("orders")->SetHealthy(true, "well");
+  // Not by its health, which the directory's own thread may be setting right: nobody asks for it.
+  EndpointOf("orders")->Eject("no answer");
+  EndpointOf("orders")->Return();
   ASSERT_EQ(events_.size(), 2u);
   EXPECT_EQ(events_[0].kind, events::EventKind::kUpstream);
   EXPECT_EQ(events_[0].reason, Reason::kUpstreamUnavailable);
-  EXPECT_EQ(events_[0].revision, 9u);
-  EXPECT_EQ(events_[0].upstream->upstream, "orders");
-  EXPECT_EQ(events_[0].upstream->endpoint, "127.0.0.1:80");
-  EXPECT_EQ(*events_[0].detail, "out of service: no answer");
+  EXPECT_EQ(events_[0].facts->revision, 9u);
+  EXPECT_EQ(events_[0].facts->upstream->upstream, "orders");
+  EXPECT_EQ(events_[0].facts->upstream->endpoint, "127.0.0.1:80");
+  EXPECT_EQ(events_[0].facts->detail, "out of service: no answer");
   EXPECT_EQ(events_[1].reason, Reason::kNone);
-  EXPECT_EQ(*events_[1].detail, "back in service: well");
+  EXPECT_EQ(events_[1].facts->detail, "back in service: its rest is over");
 }
 
 TEST_F(UpstreamsTest, NothingIsToldAfterStop) {
   Use({"orders"});
   const upstream::EndpointRef endpoint = EndpointOf("orders");
   upstreams_.Stop();
-  endpoint->SetHealthy(false, "no answer");
+  endpoint->Eject("no answer");
   EXPECT_TRUE(events_.empty());
 }
 
@@ -64,10 +65,10 @@ TEST_F(UpstreamsTest, MetricsAreSummedOverWorkersAndGoWithTheUpstream) {
   Use({"orders", "billing"});
   upstreams_.directory().For("orders", 0)->stats->requests.Add(3);
   upstreams_.directory().For("orders", 1)->stats->requests.Add(4);
-  EndpointOf("orders")->SetHealthy(false, "no answer");
+  EndpointOf("orders")->Eject("no answer");
   const std::string text = registry_.Scrape();
   EXPECT_THAT(text, HasSubstr("gatehouse_upstream_requests_total{upstream=\"orders\"} 7\n"));
-  EXPECT_THAT(text, HasSubstr("gatehouse_upstream_endpoints{upstream=\"orders\",state=\"unhealthy\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("gatehouse_upstream_endpoints{upstream=\"orders\",state=\"ejected\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("gatehouse_upstream_endpoints{upstream=\"billing\",state=\"healthy\"} 1\n"));
   Use({"billing"});
   EXPECT_THAT(registry_.Scrape(), Not(HasSubstr("\"orders\"")));

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "gateway/base/hex_pairs.h"
 #include "gateway/server/answers.h"
 #include "gateway/server/connection.h"
 #include "gateway/server/exchange.h"
@@ -33,10 +34,11 @@ Worker::Worker(uint16_t index, const WorkerShared& shared)
     : index_(index),
       shared_(shared),
       metrics_(shared.registry->worker(index)),
-      recorder_(index, shared.event_ring, *shared.clock),
+      clock_(loop_, *shared.clock),
+      recorder_(index, shared.event_ring, clock_),
       read_buffer_(kReadBuffer),
       pools_(&loop_),
-      judge_(kJudgeCapacity, *shared.clock, &metrics_, shared.desk,
+      judge_(kJudgeCapacity, clock_, &metrics_, shared.desk,
              {&shared.memory->presented, &shared.memory->uses.worker(index), shared.expiry}) {
   credentials::CheckerOptions options = shared.passwords->ForWorker();
   options.post = [this](absl::AnyInvocable<void()> f) { loop_.Post(std::move(f)); };
@@ -77,6 +79,7 @@ void Worker::Adopt(std::shared_ptr<const Generation> generation, std::map<std::s
   }
   generation_ = std::move(generation);
   slot_.Set(generation_->snapshot);
+  ++adoptions_;
 
   for (auto& [name, edge] : edges) {
     Door& door = doors_[name];
@@ -141,11 +144,12 @@ void Worker::RecordCut(Reason reason, uint32_t connections, uint32_t streams, ui
   if (event == nullptr) return;
   event->outcome = events::Outcome::kCut;
   event->reason = reason;
-  event->connections = connections;
-  event->streams = streams;
-  event->revision = slot_.get()->revision;
-  event->previous_revision = from_revision;
-  if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
+  events::Facts& facts = event->Own();
+  facts.connections = connections;
+  facts.streams = streams;
+  facts.revision = slot_.get()->revision;
+  facts.previous_revision = from_revision;
+  facts.detail = detail;
   recorder_.Commit();
 }
 
@@ -176,8 +180,9 @@ void Worker::TellTurnedAway() {
   if (pauses > 0) told.push_back(absl::StrCat("accepting paused ", pauses, " times for want of descriptors or memory"));
   event->outcome = events::Outcome::kNotice;
   event->reason = Reason::kLimitExceeded;
-  event->revision = slot_.get()->revision;
-  event->detail = std::make_shared<const std::string>(absl::StrJoin(told, "; "));
+  events::Facts& facts = event->Own();
+  facts.revision = slot_.get()->revision;
+  facts.detail = absl::StrJoin(told, "; ");
   recorder_.Commit();
   turned_away_told_ = loop_.now();
   refused_told_ += refused;
@@ -229,10 +234,8 @@ uint16_t Worker::RouteLabel(const config::Route& route) const {
 }
 
 void Worker::NextRequestId(char* out) {
-  static constexpr char kHex[] = "0123456789abcdef";
   std::memcpy(out, shared_.run.data(), 12);
-  uint64_t value = uint64_t{index_} << 40 | (next_request_++ & 0xFF'FFFF'FFFF);
-  for (size_t i = 0; i < 12; ++i) out[12 + i] = kHex[value >> (44 - 4 * i) & 15];
+  PrintHex(uint64_t{index_} << 40 | (next_request_++ & 0xFF'FFFF'FFFF), 6, out + 12);
 }
 
 void Worker::LogAccess(const config::Listener& listener, const config::Route* route, bool allowed, const AccessLine& line) {
@@ -420,11 +423,12 @@ std::optional<Reason> Worker::TakeHandshakeReason(const Connection* connection) 
 void Worker::RecordHandshakeFailure(const Connection& connection, Reason reason, absl::string_view detail) {
   events::Event* event = recorder_.Begin(events::EventKind::kHandshake);
   if (event == nullptr) return;
-  event->peer = connection.facts();
   event->outcome = events::Outcome::kRefused;
   event->reason = reason;
-  event->revision = connection.edge().snapshot->revision;
-  if (!detail.empty()) event->detail = std::make_shared<const std::string>(detail);
+  events::Facts& facts = event->Own();
+  facts.peer = connection.facts();
+  facts.revision = connection.edge().snapshot->revision;
+  facts.detail = std::string(detail);
   recorder_.Commit();
 }
 
@@ -438,7 +442,7 @@ http::Answer Worker::RefuseProtocolError(const Connection& connection, const htt
   if (error.status != 0 && connection.edge().listener->access_log != nullptr) {
     const std::string client = connection.host();
     AccessLine line;
-    line.time = shared_.clock->Now();
+    line.time = clock_.Now();
     line.client = client;
     line.http_version = connection.codec_ != nullptr ? connection.codec_->version() : 11;
     line.tls_version = connection.tls_version();
@@ -451,14 +455,15 @@ http::Answer Worker::RefuseProtocolError(const Connection& connection, const htt
   }
   events::Event* event = recorder_.Begin(events::EventKind::kDecision);
   if (event == nullptr) return answer;
-  event->peer = connection.facts();
   event->outcome = events::Outcome::kRefused;
   event->reason = reason;
   event->status = static_cast<uint16_t>(error.status);
-  event->revision = connection.edge().snapshot->revision;
   event->http_version = connection.codec_ != nullptr && connection.codec_->version() == 20 ? 2 : 1;
-  event->detail = std::make_shared<const std::string>(error.text);
-  event->request_id = request_id;
+  event->SetRequest({.method = {}, .host = {}, .path = {}, .request_id = request_id});
+  events::Facts& facts = event->Own();
+  facts.peer = connection.facts();
+  facts.revision = connection.edge().snapshot->revision;
+  facts.detail = std::string(error.text);
   recorder_.Commit();
   return answer;
 }

@@ -25,6 +25,7 @@
 #include "gateway/http/trace_context.h"
 #include "gateway/loop/listen.h"
 #include "gateway/loop/loop.h"
+#include "gateway/loop/turn_clock.h"
 #include "gateway/metrics/registry.h"
 #include "gateway/server/access_line.h"
 #include "gateway/server/access_logs.h"
@@ -117,9 +118,13 @@ class Worker final : public tls::TlsHooks {
   delegate::Desk& validators() { return *shared_.validators; }
   const SnapshotAge& age() const { return *shared_.age; }
   metrics::WorkerMetrics& metrics() { return metrics_; }
-  const Clock& clock() const { return *shared_.clock; }
+  // As of the loop's turn.
+  const Clock& clock() const { return clock_; }
   const std::shared_ptr<const config::Snapshot>& snapshot() const { return slot_.shared(); }
+  const config::SnapshotPin& pin() const { return slot_.pin(); }
   const Generation& generation() const { return *generation_; }
+  // How many snapshots there were: the number of the one in force.
+  uint64_t adoptions() const { return adoptions_; }
   upstream::Pools& pools() { return pools_; }
   uint16_t RouteLabel(const config::Route& route) const;
   // REQUIRES: the route is of the snapshot in force and its action is a fixed response.
@@ -194,9 +199,11 @@ class Worker final : public tls::TlsHooks {
   const WorkerShared shared_;
   metrics::WorkerMetrics& metrics_;
   loop::Loop loop_;
+  const loop::TurnClock clock_;
   events::Recorder recorder_;
   config::Slot slot_;
   std::shared_ptr<const Generation> generation_;
+  uint64_t adoptions_ = 0;
   http::CodecShared codec_shared_;
   http::DateCache date_;
   tls::Cork cork_;

@@ -66,10 +66,7 @@ TlsSession::TlsSession(std::shared_ptr<const ServerContext> context, TlsHooks* h
 }
 
 TlsSession::~TlsSession() {
-  if (cork_ != nullptr && cork_->owner_ == this) {
-    cork_->owner_ = nullptr;
-    cork_->buffer_.clear();
-  }
+  if (corked_ > 0) Uncork();
   // Freed without "shutdown sent", OpenSSL would mark the session as not resumable.
   if (ssl_ != nullptr) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
@@ -92,21 +89,30 @@ int TlsSession::Receive(char* into, int n, bool* again) {
 }
 
 void TlsSession::Gather(const char* data, size_t n) {
-  if (cork_ == nullptr || !output_.empty()) {
+  if (corked_ > 0 && (corked_at_ + corked_ != cork_->buffer_.size() || cork_->buffer_.size() + n > Cork::kMost)) Spill();
+  if (cork_ == nullptr || !output_.empty() || cork_->buffer_.size() + n > Cork::kMost) {
     output_.append(data, n);
     return;
   }
-  if (cork_->owner_ != this) {
-    if (cork_->owner_ != nullptr) cork_->owner_->Spill();
-    cork_->owner_ = this;
+  if (corked_ == 0) {
+    corked_at_ = cork_->buffer_.size();
+    ++cork_->users_;
   }
   cork_->buffer_.append(data, n);
+  corked_ += n;
 }
 
+absl::string_view TlsSession::Corked() const { return absl::string_view(cork_->buffer_).substr(corked_at_, corked_); }
+
 void TlsSession::Spill() {
-  output_.append(cork_->buffer_);
-  cork_->buffer_.clear();
-  cork_->owner_ = nullptr;
+  const absl::string_view corked = Corked();
+  output_.assign(corked.data(), corked.size());
+  Uncork();
+}
+
+void TlsSession::Uncork() {
+  corked_ = 0;
+  if (--cork_->users_ == 0) cork_->buffer_.clear();
 }
 
 void TlsSession::SetName(std::string sni) {
@@ -132,20 +138,13 @@ TlsError& TlsSession::OwnError() {
 }
 
 size_t TlsSession::pending_output() const {
-  size_t n = output_.size() - output_sent_;
-  if (cork_ != nullptr && cork_->owner_ == this) n += cork_->buffer_.size();
-  return n;
+  return output_.size() + corked_ - output_sent_;
 }
 
 IoStatus TlsSession::Flush() {
   if (MemoryMode()) return IoStatus::kOk;
-  bool corked = cork_ != nullptr && cork_->owner_ == this;
-  // Own output is older than corked output, which exists only if the own was empty when it began.
-  if (corked && !output_.empty()) {
-    Spill();
-    corked = false;
-  }
-  const std::string& from = corked ? cork_->buffer_ : output_;
+  const bool corked = corked_ > 0;
+  const absl::string_view from = corked ? Corked() : absl::string_view(output_);
   size_t& sent = output_sent_;
   while (sent < from.size()) {
     ssize_t r = send(fd_, from.data() + sent, from.size() - sent, MSG_NOSIGNAL);
@@ -156,18 +155,14 @@ IoStatus TlsSession::Flush() {
     if (r < 0 && errno == EINTR) continue;
     if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
       if (corked) {
-        output_.assign(cork_->buffer_, sent, std::string::npos);
+        output_.assign(from.data() + sent, from.size() - sent);
         sent = 0;
-        cork_->buffer_.clear();
-        cork_->owner_ = nullptr;
+        Uncork();
       }
       return IoStatus::kWantWrite;
     }
     socket_error_ = errno;
-    if (corked) {
-      cork_->buffer_.clear();
-      cork_->owner_ = nullptr;
-    }
+    if (corked) Uncork();
     sent = 0;
     output_.clear();
     state_ = State::kFailed;
@@ -178,8 +173,7 @@ IoStatus TlsSession::Flush() {
   }
   sent = 0;
   if (corked) {
-    cork_->buffer_.clear();
-    cork_->owner_ = nullptr;
+    Uncork();
   } else if (output_.capacity() > 0) {
     std::string().swap(output_);  // an idle connection keeps no buffer
   }

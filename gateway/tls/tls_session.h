@@ -48,9 +48,9 @@ class TlsHooks {
   virtual bool MayResume(TlsSession&, const SessionRecord&) { return false; }
 };
 
-// Cork is what the sessions of a worker share: an output buffer, in which at most one session has bytes (another that
-// begins to write makes the first keep its own), the BIO, which holds nothing and works for one session at a time, and the
-// server name, which is mostly the same.
+// Cork is what the sessions of a worker share: a buffer in which the outputs of a turn lie one behind the other (a session
+// that has some and goes on after another did keeps its own from there), the BIO, which holds nothing and works for one session
+// at a time, and the server name, which is mostly the same.
 class Cork {
  public:
   Cork();
@@ -59,8 +59,9 @@ class Cork {
   friend class TlsSession;
   UniqueBio ShareBio();  // null: out of memory
   std::shared_ptr<const std::string> ShareName(std::string sni);
-  TlsSession* owner_ = nullptr;
+  static constexpr size_t kMost = 1024 * 1024;  // more is the sessions' own
   std::string buffer_;
+  size_t users_ = 0;  // sessions that have something in it
   UniqueBio bio_;
   std::shared_ptr<const std::string> name_;  // that was asked for last; null: none yet
 };
@@ -177,7 +178,9 @@ class TlsSession {
   bool MemoryMode() const { return memory_ != nullptr; }
   void Gather(const char* data, size_t n);
   int Receive(char* into, int n, bool* again);
-  void Spill();  // out of the shared cork into our own string
+  absl::string_view Corked() const;
+  void Spill();   // out of the shared cork into our own string
+  void Uncork();  // gives up what is in the cork
   // Makes the BIO, which may be everybody's, work for this session: around each call that may read, write or call back.
   class Turn;
   void SetName(std::string sni);
@@ -196,7 +199,9 @@ class TlsSession {
   const ServerContext::Name* name_ = nullptr;
   std::shared_ptr<const std::string> sni_;
   std::string output_;  // what did not fit the socket, or memory mode
-  size_t output_sent_ = 0;
+  size_t output_sent_ = 0;  // of that, or of what is corked
+  size_t corked_at_ = 0;    // where ours begins in the cork
+  size_t corked_ = 0;       // how much it is; with some, output_ is empty
   std::unique_ptr<Memory> memory_;     // null: over a socket
   std::unique_ptr<Underway> underway_;  // null: the handshake is done
   SessionBinding attached_;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -490,6 +491,67 @@ class CorkTest : public TlsFixture {
   }
   Cork cork_;
 };
+
+// Outputs of one turn lie one behind the other in the cork; those that go on later, are too large, or meet a full socket are kept
+// apart. Each client gets its own in order, whatever comes when.
+TEST_F(CorkTest, OutputsOfManyMixNothingInAnyOrder) {
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < 5; ++i) peers.push_back(Join());
+  for (int i = 0; i < 4; ++i) {
+    for (auto& p : peers) {
+      SSL_do_handshake(p->client.get());
+      ERR_clear_error();
+      p->ToServer();
+      p->server->Handshake();
+      p->ToClient();
+    }
+  }
+  for (auto& p : peers) {
+    ASSERT_EQ(p->server->state(), TlsSession::State::kOpen) << p->server->error().text;
+    p->ClientReads();  // its tickets
+  }
+  std::mt19937 random(5);
+  std::vector<std::string> sent(peers.size()), got(peers.size());
+  int full = 0;
+  const auto read_some = [&](size_t i) {
+    char b[65536];
+    const ssize_t n = read(peers[i]->ends[1], b, sizeof b);
+    if (n > 0) BIO_write(SSL_get_rbio(peers[i]->client.get()), b, static_cast<int>(n));
+    for (std::string text; !(text = peers[i]->ClientReads()).empty();) got[i] += text;
+  };
+  for (int step = 0; step < 5000; ++step) {
+    const size_t i = random() % peers.size();
+    TlsSession& server = *peers[i]->server;
+    switch (random() % 4) {
+      case 0:
+      case 1: {
+        const std::string text(1 + (random() % 50 == 0 ? random() % 400'000 : random() % 300), static_cast<char>('a' + random() % 26));
+        if (server.pending_output() > 2'000'000) break;
+        ASSERT_EQ(server.Write(text), IoStatus::kOk);
+        EXPECT_GE(server.pending_output(), text.size());
+        sent[i] += text;
+        break;
+      }
+      case 2: {
+        const IoStatus status = server.Flush();
+        ASSERT_NE(status, IoStatus::kFailed);
+        full += status == IoStatus::kWantWrite;
+        EXPECT_EQ(server.pending_output() == 0, status == IoStatus::kOk);
+        break;
+      }
+      case 3: read_some(i); break;
+    }
+  }
+  EXPECT_GT(full, 0) << "no socket was ever full";
+  for (size_t i = 0; i < peers.size(); ++i) {
+    while (peers[i]->server->Flush() == IoStatus::kWantWrite) read_some(i);
+    for (size_t before = 1; before != got[i].size();) {
+      before = got[i].size();
+      read_some(i);
+    }
+    EXPECT_TRUE(got[i] == sent[i]) << i << ": " << got[i].size() << " of " << sent[i].size();
+  }
+}
 
 // In the midst of one's handshake another is ended, as trust that goes may do.
 TEST_F(CorkTest, ACallbackMayDriveAnotherSession) {

@@ -197,6 +197,7 @@ void Http1Connection::Flush() {
 void Http1Connection::Send() {
   const size_t before = Unsent();
   size_t taken = 0;
+  if (request_ != nullptr) Prefetch(request_, sizeof(*request_));
   const LinkStatus status = link_.Write(absl::string_view(out_).substr(sent_), &taken);
   sent_ += taken;
   bool progress = taken > 0 || Unsent() < before;
@@ -240,6 +241,7 @@ void Http1Connection::Receive() {
     Prefetch(request_, sizeof(*request_));
     Prefetch(request_->handler_, kHandlerSize);
   }
+  pool_->PrefetchPending();  // which this connection is given next
   char buffer[kReadSize];
   for (int i = 0; i < kReadsPerTurn; ++i) {
     if (state_ == State::kBusy && (request_->paused_ || half_closed_)) return;
@@ -255,6 +257,7 @@ void Http1Connection::Receive() {
       OnEnd(closed, closed ? "closed before the response was complete" : absl::string_view(link_.error()));
       return;
     }
+    request_->handler_->Expect();
     size_t taken = parser_.Receive(absl::string_view(buffer, size));
     if (state_ != State::kBusy) return;  // cancelled by the handler
     if (parser_.state() == http::ResponseParser::State::kFailed) {

@@ -70,14 +70,11 @@ class Http1Connection final : public Connection,
   // With what TLS holds.
   size_t Unsent() const { return unsent() + link_.unsent(); }
 
+  // What sending touches comes first: Loop prefetches the beginning of what it flushes next.
   loop::Loop* const loop_;
-  Link link_;
-  loop::Deadline deadline_;
-  http::ResponseParser parser_;
   Request* request_ = nullptr;
   std::string out_;  // what is not sent yet of the request
   size_t sent_ = 0;
-  http::FieldList trailers_;
   State state_ = State::kConnecting;
   bool reused_ = false;        // carried a request before this one
   bool head_seen_ = false;
@@ -86,6 +83,10 @@ class Http1Connection final : public Connection,
   bool switched_ = false;      // 101: the bytes are WebSocket's
   bool half_closed_ = false;   // switched: the upstream ended its side
   bool fin_sent_ = false;      // switched: ours is ended
+  Link link_;
+  loop::Deadline deadline_;
+  http::ResponseParser parser_;
+  http::FieldList trailers_;
 };
 
 }  // namespace gatehouse::upstream

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/base/prefetch.h"
 #include "gateway/upstream/connection.h"
 #include "gateway/upstream/request_head.h"
 
@@ -211,6 +212,10 @@ Request* Pool::FirstPending() {
   Request* request = &pending_.front();
   Dequeue(request);
   return request;
+}
+
+void Pool::PrefetchPending() const {
+  if (!pending_.empty()) Prefetch(&pending_.front(), sizeof(Request));
 }
 
 void Pool::ArmQueue() {

@@ -75,6 +75,7 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   void Enqueue(Request* request);
   void Dequeue(Request* request);
   Request* FirstPending();
+  void PrefetchPending() const;
   void ServePending();
   void ArmQueue();
   // Memory for what a request sends; every request needs some, for a moment.

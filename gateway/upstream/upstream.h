@@ -52,6 +52,8 @@ struct RequestHead {
 class ResponseHandler {
  public:
   virtual ~ResponseHandler() = default;
+  // An answer was read and is about to be told: what will be needed can be brought into the processor's cache meanwhile.
+  virtual void Expect() {}
   // The final head, without hop-by-hop fields. Never 1xx, but 101 when it answers kUpgrade.
   virtual void OnHead(http::ResponseHead&& head) = 0;
   // 103 (RFC 8297), before the final head; at most a few times.

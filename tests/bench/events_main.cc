@@ -98,31 +98,24 @@ struct Row {
   bool log = false;
 };
 
-std::shared_ptr<const events::PeerFacts> Peer() {
+// What all events of one caller on one route say.
+std::shared_ptr<const events::Facts> CommonFacts() {
   auto peer = std::make_shared<events::PeerFacts>();
   peer->certificate = std::make_shared<const events::CertificateSummary>(
       events::CertificateSummary{{}, "CN=client-17,O=Example", "CN=Partners Issuing,O=Example", "7A11", absl::FromUnixSeconds(1'900'000'000)});
   peer->listener = std::make_shared<const std::string>("edge");
-  return peer;
+  auto facts = std::make_shared<events::Facts>();
+  facts->peer = std::move(peer);
+  facts->principal = "CN=client-17,O=Example";
+  facts->schemes = {"Certificate"};
+  facts->route = "orders";
+  return facts;
 }
 
-// What an event refers to.
-struct Refers {
-  std::shared_ptr<const events::IdentitySummary> identity =
-      std::make_shared<const events::IdentitySummary>(events::IdentitySummary{"CN=client-17,O=Example", {"Certificate"}});
-  std::shared_ptr<const events::PeerFacts> peer = Peer();
-  events::SharedText route = std::make_shared<const std::string>("orders");
-};
-
-void Fill(const Refers& refers, events::Event* e) {
+void Fill(const std::shared_ptr<const events::Facts>& facts, events::Event* e) {
   e->outcome = events::Outcome::kAllowed;
-  e->identity = refers.identity;
-  e->peer = refers.peer;
-  e->route = refers.route;
-  e->method.Assign("GET");
-  e->host.Assign("orders.example.com");
-  e->path.Assign("/orders/17/items");
-  e->request_id.Assign("e41e99e69fb0000000000001");
+  e->facts = facts;
+  e->SetRequest({.method = "GET", .host = "orders.example.com", .path = "/orders/17/items", .request_id = "e41e99e69fb0000000000001"});
   e->status = 200;
   e->http_version = 2;
 }
@@ -164,13 +157,13 @@ int Measure(const Row& row, uint64_t events, const std::string& folder) {
   const absl::Time began = absl::Now();
   double nanos = 0;
   std::thread worker([&] {
-    const Refers refers;
+    const std::shared_ptr<const events::Facts> facts = CommonFacts();
     for (uint64_t done = 0; done < events; done += kBurst) {
       const double before = ThreadNanos();
       for (size_t i = 0; i < kBurst; ++i) {
         events::Event* e = recorder.Begin(events::EventKind::kDecision);
         if (e == nullptr) continue;
-        Fill(refers, e);
+        Fill(facts, e);
         recorder.Commit();
       }
       nanos += ThreadNanos() - before;

@@ -259,7 +259,7 @@ class Fleet {
     const absl::Time begun = absl::Now();
     for (int round = 0; round < kRounds; ++round) {
       for (const Asked& a : asked) {
-        found += built.snapshot->routes.Match(built.snapshot->listeners[0], a.host, a.path, "GET").route != nullptr;
+        found += built.snapshot->routes.Match(built.snapshot->listeners[0].index, a.host, a.path, "GET").route != nullptr;
       }
     }
     const double each = absl::ToDoubleNanoseconds(absl::Now() - begun) / (kRounds * 4096.0);
