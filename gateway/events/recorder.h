@@ -1,5 +1,5 @@
-// Recorder is a worker's end of the event lane: a bounded number of slots, and it never blocks. When all are waiting for the collector the event is lost,
-// counted, and the next event that fits carries the count.
+// Recorder is a worker's end of the event lane: a bounded number of slots, and it never blocks. When all of them wait for the
+// collector the event is lost, counted, and the next event that fits carries the count.
 //
 //   if (Event* e = recorder.Begin(EventKind::kDecision)) {   // the slot, reset and stamped
 //     e->status = 200; …
@@ -31,7 +31,7 @@ class Recorder {
   // Begin returns a slot to fill, or nullptr when all are waiting (the loss is counted). Begin again without Commit reuses
   // the slot.
   Event* Begin(EventKind kind);
-  // Reserve keeps a slot free for an event that must not be lost: false when there is none, or half of the ring is reserved,
+  // Reserve keeps a slot free for an event that must not be lost: false when there is none, or half of the slots are reserved,
   // so that other events are not starved; nothing is counted. Each is used by one BeginReserved, or given back.
   bool Reserve();
   void Unreserve() { --reserved_; }
@@ -40,8 +40,8 @@ class Recorder {
   // Commit makes the slot of the last Begin visible. REQUIRES: that Begin returned a slot.
   void Commit();
 
-  // Peek appends the oldest events, up to `max`, to `out` and returns how many. They lie in the ring and are the
-  // collector's until Release.
+  // Peek appends the oldest events, up to `max`, to `out` and returns how many. They are the collector's until
+  // Release.
   size_t Peek(size_t max, std::vector<Event*>* out);
   // Release lets go of what the `n` oldest events refer to and gives their slots back. REQUIRES: they were peeked at.
   void Release(size_t n);
@@ -50,6 +50,7 @@ class Recorder {
   int64_t dropped() const { return dropped_.value(); }
 
  private:
+  // How many slots can be taken, with those that came back meanwhile.
   size_t Unused();
   Event* Open(EventKind kind);
 
