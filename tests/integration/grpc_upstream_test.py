@@ -101,6 +101,7 @@ class Echo(grpc.GenericRpcHandler):
 
     def __init__(self):
         self.metadata = {}
+        self.hanging = threading.Event()
         self.cancelled = threading.Event()
         self.sent = 0
         self.peer = {}
@@ -130,6 +131,7 @@ class Echo(grpc.GenericRpcHandler):
     def hang(self, message, context):
         self.remaining = context.time_remaining()
         context.add_callback(self.cancelled.set)
+        self.hanging.set()
         self.cancelled.wait(10)
         return b""
 
@@ -177,6 +179,7 @@ class GrpcUpstreamTest(GatehouseTest):
         super().tearDownClass()
 
     def setUp(self):
+        self.echo.hanging.clear()
         self.echo.cancelled.clear()
         self.echo.sent = 0
         self.echo.metadata = {}
@@ -257,7 +260,7 @@ class GrpcUpstreamTest(GatehouseTest):
 
     def test_cancelling_reaches_the_service(self):
         call = self.channel.unary_unary("/test.Echo/Hang").future(b"x", timeout=60)
-        wait_for("the service has the call", lambda: "x-forwarded-for" in self.echo.metadata)
+        self.assertTrue(self.echo.hanging.wait(10))  # its metadata are there earlier, when a cancel would find nobody who waits for it
         call.cancel()
         self.assertTrue(self.echo.cancelled.wait(10))
         self.echo.cancelled.clear()
