@@ -2,6 +2,7 @@
 #include <map>
 
 #include "gateway/upstream/upstream_fixture.h"
+#include "gmock/gmock.h"
 
 namespace gatehouse::upstream {
 namespace {
@@ -401,6 +402,11 @@ TEST_F(BalanceTest, RetriesThatMayRepeatSomethingHaveABudget) {
     return ended == 7;
   }));
   EXPECT_EQ(pool_->stats().retries.value(), 3);
+  for (auto& answer : answers) {
+    if (answer->ended()) {
+      EXPECT_THAT(answer->detail, testing::HasSubstr("; not tried again: so many retries are under way"));
+    }
+  }
   requests.clear();  // with the three that were retried, the budget is free again
   for (int i = 0; i < 3; ++i) AcceptAnywhere();
   Answer later;
@@ -410,6 +416,32 @@ TEST_F(BalanceTest, RetriesThatMayRepeatSomethingHaveABudget) {
   peer->Reset();
   AcceptAnywhere();
   EXPECT_EQ(pool_->stats().retries.value(), 4);
+}
+
+TEST_F(BalanceTest, ARetryThatFailsKeepsItsPlaceInTheBudgetForTheNext) {
+  Have(3);
+  options_.retries = {.attempts = 3, .idempotent = true, .budget_percent = 1};
+  options_.ejection.consecutive_failures = 0;
+  std::vector<std::unique_ptr<Answer>> answers;
+  std::vector<std::unique_ptr<Request>> requests;
+  for (int i = 0; i < 3; ++i) {  // all that the budget allows
+    answers.push_back(std::make_unique<Answer>());
+    requests.push_back(Start(answers.back().get()));
+  }
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::unique_ptr<Peer>> peers;
+    for (int i = 0; i < 3; ++i) {
+      peers.push_back(AcceptAnywhere().second);
+      ASSERT_TRUE(Receives(*peers.back(), "\r\n\r\n"));
+    }
+    if (round < 2) {
+      for (auto& peer : peers) peer->Reset();
+      continue;
+    }
+    for (auto& peer : peers) peer->Send(kOk);
+    for (auto& answer : answers) ASSERT_TRUE(Ends(*answer));
+  }
+  for (auto& answer : answers) EXPECT_EQ(answer->completions, 1) << answer->detail;
 }
 
 TEST_F(BalanceTest, RetriesOfWhatNobodySawAreNotBudgeted) {

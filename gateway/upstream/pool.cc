@@ -304,9 +304,11 @@ bool Pool::MayRetry(const Request& request, ErrorKind kind, bool seen) const {
   const bool no_connection = kind == ErrorKind::kConnectFailed || kind == ErrorKind::kConnectTimeout;
   // Where there was nobody, there is nobody: only others are asked.
   if (!balancer_.AnyBut(no_connection ? request.tried_ : Request::Tried())) return false;
-  if (!seen) return true;
-  return options_.retries.idempotent && request.keeps_wire() &&
-         retrying_ < std::max(kFreeRetries, running_ * options_.retries.budget_percent / 100);
+  return !seen || (options_.retries.idempotent && request.keeps_wire());
+}
+
+bool Pool::BudgetSpent() const {
+  return retrying_ >= std::max(kFreeRetries, running_ * options_.retries.budget_percent / 100);
 }
 
 void Pool::Retry(Request* request) {
@@ -342,14 +344,19 @@ void Pool::OnHead(Request* request, int status) {
 }
 
 void Pool::OnFailed(Request* request, ErrorKind kind, absl::string_view detail, bool seen) {
-  const std::string text(detail);
+  std::string text(detail);
   Site* site = request->site_;
   const bool no_connection = kind == ErrorKind::kConnectFailed || kind == ErrorKind::kConnectTimeout;
   // An upstream may turn requests away, and say goodbye.
   if (kind != ErrorKind::kRefused) balancer_.Failed(*site, text, no_connection);
   request->tried_.push_back(site);
   Leave(request);
-  if (!MayRetry(*request, kind, seen)) {
+  bool again = MayRetry(*request, kind, seen);
+  if (again && seen && !request->budgeted_ && BudgetSpent()) {
+    absl::StrAppend(&text, "; not tried again: so many retries are under way (retries.budget_percent)");
+    again = false;
+  }
+  if (!again) {
     request->Fail(kind, text);
     return;
   }

@@ -83,6 +83,7 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   void GiveWire(std::string wire);
 
   bool MayRetry(const Request& request, ErrorKind kind, bool seen) const;
+  bool BudgetSpent() const;
   void Retry(Request* request);
 
   // From connections.
