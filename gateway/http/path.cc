@@ -1,6 +1,5 @@
 #include "gateway/http/path.h"
 
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -147,15 +146,18 @@ absl::StatusOr<Authority> ParseAuthority(absl::string_view text) {
     }
     a.host = text.substr(0, ++host_end);
   } else {
-    host_end = std::min(text.find(':'), text.size());
-    a.host = text.substr(0, host_end);
-    for (char c : a.host) {
+    bool empty_label = text[0] == ':';
+    char before = '.';
+    for (host_end = 0; host_end < text.size() && text[host_end] != ':'; ++host_end) {
+      const char c = text[host_end];
       if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '.' && c != '_') {
         return Bad(c == '@' ? "the authority holds userinfo" : "the authority holds a character no host name has");
       }
+      empty_label = empty_label || (c == '.' && before == '.');
+      before = c;
     }
-    if (absl::EndsWith(a.host, ".")) a.host.remove_suffix(1);
-    if (a.host.empty() || a.host[0] == '.' || absl::StrContains(a.host, "..")) return Bad("the authority's host is empty");
+    if (empty_label) return Bad("the authority's host is empty");
+    a.host = text.substr(0, host_end - (before == '.' ? 1 : 0));
   }
   absl::string_view rest = text.substr(host_end);
   if (rest.empty()) return a;

@@ -53,10 +53,11 @@ TEST(PathTest, Queries) {
 TEST(PathTest, Authorities) {
   EXPECT_EQ(ParseAuthority("Example.com")->host, "Example.com");
   EXPECT_EQ(ParseAuthority("example.com.:443")->host, "example.com");
+  EXPECT_EQ(ParseAuthority("a.b_c-d.")->host, "a.b_c-d");
   EXPECT_EQ(ParseAuthority("[::1]:8443")->host, "[::1]");
   EXPECT_EQ(ParseAuthority("[::1]:8443")->port, "8443");
   for (const char* a : {"", ":80", "user@host", "u:p@host", "host:", "host:x", "host:65536", "host:0", "host:123456",
-                        "ho st", "ho%41st", "[::1", "[]", "[::1]x", "a/b", "a,b", ".", "a..b", "host:1:2", "[::g]", "\xc3\xa4"}) {
+                        "ho st", "ho%41st", "[::1", "[]", "[::1]x", "a/b", "a,b", ".", "..", ".a", "a..", "a..b", "a..:80", "host:1:2", "[::g]", "\xc3\xa4"}) {
     EXPECT_FALSE(ParseAuthority(a).ok()) << a;
   }
 }

@@ -1,10 +1,10 @@
 #include "gateway/http/request_check.h"
 
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "gateway/base/octets.h"
 #include "gateway/http/path.h"
 
 namespace gatehouse::http {
@@ -49,7 +49,7 @@ std::optional<Refusal> CheckRequest(const RawRequest& raw, const Limits& limits,
   }
   absl::string_view authority_text = raw.has_authority ? raw.authority : *host_field;
   std::string lower;
-  if (std::any_of(authority_text.begin(), authority_text.end(), [](char c) { return absl::ascii_isupper(static_cast<unsigned char>(c)); })) {
+  if (octets::Any(authority_text, [](uint64_t word) { return octets::Lower(word) ^ word; })) {
     lower = absl::AsciiStrToLower(authority_text);
     authority_text = lower;
   }
@@ -62,8 +62,11 @@ std::optional<Refusal> CheckRequest(const RawRequest& raw, const Limits& limits,
   }
   absl::string_view scheme = tls ? "https" : "http";
   if (!raw.scheme.empty()) {
-    if (!absl::EqualsIgnoreCase(raw.scheme, scheme)) return Bad("the scheme is not that of the connection");
-    if (raw.scheme == scheme) scheme = raw.scheme;
+    if (raw.scheme == scheme) {
+      scheme = raw.scheme;
+    } else if (!absl::EqualsIgnoreCase(raw.scheme, scheme)) {
+      return Bad("the scheme is not that of the connection");
+    }
   }
 
   // One path.
