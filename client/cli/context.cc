@@ -1,7 +1,5 @@
 #include "client/cli/context.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <ostream>
 #include <vector>
 
@@ -10,8 +8,8 @@
 #include "client/cli/context_file.h"
 #include "client/cli/style.h"
 #include "client/lib/status.h"
-#include "gateway/base/json_text.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/message_json.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::cli {
@@ -65,12 +63,9 @@ int Fail(Context& context, const absl::Status& status) {
 }
 
 int PrintJson(Context& context, const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
   std::string json;
-  auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
-  if (!status.ok()) return Fail(context, absl::InternalError("the answer has no JSON form"));
-  context.out() << SafeJson(json) << "\n";
+  if (!AppendMessageJson(message, &json)) return Fail(context, absl::InternalError("the answer has no JSON form"));
+  context.out() << json << "\n";
   return kOk;
 }
 

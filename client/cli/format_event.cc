@@ -1,5 +1,3 @@
-#include <google/protobuf/util/json_util.h>
-
 #include <sstream>
 #include <vector>
 
@@ -7,7 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "client/cli/format.h"
 #include "gateway/base/escape.h"
-#include "gateway/base/json_text.h"
+#include "gateway/base/message_json.h"
 
 namespace gatehouse::cli {
 namespace {
@@ -114,13 +112,9 @@ std::string EventText(const v1::Event& event, const Style& style, absl::TimeZone
 }
 
 std::string EventJson(const v1::Event& event) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
   std::string json;
-  if (!google::protobuf::util::MessageToJsonString(event, &json, options).ok()) {
-    return R"({"detail":"an event could not be printed"})";
-  }
-  return SafeJson(json);
+  if (!AppendMessageJson(event, &json)) return R"({"detail":"an event could not be printed"})";
+  return json;
 }
 
 std::string SummaryText(const v1::SummaryResponse& response, const v1::SummaryRequest& request, absl::TimeZone zone,

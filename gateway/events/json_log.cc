@@ -1,7 +1,6 @@
 #include "gateway/events/json_log.h"
 
 #include <fcntl.h>
-#include <google/protobuf/util/json_util.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "gateway/base/json_text.h"
+#include "gateway/base/message_json.h"
 #include "gatehouse/v1/event_service.pb.h"
 
 namespace gatehouse::events {
@@ -21,14 +20,12 @@ namespace {
 
 constexpr absl::Duration kLook = absl::Milliseconds(250);
 constexpr absl::Duration kGrace = absl::Seconds(2);
+constexpr size_t kWriteBytes = 64 * 1024;  // lines are put together until there is so much
 constexpr size_t kPipeBytes = 4096;  // PIPE_BUF: after POLLOUT a pipe takes as many without waiting
 
-std::string LineOf(const v1::Event& event) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  if (!google::protobuf::util::MessageToJsonString(event, &json, options).ok()) json = R"({"detail":"an event could not be printed"})";
-  return SafeJson(json) + "\n";
+void AppendLine(const v1::Event& event, std::string* out) {
+  if (!AppendMessageJson(event, out)) out->append(R"({"detail":"an event could not be printed"})");
+  out->push_back('\n');
 }
 
 }  // namespace
@@ -123,18 +120,16 @@ void JsonLog::WriteBatch(const Waiting& waiting) {
     const absl::Time now = clock_.Now();
     gap.mutable_time()->set_seconds(absl::ToUnixSeconds(now));
     gap.mutable_time()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(now - absl::FromUnixSeconds(absl::ToUnixSeconds(now)))));
-    status = WriteLine(LineOf(gap));
+    const v1::Event* const events[] = {&gap};
+    WriteLines(events, &status);
   }
   if (!status.ok()) {
     MutexLock lock(&mutex_);
     untold_ += untold;
   }
-  int written = 0;
-  while (status.ok() && written < batch.events_size()) {
-    status = WriteLine(LineOf(batch.events(written)));
-    if (status.ok()) ++written;
-  }
-  const auto left = waiting.events - std::min(waiting.events, static_cast<size_t>(written));
+  const std::vector<const v1::Event*> events(batch.events().pointer_begin(), batch.events().pointer_end());
+  const size_t written = status.ok() ? WriteLines(events, &status) : 0;
+  const size_t left = waiting.events - std::min(waiting.events, written);
   if (left > 0) Lost(left);
   if (status.ok() == failing_) {
     failing_ = !status.ok();
@@ -167,20 +162,26 @@ absl::Status JsonLog::OpenFile() {
   return absl::OkStatus();
 }
 
-absl::Status JsonLog::WriteLine(std::string line) {
-  // What is left of a line that was cut stays on a line of its own.
-  if (torn_) line.insert(line.begin(), '\n');
-  bool torn = false;
-  absl::Status status = WriteAll(line, &torn);
-  if (status.ok()) {
-    torn_ = false;
-  } else if (torn) {
-    torn_ = true;
+size_t JsonLog::WriteLines(absl::Span<const v1::Event* const> events, absl::Status* status) {
+  size_t written = 0;
+  for (size_t next = 0; status->ok() && next < events.size();) {
+    // What is left of a line that was cut stays on a line of its own.
+    text_.clear();
+    if (torn_) text_.push_back('\n');
+    ends_.clear();
+    while (next < events.size() && text_.size() < kWriteBytes) {
+      AppendLine(*events[next++], &text_);
+      ends_.push_back(text_.size());
+    }
+    size_t octets = 0;
+    *status = WriteAll(text_, &octets);
+    if (octets > 0) torn_ = text_[octets - 1] != '\n';
+    written += static_cast<size_t>(std::upper_bound(ends_.begin(), ends_.end(), octets) - ends_.begin());
   }
-  return status;
+  return written;
 }
 
-absl::Status JsonLog::WriteAll(absl::string_view text, bool* torn) {
+absl::Status JsonLog::WriteAll(absl::string_view text, size_t* octets) {
   while (!text.empty()) {
     if (!regular_) {
       pollfd poll_for{fd_, POLLOUT, 0};
@@ -195,7 +196,7 @@ absl::Status JsonLog::WriteAll(absl::string_view text, bool* torn) {
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (n <= 0) return absl::UnavailableError(absl::StrCat(options_.path, ": cannot be written: ", std::strerror(errno)));
     text.remove_prefix(static_cast<size_t>(n));
-    *torn = true;
+    *octets += static_cast<size_t>(n);
   }
   return absl::OkStatus();
 }

@@ -14,13 +14,19 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/mutex.h"
+
+namespace gatehouse::v1 {
+class Event;
+}  // namespace gatehouse::v1
 
 namespace gatehouse::events {
 
@@ -57,8 +63,10 @@ class JsonLog {
   void WriteBatch(const Waiting& waiting);
   // Opens the file, anew when what bears its name is another one.
   absl::Status OpenFile();
-  absl::Status WriteLine(std::string line);
-  absl::Status WriteAll(absl::string_view text, bool* torn);
+  // Returns how many were written whole.
+  size_t WriteLines(absl::Span<const v1::Event* const> events, absl::Status* status);
+  // Adds to `octets` what was written, on failure too.
+  absl::Status WriteAll(absl::string_view text, size_t* octets);
   bool Stopped(absl::Time* until) const;
   void Lost(uint64_t lines);
 
@@ -70,6 +78,8 @@ class JsonLog {
   bool torn_ = false;     // the last line is not whole
   bool failing_ = false;
   absl::Time looked_;     // at the file's name
+  std::string text_;      // lines that are written together
+  std::vector<size_t> ends_;  // of each, in text_
 
   mutable Mutex mutex_;
   CondVar wake_;

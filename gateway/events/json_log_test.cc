@@ -1,9 +1,11 @@
 #include "gateway/events/json_log.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -176,6 +178,45 @@ TEST_F(JsonLogTest, WhatCannotBeWrittenIsLostCountedAndSaidLater) {
   EXPECT_EQ(Told(path_).back(), "b");
   MutexLock lock(&mutex_);
   EXPECT_THAT(troubles_, ElementsAre(HasSubstr("cannot be opened"), ""));
+}
+
+TEST_F(JsonLogTest, ADiskThatIsFullInTheMiddleOfManyLinesLosesWhatIsCounted) {
+  struct FileLimit {
+    FileLimit() {
+      signal(SIGXFSZ, SIG_IGN);
+      getrlimit(RLIMIT_FSIZE, &before);
+      rlimit small = before;
+      small.rlim_cur = 200'000;  // more than is written at a time
+      setrlimit(RLIMIT_FSIZE, &small);
+    }
+    ~FileLimit() { setrlimit(RLIMIT_FSIZE, &before); }
+    rlimit before;
+  };
+  ASSERT_TRUE(Open().ok());
+  {
+    FileLimit limit;
+    Add(std::vector<std::string>(1000, std::string(987, 'x')));  // 1001 octets a line
+    ASSERT_TRUE(Await([&] { return log_->lost() > 0; }));
+  }
+  EXPECT_EQ(std::filesystem::file_size(path_), 200'000u);
+  Add({"after"});
+  log_->Stop();
+  const std::vector<std::string> lines = Lines(path_);
+  ASSERT_EQ(lines.size(), 199u + 1 + 2) << "whole ones, what is left of one, and after it on lines of their own";
+  EXPECT_THAT(lines[200], HasSubstr(R"("type":"GAP")"));
+  EXPECT_THAT(lines[200], HasSubstr(R"("missed":"801")"));
+  EXPECT_THAT(lines[201], HasSubstr("after"));
+  EXPECT_EQ(log_->lost(), 801u);
+}
+
+TEST_F(JsonLogTest, ManyLinesInOneBatchAreAllThereInOrder) {
+  ASSERT_TRUE(Open(16 << 20).ok());
+  std::vector<std::string> details;
+  for (int i = 0; i < 5000; ++i) details.push_back(absl::StrCat(i, std::string(static_cast<size_t>(i % 300), 'y')));
+  Add(details);
+  log_->Stop();
+  EXPECT_EQ(Told(path_), details);
+  EXPECT_EQ(log_->lost(), 0u);
 }
 
 }  // namespace
