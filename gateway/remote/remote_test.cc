@@ -272,6 +272,34 @@ TEST(UplinkTest, TheNextEventThatFitsTellsWhatWasLost) {
   server->Shutdown();
 }
 
+TEST(UplinkTest, WhatALostEventWouldHaveToldOfIsToldByTheNext) {
+  Hub hub(0);
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&hub);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  std::atomic<bool> reachable = false;
+  {
+    Uplink uplink("far", [&]() -> std::shared_ptr<grpc::Channel> {
+      if (!reachable) return nullptr;
+      return grpc::CreateChannel(absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials());
+    });
+    constexpr int kMost = static_cast<int>(Uplink::kMostWaiting);
+    Add(uplink, 0, kMost);
+    events::Event late;
+    late.dropped_before = 7;  // the recorder's ring was full
+    const events::Event* batch[] = {&late};
+    uplink.Add(batch);  // no room
+    reachable = true;
+    ASSERT_TRUE(hub.WaitFor(Uplink::kMostWaiting));
+    Add(uplink, kMost + 5, kMost + 6);
+    uplink.Stop(absl::Seconds(10));
+  }
+  EXPECT_EQ(hub.missed_, 8u) << "seven, and the one that said so";
+  server->Shutdown();
+}
+
 TEST(UplinkTest, WhatDoesNotFitIsCounted) {
   Uplink uplink("far", [] { return nullptr; });
   Add(uplink, 0, static_cast<int>(Uplink::kMostWaiting) + 5);

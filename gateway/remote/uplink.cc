@@ -19,8 +19,9 @@ void Uplink::Add(events::Batch batch) {
   MutexLock lock(&mutex_);
   for (const events::Event* event : batch) {
     if (waiting_.size() >= kMostWaiting && !event->must_keep) {
-      ++lost_;
-      ++untold_;
+      const uint64_t lost = 1 + event->dropped_before;  // what it would have told of
+      lost_ += lost;
+      untold_ += lost;
       continue;
     }
     v1::Event& to = waiting_.emplace_back();

@@ -48,7 +48,11 @@ ClientSession::~ClientSession() {
   if (ssl_ != nullptr) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
-int ClientSession::Receive(char* into, int n, bool* again) { return ReceiveFrom(fd_, into, n, again, &input_eof_, &socket_error_); }
+int ClientSession::Receive(char* into, int n, bool* again) {
+  const int r = ReceiveFrom(fd_, into, n, again, &input_eof_, &socket_error_);
+  input_filled_ = r == n;
+  return r;
+}
 
 void ClientSession::OnInfo(const SSL* ssl, int where, int value) {
   if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL) {

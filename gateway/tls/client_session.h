@@ -36,6 +36,8 @@ class ClientSession {
   IoStatus Read(char* into, size_t size, size_t* n);
   // Read would return data without the socket being readable.
   bool HasPending() const { return state_ >= State::kOpen && state_ != State::kFailed && SSL_has_pending(ssl_.get()) == 1; }
+  // What came last filled the room for it: the socket may hold more.
+  bool input_filled() const { return input_filled_; }
   // Encrypts all of `data`. kOk or kFailed. REQUIRES: kOpen.
   IoStatus Write(absl::string_view data);
   // kOk (nothing is left), kWantWrite or kFailed.
@@ -59,6 +61,7 @@ class ClientSession {
   const int fd_;
   State state_ = State::kHandshaking;
   bool input_eof_ = false;
+  bool input_filled_ = false;
   int socket_error_ = 0;
   int alert_ = -1;  // that the endpoint sent
   std::string refused_;  // why its certificate was

@@ -39,9 +39,9 @@ class Connection {
   virtual void Attach(Request* request) = 0;
   // Lets go of one of its requests without a word to it; null when there is none.
   virtual Request* TakeRequest() = 0;
-  // The kernel knows of nothing wrong with this connection, which is up.
-  virtual bool Healthy() const = 0;
-  // Closes and reports to the pool. Requests must have been taken.
+  // Nothing is known to be wrong with this connection, which is up.
+  virtual bool Healthy() = 0;
+  // Takes nothing more, closes and reports to the pool: at once, or when what it is reading at this moment is read. Requests must have been taken.
   virtual void Close() = 0;
   // Retire: it takes nothing more (the endpoint is gone, or its proof is asked for anew) and closes with its last request.
   void Retire() {

@@ -159,7 +159,7 @@ void HealthChecker::Answered(bool good, const std::string& detail) {
   timeout_.Stop();
   request_.reset();
   // Each question has a connection of its own: an endpoint that takes none is not well.
-  pool_->CloseIdle();
+  pool_->RetireAll();
   good_ = good ? good_ + 1 : 0;
   bad_ = good ? 0 : bad_ + 1;
   const bool settled = first_ || (good ? good_ >= options_.healthy_after : bad_ >= options_.unhealthy_after);

@@ -89,7 +89,7 @@ void Http1Connection::Abandon(Request*) {
     BecomeIdle();
     return;
   }
-  if (state_ == State::kBusy && half_closed_ && fin_due && Unsent() > 0 && !write_broken_) {
+  if (state_ == State::kBusy && half_closed_ && fin_due && Untaken() > 0 && !write_broken_) {
     state_ = State::kParting;
     UpdateWatch();
     Rearm();
@@ -109,8 +109,8 @@ void Http1Connection::Close() {
 
 void Http1Connection::UpdateWatch() {
   if (state_ == State::kIdle) link_.Watch(true, false);
-  if (state_ == State::kParting) link_.Watch(false, Unsent() > 0);
-  if (state_ == State::kBusy) link_.Watch(!request_->paused_ && !half_closed_, Unsent() > 0);
+  if (state_ == State::kParting) link_.Watch(false, Untaken() > 0);
+  if (state_ == State::kBusy) link_.Watch(!request_->paused_ && !half_closed_, Untaken() > 0);
 }
 
 void Http1Connection::UpdateReading(Request* request) {
@@ -134,10 +134,11 @@ void Http1Connection::Rearm() {
       deadline_.Set(now + options.stall_timeout);
       return;
     case State::kBusy:
-      if (Unsent() > 0 || switched_) {
+      if (switched_ || (Untaken() > 0 && !request_->paused_)) {
         deadline_.Set(now + options.stall_timeout);
       } else if (request_->paused_ || (!request_->ended_ && !write_broken_ && request_->framing_ != Framing::kUpgrade)) {
-        deadline_.Clear();  // the caller's turn, whose own timeouts watch the client
+        // The caller's turn, whose own timeouts watch the client. An upstream whose answer is not read may well read no more either.
+        deadline_.Clear();
       } else {
         deadline_.Set(now + (head_seen_ ? options.stall_timeout : options.response_timeout));
       }
@@ -158,8 +159,12 @@ void Http1Connection::OnDeadline(loop::Deadline*) {
       return;
     case State::kBusy:
       if (switched_) {
-        FailRequest(ErrorKind::kStalled, "no octet either way for the idle timeout");
-      } else if (Unsent() > 0) {
+        // Two sides that have nothing to say to each other are no failure of the endpoint.
+        const std::string text = Named("no octet either way for the idle timeout");
+        Request* request = TakeRequest();
+        Close();
+        request->Fail(ErrorKind::kStalled, text);
+      } else if (Untaken() > 0) {
         FailRequest(ErrorKind::kStalled, "does not take the request's body");
       } else if (head_seen_) {
         FailRequest(ErrorKind::kStalled, "stopped within the response's body");
@@ -195,12 +200,12 @@ void Http1Connection::Flush() {
 }
 
 void Http1Connection::Send() {
-  const size_t before = Unsent();
+  const size_t before = Untaken();
   size_t taken = 0;
   if (request_ != nullptr) Prefetch(request_, sizeof(*request_));
   const LinkStatus status = link_.Write(absl::string_view(out_).substr(sent_), &taken);
   sent_ += taken;
-  bool progress = taken > 0 || Unsent() < before;
+  bool progress = taken > 0 || Untaken() < before;
   touched_ = touched_ || progress;
   if (status == LinkStatus::kFailed) {
     // It reads no more; a response that it gave before (413 and the like) may still be there to be read.
@@ -208,7 +213,7 @@ void Http1Connection::Send() {
     progress = touched_ = write_broken_ = true;
   }
   if (state_ == State::kParting) {
-    if (Unsent() == 0) return Close();
+    if (Untaken() == 0) return Close();
     UpdateWatch();
     if (progress) Rearm();
     return;
@@ -225,7 +230,7 @@ void Http1Connection::Send() {
     request_->handler_->OnWritable();  // this may end the request
     if (state_ != State::kBusy) return;
   }
-  if (switched_ && Unsent() == 0 && (request_->ended_ || (half_closed_ && write_broken_))) EndSwitched();
+  if (switched_ && Untaken() == 0 && (request_->ended_ || (half_closed_ && write_broken_))) EndSwitched();
 }
 
 void Http1Connection::EndSwitched() {
@@ -244,7 +249,7 @@ void Http1Connection::Receive() {
   pool_->PrefetchPending();  // which this connection is given next
   char buffer[kReadSize];
   for (int i = 0; i < kReadsPerTurn; ++i) {
-    if (state_ == State::kBusy && (request_->paused_ || half_closed_)) return;
+    if (state_ == State::kBusy && touched_ && (request_->paused_ || half_closed_)) return;
     size_t size = 0;
     const LinkStatus status = link_.Read(buffer, sizeof(buffer), &size);
     if (status == LinkStatus::kAgain) return;
@@ -252,8 +257,13 @@ void Http1Connection::Receive() {
       Close();
       return;
     }
+    const bool closed = status == LinkStatus::kEnd;
+    if (!touched_) {  // before the request was sent: this is no answer to it
+      Unsent(status == LinkStatus::kOk ? ErrorKind::kProtocol : ErrorKind::kReset,
+             status == LinkStatus::kOk ? "spoke before it was asked" : closed ? "closed before the request was sent" : absl::string_view(link_.error()));
+      return;
+    }
     if (status != LinkStatus::kOk) {
-      const bool closed = status == LinkStatus::kEnd;
       OnEnd(closed, closed ? "closed before the response was complete" : absl::string_view(link_.error()));
       return;
     }
@@ -266,7 +276,7 @@ void Http1Connection::Receive() {
     }
     if (parser_.state() == http::ResponseParser::State::kDone) {
       // Octets after the response answer nothing: the next request must not get them.
-      Complete(parser_.reusable() && taken == size);
+      Complete(parser_.reusable() && taken == size && link_.Drained());
       return;
     }
     Rearm();
@@ -324,8 +334,7 @@ void Http1Connection::OnResponseBody(absl::string_view data) {
 void Http1Connection::OnResponseEnd(http::FieldList&& trailers) { trailers_ = std::move(trailers); }
 
 void Http1Connection::Complete(bool reusable) {
-  bool whole = reusable && request_->ended_ && Unsent() == 0 && !write_broken_ && !link_.HasPending() &&
-               request_->framing_ != Framing::kUpgrade;
+  bool whole = reusable && request_->ended_ && Untaken() == 0 && !write_broken_ && request_->framing_ != Framing::kUpgrade;
   http::FieldList trailers = std::move(trailers_);
   trailers_.Clear();
   if (!trailers.empty()) {
@@ -347,6 +356,14 @@ void Http1Connection::FailRequest(ErrorKind kind, absl::string_view detail) {
   Request* request = TakeRequest();
   if (request->keeps_wire()) request->wire_ = std::move(out_);
   pool_->OnBroken(this, request, kind, text, /*seen=*/true);
+}
+
+void Http1Connection::Unsent(ErrorKind kind, absl::string_view detail) {
+  const std::string text = Named(detail);
+  Request* request = TakeRequest();
+  request->wire_ = std::move(out_);
+  if (!request->repeated_) return pool_->Repeat(this, request);
+  pool_->OnBroken(this, request, kind, text, /*seen=*/false);
 }
 
 void Http1Connection::BecomeIdle() {

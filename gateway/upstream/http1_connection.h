@@ -34,7 +34,7 @@ class Http1Connection final : public Connection,
   size_t active() const override { return request_ == nullptr ? 0 : 1; }
   void Attach(Request* request) override;
   Request* TakeRequest() override;
-  bool Healthy() const override { return link_.Healthy(/*may_speak=*/false); }
+  bool Healthy() override { return link_.Healthy(/*may_speak=*/false); }
   void Close() override;
   void Abandon(Request* request) override;
   void SendBody(Request* request, absl::string_view bytes, bool end) override;
@@ -62,13 +62,15 @@ class Http1Connection final : public Connection,
   void EndSwitched();
   void Complete(bool reusable);
   void FailRequest(ErrorKind kind, absl::string_view detail);
+  // The connection is of no use, and nothing of the request was sent on it.
+  void Unsent(ErrorKind kind, absl::string_view detail);
   void BecomeIdle();
   void Rearm();
   void UpdateWatch();
   void Wake() { loop_->MarkDirty(this); }
   size_t unsent() const { return out_.size() - sent_; }
   // With what TLS holds.
-  size_t Unsent() const { return unsent() + link_.unsent(); }
+  size_t Untaken() const { return unsent() + link_.unsent(); }
 
   // What sending touches comes first: Loop prefetches the beginning of what it flushes next.
   loop::Loop* const loop_;

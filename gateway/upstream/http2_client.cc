@@ -428,7 +428,7 @@ bool Http2Client::Produce(http::OutBuffer* out) {
   }
   target_ = nullptr;
   // After a connection error nghttp2 said so to the upstream, and reads no more.
-  if (active_ > 0 && nghttp2_session_want_read(session_) == 0) Fail("it broke the rules of HTTP/2");
+  if (active_ > untold_.size() && nghttp2_session_want_read(session_) == 0) Fail("it broke the rules of HTTP/2");
   return error_.empty();
 }
 

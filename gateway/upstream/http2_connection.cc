@@ -44,7 +44,7 @@ bool Http2Connection::CanTake() const {
   return state_ == State::kConnecting ? exchanges_.size() < kBeforeSettings : state_ == State::kUp && client_.CanOpen();
 }
 
-bool Http2Connection::Healthy() const { return state_ != State::kUp || link_.Healthy(/*may_speak=*/true); }
+bool Http2Connection::Healthy() { return state_ != State::kUp || link_.Healthy(/*may_speak=*/true); }
 
 void Http2Connection::Attach(Request* request) {
   std::unique_ptr<Http2Exchange> exchange(new Http2Exchange(&loop_->deadlines(), this));  // a private base
@@ -111,6 +111,10 @@ void Http2Connection::Abandon(Request* request) {
 
 void Http2Connection::Close() {
   if (state_ == State::kClosed) return;
+  if (receiving_) {
+    retired_ = close_due_ = true;
+    return pool_->OnFull(this);
+  }
   if (state_ == State::kUp) {
     client_.GoAway();
     Send();
@@ -178,6 +182,7 @@ void Http2Connection::Flush() {
 }
 
 void Http2Connection::Send() {
+  if (state_ != State::kUp) return;
   http::OutBuffer& gathered = Gathered();
   for (;;) {
     const size_t before = rest_.size() + link_.unsent();
@@ -186,7 +191,10 @@ void Http2Connection::Send() {
     rest_.erase(0, taken);
     if (status == LinkStatus::kOk) {
       gathered.Clear();
-      if (!client_.Produce(&gathered)) return Break(ErrorKind::kProtocol, client_.error());
+      if (!client_.Produce(&gathered)) {
+        client_.Tell();  // of those that it never saw: they go elsewhere
+        return Break(ErrorKind::kProtocol, client_.error());
+      }
       if (gathered.empty()) break;
       status = link_.Write(gathered.view(), &taken);
       if (taken < gathered.size()) rest_ = std::string(gathered.view().substr(taken));
@@ -225,8 +233,11 @@ void Http2Connection::Receive() {
     }
     heard_at_ = loop_->now();
     pinging_ = false;
-    if (!client_.Receive(absl::string_view(buffer, size), heard_at_)) return Break(ErrorKind::kProtocol, client_.error());
-    if (state_ != State::kUp) return;
+    receiving_ = true;
+    const bool well = client_.Receive(absl::string_view(buffer, size), heard_at_);
+    receiving_ = false;
+    if (!well) return Break(ErrorKind::kProtocol, client_.error());
+    if (close_due_) return Close();
     if (settling_ && client_.settled()) {
       settling_ = false;
       BeginWaiting();
@@ -244,14 +255,23 @@ void Http2Connection::Settle() {
 }
 
 void Http2Connection::Break(ErrorKind kind, absl::string_view why) {
+  if (state_ != State::kUp) return;
   const std::string text = Named(why);
   state_ = State::kFailing;
   pool_->OnFull(this);
-  while (Request* request = TakeRequest()) {
+  bool counted = false;  // one connection that breaks is one failure
+  while (!exchanges_.empty()) {
+    Http2Stream* stream = exchanges_.back()->stream;
+    Request* request = exchanges_.back()->request;
+    const bool seen = stream != nullptr && stream->head_sent;
+    if (stream != nullptr && !seen) TakeBack(stream, request);
+    TakeRequest();
     if (reused_ && kind == ErrorKind::kReset && request->repeatable()) {
       pool_->Repeat(this, request);  // this closes after the last
+    } else if (std::exchange(counted, true)) {
+      pool_->OnLost(request, kind, text, seen);
     } else {
-      pool_->OnFailed(request, kind, text, /*seen=*/true);
+      pool_->OnFailed(request, kind, text, seen);
     }
   }
   Close();
@@ -294,11 +314,13 @@ void Http2Connection::OnStreamEnd(Http2Stream* stream) { Detach(Of(stream))->End
 void Http2Connection::OnStreamFailed(Http2Stream* stream, ErrorKind kind, absl::string_view detail) {
   Request* request = Detach(Of(stream));
   const bool seen = kind != ErrorKind::kRefused || stream->body_begun;
-  if (!seen) {
-    request->wire_ = std::move(stream->out);
-    request->trailers_ = std::move(stream->trailers);
-  }
+  if (!seen) TakeBack(stream, request);
   pool_->OnFailed(request, kind, Named(detail), seen);
+}
+
+void Http2Connection::TakeBack(Http2Stream* stream, Request* request) {
+  request->wire_ = std::move(stream->out);
+  request->trailers_ = std::move(stream->trailers);
 }
 
 void Http2Connection::OnStreamSent(Http2Stream* stream) {
@@ -311,10 +333,11 @@ void Http2Connection::Rearm(Http2Exchange* exchange) {
   const UpstreamOptions& options = pool_->options_;
   const Request& request = *exchange->request;
   const loop::Instant now = loop_->now();
-  if (exchange->stream->unsent() > 0 || exchange->stream->switched) {
+  if (exchange->stream->switched || (exchange->stream->unsent() > 0 && !request.paused_)) {
     exchange->deadline.Set(now + options.stall_timeout);
   } else if (request.paused_ || (!request.ended_ && request.framing_ != Framing::kUpgrade)) {
-    exchange->deadline.Clear();  // the caller's turn, whose own timeouts watch the client
+    // The caller's turn, whose own timeouts watch the client. An upstream whose answer is not read may well read no more either.
+    exchange->deadline.Clear();
   } else {
     exchange->deadline.Set(now + (exchange->head_seen ? options.stall_timeout : options.response_timeout));
   }
@@ -364,7 +387,8 @@ void Http2Connection::OnTimeout(Http2Exchange* exchange) {
   Request* request = Detach(exchange);
   Wake();
   if (switched) {
-    pool_->OnFailed(request, ErrorKind::kStalled, Named("no octet either way for the idle timeout"), /*seen=*/true);
+    // Two sides that have nothing to say to each other are no failure of the endpoint.
+    request->Fail(ErrorKind::kStalled, Named("no octet either way for the idle timeout"));
   } else if (sending) {
     pool_->OnFailed(request, ErrorKind::kStalled, Named("does not take the request's body"), /*seen=*/true);
   } else if (head_seen) {

@@ -46,7 +46,7 @@ class Http2Connection final : public Connection,
   size_t active() const override { return exchanges_.size(); }
   void Attach(Request* request) override;
   Request* TakeRequest() override;
-  bool Healthy() const override;
+  bool Healthy() override;
   void Close() override;
   void Abandon(Request* request) override;
   void SendBody(Request* request, absl::string_view bytes, bool end) override;
@@ -73,6 +73,8 @@ class Http2Connection final : public Connection,
   void Begin(Http2Exchange* exchange);
   // Begins those that are not begun.
   void BeginWaiting();
+  // What was not sent of it, for another connection.
+  static void TakeBack(Http2Stream* stream, Request* request);
   // The request is no longer here.
   Request* Detach(Http2Exchange* exchange);
   void Send();
@@ -98,6 +100,8 @@ class Http2Connection final : public Connection,
   bool reused_ = false;   // answered a request before
   bool pinging_ = false;
   bool settling_ = false;  // a request for WebSocket waits for the upstream's SETTINGS
+  bool receiving_ = false;  // nghttp2 is at work on what came: nothing may be produced, nor may it go
+  bool close_due_ = false;  // when it has done
   bool idle_ = false;  // its deadline counts from when it became so
 };
 

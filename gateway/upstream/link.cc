@@ -113,6 +113,7 @@ LinkStatus Link::Read(char* into, size_t size, size_t* n) {
   }
   for (;;) {
     const ssize_t r = recv(fd_.get(), into, size, 0);
+    filled_ = r == static_cast<ssize_t>(size);
     if (r > 0) {
       *n = static_cast<size_t>(r);
       return LinkStatus::kOk;
@@ -158,10 +159,21 @@ LinkStatus Link::Write(absl::string_view bytes, size_t* taken) {
   }
 }
 
-bool Link::Healthy(bool may_speak) const {
-  // Over TLS a new session ticket may be there.
-  pollfd state{fd_.get(), static_cast<short>(POLLRDHUP | (may_speak || tls_ != nullptr ? 0 : POLLIN)), 0};
+bool Link::Drained() const {
+  if (HasPending()) return false;
+  if (tls_ == nullptr ? !filled_ : !tls_->input_filled()) return true;
+  pollfd state{fd_.get(), POLLIN, 0};
   return poll(&state, 1, 0) == 0;
+}
+
+bool Link::Healthy(bool may_speak) {
+  pollfd state{fd_.get(), static_cast<short>(POLLRDHUP | (may_speak ? 0 : POLLIN)), 0};
+  if (poll(&state, 1, 0) == 0) return may_speak || !HasPending();
+  if (tls_ == nullptr || state.revents != POLLIN) return false;
+  // A new session ticket is nothing wrong.
+  char octet;
+  size_t n = 0;
+  return Read(&octet, 1, &n) == LinkStatus::kAgain;
 }
 
 }  // namespace gatehouse::upstream

@@ -60,8 +60,11 @@ class Link final : private loop::Flushable {
   // Octets that were taken and wait for the socket. Write("") goes on with them.
   size_t unsent() const { return tls_ == nullptr ? 0 : tls_->pending_output(); }
   void Watch(bool read, bool write) { watch_->Set(read, write); }
-  // The kernel knows of nothing wrong with this connection. `may_speak`: octets that came unasked are nothing wrong.
-  bool Healthy(bool may_speak) const;
+  // All that has come was read. Costs a look at the socket only where the last Read left room for doubt.
+  bool Drained() const;
+  // Nothing is known to be wrong with this connection, on which nothing is due. `may_speak`: octets that came unasked are nothing
+  // wrong; otherwise what came over TLS is read to see whether it is any.
+  bool Healthy(bool may_speak);
   const std::string& error() const { return error_; }
 
  private:
@@ -79,6 +82,7 @@ class Link final : private loop::Flushable {
   std::unique_ptr<tls::ClientSession> tls_;
   std::string error_;
   bool up_ = false;
+  bool filled_ = false;  // the last Read: all the room that there was
 };
 
 }  // namespace gatehouse::upstream

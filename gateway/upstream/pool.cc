@@ -52,7 +52,7 @@ Pool::~Pool() {
 std::unique_ptr<Request> Pool::Start(const RequestHead& head, ResponseHandler* handler) {
   std::unique_ptr<Request> request(new Request(this, handler, head));
   if (!options_.http2) request->wire_ = TakeWire();
-  const bool too_many = options_.max_requests != 0 && running_ >= options_.max_requests;
+  const bool too_many = options_.max_requests != 0 && running_ - failing_.size() >= options_.max_requests;
   ++running_;
   stats_->requests.Add();
   if (too_many) {
@@ -166,6 +166,7 @@ void Pool::Open(Request* request, const SiteRef& site) {
 void Pool::FailLater(Request* request, ErrorKind kind, absl::string_view detail) {
   if (request->state_ == Request::State::kAttached && request->connection_ != nullptr) {
     request->connection_->Abandon(request);
+    Leave(request);  // its endpoint may go before it is told
   } else if (request->state_ == Request::State::kQueued && request->queued_at_.nanos != 0) {
     Dequeue(request);
   }
@@ -321,7 +322,7 @@ void Pool::OnConnectFailed(Connection* connection, ErrorKind kind, absl::string_
   const std::string text(detail);
   OnFull(connection);
   const bool waited_for = connection->active() > 0;
-  while (connection->active() > 1) OnFailed(connection->TakeRequest(), kind, text, /*seen=*/false);
+  while (connection->active() > 1) OnLost(connection->TakeRequest(), kind, text, /*seen=*/false);
   if (Request* request = connection->TakeRequest()) {
     OnBroken(connection, request, kind, text, /*seen=*/false);
     return;
@@ -344,12 +345,16 @@ void Pool::OnHead(Request* request, int status) {
 }
 
 void Pool::OnFailed(Request* request, ErrorKind kind, absl::string_view detail, bool seen) {
-  std::string text(detail);
-  Site* site = request->site_;
+  const std::string text(detail);
   const bool no_connection = kind == ErrorKind::kConnectFailed || kind == ErrorKind::kConnectTimeout;
   // An upstream may turn requests away, and say goodbye.
-  if (kind != ErrorKind::kRefused) balancer_.Failed(*site, text, no_connection);
-  request->tried_.push_back(site);
+  if (kind != ErrorKind::kRefused) balancer_.Failed(*request->site_, text, no_connection);
+  OnLost(request, kind, text, seen);
+}
+
+void Pool::OnLost(Request* request, ErrorKind kind, absl::string_view detail, bool seen) {
+  std::string text(detail);
+  request->tried_.push_back(request->site_);
   Leave(request);
   bool again = MayRetry(*request, kind, seen);
   if (again && seen && !request->budgeted_ && BudgetSpent()) {

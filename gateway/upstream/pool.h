@@ -40,6 +40,8 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   void Update(UpstreamOptions options);
   // CloseIdle closes all connections that carry nothing.
   void CloseIdle();
+  // RetireAll is for whoever wants new connections for what comes next: those that are here take nothing more.
+  void RetireAll() { RetireConnections(nullptr); }
   // Retire: the upstream is gone from the configuration. What runs or waits goes on, and no connection is kept.
   void Retire();
   const PoolStats& stats() const { return *stats_; }
@@ -96,6 +98,8 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   // `request`, which was taken from its connection, failed there. It goes elsewhere or ends. `seen`: the upstream may have
   // acted on it; otherwise all of it is in `wire_` again.
   void OnFailed(Request* request, ErrorKind kind, absl::string_view detail, bool seen);
+  // The same for another request on a connection whose failure is counted already.
+  void OnLost(Request* request, ErrorKind kind, absl::string_view detail, bool seen);
   // The same when `connection`, which had it, is of no use any more and to be closed.
   void OnBroken(Connection* connection, Request* request, ErrorKind kind, absl::string_view detail, bool seen);
   // The kept connection, which is of no use any more, had died before it saw `request`, which was taken from it. It is closed
@@ -116,7 +120,7 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   size_t spare_bytes_ = 0;
   loop::Deadline queue_deadline_;
   loop::Instant queue_due_;  // what queue_deadline_ is set to
-  size_t running_ = 0;
+  size_t running_ = 0;    // that were started and not told their end
   size_t retrying_ = 0;   // retries of requests that may have been seen, until their head comes
   bool retired_ = false;
   bool closing_ = false;  // a connection makes room for the retry of its own request

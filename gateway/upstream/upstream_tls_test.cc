@@ -35,6 +35,7 @@ class TlsPeer {
     }
     return !closed;
   }
+  bool SendTicket() { return SSL_new_session_ticket(ssl_.get()) == 1 && SSL_do_handshake(ssl_.get()) == 1; }
   void Goodbye() { SSL_shutdown(ssl_.get()); }
   void CloseSocket() { fd_.Close(); }
   std::string received, out;
@@ -109,6 +110,33 @@ TEST_F(UpstreamTlsTest, ARequestGoesOutAndItsResponseComesBackAndTheConnectionIs
   peer->out = kOk;
   ASSERT_TRUE(With(*peer, [&] { return b.ended(); }));
   EXPECT_EQ(b.completions, 1);
+  EXPECT_EQ(pool_->stats().connects.value(), 1);
+}
+
+TEST_F(UpstreamTlsTest, WhatCameUnaskedIsNotTheNextPostsAnswer) {
+  Answer a, b;
+  std::unique_ptr<Request> ra;
+  auto peer = AnswerOnce(&a, &ra);
+  Turn();
+  peer->out = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+  peer->Work();
+  auto rb = Start(&b, "POST", Framing::kLength, 3);
+  rb->SendBody("abc", true);
+  Turn();
+  EXPECT_NE(b.body, "evil");
+  EXPECT_EQ(pool_->stats().connects.value(), 2) << "it has a connection of its own";
+}
+
+TEST_F(UpstreamTlsTest, ATicketOnAKeptConnectionDoesNotSpoilItForAPost) {
+  Answer a, b;
+  std::unique_ptr<Request> ra;
+  auto peer = AnswerOnce(&a, &ra);
+  Turn();
+  peer->received.clear();
+  ASSERT_TRUE(peer->SendTicket());
+  auto rb = Start(&b, "POST", Framing::kLength, 3);
+  rb->SendBody("abc", true);
+  ASSERT_TRUE(With(*peer, [&] { return absl::EndsWith(peer->received, "abc"); }));
   EXPECT_EQ(pool_->stats().connects.value(), 1);
 }
 
