@@ -1,5 +1,6 @@
 // Which endpoint a request goes to: balance, health, ejection, retries, limits.
 #include <map>
+#include <thread>
 
 #include "gateway/upstream/upstream_fixture.h"
 #include "gmock/gmock.h"
@@ -378,6 +379,37 @@ TEST_F(BalanceTest, ARequestGoesToEachEndpointAtMostOnceWhileOthersAreThere) {
   }
   ASSERT_TRUE(Ends(answer));
   EXPECT_EQ(answer.error, ErrorKind::kReset);
+}
+
+TEST(EndpointTest, WhatIsToldLastIsHowItIsThoughThreadsChangeItAtOnce) {
+  Mutex mutex;
+  CondVar changed;
+  std::vector<bool> told;
+  bool telling = false;
+  Endpoint endpoint({.upstream = "u",
+                     .configured = "127.0.0.1:1",
+                     .address = *loop::Address::Parse("127.0.0.1:1"),
+                     .on_change = [&](const EndpointChange& change) {
+                       MutexLock lock(&mutex);
+                       if (!std::exchange(telling, true)) {
+                         changed.SignalAll();
+                         // Time enough for the other thread to tell of its change first, if it can.
+                         changed.WaitFor(&mutex, absl::Milliseconds(50));
+                       }
+                       told.push_back(change.in_service);
+                       changed.SignalAll();
+                     }});
+  std::thread other([&] {
+    {
+      MutexLock lock(&mutex);
+      while (!telling) changed.Wait(&mutex);
+    }
+    endpoint.SetHealthy(true, "well again");
+  });
+  endpoint.SetHealthy(false, "ill");
+  other.join();
+  EXPECT_EQ(told, (std::vector<bool>{false, true}));
+  EXPECT_EQ(endpoint.report().state, EndpointState::kHealthy);
 }
 
 TEST_F(BalanceTest, RetriesThatMayRepeatSomethingHaveABudget) {

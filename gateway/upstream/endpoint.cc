@@ -33,6 +33,7 @@ absl::Time Endpoint::Now() const { return options_.clock != nullptr ? options_.c
 
 void Endpoint::Change(absl::FunctionRef<void()> change, const std::string& detail) {
   EndpointState before, after;
+  MutexLock telling(&telling_);
   {
     MutexLock lock(&mutex_);
     before = StateLocked();

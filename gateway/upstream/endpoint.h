@@ -95,6 +95,7 @@ class Endpoint {
   const std::string text_;
   std::vector<EndpointCounts> counts_;
   std::atomic<bool> healthy_{true};
+  Mutex telling_;  // held through a change and its telling: what is told last is how it is. Taken before mutex_
   mutable Mutex mutex_;
   size_t ejected_by_ ABSL_GUARDED_BY(mutex_) = 0;  // workers
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
