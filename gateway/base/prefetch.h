@@ -3,13 +3,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace gatehouse {
 
 inline void Prefetch(const void* from, size_t octets) {
   constexpr size_t kLine = 64;
-  const char* at = static_cast<const char*>(from);
-  for (size_t i = 0; i < octets; i += kLine) __builtin_prefetch(at + i, 1);
+  const auto at = reinterpret_cast<uintptr_t>(from);  // null too: a pointer must not go beyond what it points into
+  for (size_t i = 0; i < octets; i += kLine) __builtin_prefetch(reinterpret_cast<const void*>(at + i), 1);
 }
 
 }  // namespace gatehouse

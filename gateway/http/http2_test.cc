@@ -711,5 +711,16 @@ TEST_F(Http2Test, EarlyHintsGoBeforeTheAnswerAndNeverAfterIt) {
   EXPECT_FALSE(absl::StrContains(client_->got[id], "103"));
 }
 
+TEST_F(Http2Test, ExpectingAStreamWhosePlaceWasTakenIsHarmless) {
+  answer_ = false;
+  client_->Request(Get("/slow"));
+  Talk();
+  answer_ = true;
+  for (int i = 0; i < 16; ++i) client_->Request(Get());
+  Talk();
+  EXPECT_EQ(client_->closed.count(33), 1u);
+  codec_->Expect(1);
+}
+
 }  // namespace
 }  // namespace gatehouse::http

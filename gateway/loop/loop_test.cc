@@ -179,6 +179,13 @@ TEST(LoopTest, ATurnsClockStandsStillWithinIt) {
     loop.RunOnce(/*wait=*/true);
   }
   EXPECT_THAT(seen, ElementsAre(absl::Seconds(0), absl::Seconds(0), absl::Seconds(1), absl::Seconds(1), absl::Seconds(2), absl::Seconds(2)));
+  loop.Post([&] {
+    clock.Advance(absl::Seconds(1));
+    of_turn.Renew();
+    look();
+  });
+  loop.RunOnce(/*wait=*/true);
+  EXPECT_EQ(seen.back(), absl::Seconds(4)) << "but for whoever asks";
 }
 
 TEST(LoopTest, TimerFiresOnceAndCanBeStopped) {

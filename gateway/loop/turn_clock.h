@@ -13,11 +13,13 @@ class TurnClock final : public Clock {
   // REQUIRES: both outlive this.
   TurnClock(const Loop& loop, const Clock& clock) : loop_(loop), clock_(clock), turn_(loop.now()), now_(clock.Now()) {}
   absl::Time Now() const override {
-    if (turn_ != loop_.now()) {
-      turn_ = loop_.now();
-      now_ = clock_.Now();
-    }
+    if (turn_ != loop_.now()) Renew();
     return now_;
+  }
+  // Renew reads the clock again within the turn: for what takes long, and decides.
+  void Renew() const {
+    turn_ = loop_.now();
+    now_ = clock_.Now();
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "gateway/server/connection.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@ namespace {
 
 // What may wait for a slow client before its codec is asked for more.
 constexpr size_t kMaxOutput = 256 * 1024;
+constexpr size_t kMostGathered = 16 * 1024;  // waits for the end of the turn
 constexpr absl::Duration kLinger = absl::Seconds(2);
 
 Reason ReasonOf(const tls::TlsError& error) {
@@ -141,6 +143,7 @@ void Connection::NotePresented() {
 
 void Connection::Established() {
   state_ = State::kServing;
+  worker_->clock().Renew();  // many handshakes make a turn long, and what they presented is judged now
   resumed_ = tls_->resumed();
   asked_ = tls_->name()->client_certificate != tls::ClientCertificate::kNone;
   (resumed_ ? worker_->metrics().handshakes_resumed : worker_->metrics().handshakes_full).Add();
@@ -208,7 +211,11 @@ void Connection::ReadAll() {
     if (!tls_->HasPending() && n < buffer.size()) break;
   }
   // While the streams that are answered already are still in the processor's cache; it is sent at the end of the turn.
-  if (codec_->version() == 20 && !Encode()) return;
+  if (codec_->version() == 20) {
+    if (!Encode()) return;
+    // Much does not wait: the outputs of many connections would lie in memory together.
+    if (tls_->pending_output() > kMostGathered && tls_->Flush() == tls::IoStatus::kFailed) return Close();
+  }
   worker_->loop().MarkDirty(this);
 }
 
@@ -287,6 +294,11 @@ void Connection::OnDeadline(loop::Deadline*) {
     }
     return Close();
   }
+  // What has come goes before: its timer may be late, or the loop was busy, or stopped, with both.
+  if ((state_ == State::kServing || state_ == State::kDraining) && armed_ == http::ServerCodec::Phase::kIdle && !output_armed_ &&
+      (!codec_->idle() || (codec_->WantsRead() && !eof_ && Readable()))) {
+    return ReadAll();
+  }
   if ((state_ == State::kServing || state_ == State::kDraining) && !output_armed_) codec_->TimeOut();
   if ((state_ == State::kServing || state_ == State::kDraining) && codec_->idle() && !output_armed_) {
     // An idle client is told that we go.
@@ -300,6 +312,11 @@ void Connection::OnDeadline(loop::Deadline*) {
     return Finish();
   }
   Close();
+}
+
+bool Connection::Readable() const {
+  pollfd state{fd_.get(), POLLIN, 0};
+  return poll(&state, 1, 0) > 0;
 }
 
 void Connection::Finish() {

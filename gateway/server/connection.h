@@ -144,6 +144,8 @@ class Connection final : public loop::Flushable, public loop::DeadlineHandler, p
   // Encrypts what the codec has to say, as much as may wait for the client. False: closed.
   bool Encode();
   void ArmDeadline();
+  // There are octets of the client's that were not read.
+  bool Readable() const;
   // Our side ends: close_notify is sent, then FIN.
   void Finish();
   void Linger();

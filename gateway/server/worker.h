@@ -119,7 +119,7 @@ class Worker final : public tls::TlsHooks {
   const SnapshotAge& age() const { return *shared_.age; }
   metrics::WorkerMetrics& metrics() { return metrics_; }
   // As of the loop's turn.
-  const Clock& clock() const { return clock_; }
+  const loop::TurnClock& clock() const { return clock_; }
   const std::shared_ptr<const config::Snapshot>& snapshot() const { return slot_.shared(); }
   const config::SnapshotPin& pin() const { return slot_.pin(); }
   const Generation& generation() const { return *generation_; }

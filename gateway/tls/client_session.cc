@@ -135,7 +135,10 @@ IoStatus ClientSession::Flush() {
       continue;
     }
     if (r < 0 && errno == EINTR) continue;
-    if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return IoStatus::kWantWrite;
+    if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      DropSent(&output_, &sent_);
+      return IoStatus::kWantWrite;
+    }
     // What the endpoint said before may still be there to be read, and tells more.
     if (socket_error_ == 0) socket_error_ = errno;
     output_.clear();

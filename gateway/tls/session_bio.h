@@ -12,8 +12,10 @@
 #include <openssl/bio.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <string>
 
 namespace gatehouse::tls {
 
@@ -26,6 +28,13 @@ inline int ReceiveFrom(int fd, char* into, int n, bool* again, bool* eof, int* e
   }
   if (r == 0) *eof = true;
   return static_cast<int>(r);
+}
+
+// What was sent of `output`, which a slow peer may never let run dry, leaves it once it is half of it or much.
+inline void DropSent(std::string* output, size_t* sent) {
+  if (*sent < std::min(output->size() / 2, size_t{64} * 1024)) return;
+  output->erase(0, *sent);
+  *sent = 0;
 }
 
 template <typename Session>

@@ -158,6 +158,8 @@ IoStatus TlsSession::Flush() {
         output_.assign(from.data() + sent, from.size() - sent);
         sent = 0;
         Uncork();
+      } else {
+        DropSent(&output_, &sent);
       }
       return IoStatus::kWantWrite;
     }

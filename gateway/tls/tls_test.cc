@@ -5,6 +5,7 @@
 
 #include <openssl/err.h>
 #include <sys/socket.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -551,6 +552,36 @@ TEST_F(CorkTest, OutputsOfManyMixNothingInAnyOrder) {
     }
     EXPECT_TRUE(got[i] == sent[i]) << i << ": " << got[i].size() << " of " << sent[i].size();
   }
+}
+
+TEST_F(CorkTest, AClientThatNeverLetsTheOutputRunDryMakesUsKeepNoMoreThanWaits) {
+  auto p = Join();
+  for (int i = 0; i < 6; ++i) {
+    SSL_do_handshake(p->client.get());
+    ERR_clear_error();
+    p->ToServer();
+    p->server->Handshake();
+    p->ToClient();
+  }
+  ASSERT_EQ(p->server->state(), TlsSession::State::kOpen);
+  const int small = 64 * 1024;
+  setsockopt(p->ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  const std::string text(64 * 1024, 'x');
+  const auto in_use = [] {
+    const auto m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+  };
+  const size_t before = in_use();
+  size_t most_waiting = 0;
+  std::vector<char> b(32 * 1024);
+  for (int i = 0; i < 1000; ++i) {
+    while (p->server->pending_output() <= 256 * 1024) ASSERT_EQ(p->server->Write(text), IoStatus::kOk);
+    most_waiting = std::max(most_waiting, p->server->pending_output());
+    ASSERT_NE(p->server->Flush(), IoStatus::kFailed);
+    (void)!read(p->ends[1], b.data(), b.size());
+  }
+  EXPECT_LT(most_waiting, 400u * 1024);
+  EXPECT_LT(in_use() - before, 2u << 20);
 }
 
 // In the midst of one's handshake another is ended, as trust that goes may do.

@@ -2,6 +2,7 @@
 """Our own attack corpus against the real gateway: framing, paths, names and floods. The upstream must see none of it."""
 import contextlib
 import json
+import signal
 import socket
 import ssl
 import struct
@@ -11,7 +12,7 @@ import urllib.parse
 
 import hpack
 
-from harness import BIN, EventWatch, GatehouseTest, client_context, free_port
+from harness import BIN, EventWatch, GatehouseTest, RawClient, client_context, free_port
 
 CONFIG = """
 kind: ServerCertificate
@@ -275,6 +276,22 @@ class PerimeterTest(GatehouseTest):
                 now = time.monotonic()
             return False
         return True
+
+    def test_what_came_while_the_gateway_stood_still_is_answered_though_the_idle_time_is_over(self):
+        clients = [RawClient(self.brisk, client_context(self.pki), sni="a") for _ in range(5)]
+        for client in clients:
+            self.addCleanup(client.close)
+            self.assertEqual(client.get("/public/x", host="a")[0], 200)
+        self.gatehouse.process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(1.5)
+            for client in clients:
+                client.send(b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n")
+        finally:
+            self.gatehouse.process.send_signal(signal.SIGCONT)
+        self.assertEqual([client.answer()[0] for client in clients], [200] * len(clients))
+        for client in clients:
+            self.assertEqual(client.sock.recv(1), b"", "and one that says nothing is still let go")
 
     def test_an_answer_that_nobody_takes_and_a_body_that_does_not_come_are_not_waited_for_though_pings_come(self):
         head = [(":scheme", "https"), (":authority", "a"), (":path", "/public/stream")]
