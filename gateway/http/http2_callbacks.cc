@@ -254,6 +254,8 @@ struct Http2Callbacks {
   static int SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_head, size_t length,
                       nghttp2_data_source* source, void* user) {
     Http2Codec* c = Codec(user);
+    // nghttp2 sends DATA after DATA by this in one nghttp2_session_mem_send, until it is told to come again.
+    if (c->target_->full()) return NGHTTP2_ERR_WOULDBLOCK;
     auto* s = static_cast<Http2Stream*>(source->ptr);
     c->target_->Append(frame_head, 9);
     const char* from = s->fixed != nullptr ? s->fixed->body().data() : s->out.data();

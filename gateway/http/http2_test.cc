@@ -188,6 +188,28 @@ TEST_F(Http2Test, DateIsAddedWhenGiven) {
   EXPECT_TRUE(absl::StrContains(client_->got[1], "date=Tue, 15 Nov 1994 08:12:31 GMT;"));
 }
 
+TEST_F(Http2Test, NoMoreIsProducedAtATimeThanThereIsRoomFor) {
+  const std::string body(64 * 1024, 'b');
+  fixed_ = *FixedResponse::Create(200, {}, body);
+  const nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30}};
+  nghttp2_submit_settings(client_->session, NGHTTP2_FLAG_NONE, settings, 1);
+  nghttp2_session_set_local_window_size(client_->session, NGHTTP2_FLAG_NONE, 0, 1 << 30);
+  for (int i = 0; i < 40; ++i) client_->Request(Get());
+  codec_->Receive(client_->Take(), loop::Instant{1});
+  size_t pieces = 0;
+  for (; codec_->WantsWrite(); ++pieces) {
+    ASSERT_LT(pieces, 1000u);
+    OutBuffer out(20'000);
+    codec_->Produce(&out);
+    EXPECT_LT(out.size(), 20'000u + 17'000);
+    nghttp2_session_mem_recv(client_->session, reinterpret_cast<const uint8_t*>(out.view().data()), out.size());
+    codec_->Receive(client_->Take(), loop::Instant{1});
+  }
+  EXPECT_GT(pieces, 70u);
+  ASSERT_EQ(client_->bodies.size(), 40u);
+  for (const auto& [id, got] : client_->bodies) EXPECT_EQ(got, body) << id;
+}
+
 // SEMANTICS 6: each is refused, and never reaches the handler.
 TEST_F(Http2Test, AttackCorpus) {
   auto with = [](std::vector<std::pair<std::string, std::string>> changes) {
