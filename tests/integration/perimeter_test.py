@@ -506,6 +506,39 @@ class PerimeterTest(GatehouseTest):
                             raise ConnectionError("closed")
         self.assertEqual(self.status("/public/x", host="a", sni="a"), 200)
 
+    def test_answers_that_nobody_reads_wait_outside_of_memory_however_many_and_large_they_are(self):
+        body = "x" * 65536
+        self.gatehouse.apply(f"{{kind: Route, name: large, match: {{path: /large}}, anonymous: true, fixed_response: {{body: '{body}'}}}}", "--wait")
+        self.addCleanup(self.gatehouse.ctl, "delete", "route", "large")
+        head = HPACK.encode([(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/large")])
+        # Windows that never close.
+        clients = [self.h2(settings=struct.pack(">HI", 4, 0x7FFFFFFF)) for _ in range(50)]
+        for client in clients:
+            client.sendall(frame(8, 0, 0, struct.pack(">I", 0x7FFF0000)))
+        before = resident(self.gatehouse.process.pid)
+        for client in clients:
+            client.sendall(b"".join(frame(1, 5, 1 + 2 * i, head) for i in range(90)))
+        most = 0
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            most = max(most, resident(self.gatehouse.process.pid) - before)
+            time.sleep(0.02)
+        self.assertLess(most, 50 * 1024, "KiB; 90 answers to each would be 5,760 a connection")
+        for client in clients[:5]:
+            data = self.read_for(client, 90 * 65536)
+            self.assertGreater(data, 90 * 65536, "and all of it is there for whoever reads")
+
+    def read_for(self, sock, enough):
+        """Reads until there were so many octets; how many."""
+        sock.settimeout(20)
+        got = 0
+        while got <= enough:
+            data = sock.recv(1 << 20)
+            if not data:
+                break
+            got += len(data)
+        return got
+
     def test_plain_http_on_the_tls_port_gets_nothing_done(self):
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as sock:
             sock.sendall(b"GET /public/x HTTP/1.1\r\nHost: a\r\n\r\n")
