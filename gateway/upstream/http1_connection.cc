@@ -207,10 +207,11 @@ void Http1Connection::Send() {
   sent_ += taken;
   bool progress = taken > 0 || Untaken() < before;
   touched_ = touched_ || progress;
+  if (status == LinkStatus::kFailed && !touched_) return Unsent(ErrorKind::kReset, link_.error());
   if (status == LinkStatus::kFailed) {
     // It reads no more; a response that it gave before (413 and the like) may still be there to be read.
     sent_ = out_.size();
-    progress = touched_ = write_broken_ = true;
+    progress = write_broken_ = true;
   }
   if (state_ == State::kParting) {
     if (Untaken() == 0) return Close();

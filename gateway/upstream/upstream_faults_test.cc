@@ -38,6 +38,24 @@ TEST_F(FaultsTest, OctetsBehindAnAnswerThatFilledTheReadBufferAreNotTheNextReque
   EXPECT_NE(second.body, "evil") << "a POST was answered with what had come before it was sent";
 }
 
+// A POST is given the connection of an answer that was just read, and the upstream breaks it off before it is sent.
+TEST_F(FaultsTest, ARequestOfWhichNothingCouldBeSentGoesElsewhere) {
+  options_.max_connections = 1;
+  Answer first, second;
+  auto a = Start(&first, "GET");
+  auto peer = AcceptRequest();
+  auto b = Start(&second, "POST", Framing::kLength, 3);  // waits
+  b->SendBody("abc", true);
+  first.on_end = [&] { peer->Reset(); };
+  peer->Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+  ASSERT_TRUE(Ends(first));
+  auto other = Accept();
+  ASSERT_TRUE(other != nullptr && Receives(*other, "\r\n\r\nabc"));
+  other->Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+  ASSERT_TRUE(Ends(second));
+  EXPECT_EQ(second.status, 200) << second.detail;
+}
+
 // Nothing of the request had been sent when octets came: both the client and the upstream spoke in one turn of the loop.
 class UnaskedOctetsTest : public FaultsTest, public testing::WithParamInterface<bool> {};
 TEST_P(UnaskedOctetsTest, OctetsThatCameBeforeTheRequestWasSentAreNotItsAnswer) {
