@@ -16,8 +16,9 @@ void SetFacts(const events::Event& event, absl::string_view gateway, Facts* fact
 }
 
 void PublishSlots(events::Batch batch, absl::string_view gateway, Hub* hub) {
+  events::WireAppender appender(gateway);
   hub->Publish(batch.size(), [&](size_t i, std::string* out, Facts* facts) {
-    events::AppendWire(*batch[i], gateway, out);
+    appender.Append(*batch[i], out);
     SetFacts(*batch[i], gateway, facts);
     return batch[i]->dropped_before;
   });

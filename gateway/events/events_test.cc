@@ -555,6 +555,23 @@ TEST(WireTest, EventsAppendedToOneStringDoNotTouchEachOther) {
   }
 }
 
+TEST(WireTest, WhatIsAppendedDoesNotDependOnTheEventBefore) {
+  WireAppender appender("g");
+  const absl::Time times[] = {absl::UnixEpoch(), absl::FromUnixSeconds(1), absl::FromUnixMillis(1'800'000'000'123)};
+  for (unsigned i = 0; i < 200; ++i) {
+    Event e;
+    // Each differs from the one before in one thing, or in none.
+    e.Reset(i / 3 % 2 == 0 ? EventKind::kDecision : EventKind::kHandshake);
+    e.outcome = i % 5 < 2 ? Outcome::kAllowed : Outcome::kRefused;
+    e.reason = i % 7 < 3 ? Reason::kNone : Reason::kRevoked;
+    e.time = times[i / 4 % 3];
+    std::string alone, after = "before";
+    AppendWire(e, "g", &alone);
+    appender.Append(e, &after);
+    EXPECT_EQ(after, "before" + alone) << i;
+  }
+}
+
 TEST(WireTest, AMessageThatIsUsedAgainHoldsNothingOfTheEventBefore) {
   Event full;
   full.Reset(EventKind::kDecision);

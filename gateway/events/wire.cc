@@ -253,17 +253,26 @@ v1::Event::Outcome OutcomeOf(Outcome outcome) {
   return v1::Event::OUTCOME_UNSPECIFIED;
 }
 
-void AppendWire(const Event& event, absl::string_view gateway, std::string* out) {
+void WireAppender::Append(const Event& event, std::string* out) {
   using F = v1::Event;
   const Facts& facts = *event.facts;
   const std::string& common = facts.wire.Get([&facts] { return WireOf(facts); });
   constexpr size_t kOwn = 256;  // octets of what a request says itself, mostly
-  Writer w(out, common.size() + kOwn);
-  w.Number(F::kTypeFieldNumber, TypeOf(event.kind));
-  w.Number(F::kOutcomeFieldNumber, OutcomeOf(event.outcome));
-  w.Number(F::kReasonFieldNumber, static_cast<uint64_t>(event.reason));
-  PutTime(w, F::kTimeFieldNumber, event.time);
-  w.Text(F::kGatewayFieldNumber, gateway);
+  if (head_.empty() || kind_ != event.kind || outcome_ != event.outcome || reason_ != event.reason || time_ != event.time) {
+    head_.clear();
+    Writer head(&head_, 64 + gateway_.size());
+    head.Number(F::kTypeFieldNumber, TypeOf(event.kind));
+    head.Number(F::kOutcomeFieldNumber, OutcomeOf(event.outcome));
+    head.Number(F::kReasonFieldNumber, static_cast<uint64_t>(event.reason));
+    PutTime(head, F::kTimeFieldNumber, event.time);
+    head.Text(F::kGatewayFieldNumber, gateway_);
+    kind_ = event.kind;
+    outcome_ = event.outcome;
+    reason_ = event.reason;
+    time_ = event.time;
+  }
+  Writer w(out, head_.size() + common.size() + kOwn);
+  w.Written(head_);
   w.Number(F::kMissedFieldNumber, event.dropped_before);
   w.Written(common);
   if (event.kind == EventKind::kDecision) PutRequest(w, event);
