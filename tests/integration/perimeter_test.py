@@ -523,7 +523,7 @@ class PerimeterTest(GatehouseTest):
         while time.monotonic() < end:
             most = max(most, resident(self.gatehouse.process.pid) - before)
             time.sleep(0.02)
-        self.assertLess(most, 50 * 1024, "KiB; 90 answers to each would be 5,760 a connection")
+        self.assertLess(most, 30 * 1024 + MEMORY, "KiB; 90 answers to each would be 5,760 a connection")
         for client in clients[:5]:
             data = self.read_for(client, 90 * 65536)
             self.assertGreater(data, 90 * 65536, "and all of it is there for whoever reads")
