@@ -4,6 +4,7 @@
 #include <random>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "gateway/base/json_text.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/descriptor.pb.h"
@@ -247,6 +248,25 @@ TEST_F(MessageJsonTest, WhatItDoesNotWriteItselfIsAsProtobufHasIt) {
   google::protobuf::FileDescriptorProto file;
   file.set_name("x");
   EXPECT_EQ(Json(file), R"({"name":"x"})");
+}
+
+TEST_F(MessageJsonTest, WhatNobodySeesIsEscapedAsProtobufDoes) {
+  std::string bad;
+  for (uint32_t c = 0x80; c < 0x110000; ++c) {
+    if (c >= 0xD800 && c < 0xE000) continue;
+    std::string text;
+    if (c < 0x800) {
+      text = {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 63))};
+    } else if (c < 0x10000) {
+      text = {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 63)), static_cast<char>(0x80 | (c & 63))};
+    } else {
+      text = {static_cast<char>(0xF0 | c >> 18), static_cast<char>(0x80 | (c >> 12 & 63)), static_cast<char>(0x80 | (c >> 6 & 63)), static_cast<char>(0x80 | (c & 63))};
+    }
+    auto message = New();
+    message->GetReflection()->SetString(message.get(), Field("some_text"), text);
+    if (Json(*message) != Expected(*message)) bad += absl::StrCat(absl::Hex(c), " ");
+  }
+  EXPECT_EQ(bad, "");
 }
 
 }  // namespace

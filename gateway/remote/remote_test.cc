@@ -119,6 +119,22 @@ TEST_F(SnapshotFileTest, AChangeIsSavedByItselfAndFoundAgain) {
   EXPECT_EQ(loaded->resources.digest(), snapshot.resources.digest());
 }
 
+// Between a change's arrival and its taking, what was refused before may have come into force.
+TEST_F(SnapshotFileTest, AChangeThatDoesNotStartFromWhatIsSavedIsSavedWhole) {
+  auto file = SnapshotFile::Open(folder_);
+  const SavedSnapshot seven = Sample();
+  ASSERT_TRUE(file->Save(seven).ok());
+  SavedSnapshot eight = seven, nine = seven;
+  Grow(&eight, 0);                       // was refused: a file of this machine was missing
+  v1::Delta delta = Grow(&nine, 1);      // what the control plane sends to one that acknowledged 7: 7 -> 9
+  nine.revision = 9;
+  delta.set_to_revision(9);
+  ASSERT_TRUE(file->Save(eight).ok());   // Retry: Hold(8, nullptr)
+  ASSERT_TRUE(file->SaveChange(nine, delta).ok());  // Take: Hold(9, 7 -> 9)
+  auto loaded = SnapshotFile::Open(folder_)->Load();
+  EXPECT_TRUE(loaded.ok()) << loaded.status();
+}
+
 TEST_F(SnapshotFileTest, AChangedChangeLeavesNothingToStartFrom) {
   auto file = SnapshotFile::Open(folder_);
   SavedSnapshot snapshot = Sample();

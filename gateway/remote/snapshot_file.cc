@@ -83,12 +83,17 @@ absl::Status SnapshotFile::Save(const SavedSnapshot& snapshot) {
   GH_RETURN_IF_ERROR(whole_.Save(chunk.SerializeAsString()));
   changes_.Drop();
   whole_bytes_ = chunk.data().size();
+  saved_revision_ = snapshot.revision;
+  saved_incarnation_ = snapshot.incarnation;
   return absl::OkStatus();
 }
 
 absl::Status SnapshotFile::SaveChange(const SavedSnapshot& snapshot, const v1::Delta& delta) {
-  if (whole_bytes_ == 0 || changes_.bytes() > std::max(kLeastChanges, whole_bytes_ / kMostChanges)) return Save(snapshot);
-  return changes_.Append(delta.SerializeAsString());
+  const bool follows = delta.from_revision() == saved_revision_ && delta.incarnation() == saved_incarnation_;
+  if (whole_bytes_ == 0 || !follows || changes_.bytes() > std::max(kLeastChanges, whole_bytes_ / kMostChanges)) return Save(snapshot);
+  GH_RETURN_IF_ERROR(changes_.Append(delta.SerializeAsString()));
+  saved_revision_ = snapshot.revision;
+  return absl::OkStatus();
 }
 
 void SnapshotFile::Drop() {

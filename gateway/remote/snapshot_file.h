@@ -50,6 +50,8 @@ class SnapshotFile {
   SealedLog changes_;
   SealedFile confirmed_;
   uint64_t whole_bytes_ = 0;  // of the one that this process saved; 0: it saved none
+  uint64_t saved_revision_ = 0;  // with the changes behind it
+  std::string saved_incarnation_;
 };
 
 }  // namespace gatehouse::remote

@@ -145,7 +145,7 @@ void Directory::Sync() {
     MutexLock lock(&mutex_);
     for (const auto& [upstream, service] : services_) {
       for (const auto& [configured, name] : service.names) {
-        if (!name.literal) wanted.names.emplace(NameKey(upstream, configured), service.spec.dns_refresh);
+        if (!name.literal) wanted.names.emplace(NameKey(upstream, configured), Wanted::Question{service.spec.dns_refresh, name.answered});
       }
       if (!service.spec.health_check.has_value()) {
         wanted.unchecked.insert(wanted.unchecked.end(), service.endpoints.begin(), service.endpoints.end());
@@ -173,15 +173,15 @@ void Directory::Sync() {
   }
 
   std::erase_if(asking_, [&](const auto& entry) { return wanted.names.count(entry.first) == 0; });
-  for (const auto& [key, refresh] : wanted.names) {
+  for (const auto& [key, question] : wanted.names) {
     Asking& asking = asking_[key];
-    const bool sooner = asking.timer != nullptr && refresh < asking.refresh;
-    asking.refresh = refresh;
-    if (asking.timer == nullptr) {
-      asking.timer = std::make_unique<loop::Timer>(&loop_, [this, key = key] { AskFor(key); });
-      AskFor(key);
+    const bool sooner = asking.timer != nullptr && question.refresh < asking.refresh;
+    asking.refresh = question.refresh;
+    if (asking.timer == nullptr) asking.timer = std::make_unique<loop::Timer>(&loop_, [this, key = key] { AskFor(key); });
+    if (!question.answered) {
+      AskFor(key);  // new, or taken out and put back before this looked
     } else if (sooner && !asking.under_way) {
-      asking.timer->Start(refresh);
+      asking.timer->Start(question.refresh);
     }
   }
 }
@@ -208,7 +208,10 @@ void Directory::OnAnswer(const NameKey& key, const absl::StatusOr<std::vector<lo
     MutexLock lock(&mutex_);
     // A configuration without it may be known before Sync is.
     auto found = services_.find(key.first);
-    if (found == services_.end() || found->second.names.count(key.second) == 0) return;
+    if (found == services_.end() || found->second.names.count(key.second) == 0) {
+      asking_.erase(it);  // put back, it is asked for anew
+      return;
+    }
     Service& service = found->second;
     Name& name = service.names.at(key.second);
     const bool first = !std::exchange(name.answered, true);

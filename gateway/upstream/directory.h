@@ -85,7 +85,11 @@ class Directory {
 
   // What the thread's objects are made from, copied out of the lock.
   struct Wanted {
-    std::map<NameKey, absl::Duration> names;
+    struct Question {
+      absl::Duration refresh;
+      bool answered = false;  // since it is configured
+    };
+    std::map<NameKey, Question> names;
     struct Check {
       EndpointRef endpoint;
       HealthCheckOptions options;

@@ -69,7 +69,8 @@ void Endpoint::Return() {
 }
 
 void Endpoint::Drain() {
-  Change([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { draining_ = true; }, "");
+  MutexLock lock(&mutex_);  // nobody is told of it, nor waited for
+  if (!std::exchange(draining_, true)) since_ = Now();
 }
 
 Endpoint::Report Endpoint::report() const {

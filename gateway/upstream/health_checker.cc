@@ -86,9 +86,13 @@ void HealthChecker::Update(HealthCheckOptions options, const UpstreamOptions& co
   }
   if (options == options_) return;
   options_ = std::move(options);
-  first_ = true;  // what it was asked before says nothing about what it is asked now
+  // What it was asked before says nothing about what it is asked now, nor does an answer that is still to come.
+  first_ = true;
   good_ = bad_ = 0;
-  if (request_ == nullptr) next_.Start(absl::ZeroDuration());
+  request_.reset();
+  timeout_.Stop();
+  pool_->RetireAll();
+  next_.Start(absl::ZeroDuration());
 }
 
 void HealthChecker::Ask() {

@@ -290,7 +290,7 @@ void Http1Connection::OnEnd(bool closed, absl::string_view why) {
   if (reused_ && !parser_.started() && request_->repeatable()) {
     Request* request = TakeRequest();
     request->wire_ = std::move(out_);
-    pool_->Repeat(this, request);
+    pool_->Repeat(this, {request});
     return;
   }
   if (!closed) return FailRequest(ErrorKind::kReset, why);
@@ -363,7 +363,7 @@ void Http1Connection::Unsent(ErrorKind kind, absl::string_view detail) {
   const std::string text = Named(detail);
   Request* request = TakeRequest();
   request->wire_ = std::move(out_);
-  if (!request->repeated_) return pool_->Repeat(this, request);
+  if (!request->repeated_) return pool_->Repeat(this, {request});
   pool_->OnBroken(this, request, kind, text, /*seen=*/false);
 }
 

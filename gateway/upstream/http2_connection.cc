@@ -259,16 +259,26 @@ void Http2Connection::Break(ErrorKind kind, absl::string_view why) {
   const std::string text = Named(why);
   state_ = State::kFailing;
   pool_->OnFull(this);
+  // First those that are sent again, whom nobody tells: they need the place that this one leaves.
+  const auto sent = [](const Http2Exchange& exchange) { return exchange.stream != nullptr && exchange.stream->head_sent; };
+  std::vector<Request*> again;
+  for (size_t i = exchanges_.size(); i-- > 0;) {  // Detach puts the last one in the place of the one that goes
+    Http2Exchange* exchange = exchanges_[i].get();
+    Request* request = exchange->request;
+    if (request->repeated_ || (sent(*exchange) && !(reused_ && kind == ErrorKind::kReset && request->repeatable()))) continue;
+    Http2Stream* stream = exchange->stream;
+    if (stream != nullptr && !stream->head_sent) TakeBack(stream, request);
+    if (stream != nullptr) client_.Drop(stream);
+    again.push_back(Detach(exchange));
+  }
+  if (!again.empty()) pool_->Repeat(this, again);
   bool counted = false;  // one connection that breaks is one failure
   while (!exchanges_.empty()) {
     Http2Stream* stream = exchanges_.back()->stream;
-    Request* request = exchanges_.back()->request;
-    const bool seen = stream != nullptr && stream->head_sent;
-    if (stream != nullptr && !seen) TakeBack(stream, request);
-    TakeRequest();
-    if (reused_ && kind == ErrorKind::kReset && request->repeatable()) {
-      pool_->Repeat(this, request);  // this closes after the last
-    } else if (std::exchange(counted, true)) {
+    const bool seen = sent(*exchanges_.back());
+    if (stream != nullptr && !seen) TakeBack(stream, exchanges_.back()->request);
+    Request* request = TakeRequest();
+    if (std::exchange(counted, true)) {
       pool_->OnLost(request, kind, text, seen);
     } else {
       pool_->OnFailed(request, kind, text, seen);

@@ -257,7 +257,11 @@ void Pool::OnRoom(Connection* connection) {
   if (site.gone || (retired_ && pending_.empty())) return connection->Retire();
   const bool useless = !pending_.empty() && !site.in_service();
   if (useless && connection->active() == 0) return connection->Close();  // and its place goes to whoever waits
-  while (!useless && !pending_.empty() && connection->CanTake()) Give(connection, FirstPending());
+  while (!useless && !pending_.empty() && connection->CanTake()) {
+    // As in TakeIdle: what cannot be repeated is not risked on one that has ended meanwhile. Its place goes to whoever waits.
+    if (connection->active() == 0 && !pending_.front().repeatable() && !connection->Healthy()) return connection->Close();
+    Give(connection, FirstPending());
+  }
   CountIdle(connection, connection->active() == 0);
   if (!connection->CanTake() || connection->listed) return;
   connection->listed = true;
@@ -383,23 +387,23 @@ void Pool::OnBroken(Connection* connection, Request* request, ErrorKind kind, ab
   ServePending();
 }
 
-void Pool::Repeat(Connection* connection, Request* request) {
-  request->repeated_ = true;
-  stats_->repeated.Add();
-  Leave(request);
-  OnFull(connection);
-  if (connection->active() > 0) {
-    Place(request);
-    return;
-  }
-  // Its place is for this request, whatever else is idle: that may have died too.
+void Pool::Repeat(Connection* connection, absl::Span<Request* const> requests) {
+  // Its place is for these requests, whatever else is idle: that may have died too.
   closing_ = true;
   connection->Close();
   closing_ = false;
-  if (const SiteRef* site = balancer_.Pick(request->tried_)) {
-    Open(request, *site);
-  } else {
-    FailWithoutEndpoint(request);
+  bool opened = false;
+  for (Request* request : requests) {
+    request->repeated_ = true;
+    stats_->repeated.Add();
+    Leave(request);
+    const SiteRef* site = opened ? nullptr : balancer_.Pick(request->tried_);
+    if (site != nullptr) {
+      Open(request, *site);
+      opened = true;
+    } else {
+      Place(request);
+    }
   }
   ServePending();
 }

@@ -102,9 +102,9 @@ class Pool final : private loop::Flushable, private loop::DeadlineHandler {
   void OnLost(Request* request, ErrorKind kind, absl::string_view detail, bool seen);
   // The same when `connection`, which had it, is of no use any more and to be closed.
   void OnBroken(Connection* connection, Request* request, ErrorKind kind, absl::string_view detail, bool seen);
-  // The kept connection, which is of no use any more, had died before it saw `request`, which was taken from it. It is closed
-  // with its last request.
-  void Repeat(Connection* connection, Request* request);
+  // The connection, which is of no use any more and closed here, had died before it saw `requests`, which were taken from it. Tells none of
+  // them anything.
+  void Repeat(Connection* connection, absl::Span<Request* const> requests);
   // From requests.
   void OnDone(Request* request, const ErrorKind* error);
 

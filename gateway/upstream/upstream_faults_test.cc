@@ -400,5 +400,67 @@ TEST_F(Http2FaultsTest, EachHealthCheckOverHttp2HasAConnectionOfItsOwn) {
   Turn();
 }
 
+// What it was asked before says nothing about what it is asked now.
+TEST_F(FaultsTest, TheAnswerToTheQuestionBeforeSaysNothing) {
+  EndpointRef endpoint = Endpoint::Of(upstream_.address());
+  HealthCheckOptions options;
+  options.path = "/old";
+  HealthChecker checker(&loop_, endpoint, options, options_);
+  auto peer = AcceptRequest();
+  ASSERT_NE(peer, nullptr);
+  ASSERT_TRUE(absl::StrContains(peer->received, "GET /old"));
+  options.path = "/new";  // the old path is known to be gone
+  checker.Update(options, options_);
+  peer->Send("HTTP/1.1 404 Gone\r\ncontent-length: 0\r\n\r\n");
+  Turn(50);
+  EXPECT_TRUE(endpoint->healthy()) << "/new was not asked yet: " << endpoint->report().detail;
+}
+
+// "What cannot be repeated is not risked on a connection that is known to be dead": but one that waited is.
+TEST_F(FaultsTest, APostThatWaitedIsNotRiskedOnAConnectionThatHasEnded) {
+  options_.max_connections = 1;
+  Answer first, second;
+  auto a = Start(&first, "GET");
+  auto peer = AcceptRequest();
+  auto b = Start(&second, "POST", Framing::kNoBody);  // waits
+  peer->Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+  peer->Close();  // without a word; both are here when the answer is read
+  ASSERT_TRUE(Ends(first));
+  EXPECT_EQ(first.completions, 1);
+  std::unique_ptr<Peer> next;
+  EXPECT_TRUE(Until([&] { return second.ended() || (next = upstream_.TryAccept()) != nullptr; }));
+  EXPECT_FALSE(second.ended()) << "lost: " << second.detail;
+  b.reset();
+  a.reset();
+  pool_.reset();
+}
+
+// Requests that a kept HTTP/2 connection lost are repeated, however many: the one that is opened for the last carries them all.
+TEST_F(Http2FaultsTest, AllThatAKeptConnectionLostIsRepeated) {
+  options_.max_connections = 1;
+  options_.max_pending = 2;
+  Answer warm;
+  auto w = Start(&warm, "GET");
+  auto peer = AcceptHttp2();
+  ASSERT_TRUE(Gets(*peer, 1));
+  peer->Head(1, "200", {}, true);
+  ASSERT_TRUE(Ends2(*peer, warm));
+  std::vector<std::unique_ptr<Answer>> answers;
+  std::vector<std::unique_ptr<Request>> requests;
+  for (int i = 0; i < 6; ++i) {
+    answers.push_back(std::make_unique<Answer>());
+    requests.push_back(Start(answers.back().get(), "GET"));
+  }
+  ASSERT_TRUE(Gets(*peer, 13));
+  peer->peer().Reset();
+  Turn(50);
+  int failed = 0;
+  for (auto& a : answers) failed += a->errors;
+  EXPECT_EQ(failed, 0) << answers[5]->detail << answers[4]->detail << answers[3]->detail << answers[1]->detail;
+  requests.clear();
+  w.reset();
+  pool_.reset();
+}
+
 }  // namespace
 }  // namespace gatehouse::upstream
