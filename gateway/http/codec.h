@@ -102,14 +102,16 @@ class ServerCodec {
   virtual Result Receive(absl::string_view bytes, loop::Instant now) = 0;
   // The client ended its side: HTTP/1 requests in process may still be answered. kClose when nothing is left to do.
   virtual Result ReceiveEof() = 0;
-  // False: do not read the socket now (a body is not consumed, or enough is pipelined).
+  // False: do not read the socket now (a body is not consumed, enough is pipelined, or answers wait to be produced).
   virtual bool WantsRead() const = 0;
-  // Buffered input can be processed now: a pipelined request whose predecessor is answered.
+  // Buffered input can be processed now: a pipelined request whose predecessor is answered, and what was answered produced.
   virtual bool HasReadyInput() const { return false; }
 
   // Responses. False: the stream is gone, or (SendHead) a field may not go on the wire: nothing was sent.
   virtual bool SendFixed(StreamId id, std::shared_ptr<const FixedResponse> response) = 0;
   virtual bool SendHead(StreamId id, const ResponseHead& head, bool end) = 0;
+  // A whole answer of our own, of which nobody waits to send the rest: head, and all of `body`. `head.content_length` is its size.
+  virtual bool SendAnswer(StreamId id, const ResponseHead& head, absl::string_view body) = 0;
   // Answers a request with `websocket`: from here on OnBody and SendBody carry bytes of another protocol, until both sides
   // said `end`. HTTP/1: 101; what the client sent behind its request comes by HasReadyInput. HTTP/2: 200. `head.status` is not
   // looked at.

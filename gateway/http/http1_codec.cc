@@ -29,15 +29,16 @@ class Http1Codec final : public ServerCodec {
   Result Receive(absl::string_view bytes, loop::Instant) override;
   Result ReceiveEof() override;
   bool WantsRead() const override {
-    return !closing_ && !eof_ && unconsumed_ < limits_.body_window && in_.size() < InputLimit();
+    return !closing_ && !eof_ && unconsumed_ < limits_.body_window && in_.size() < InputLimit() && (active() || !Full());
   }
   bool HasReadyInput() const override {
     if (closing_) return false;
     if (rx_ == Rx::kRaw) return !in_.empty() || eof_;
-    return !active() && in_.size() > scanned_ && in_ != "\r";
+    return !active() && !Full() && MoreInput();
   }
   bool SendFixed(StreamId id, std::shared_ptr<const FixedResponse> response) override;
   bool SendHead(StreamId id, const ResponseHead& head, bool end) override;
+  bool SendAnswer(StreamId id, const ResponseHead& head, absl::string_view body) override;
   bool SendSwitch(StreamId id, const ResponseHead& head) override;
   size_t SendBody(StreamId id, absl::string_view data, bool end) override;
   void SendTrailers(StreamId id, const FieldList& trailers) override;
@@ -81,6 +82,14 @@ class Http1Codec final : public ServerCodec {
   bool active() const { return tx_ != Tx::kNone; }
   bool Answerable(StreamId id) const { return id == id_ && (tx_ == Tx::kAwait || tx_ == Tx::kStreaming); }
   size_t InputLimit() const { return limits_.header_bytes + limits_.target_bytes + limits_.pipeline_bytes; }
+  // So many answers wait to be produced that no further request is begun.
+  bool Full() const { return out_.size() >= limits_.send_buffer; }
+  // What was received and not looked at: a pipelined request, or its beginning.
+  bool MoreInput() const { return in_.size() > scanned_ && in_ != "\r"; }
+  // The client ended, and all that it asked before is answered.
+  void EndIfAllIsRead() {
+    if (eof_ && !active() && !MoreInput()) closing_ = true;
+  }
   bool SettleDue() const { return tx_ == Tx::kSent && rx_ != Rx::kRaw; }
   void TakeOutput();
   void ReturnOutput();
@@ -94,6 +103,8 @@ class Http1Codec final : public ServerCodec {
   void Abort();
   void Settle(absl::string_view* input);
   void AppendHeadEnd(bool response_ends);
+  // SendBody, of at most `room` octets.
+  size_t PutBody(StreamId id, absl::string_view data, bool end, size_t room);
   void EndResponse() { tx_ = Tx::kSent; }
 
   CodecHandler* const handler_;
@@ -141,16 +152,17 @@ ServerCodec::Result Http1Codec::Receive(absl::string_view bytes, loop::Instant) 
     Process(&input);
     if (!closing_ && !input.empty()) in_.assign(input.data(), input.size());
   }
+  EndIfAllIsRead();
   return closing_ ? Result::kClose : Result::kOk;
 }
 
 ServerCodec::Result Http1Codec::ReceiveEof() {
   eof_ = true;
-  keep_alive_ = false;
   if (!active()) {
-    closing_ = true;
-    return Result::kClose;
+    EndIfAllIsRead();
+    return closing_ && out_.empty() ? Result::kClose : Result::kOk;
   }
+  if (!MoreInput()) keep_alive_ = false;
   if (rx_ == Rx::kRaw) {
     absl::string_view rest;
     ProcessBody(&rest);
@@ -173,7 +185,7 @@ void Http1Codec::Process(absl::string_view* input) {
     }
     bool more = false;
     if (rx_ == Rx::kHead) {
-      more = !input->empty() && ProcessHead(input);
+      more = !input->empty() && !Full() && ProcessHead(input);
     } else if (rx_ == Rx::kLength || rx_ == Rx::kChunked) {
       more = !input->empty() && ProcessBody(input);
     } else if (rx_ == Rx::kRaw) {
@@ -257,7 +269,7 @@ void Http1Codec::OnHead(absl::string_view bytes) {
       break;
   }
   expects_ = head.expect_continue && head.has_body;
-  keep_alive_ = head.keep_alive && !eof_;
+  keep_alive_ = head.keep_alive && !(eof_ && available_ == 0);
   websocket_ = head.websocket;
   tx_ = Tx::kAwait;
   tx_body_ = TxBody::kNone;
@@ -367,7 +379,7 @@ void Http1Codec::Settle(absl::string_view* input) {
     input->remove_prefix(static_cast<size_t>(rx_remaining_));  // an unread body that is here already
     rx_ = Rx::kComplete;
   }
-  if (rx_ != Rx::kComplete || !keep_alive_ || aborted_ || draining_ || eof_) closing_ = true;
+  if (rx_ != Rx::kComplete || !keep_alive_ || aborted_ || draining_ || (eof_ && (input == nullptr || input->empty()))) closing_ = true;
   rx_ = Rx::kHead;
   tx_ = Tx::kNone;
   scanned_ = 0;
@@ -460,13 +472,20 @@ bool Http1Codec::SendHead(StreamId id, const ResponseHead& head, bool end) {
   return true;
 }
 
+bool Http1Codec::SendAnswer(StreamId id, const ResponseHead& head, absl::string_view body) {
+  if (!SendHead(id, head, body.empty())) return false;
+  if (!body.empty()) PutBody(id, body, /*end=*/true, body.size());
+  return true;
+}
+
 size_t Http1Codec::SendBody(StreamId id, absl::string_view data, bool end) {
+  return PutBody(id, data, end, Full() ? 0 : limits_.send_buffer - out_.size());
+}
+
+size_t Http1Codec::PutBody(StreamId id, absl::string_view data, bool end, size_t room) {
   if (id != id_ || tx_ != Tx::kStreaming) return data.size();  // nobody waits for it
   size_t take = data.size();
-  if (tx_body_ != TxBody::kNone) {
-    size_t room = out_.size() < limits_.send_buffer ? limits_.send_buffer - out_.size() : 0;
-    take = std::min(take, room);
-  }
+  if (tx_body_ != TxBody::kNone) take = std::min(take, room);
   absl::string_view piece = data.substr(0, take);
   switch (tx_body_) {
     case TxBody::kNone:

@@ -35,12 +35,14 @@ class Http1Test : public ::testing::Test {
   }
   ServerCodec::Result Send(absl::string_view bytes) { return codec_->Receive(bytes, loop::Instant{1}); }
   std::string Out() {
-    OutBuffer out;
+    std::string all;
     do {
+      OutBuffer out;
       codec_->Produce(&out);
+      all += std::string(out.view());
       if (codec_->HasReadyInput()) Send("");
     } while (codec_->WantsWrite() || codec_->HasReadyInput());
-    return std::string(out.view());
+    return all;
   }
   static size_t Count(absl::string_view text, absl::string_view what) {
     size_t n = 0;
@@ -109,6 +111,75 @@ TEST_F(Http1Test, PipeliningIsBounded) {
   while (many.size() < 200'000) many += kGet;
   Send(many);
   EXPECT_FALSE(codec_->WantsRead());
+}
+
+TEST_F(Http1Test, ManyPipelinedRefusalsAreAllAnswered) {
+  const std::string body(300, 'p');
+  seen_.on_request = [&](StreamId id) {
+    ResponseHead head;
+    head.status = 404;
+    head.content_length = body.size();
+    EXPECT_TRUE(codec_->SendAnswer(id, head, body));
+  };
+  std::string many;
+  for (int i = 0; i < 500; ++i) many += kGet;  // 14 KB: one TLS record
+  Send(many);
+  const std::string out = Out();
+  EXPECT_EQ(Count(out, "HTTP/1.1 404"), 500u);
+  EXPECT_EQ(Count(out, body), 500u);
+  EXPECT_TRUE(codec_->idle());
+  EXPECT_NE(codec_->phase(), ServerCodec::Phase::kActive);
+}
+
+TEST_F(Http1Test, PipelinedFixedAnswersAreBoundedUntilTheyAreProduced) {
+  fixed_ = *FixedResponse::Create(200, {}, std::string(64 * 1024, 'b'));
+  std::string many;
+  for (int i = 0; i < 500; ++i) many += kGet;
+  Send(many);
+  OutBuffer out;
+  codec_->Produce(&out);
+  EXPECT_LT(out.size(), 1u << 20) << "one read of 14 KB";
+  for (int i = 0; i < 20 && codec_->WantsRead(); ++i) Send(many);
+  out.Clear();
+  codec_->Produce(&out);
+  EXPECT_LT(out.size(), 4u << 20) << "nobody took anything, and it went on to read";
+}
+
+TEST_F(Http1Test, AnAnswerIsSentToWhoEndedBehindItsRequest) {
+  Send(kGet);  // answered at once, nothing produced yet
+  EXPECT_TRUE(codec_->WantsWrite());
+  EXPECT_EQ(codec_->ReceiveEof(), ServerCodec::Result::kOk);
+  EXPECT_FALSE(codec_->done());
+  EXPECT_EQ(Count(Out(), "HTTP/1.1 200"), 1u);
+  EXPECT_TRUE(codec_->done());
+}
+
+TEST_F(Http1Test, AnswersWithoutBodyAreBoundedUntilTheyAreProduced) {
+  answer_ = false;
+  StreamId last = 0;
+  seen_.on_request = [&](StreamId id) { last = id; };
+  const std::string head_request = "HEAD /a HTTP/1.1\r\nHost: h\r\n\r\n";
+  ResponseHead head;
+  for (int i = 0; i < 60; ++i) head.fields.Add(absl::StrCat("x-", i), std::string(1000, 'v'));
+  head.content_length = 5;
+  for (int i = 1; i <= 100 && codec_->WantsRead(); ++i) {
+    Send(head_request);  // nobody produces: the client reads nothing
+    if (last == i) codec_->SendHead(i, head, true);  // the upstream answers a moment later
+  }
+  OutBuffer out;
+  codec_->Produce(&out);
+  EXPECT_LT(out.size(), 1u << 20);
+}
+
+
+TEST_F(Http1Test, WhoEndsBehindManyRequestsIsAnsweredAll) {
+  fixed_ = *FixedResponse::Create(200, {}, std::string(40 * 1024, 'b'));
+  std::string many;
+  for (int i = 0; i < 10; ++i) many += kGet;
+  Send(many + "GET /half");
+  EXPECT_EQ(codec_->ReceiveEof(), ServerCodec::Result::kOk);
+  EXPECT_EQ(Count(Out(), "HTTP/1.1 200"), 10u);
+  EXPECT_TRUE(codec_->done());
 }
 
 // Framing and perimeter: each is refused with that status, and the connection ends.

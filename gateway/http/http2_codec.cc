@@ -352,11 +352,19 @@ void Http2Codec::Wake(Http2Stream* s) {
   nghttp2_session_resume_data(session_, s->id);
 }
 
-size_t Http2Codec::SendBody(StreamId id, absl::string_view data, bool end) {
+bool Http2Codec::SendAnswer(StreamId id, const ResponseHead& head, absl::string_view body) {
+  if (!SendHead(id, head, body.empty())) return false;
+  if (!body.empty()) PutBody(id, body, /*end=*/true, body.size());
+  return true;
+}
+
+size_t Http2Codec::SendBody(StreamId id, absl::string_view data, bool end) { return PutBody(id, data, end, limits_.send_buffer); }
+
+size_t Http2Codec::PutBody(StreamId id, absl::string_view data, bool end, size_t most) {
   Http2Stream* s = Answerable(id);
   if (s == nullptr || !s->tx_started || s->tx_end) return data.size();  // nobody waits for it
   size_t held = s->out.size() - s->out_sent;
-  size_t room = held < limits_.send_buffer ? limits_.send_buffer - held : 0;
+  size_t room = held < most ? most - held : 0;
   size_t take = std::min(room, data.size());
   if (s->tx_limited) {
     if (take > s->tx_remaining) {

@@ -74,6 +74,7 @@ class Http2Codec final : public ServerCodec {
   bool WantsRead() const override { return !failed_ && nghttp2_session_want_read(session_) != 0; }
   bool SendFixed(StreamId id, std::shared_ptr<const FixedResponse> response) override;
   bool SendHead(StreamId id, const ResponseHead& head, bool end) override;
+  bool SendAnswer(StreamId id, const ResponseHead& head, absl::string_view body) override;
   bool SendSwitch(StreamId id, const ResponseHead& head) override;
   size_t SendBody(StreamId id, absl::string_view data, bool end) override;
   void SendTrailers(StreamId id, const FieldList& trailers) override;
@@ -117,6 +118,8 @@ class Http2Codec final : public ServerCodec {
     s->unsent += n;
     waiting_ += n;
   }
+  // SendBody, until so much waits.
+  size_t PutBody(StreamId id, absl::string_view data, bool end, size_t most);
   bool Submit(Http2Stream* s, const nghttp2_nv* nv, size_t n, bool body);
 
   CodecHandler* const handler_;

@@ -255,8 +255,7 @@ void Exchange::SendOwn(http::ResponseHead&& response, absl::string_view body) {
   http::ServerCodec& codec = connection_->codec();
   if (route_->response_headers != nullptr) Change(*route_->response_headers, &response.fields);
   response.content_length = body.size();
-  codec.SendHead(stream_, response, body.empty());
-  if (!body.empty()) codec.SendBody(stream_, body, true);
+  codec.SendAnswer(stream_, response, body);
   body_out_ = head().method() == "HEAD" ? 0 : body.size();
   Record(true, response.status, Reason::kNone);
   Done();
@@ -311,8 +310,7 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
   if (status == 401 && basic_ != nullptr && basic_->too_large()) problem.status = 400;
   http::Answer answer = ProblemAnswer(problem);
   http::ServerCodec& codec = connection_->codec();
-  codec.SendHead(stream_, answer.head, answer.body.empty());
-  if (!answer.body.empty()) codec.SendBody(stream_, answer.body, true);
+  codec.SendAnswer(stream_, answer.head, answer.body);
   body_out_ = answer.body.size();
   if (decision != nullptr && basic_ != nullptr && detail.empty()) detail = basic_->DetailOf(decision->scheme);
   if (decision == nullptr || decision->policy == nullptr) {

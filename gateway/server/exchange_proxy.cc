@@ -250,8 +250,7 @@ void Exchange::RefuseProxied(int status, Reason reason, absl::string_view detail
   problem.request_id = RequestId();
   problem.grpc = IsGrpc(head());
   http::Answer answer = ProblemAnswer(problem);
-  connection_->codec().SendHead(stream_, answer.head, answer.body.empty());
-  if (!answer.body.empty()) connection_->codec().SendBody(stream_, answer.body, true);
+  connection_->codec().SendAnswer(stream_, answer.head, answer.body);
   body_out_ = answer.body.size();
   Record(false, status, reason, detail);
   End();
