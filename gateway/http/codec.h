@@ -132,9 +132,9 @@ class ServerCodec {
   // `n` body bytes given by OnBody are used up.
   virtual void ConsumeBody(StreamId id, size_t n) = 0;
 
-  // The deadline of phase kHead or kBody passed. HTTP/1: 408, where nothing was answered yet; HTTP/2 tells only. The
-  // owner closes the connection after it.
-  virtual void TimeOut() = 0;
+  // The deadline of the phase passed, and nothing moved. HTTP/1: 408, where nothing was answered yet. HTTP/2: a head is told of; streams
+  // whose bodies wait for the client end, by 408 or a reset, and the others go on. True: so does the connection; otherwise the owner closes it.
+  virtual bool TimeOut() = 0;
 
   // Two-phase drain: tell the client to stop opening streams (GOAWAY 2^31-1; HTTP/1: Connection: close on the next
   // response), then, at least a round trip later, refuse new ones.
@@ -146,6 +146,8 @@ class ServerCodec {
   virtual bool WantsWrite() const = 0;
   // No more requests will come and all output was produced: send it, close_notify, close.
   virtual bool done() const = 0;
+  // The end of the connection would end an answer that is not whole (HTTP/1.0): close it without close_notify.
+  virtual bool broken_off() const { return false; }
   // HTTP/1, switched: our side has ended and all output was produced, but the client may go on: send it and close_notify.
   virtual bool half_done() const { return false; }
   virtual bool idle() const { return active_streams() == 0; }

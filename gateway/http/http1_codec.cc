@@ -50,7 +50,8 @@ class Http1Codec final : public ServerCodec {
   void ConsumeBody(StreamId id, size_t n) override {
     if (id == id_) unconsumed_ -= std::min(n, unconsumed_);
   }
-  void TimeOut() override;
+  bool TimeOut() override;
+  bool broken_off() const override { return aborted_ && tx_body_ == TxBody::kUntilClose; }
   void ShutdownNotice() override { draining_ = true; }
   void GoAway() override {
     draining_ = true;
@@ -360,10 +361,12 @@ void Http1Codec::Refuse(const Refusal& refusal) {
   }
 }
 
-void Http1Codec::TimeOut() {
+bool Http1Codec::TimeOut() {
   const Phase late = phase();
-  if (closing_ || (late != Phase::kHead && late != Phase::kBody)) return;
-  Refuse(Refusal{408, false, late == Phase::kHead ? "the head did not come in time" : "the body did not come in time"});
+  if (!closing_ && (late == Phase::kHead || late == Phase::kBody)) {
+    Refuse(Refusal{408, false, late == Phase::kHead ? "the head did not come in time" : "the body did not come in time"});
+  }
+  return false;
 }
 
 // The stream ends without a proper end of the response: closing the connection says so.

@@ -172,6 +172,18 @@ TEST_F(Http1Test, AnswersWithoutBodyAreBoundedUntilTheyAreProduced) {
 }
 
 
+TEST_F(Http1Test, AnAnswerWithoutLengthThatBreaksOffDoesNotLookWhole) {
+  answer_ = false;
+  Send("GET /a HTTP/1.0\r\nHost: h\r\n\r\n");
+  ASSERT_TRUE(codec_->SendHead(1, ResponseHead(), false));
+  codec_->SendBody(1, "half", false);
+  EXPECT_FALSE(codec_->broken_off());
+  codec_->Reset(1, ErrorCode::kInternalError);
+  Out();
+  EXPECT_TRUE(codec_->done());
+  EXPECT_TRUE(codec_->broken_off());
+}
+
 TEST_F(Http1Test, WhoEndsBehindManyRequestsIsAnsweredAll) {
   fixed_ = *FixedResponse::Create(200, {}, std::string(40 * 1024, 'b'));
   std::string many;

@@ -251,6 +251,13 @@ struct Http2Callbacks {
     return static_cast<ssize_t>(n);
   }
 
+  // Such as a head of more than nghttp2 takes.
+  static int FrameNotSent(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+    Http2Codec* c = Codec(user);
+    if (frame->hd.type == NGHTTP2_HEADERS && c->Find(frame->hd.stream_id) != nullptr) c->Reset(frame->hd.stream_id, ErrorCode::kInternalError);
+    return 0;
+  }
+
   static int SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_head, size_t length,
                       nghttp2_data_source* source, void* user) {
     Http2Codec* c = Codec(user);
@@ -288,9 +295,11 @@ void InitHttp2Parts(CodecShared::Parts* parts) {
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, Http2Callbacks::DataChunk);
   nghttp2_session_callbacks_set_on_stream_close_callback(cb, Http2Callbacks::StreamClosed);
   nghttp2_session_callbacks_set_on_frame_send_callback(cb, Http2Callbacks::FrameSent);
+  nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, Http2Callbacks::FrameNotSent);
   nghttp2_session_callbacks_set_send_data_callback(cb, Http2Callbacks::SendData);
   nghttp2_option_set_no_auto_window_update(parts->option, 1);
   nghttp2_option_set_no_closed_streams(parts->option, 1);
+  nghttp2_option_set_max_send_header_block_length(parts->option, 256 * 1024);  // an upstream's largest head, and what routes add
 }
 
 nghttp2_data_source_read_callback Http2BodyReader() { return Http2Callbacks::ReadBody; }

@@ -38,6 +38,9 @@ Http2Codec::Http2Codec(CodecHandler* handler, CodecShared* shared, const CodecOp
       {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},  // RFC 8441 3
   };
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, 5);
+  // Some streams that are not read do not hold up the others.
+  const size_t window = std::min<size_t>(kStreamWindows * limits_.body_window, INT32_MAX);
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(window));
 }
 
 Http2Codec::~Http2Codec() {
@@ -209,6 +212,8 @@ void Http2Codec::OnHeadComplete(Http2Stream* s, bool end) {
   std::unique_ptr<RequestHead> head = std::move(s->head);
   s->rx_ended = end;
   if (s->dead || head == nullptr) return;
+  // The client is told that it was not handled, and sends it again elsewhere (RFC 9113 6.8).
+  if (s->id > last_wanted_) return Reset(s->id, ErrorCode::kRefusedStream);
   if (s->too_large) {
     s->head_request = head->fields().View(s->method) == "HEAD";
     return RefuseRequest(s, Refusal{431, false, "the header is too large"});
@@ -403,12 +408,13 @@ void Http2Codec::SendTrailers(StreamId id, const FieldList& trailers) {
 
 void Http2Codec::SendEarlyHints(StreamId id, const FieldList& fields) {
   Http2Stream* s = Answerable(id);
-  if (s == nullptr || s->tx_started) return;
+  if (s == nullptr || s->tx_started || hints_ > limits_.send_buffer) return;
   std::vector<nghttp2_nv> nv = {Nv(":status", "103")};
   for (size_t i = 0; i < fields.size(); ++i) {
     FieldList::Field f = fields[i];
     if (!IsToken(f.name) || !IsFieldValue(f.value) || IsHopByHop(f.name) || f.name == "content-length") continue;
     nv.push_back(Nv(f.name, f.value));
+    hints_ += f.name.size() + f.value.size();
   }
   nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, nv.data(), nv.size(), nullptr);
 }
@@ -435,20 +441,41 @@ void Http2Codec::ConsumeBody(StreamId id, size_t n) {
   nghttp2_session_consume(session_, id, n);
 }
 
-void Http2Codec::TimeOut() {
-  if (failed_ || reported_ || building_ == 0) return;
-  ProtocolError error;
-  error.malformed = false;
-  error.connection = true;
-  error.text = "the head did not come in time";
-  handler_->OnProtocolError(error);
+bool Http2Codec::TimeOut() {
+  if (failed_ || reported_) return false;
+  if (building_ > 0) {
+    ProtocolError error;
+    error.malformed = false;
+    error.connection = true;
+    error.text = "the head did not come in time";
+    handler_->OnProtocolError(error);
+    return false;
+  }
+  // Nothing moved on any stream: those that wait for the client end, those that wait for us go on.
+  const Phase late = phase();
+  std::vector<StreamId> stalled;
+  for (const Http2Stream* s = streams_; s != nullptr; s = s->next) {
+    if (!s->opened || s->dead) continue;
+    if (late == Phase::kBody ? AwaitsBody(s) && !s->tx_started : late == Phase::kStalled && (AwaitsBody(s) || s->unsent > 0)) stalled.push_back(s->id);
+  }
+  for (StreamId id : stalled) {
+    Http2Stream* s = Answerable(id);
+    if (s == nullptr) continue;
+    if (!s->tx_started) {
+      RefuseRequest(s, Refusal{408, false, "the body did not come in time"});
+    } else {
+      handler_->OnReset(id, static_cast<uint32_t>(ErrorCode::kCancel));
+      Reset(id, ErrorCode::kCancel);
+    }
+  }
+  return !stalled.empty();
 }
 
 void Http2Codec::ShutdownNotice() { nghttp2_submit_shutdown_notice(session_); }
 
 void Http2Codec::GoAway() {
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-                        NGHTTP2_NO_ERROR, nullptr, 0);
+  last_wanted_ = nghttp2_session_get_last_proc_stream_id(session_);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, static_cast<int32_t>(last_wanted_), NGHTTP2_NO_ERROR, nullptr, 0);
 }
 
 void Http2Codec::Produce(OutBuffer* out) {
@@ -463,6 +490,7 @@ void Http2Codec::Produce(OutBuffer* out) {
     if (n == 0) break;
     out->Append(data, static_cast<size_t>(n));
   }
+  if (!out->full()) hints_ = 0;  // all that could go is produced
   target_ = nullptr;
   std::vector<StreamId> writable = std::move(writable_);
   writable_.clear();
@@ -486,11 +514,19 @@ ServerCodec::Phase Http2Codec::phase() const {
   if (active_ == 0) return Phase::kIdle;
   bool stalled = waiting_ > 0;
   for (const Http2Stream* s = streams_; s != nullptr; s = s->next) {
-    if (!s->opened || s->rx_ended || s->dead || s->websocket || s->unconsumed >= limits_.body_window) continue;
+    if (!AwaitsBody(s)) continue;
     if (!s->tx_started) return Phase::kBody;
     stalled = true;
   }
   return stalled ? Phase::kStalled : Phase::kActive;
+}
+
+bool Http2Codec::AwaitsBody(const Http2Stream* s) const {
+  if (!s->opened || s->rx_ended || s->dead || s->websocket) return false;
+  // Neither its window nor the connection's is shut: it is the client's turn.
+  return nghttp2_session_get_stream_effective_recv_data_length(session_, s->id) <
+             nghttp2_session_get_stream_effective_local_window_size(session_, s->id) &&
+         nghttp2_session_get_effective_recv_data_length(session_) < nghttp2_session_get_effective_local_window_size(session_);
 }
 
 CodecShared::CodecShared() : parts_(std::make_unique<Parts>()) { InitHttp2Parts(parts_.get()); }

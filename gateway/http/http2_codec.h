@@ -83,7 +83,7 @@ class Http2Codec final : public ServerCodec {
   void Reset(StreamId id, ErrorCode code) override;
   void TakeBack(RequestHead&& head) override;
   void ConsumeBody(StreamId id, size_t n) override;
-  void TimeOut() override;
+  bool TimeOut() override;
   void ShutdownNotice() override;
   void GoAway() override;
   void Produce(OutBuffer* out) override;
@@ -110,6 +110,7 @@ class Http2Codec final : public ServerCodec {
   std::unique_ptr<RequestHead> NewHead();
   void FreeHead(std::unique_ptr<RequestHead> head);
   void OnHeadComplete(Http2Stream* s, bool end);
+  bool AwaitsBody(const Http2Stream* s) const;
   void RefuseRequest(Http2Stream* s, const Refusal& refusal);
   void Calm(const char* text);
   void CountReset();
@@ -139,7 +140,10 @@ class Http2Codec final : public ServerCodec {
   size_t building_ = 0;
   size_t waiting_ = 0;     // octets of bodies that were given to send and are not sent
   uint64_t progress_ = 0;
+  static constexpr size_t kStreamWindows = 8;  // of the connection's window
   StreamId newest_ = 0;    // stream
+  StreamId last_wanted_ = INT32_MAX;  // what came later is told by GOAWAY to be sent elsewhere
+  size_t hints_ = 0;       // octets of 103s since all was produced
   StreamId before_ = 0;    // the newest one when Receive was called last
   bool failed_ = false;    // the client broke the connection's rules: nothing more is read
   bool broken_ = false;    // nghttp2 cannot go on: nothing more is sent either

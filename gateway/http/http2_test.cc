@@ -210,6 +210,79 @@ TEST_F(Http2Test, NoMoreIsProducedAtATimeThanThereIsRoomFor) {
   for (const auto& [id, got] : client_->bodies) EXPECT_EQ(got, body) << id;
 }
 
+TEST_F(Http2Test, AClientThatWaitsForUsIsNotAwaited) {
+  answer_ = false;
+  seen_.consume = false;  // a slow upstream
+  const std::string body(200'000, 'u');
+  client_->Request({{":method", "POST"}, {":scheme", "https"}, {":authority", "h"}, {":path", "/a"}}, &body);
+  Talk();
+  EXPECT_EQ(seen_.bodies[1].size(), 65'536u);
+  EXPECT_NE(codec_->phase(), ServerCodec::Phase::kBody) << "body_timeout would end a connection whose client may not send";
+}
+
+TEST_F(Http2Test, OneSlowUploadDoesNotStopAnother) {
+  answer_ = false;
+  seen_.consume = false;
+  const std::string body(200'000, 'u'), small = "small";
+  client_->Request({{":method", "POST"}, {":scheme", "https"}, {":authority", "h"}, {":path", "/slow"}}, &body);
+  Talk();
+  client_->Request({{":method", "POST"}, {":scheme", "https"}, {":authority", "h"}, {":path", "/quick"}}, &small);
+  Talk();
+  EXPECT_EQ(seen_.bodies[3], "small");
+}
+
+// RFC 9113 6.8: what is above the GOAWAY's last stream was not and will not be processed: a client sends it again elsewhere.
+TEST_F(Http2Test, WhatGoAwayDisownsWasNotHandedOver) {
+  client_->Request(Get());
+  Talk();
+  answer_ = false;
+  codec_->ShutdownNotice();
+  codec_->GoAway();
+  client_->Request({{":method", "POST"}, {":scheme", "https"}, {":authority", "h"}, {":path", "/pay"}});
+  codec_->Receive(client_->Take(), loop::Instant{1});  // was on its way, or in the socket, in the same turn
+  Talk();
+  ASSERT_FALSE(client_->goaways.empty());
+  EXPECT_EQ(std::count(seen_.lines.begin(), seen_.lines.end(), "request 3 POST h /pay"), 0);
+}
+
+// nghttp2 sends no head that is much larger, and tells only who asks.
+TEST_F(Http2Test, ALargeHeadIsSentOrTheStreamEnds) {
+  size_t octets = 335;  // 64 KB in all: what an upstream may send
+  seen_.on_request = [&](StreamId id) {
+    ResponseHead head;
+    for (int i = 0; i < 190; ++i) head.fields.Add(absl::StrCat("x-", i), std::string(octets, 'v'));
+    EXPECT_TRUE(codec_->SendHead(id, head, false));
+    codec_->SendBody(id, "hello", true);
+  };
+  client_->Request(Get());
+  Talk();
+  EXPECT_EQ(client_->bodies[1], "hello");
+  EXPECT_TRUE(codec_->idle());
+  octets = 3000;
+  client_->Request(Get());
+  Talk();
+  EXPECT_EQ(client_->closed.count(3), 1u);
+  EXPECT_EQ(client_->closed[3], static_cast<uint32_t>(ErrorCode::kInternalError));
+  EXPECT_TRUE(codec_->idle());
+}
+
+TEST_F(Http2Test, EarlyHintsThatNobodyReadsAreBounded) {
+  FieldList hints;
+  hints.Add("link", std::string(50'000, 'l'));
+  seen_.on_request = [&](StreamId id) {
+    for (int i = 0; i < 16; ++i) codec_->SendEarlyHints(id, hints);  // as many as an upstream may send
+  };
+  for (int i = 0; i < 100; ++i) client_->Request(Get());
+  codec_->Receive(client_->Take(), loop::Instant{1});
+  size_t waits = 0;
+  while (codec_->WantsWrite()) {
+    OutBuffer out;
+    codec_->Produce(&out);
+    waits += out.size();
+  }
+  EXPECT_LT(waits, 16u << 20) << "what waited in memory for one client";
+}
+
 // SEMANTICS 6: each is refused, and never reaches the handler.
 TEST_F(Http2Test, AttackCorpus) {
   auto with = [](std::vector<std::pair<std::string, std::string>> changes) {
@@ -300,6 +373,38 @@ TEST_F(Http2Test, AHeadThatDoesNotComeInTimeIsTold) {
   codec_->Receive(client_->Take() + Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, "\x82"), loop::Instant{1});
   codec_->TimeOut();
   EXPECT_THAT(seen_.lines, ElementsAre("error 0 0 fatal"));
+}
+
+TEST_F(Http2Test, OnlyStreamsThatWaitForTheClientEndWhenHisTimeIsOver) {
+  answer_ = false;
+  Fields post = Get("/upload");
+  post[0].second = "POST";
+  const int32_t upload = client_->Open(post);
+  const int32_t download = client_->Request(Get("/wait"));
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kBody);
+  EXPECT_TRUE(codec_->TimeOut());
+  Talk();
+  EXPECT_EQ(client_->got[upload].substr(0, 12), ":status=408;");
+  EXPECT_EQ(client_->closed.count(upload), 1u);
+  EXPECT_EQ(client_->closed.count(download), 0u);
+  EXPECT_TRUE(client_->goaways.empty());
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kActive);
+  EXPECT_FALSE(codec_->TimeOut()) << "who waits for us has time";
+  codec_->SendFixed(download, fixed_);
+  Talk();
+  EXPECT_EQ(client_->bodies[download], "hello");
+  // An answer had begun: it is broken off.
+  const int32_t both = client_->Open(post);
+  Talk();
+  ASSERT_TRUE(codec_->SendHead(both, ResponseHead(), false));
+  Talk();
+  EXPECT_EQ(codec_->phase(), ServerCodec::Phase::kStalled);
+  EXPECT_TRUE(codec_->TimeOut());
+  Talk();
+  EXPECT_EQ(client_->closed.at(both), static_cast<uint32_t>(ErrorCode::kCancel));
+  EXPECT_THAT(seen_.lines, Contains(absl::StrCat("reset ", both, " 8")));
+  EXPECT_TRUE(codec_->idle());
 }
 
 TEST_F(Http2Test, HostAloneIsTheAuthorityAndCookiesAreJoined) {
@@ -708,7 +813,7 @@ TEST_F(Http2Test, AWebSocketHasNoLimitOfBodiesButItsWindow) {
   ASSERT_TRUE(codec_->SendSwitch(id, ResponseHead()));
   client_->Data(id, std::string(200'000, 'x'), false);
   Talk();
-  EXPECT_EQ(seen_.bodies[id].size(), 65'535u) << "the connection's window, which is a little smaller than the stream's";
+  EXPECT_EQ(seen_.bodies[id].size(), 65'536u);
   codec_->Reset(id, ErrorCode::kCancel);
   Talk();
   EXPECT_EQ(client_->closed.at(id), 8u);

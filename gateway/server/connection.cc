@@ -299,7 +299,10 @@ void Connection::OnDeadline(loop::Deadline*) {
       (!codec_->idle() || (codec_->WantsRead() && !eof_ && Readable()))) {
     return ReadAll();
   }
-  if ((state_ == State::kServing || state_ == State::kDraining) && !output_armed_) codec_->TimeOut();
+  if ((state_ == State::kServing || state_ == State::kDraining) && !output_armed_ && codec_->TimeOut()) {
+    armed_ = http::ServerCodec::Phase::kActive;  // for nothing, until Flush arms it anew
+    return worker_->loop().MarkDirty(this);
+  }
   if ((state_ == State::kServing || state_ == State::kDraining) && codec_->idle() && !output_armed_) {
     // An idle client is told that we go.
     codec_->ShutdownNotice();
@@ -320,25 +323,31 @@ bool Connection::Readable() const {
 }
 
 void Connection::Finish() {
-  tls_->Shutdown();
+  // Where the end of the connection is the answer's, close_notify would make half of it look whole.
+  if (codec_ == nullptr || !codec_->broken_off()) tls_->Shutdown();
   tls::IoStatus sent = tls_->Flush();
   refused_ = refused_ || unread_body_;
   if (sent == tls::IoStatus::kFailed || (sent == tls::IoStatus::kOk && !refused_)) return Close();
   state_ = State::kLingering;
   EndExchanges();
-  deadline_.Set(worker_->loop().now() + kLinger);
+  // A slow client gets what waits for him, as long as he takes some of it.
+  deadline_.Set(worker_->loop().now() + (sent == tls::IoStatus::kOk ? kLinger : born_->codec.limits.write_timeout));
   if (sent == tls::IoStatus::kOk) ::shutdown(fd_.get(), SHUT_WR);
   watch_->Set(true, sent == tls::IoStatus::kWantWrite);
 }
 
 void Connection::Linger() {
   if (watch_->writing()) {
+    const size_t before = tls_->pending_output();
     tls::IoStatus sent = tls_->Flush();
     if (sent == tls::IoStatus::kFailed) return Close();
     if (sent == tls::IoStatus::kOk) {
       if (!refused_) return Close();
       ::shutdown(fd_.get(), SHUT_WR);
       watch_->Set(true, false);
+      deadline_.Set(worker_->loop().now() + kLinger);
+    } else if (tls_->pending_output() < before) {
+      deadline_.Set(worker_->loop().now() + born_->codec.limits.write_timeout);
     }
   }
   absl::Span<char> buffer = worker_->read_buffer();
