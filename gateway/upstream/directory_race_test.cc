@@ -31,35 +31,45 @@ ServiceSpec Spec(std::vector<std::string> endpoints, const std::string& name = "
   return spec;
 }
 
-// directory.h: "Callbacks come from its own thread or from a worker's, and may call For; not Use."
+// A worker tells of an endpoint that it ejects, and looks at the directory while a configuration takes the endpoint away.
 TEST(DirectoryRaceTest, ACallbackMayCallFor) {
-  auto* directory = new Directory*(nullptr);
-  auto* in_callback = new std::promise<void>();
-  auto* first = new std::atomic<bool>(true);
+  // What the threads share outlives this test if they hang.
+  struct Shared {
+    std::unique_ptr<Directory> directory;
+    std::promise<void> in_callback, ejected, used;
+    std::atomic<bool> first{true};
+  };
+  auto shared = std::make_shared<Shared>();
   Directory::Options options;
   options.workers = 1;
-  options.on_endpoint = [=](const EndpointChange&) {
-    if (!first->exchange(false)) return;
-    in_callback->set_value();
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // Use begins meanwhile
-    (void)(*directory)->For("app", 0);
+  options.on_endpoint = [s = shared.get()](const EndpointChange&) {
+    if (!s->first.exchange(false)) return;
+    s->in_callback.set_value();
+    s->used.get_future().wait_for(std::chrono::milliseconds(300));  // Use begins meanwhile
+    (void)s->directory->For("app", 0);
   };
-  *directory = new Directory(std::move(options));
-  (*directory)->Use({Spec({"127.0.0.1:1", "127.0.0.1:2"})});
-  EndpointRef endpoint = (*directory)->For("app", 0)->endpoints[0];
-  auto* done = new std::promise<void>();
-  std::thread([=] {  // a worker ejects it
+  shared->directory = std::make_unique<Directory>(std::move(options));
+  shared->directory->Use({Spec({"127.0.0.1:1", "127.0.0.1:2"})});
+  EndpointRef endpoint = shared->directory->For("app", 0)->endpoints[0];
+  std::future<void> ejected = shared->ejected.get_future();
+  std::thread worker([shared, endpoint] {
     endpoint->Eject("failed");
-    done->set_value();
-  }).detach();
-  in_callback->get_future().wait();
-  auto* used = new std::promise<void>();
-  std::thread([=] {  // and a configuration takes it away
-    (*directory)->Use({Spec({"127.0.0.1:2"})});
-    used->set_value();
-  }).detach();
-  EXPECT_EQ(done->get_future().wait_for(std::chrono::seconds(4)), std::future_status::ready) << "the worker hangs";
-  EXPECT_EQ(used->get_future().wait_for(std::chrono::seconds(4)), std::future_status::ready) << "Use hangs";
+    shared->ejected.set_value();
+  });
+  shared->in_callback.get_future().wait();
+  std::thread user([shared] {
+    shared->directory->Use({Spec({"127.0.0.1:2"})});
+    shared->used.set_value();
+  });
+  const bool well = ejected.wait_for(std::chrono::seconds(4)) == std::future_status::ready;
+  EXPECT_TRUE(well) << "the worker hangs";
+  if (!well) {
+    worker.detach();
+    user.detach();
+    return;
+  }
+  worker.join();
+  user.join();
 }
 
 // A name that is taken out and put back before the directory's thread has looked is not asked for until its old refresh.
