@@ -28,6 +28,7 @@ class Place:
         self.count = 0
         self.checks = 0
         self.port = port
+        self.let_go = threading.Event()  # answers to /held wait for it
         self.listener = None
         self.open()
 
@@ -104,6 +105,8 @@ class Place:
                 mode = self.mode
                 if b"/slow" in head:
                     time.sleep(1)
+                if b"/held" in head:
+                    self.let_go.wait(30)
                 if mode == "break":
                     return self._reset(connection)
                 if mode == "half":
@@ -333,12 +336,13 @@ class BalanceTest(Fixture):
         old, new = self.places(2)
         self.behind([old])
         client = self.client()
-        client.send(b"GET /app/slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        client.send(b"GET /app/held HTTP/1.1\r\nHost: localhost\r\n\r\n")
         wait_for("it is there", lambda: old.count == 1)
         self.behind([new])
         self.assertEqual(self.state(old), "DRAINING")
         self.assertEqual(self.status("/app/x"), 200)
         self.assertEqual((old.count, new.count), (1, 1))
+        old.let_go.set()
         self.assertEqual(client.answer()[0], 200)
         wait_for("it is forgotten", lambda: self.state(old) is None)
 
