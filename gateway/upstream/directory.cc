@@ -12,7 +12,8 @@
 namespace gatehouse::upstream {
 namespace {
 
-constexpr int kDnsThreads = 4;
+constexpr int kDnsThreads = 16;
+constexpr int kSilentThreads = 4;  // of them, what names may hold whose last question got no answer: the next takes long again
 constexpr size_t kMaxQuestions = 4096;
 constexpr size_t kMaxAddresses = 256;  // of one name
 constexpr absl::Duration kSoon = absl::Seconds(1);       // a name that nothing is known of is asked for again
@@ -190,17 +191,23 @@ void Directory::AskFor(const NameKey& key) {
   Asking& asking = asking_.at(key);
   if (asking.under_way) return;
   if (executor_ == nullptr) executor_ = std::make_unique<Executor>(kDnsThreads, kMaxQuestions);
-  auto [host, port] = HostAndPort(key.second);
-  asking.under_way = executor_->Submit([this, key, host = host, port = port] {
-    loop_.Post([this, key, answer = resolver_->Resolve(host, port)] { OnAnswer(key, answer); });
-  });
-  if (!asking.under_way) asking.timer->Start(kSoon);
+  const bool silent = asking.silent;
+  if (!silent || silent_ < kSilentThreads) {
+    auto [host, port] = HostAndPort(key.second);
+    asking.under_way = executor_->Submit([this, key, silent, host = host, port = port] {
+      loop_.Post([this, key, silent, answer = resolver_->Resolve(host, port)] { OnAnswer(key, silent, answer); });
+    });
+  }
+  if (!asking.under_way) return asking.timer->Start(kSoon);
+  silent_ += silent;
 }
 
-void Directory::OnAnswer(const NameKey& key, const absl::StatusOr<std::vector<loop::Address>>& answer) {
+void Directory::OnAnswer(const NameKey& key, bool silent, const absl::StatusOr<std::vector<loop::Address>>& answer) {
+  silent_ -= silent;
   auto it = asking_.find(key);
   if (it == asking_.end()) return;  // not configured any more
   it->second.under_way = false;
+  it->second.silent = !answer.ok() && !absl::IsNotFound(answer.status());
   bool look = false;
   absl::Duration again = it->second.refresh;
   std::optional<EndpointChange> tell;

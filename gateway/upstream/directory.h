@@ -105,7 +105,8 @@ class Directory {
   // On the thread.
   void Sync();
   void AskFor(const NameKey& key);
-  void OnAnswer(const NameKey& key, const absl::StatusOr<std::vector<loop::Address>>& answer);
+  // `silent`: it was counted in silent_.
+  void OnAnswer(const NameKey& key, bool silent, const absl::StatusOr<std::vector<loop::Address>>& answer);
 
   const Options options_;
   const std::unique_ptr<Resolver> resolver_;
@@ -118,8 +119,10 @@ class Directory {
     std::unique_ptr<loop::Timer> timer;
     absl::Duration refresh;
     bool under_way = false;
+    bool silent = false;  // the last question got no answer
   };
   std::map<NameKey, Asking> asking_;
+  int silent_ = 0;  // questions under way about silent names
   std::map<const Endpoint*, std::unique_ptr<HealthChecker>> checkers_;
   std::unique_ptr<Executor> executor_;
   std::thread thread_;

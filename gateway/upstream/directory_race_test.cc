@@ -1,10 +1,14 @@
 // What a configuration, an answer of DNS and a worker do to the directory at the same moment.
+#include <algorithm>
 #include <atomic>
 #include <future>
+#include <map>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "gateway/base/mutex.h"
 #include "gateway/upstream/directory.h"
 #include "gtest/gtest.h"
 
@@ -156,6 +160,51 @@ TEST(DirectoryRaceTest, ANameThatIsPutBackAtOnceIsAskedForSomeTime) {
   const auto known = [&] { return !directory.For("a", 0)->endpoints.empty(); };
   for (int i = 0; i < 500 && !known(); ++i) absl::SleepFor(absl::Milliseconds(10));
   EXPECT_TRUE(known()) << "5 s later (dns_refresh is 20 ms) it was asked for " << zone.asked_a << " times in all";
+}
+
+// Names that nobody answers for keep their threads busy for as long as DNS's patience lasts, again and again.
+class DeadZoneResolver final : public Resolver {
+ public:
+  struct Zone {
+    std::promise<void> end;
+    std::shared_future<void> ended = end.get_future().share();
+    Mutex mutex;
+    std::map<std::string, int> asked ABSL_GUARDED_BY(mutex);  // of the dead
+  };
+  explicit DeadZoneResolver(Zone* zone) : zone_(zone) {}
+  absl::StatusOr<std::vector<loop::Address>> Resolve(const std::string& host, uint16_t port) override {
+    if (!absl::StartsWith(host, "dead")) return std::vector<loop::Address>{*loop::Address::Parse(absl::StrCat("127.0.0.1:", port))};
+    {
+      MutexLock lock(&zone_->mutex);
+      if (zone_->asked[host]++ == 0) return absl::UnavailableError("server failure");
+    }
+    zone_->ended.wait();
+    return absl::UnavailableError("no answer");
+  }
+  Zone* zone_;
+};
+
+TEST(DirectoryRaceTest, NamesThatNobodyAnswersForHoldUpNobodyElse) {
+  DeadZoneResolver::Zone zone;
+  Directory::Options options;
+  options.resolver = std::make_unique<DeadZoneResolver>(&zone);
+  Directory directory(std::move(options));
+  std::vector<std::string> dead;
+  for (int i = 0; i < 40; ++i) dead.push_back(absl::StrCat("dead", i, ".test:80"));
+  ServiceSpec broken = Spec(dead, "broken");
+  broken.dns_refresh = absl::Milliseconds(10);
+  directory.Use({broken});
+  const auto comes = [](const auto& condition) {
+    for (int i = 0; i < 500 && !condition(); ++i) absl::SleepFor(absl::Milliseconds(10));
+    return condition();
+  };
+  EXPECT_TRUE(comes([&] {
+    MutexLock lock(&zone.mutex);
+    return std::count_if(zone.asked.begin(), zone.asked.end(), [](const auto& name) { return name.second > 1; }) >= 4;
+  }));
+  directory.Use({broken, Spec({"well.test:80"})});
+  EXPECT_TRUE(comes([&] { return !directory.For("app", 0)->endpoints.empty(); })) << "5 s later it was not asked for";
+  zone.end.set_value();
 }
 
 }  // namespace
