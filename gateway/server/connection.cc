@@ -205,6 +205,7 @@ void Connection::ReadAll() {
         if (codec_->ReceiveEof() == http::ServerCodec::Result::kClose) return Close();
         break;
       case tls::IoStatus::kFailed:
+        if (tls_->error().kind == tls::TlsError::Kind::kFlood) worker_->RecordHandshakeFailure(*this, Reason::kLimitExceeded, tls_->error().text);
         return Close();
     }
     if (state_ != State::kServing && state_ != State::kDraining) return;

@@ -56,6 +56,8 @@ size_t CountCertificates(absl::string_view body, bool tls13) {
 }  // namespace
 
 void SessionCallbacks::Message(int write, int, int type, const void* data, size_t size, SSL* ssl, void*) {
+  if (type != SSL3_RT_HANDSHAKE && type != SSL3_RT_ALERT) return;
+  if (TlsSession* s = Of(ssl); s->underway_ == nullptr) return s->after_.Note(ssl, write, type);
   constexpr size_t kHeader = 4;
   const auto* octets = static_cast<const unsigned char*>(data);
   if (write != 0 || type != SSL3_RT_HANDSHAKE || size <= kHeader || octets[0] != SSL3_MT_CERTIFICATE) return;

@@ -23,7 +23,7 @@ struct SessionCallbacks {
   static int NewSession(SSL* ssl, SSL_SESSION* session);
   static SSL_SESSION* GetSession(SSL* ssl, const unsigned char* id, int length, int* copy);
   static void Info(const SSL* ssl, int where, int value);
-  // Each message of a handshake, before OpenSSL looks into it.
+  // Each message of a handshake, before OpenSSL looks into it, and what is said later that is no data.
   static void Message(int write, int version, int type, const void* data, size_t size, SSL* ssl, void*);
 
   // Tickets (tickets.cc).

@@ -60,12 +60,18 @@ void ClientSession::OnInfo(const SSL* ssl, int where, int value) {
   }
 }
 
+void ClientSession::OnMessage(int write, int, int type, const void*, size_t, SSL* ssl, void*) {
+  static_cast<ClientSession*>(SSL_get_app_data(ssl))->after_.Note(ssl, write, type);
+}
+
 IoStatus ClientSession::Fail() {
   const bool handshaking = state_ == State::kHandshaking;
   state_ = State::kFailed;
   const bool eof = ERR_peek_error() == 0 || ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
   const std::string text = TakeOpenSslError();
-  if (!refused_.empty()) {
+  if (after_.exceeded()) {
+    error_ = absl::StrCat("TLS: ", PostHandshake::kText);
+  } else if (!refused_.empty()) {
     error_ = absl::StrCat("TLS: ", refused_);
   } else if (alert_ >= 0) {
     error_ = absl::StrCat("TLS: it sent the alert ", SSL_alert_desc_string_long(alert_));
@@ -96,6 +102,7 @@ IoStatus ClientSession::Handshake() {
     return IoStatus::kFailed;
   }
   state_ = State::kOpen;
+  SSL_set_msg_callback(ssl_.get(), OnMessage);
   return IoStatus::kOk;
 }
 
@@ -105,7 +112,11 @@ IoStatus ClientSession::Read(char* into, size_t size, size_t* n) {
   if (state_ == State::kHandshaking) return IoStatus::kWantRead;
   ERR_clear_error();
   const int r = SSL_read_ex(ssl_.get(), into, size, n);
-  if (r == 1) return IoStatus::kOk;
+  if (r == 1) {
+    after_.Carried(*n);
+    return IoStatus::kOk;
+  }
+  if (after_.exceeded()) return Fail();
   switch (SSL_get_error(ssl_.get(), r)) {
     case SSL_ERROR_WANT_READ:
       return IoStatus::kWantRead;
@@ -122,6 +133,7 @@ IoStatus ClientSession::Write(absl::string_view data) {
     ERR_clear_error();
     size_t n = 0;
     if (SSL_write_ex(ssl_.get(), data.data(), data.size(), &n) != 1) return Fail();  // our BIO never refuses a write
+    after_.Carried(n);
     data.remove_prefix(n);
   }
   return IoStatus::kOk;

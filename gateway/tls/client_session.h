@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "gateway/base/openssl.h"
 #include "gateway/tls/client_context.h"
+#include "gateway/tls/post_handshake.h"
 #include "gateway/tls/tls_session.h"
 
 namespace gatehouse::tls {
@@ -54,6 +55,7 @@ class ClientSession {
   void Gather(const char* data, size_t n) { output_.append(data, n); }
   int Receive(char* into, int n, bool* again);
   static void OnInfo(const SSL* ssl, int where, int value);
+  static void OnMessage(int write, int version, int type, const void* data, size_t size, SSL* ssl, void*);
 
   const std::shared_ptr<const ClientContext> context_;
   const std::string host_;
@@ -65,6 +67,7 @@ class ClientSession {
   int socket_error_ = 0;
   int alert_ = -1;  // that the endpoint sent
   std::string refused_;  // why its certificate was
+  PostHandshake after_;
   absl::Time resumed_until_;
   std::string output_;
   size_t sent_ = 0;

@@ -199,7 +199,10 @@ IoStatus TlsSession::Fail(int ssl_error) {
   using Kind = TlsError::Kind;
   TlsError& error = OwnError();
   Kind& kind = error.kind;
-  if (kind == Kind::kPeerAlert) {
+  if (after_.exceeded()) {
+    kind = Kind::kFlood;
+    error.text = PostHandshake::kText;
+  } else if (kind == Kind::kPeerAlert) {
     error.text = absl::StrCat("the client sent alert ", SSL_alert_desc_string_long(error.alert));
   } else if (underway_ != nullptr && underway_->unknown_name) {
     kind = Kind::kUnknownName;
@@ -244,7 +247,6 @@ IoStatus TlsSession::Handshake() {
     return Fail(e);
   }
   state_ = State::kOpen;
-  SSL_set_msg_callback(ssl_.get(), nullptr);  // no more certificates are asked for
   if (resumed() && underway_->candidate != nullptr) {
     attached_ = underway_->candidate->binding;
     presented_any_ = underway_->candidate->had_certificate;
@@ -260,8 +262,12 @@ IoStatus TlsSession::Read(absl::Span<char> into, size_t* n) {
   ForgetErrors();
   const Turn turn(this);
   int r = SSL_read_ex(ssl_.get(), into.data(), into.size(), n);
-  if (r == 1) return IoStatus::kOk;
+  if (r == 1) {
+    after_.Carried(*n);
+    return IoStatus::kOk;
+  }
   int e = SSL_get_error(ssl_.get(), r);
+  if (after_.exceeded()) return Fail(e);
   if (e == SSL_ERROR_WANT_READ) return IoStatus::kWantRead;
   if (e == SSL_ERROR_ZERO_RETURN) return IoStatus::kClosed;
   // A TCP close without close_notify: HTTP's own framing says whether something is missing.
@@ -283,6 +289,7 @@ IoStatus TlsSession::Write(absl::string_view data) {
     size_t n = 0;
     int r = SSL_write_ex(ssl_.get(), data.data(), data.size(), &n);
     if (r != 1) return Fail(SSL_get_error(ssl_.get(), r));  // our BIO never refuses a write
+    after_.Carried(n);
     data.remove_prefix(n);
   }
   return IoStatus::kOk;

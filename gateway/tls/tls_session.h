@@ -21,6 +21,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "gateway/base/openssl.h"
+#include "gateway/tls/post_handshake.h"
 #include "gateway/tls/server_context.h"
 #include "gateway/tls/session_bio.h"
 #include "gateway/tls/session_cache.h"
@@ -85,6 +86,7 @@ struct TlsError {
     kUnknownName,    // unknown server name, refused
     kEof,            // the peer went away in the handshake
     kSocket,         // errno text
+    kFlood,          // after the handshake: nothing but key updates, or attempts to renegotiate
     kProtocol,       // anything else OpenSSL found wrong
   };
   Kind kind = Kind::kNone;
@@ -204,6 +206,7 @@ class TlsSession {
   size_t corked_ = 0;       // how much it is; with some, output_ is empty
   std::unique_ptr<Memory> memory_;     // null: over a socket
   std::unique_ptr<Underway> underway_;  // null: the handshake is done
+  PostHandshake after_;
   SessionBinding attached_;
   std::unique_ptr<TlsError> error_;  // null: none
   void* owner_ = nullptr;
