@@ -17,11 +17,16 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "gateway/base/digest.h"
 #include "gateway/certs/certificate.h"
 #include "gateway/certs/crl.h"
 #include "gateway/certs/ocsp.h"
 
 namespace gatehouse::certs {
+
+// Of whom an authority speaks: its name and key, and the serial number, as an OCSP CertID says it (RFC 6960 4.1.1). Never the certificate's
+// fingerprint: out of an ECDSA signature anybody makes another that is as good, and so another certificate of the same serial number.
+Sha256Digest StatusIdOf(const Certificate& subject, const Certificate& issuer);
 
 // Inquiry is one question to one place. Two inquiries with equal keys have the same answer.
 struct Inquiry {
@@ -32,7 +37,7 @@ struct Inquiry {
   CertificateRef issuer;    // of `subject` on the verified path
   bool nonce = true;        // kOcsp: send one
 
-  // Url and issuer's key, that no other authority spoils the place; kOcsp: subject's fingerprint, too.
+  // Url and issuer's key, that no other authority spoils the place; kOcsp: StatusIdOf, which has that key in it.
   std::string Key() const;
 };
 

@@ -1,7 +1,6 @@
 #include "gateway/server/ocsp_shelf.h"
 
 #include <algorithm>
-#include <string>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -24,12 +23,6 @@ bool Holds(const std::vector<certs::Strength>& all, const certs::Strength& one) 
 
 }  // namespace
 
-Sha256Digest OcspShelf::KeyOf(const certs::Certificate& subject, const certs::Certificate& issuer) {
-  std::string both(AsView(subject.sha256()));
-  both.append(AsView(issuer.spki_sha256()).data(), issuer.spki_sha256().size());
-  return Sha256(both);
-}
-
 absl::Time OcspShelf::Until(const Held& held, absl::Duration max_age) {
   if (held.answer->status == certs::OcspStatus::kUnknown) max_age = std::min(max_age, kUnknownAge);
   return FreshUntil(held.received, held.answer->next_update, max_age);
@@ -44,7 +37,7 @@ OcspShelf::Held* OcspShelf::Find(const Sha256Digest& key, bool use) {
 
 OcspShelf::Put OcspShelf::PutAnswer(const certs::Inquiry& inquiry, certs::OcspAnswerRef answer, absl::Time received,
                                     const certs::Strength& strength, InquiryTermsRef terms) {
-  const Sha256Digest key = KeyOf(*inquiry.subject, *inquiry.issuer);
+  const Sha256Digest key = certs::StatusIdOf(*inquiry.subject, *inquiry.issuer);
   const Held* held = Find(key, true);
   const bool revoked = answer->status == certs::OcspStatus::kRevoked;
   bool was_revoked = false;
@@ -68,7 +61,7 @@ OcspShelf::Put OcspShelf::PutAnswer(const certs::Inquiry& inquiry, certs::OcspAn
 
 certs::OcspAnswerRef OcspShelf::Of(const certs::Certificate& subject, const certs::Certificate& issuer,
                                    absl::Duration max_age, absl::Time now, bool use) {
-  Held* held = Find(KeyOf(subject, issuer), use);
+  Held* held = Find(certs::StatusIdOf(subject, issuer), use);
   if (held == nullptr) return nullptr;
   held->used = held->used || use;
   if (held->answer->status != certs::OcspStatus::kRevoked &&
@@ -80,14 +73,14 @@ certs::OcspAnswerRef OcspShelf::Of(const certs::Certificate& subject, const cert
 
 bool OcspShelf::IsVerified(const certs::Certificate& subject, const certs::Certificate& issuer,
                            const certs::OcspAnswer& answer, const certs::Strength& strength) {
-  const Held* held = Find(KeyOf(subject, issuer), false);
+  const Held* held = Find(certs::StatusIdOf(subject, issuer), false);
   return held != nullptr && held->answer.get() == &answer && Holds(held->verified, strength);
 }
 
 void OcspShelf::SetVerified(const certs::Certificate& subject, const certs::Certificate& issuer,
                             const certs::OcspAnswer& answer, const certs::Strength& strength) {
   constexpr size_t kMost = 8;
-  Held* held = Find(KeyOf(subject, issuer), false);
+  Held* held = Find(certs::StatusIdOf(subject, issuer), false);
   if (held == nullptr || held->answer.get() != &answer || Holds(held->verified, strength)) return;
   if (held->verified.size() >= kMost) held->verified.erase(held->verified.begin());
   held->verified.push_back(strength);
@@ -95,7 +88,7 @@ void OcspShelf::SetVerified(const certs::Certificate& subject, const certs::Cert
 
 bool OcspShelf::Fresh(const certs::Certificate& subject, const certs::Certificate& issuer,
                       const certs::Strength& strength, absl::Duration max_age, absl::Time now) {
-  const Held* held = Find(KeyOf(subject, issuer), false);
+  const Held* held = Find(certs::StatusIdOf(subject, issuer), false);
   return held != nullptr && Holds(held->verified, strength) && !IsOfTheFuture(held->received, now) &&
          now < Until(*held, max_age);
 }

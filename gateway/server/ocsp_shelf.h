@@ -1,4 +1,4 @@
-// OcspShelf holds OCSP answers that were verified when they came, one a certificate.
+// OcspShelf holds OCSP answers that were verified when they came, one a serial number of an authority (certs::StatusIdOf).
 //
 // Ownership:  shares answers; the least recently used go first, those that revoke in a bound of their own: no number of
 //             good ones makes us forget a revocation.
@@ -62,8 +62,6 @@ class OcspShelf {
     std::vector<certs::Strength> verified;  // few
   };
   using Cache = LruCache<Sha256Digest, Held, DigestHash>;
-  // Of the certificate and of its issuer's key: the answer of one authority says nothing about another's certificate.
-  static Sha256Digest KeyOf(const certs::Certificate& subject, const certs::Certificate& issuer);
   static absl::Time Until(const Held& held, absl::Duration max_age);
   // Null: none.
   Held* Find(const Sha256Digest& key, bool use);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/status.h"
@@ -145,13 +146,12 @@ RevocationDesk::Ticket RevocationDesk::Ask(absl::Span<const certs::Inquiry> inqu
     MutexLock lock(&mutex_);
     if (stopping_) return nullptr;
     const absl::Time now = clock_.Now();
-    std::vector<const certs::Certificate*> asked;  // a source of theirs is
+    std::vector<Sha256Digest> asked;  // of whom a source is
     for (const certs::Inquiry::Kind kind : {certs::Inquiry::Kind::kOcsp, certs::Inquiry::Kind::kCrl}) {
       for (const certs::Inquiry& inquiry : inquiries) {
         if (inquiry.kind != kind) continue;
-        bool enough = false;
-        for (const certs::Certificate* c : asked) enough = enough || c->sha256() == inquiry.subject->sha256();
-        if (enough && !all) continue;
+        const Sha256Digest whom = certs::StatusIdOf(*inquiry.subject, *inquiry.issuer);
+        if (!all && absl::c_linear_search(asked, whom)) continue;
         const std::string key = KeyOf(inquiry, terms->id);
         if (!OpenLocked(inquiry, key, fetch::HostOf(inquiry.url), options, now)) continue;
         auto found = flights_.find(key);
@@ -159,7 +159,7 @@ RevocationDesk::Ticket RevocationDesk::Ask(absl::Span<const certs::Inquiry> inqu
             found != flights_.end() ? found->second.get() : StartLocked(inquiry, key, terms, now, &started);
         if (flight == nullptr) continue;
         flight->waiters.emplace_back(waiter, post);
-        asked.push_back(inquiry.subject.get());
+        asked.push_back(whom);
         joined = true;
       }
     }

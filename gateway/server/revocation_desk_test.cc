@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/ecdsa.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -16,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "gateway/base/fields.h"
 #include "gateway/certs/crl_mint.h"
+#include "gateway/certs/der.h"
 #include "gateway/certs/names.h"
 #include "gateway/certs/ocsp_mint.h"
 #include "gateway/certs/test_pki.h"
@@ -334,11 +336,61 @@ TEST_F(RevocationDeskTest, AReplayedAnswerDoesNotTakeTheNewersPlace) {
   const std::string old = OcspAnswer(alice_, certs::OcspStatus::kGood, absl::Hours(24));
   clock_.Advance(absl::Minutes(10));
   Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kRevoked, absl::Minutes(1)));
-  EXPECT_THAT(news_.at(0).revoked, ElementsAre(alice_->sha256()));
+  EXPECT_THAT(news_.at(0).revoked, ElementsAre(certs::StatusIdOf(*alice_, *ca_.certificate)));
   clock_.Advance(absl::Minutes(2));
   Learn(Ocsp(alice_), old);
   EXPECT_EQ(Held(alice_)->status, certs::OcspStatus::kRevoked);
   EXPECT_EQ(Count(Inquiry::Kind::kOcsp, Outcome::kOlder), 1);
+}
+
+// ECDSA's (r, s) and (r, n - s) are both signatures of the same: anybody makes another certificate of the same serial number out
+// of his own, without any key.
+certs::CertificateRef WithTheOtherSignature(const certs::CertificateRef& c) {
+  certs::DerReader outer(c->der());
+  certs::DerReader parts(*outer.Next(certs::der::kSequence));
+  const certs::DerElement tbs = *parts.Next(), algorithm = *parts.Next();
+  const absl::string_view bits = *certs::WholeOctets(*parts.Next(certs::der::kBitString));
+  const auto* p = reinterpret_cast<const unsigned char*>(bits.data());
+  ECDSA_SIG* signature = d2i_ECDSA_SIG(nullptr, &p, static_cast<long>(bits.size()));
+  BIGNUM* order = nullptr;
+  BN_hex2bn(&order, "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551");
+  const BIGNUM *r = nullptr, *s = nullptr;
+  ECDSA_SIG_get0(signature, &r, &s);
+  BIGNUM* other = BN_new();
+  BN_sub(other, order, s);
+  ECDSA_SIG_set0(signature, BN_dup(r), other);
+  unsigned char* der = nullptr;
+  const int n = i2d_ECDSA_SIG(signature, &der);
+  std::string content(tbs.whole);
+  content.append(algorithm.whole.data(), algorithm.whole.size());
+  content += {3, static_cast<char>(n + 1), 0};
+  content.append(reinterpret_cast<char*>(der), static_cast<size_t>(n));
+  const std::string head = {0x30, static_cast<char>(0x82), static_cast<char>(content.size() >> 8), static_cast<char>(content.size() & 0xff)};
+  absl::StatusOr<certs::CertificateRef> out = certs::Certificate::FromDer(head + content);
+  EXPECT_TRUE(out.ok()) << out.status();
+  OPENSSL_free(der);
+  ECDSA_SIG_free(signature);
+  BN_free(order);
+  return out.ok() ? *out : nullptr;
+}
+
+TEST_F(RevocationDeskTest, WhoIsRevokedIsSoWithAnotherSignatureOfTheSameCertificate) {
+  const certs::CertificateRef again = WithTheOtherSignature(alice_);
+  ASSERT_NE(again->sha256(), alice_->sha256());
+  ASSERT_TRUE(again->IsSignedBy(*ca_.certificate));
+  options_.trust_store = certs::Store({ca_.certificate});
+  options_.revocation.on_unknown = certs::OnUnknown::kAllow;
+  options_.revocation.mode = certs::RevocationMode::kOffline;
+  const auto say = [&](const certs::CertificateRef& leaf) {
+    const RevocationDesk::Source source = Source();
+    return certs::Judge({leaf}, options_, clock_.Now(), &source);
+  };
+  const certs::Verdict before = say(again);
+  EXPECT_EQ(before.outcome, certs::Outcome::kValid);
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kRevoked));
+  EXPECT_EQ(say(alice_).reason, Reason::kRevoked);
+  EXPECT_EQ(say(again).reason, Reason::kRevoked);
+  EXPECT_TRUE(news_.at(0).Concerns(before)) << "what was said before is thought over";
 }
 
 TEST_F(RevocationDeskTest, OfEquallyNewAnswersTheOneThatRevokesStays) {

@@ -49,7 +49,7 @@ RevocationDesk::Landing RevocationDesk::ExamineOcsp(const certs::Inquiry& inquir
     landing.cause = "the certificate was revoked before, and only a hold can be taken back";
     return landing;
   }
-  if (put == OcspShelf::Put::kRevoked) landing.news.revoked.push_back(inquiry.subject->sha256());
+  if (put == OcspShelf::Put::kRevoked) landing.news.revoked.push_back(certs::StatusIdOf(*inquiry.subject, *inquiry.issuer));
   landing.save = true;
   landing.der = body;
   return landing;

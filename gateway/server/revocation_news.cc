@@ -3,6 +3,7 @@
 #include "absl/algorithm/container.h"
 #include "gateway/certs/crl_mint.h"
 #include "gateway/certs/names.h"
+#include "gateway/certs/revocation.h"
 
 namespace gatehouse::server {
 namespace {
@@ -20,10 +21,14 @@ bool RevocationNews::Concerns(const certs::Verdict& verdict) const {
   if (verdict.outcome != certs::Outcome::kValid) {
     return verdict.reason == Reason::kRevoked || verdict.reason == Reason::kRevocationUnknown;
   }
-  for (const certs::CertificateRef& certificate : verdict.path) {
+  for (size_t i = 0; i < verdict.path.size(); ++i) {
+    const certs::CertificateRef& certificate = verdict.path[i];
     const uint64_t issuer = certs::NameHash(X509_get_issuer_name(certificate->x509()));
     if (absl::c_linear_search(withdrawn, issuer)) return true;
-    if (absl::c_linear_search(revoked, certificate->sha256())) return true;
+    if (!revoked.empty() && i + 1 < verdict.path.size() &&
+        absl::c_linear_search(revoked, certs::StatusIdOf(*certificate, *verdict.path[i + 1]))) {
+      return true;
+    }
     for (const std::weak_ptr<const certs::Crl>& news : lists) {
       const certs::CrlRef list = news.lock();
       if (list == nullptr) continue;

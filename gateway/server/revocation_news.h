@@ -17,7 +17,7 @@ namespace gatehouse::server {
 struct RevocationNews {
   std::vector<std::weak_ptr<const certs::Crl>> lists;  // new ones: of interest to whom they name
   std::vector<uint64_t> withdrawn;    // name hashes of issuers of whom a list is gone
-  std::vector<Sha256Digest> revoked;  // certificates that an answer calls revoked
+  std::vector<Sha256Digest> revoked;  // whom an answer calls revoked (certs::StatusIdOf)
 
   bool empty() const { return lists.empty() && withdrawn.empty() && revoked.empty(); }
   // Whether `verdict` might be another now. What is still refused for want of an answer is always worth a look.
