@@ -130,7 +130,6 @@ absl::StatusOr<Redirect> Redirect::Parse(int status, absl::string_view location,
     }
     redirect.pieces_.push_back(std::move(piece));
   }
-  // `/{host}` and `/{rest}` begin no second slash: what they stand for has none in front.
   return redirect;
 }
 
@@ -145,6 +144,8 @@ std::string Redirect::Location(absl::string_view host, absl::string_view path, b
       case Piece::Kind::kHost: out.append(host.data(), host.size()); break;  // ParseAuthority let it pass
     }
   }
+  // An empty {rest} may leave two slashes at the front, and what follows would be a host.
+  if (absl::StartsWith(out, "//")) out.replace(1, 1, "%2F");
   if (keep_query_ && has_query) absl::StrAppend(&out, has_query_ ? "&" : "?", query);
   return out;
 }

@@ -38,6 +38,7 @@ TEST(RedirectTest, LeavesNothingOfTheRequestAMeaningOfItsOwn) {
   EXPECT_EQ(Sends("/x/{v}", "/y/{v}", "/x/100%"), "/y/100%25");
   // Neither a second slash nor, to browsers, a backslash makes another host of it.
   EXPECT_EQ(Sends("/{v}", "/{v}", "/\\evil.example"), "/%5Cevil.example");
+  EXPECT_EQ(Sends("/{v}/{rest...}", "/{rest}/{v}", "/evil.example/"), "/%2Fevil.example");
   EXPECT_EQ(Sends("/{rest...}", "/{rest}", "//evil.example"), "/%2Fevil.example");
   EXPECT_EQ(Sends("/x/{v}", "/{v}", "/x/evil.example"), "/evil.example");
 }
