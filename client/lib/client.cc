@@ -106,7 +106,7 @@ absl::StatusOr<v1::ApplyResponse> Client::Apply(const v1::ConfigSet& set,
   v1::ApplyOptions wire;
   wire.set_dry_run(options.dry_run);
   wire.set_replace_all(options.replace_all);
-  wire.set_expected_revision(options.expected_revision);
+  if (options.expected_revision.has_value()) wire.set_expected_revision(*options.expected_revision);
   wire.set_message(options.change.message);
   wire.mutable_prune_labels()->insert(options.prune_labels.begin(), options.prune_labels.end());
   SetWait(options.change, *wire.mutable_wait());
@@ -136,7 +136,7 @@ absl::StatusOr<v1::ApplyResponse> Client::Rollback(uint64_t revision, bool resto
   request.set_revision(revision);
   request.set_restore_trust(restore_trust);
   request.set_dry_run(options.dry_run);
-  request.set_expected_revision(options.expected_revision);
+  if (options.expected_revision.has_value()) request.set_expected_revision(*options.expected_revision);
   request.set_message(options.change.message);
   SetWait(options.change, *request.mutable_wait());
   v1::ApplyResponse response;

@@ -63,7 +63,7 @@ struct ApplyOptions {
   bool replace_all = false;
   // What bears all of these and is not in the set is deleted; none: nothing is.
   Labels prune_labels;
-  uint64_t expected_revision = 0;  // 0: any
+  std::optional<uint64_t> expected_revision;  // absent: any
   ChangeOptions change;
   // Hears how many octets of how many are sent. May be empty.
   std::function<void(size_t sent, size_t all)> on_sent;

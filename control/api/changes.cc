@@ -97,9 +97,9 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
   }
   MutexLock writing(&writing_);
   const store::StateRef base = Current();
-  if (options.expected_revision != 0 && options.expected_revision != base->revision) {
+  if (options.expected_revision.has_value() && *options.expected_revision != base->revision) {
     return absl::AbortedError(absl::StrCat("expected_revision: the current revision is ", base->revision, ", not ",
-                                           options.expected_revision));
+                                           *options.expected_revision));
   }
   Draft draft(base);
   GH_RETURN_IF_ERROR(edit(draft));

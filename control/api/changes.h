@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,7 @@ struct WriteOptions {
   std::string peer;    // where the actor is
   std::string method;  // "ConfigService/Apply"
   std::string message;
-  uint64_t expected_revision = 0;  // 0: any
+  std::optional<uint64_t> expected_revision;  // absent: any
   bool dry_run = false;
   std::function<absl::Status()> begin;  // asked right before the commit; an error is the write's. Null: nobody is asked
 };

@@ -172,6 +172,8 @@ TEST_F(ChangesTest, AnExpectedRevisionMustBeTheCurrentOne) {
   WriteOptions options;
   options.expected_revision = 2;
   EXPECT_EQ(Apply("policies {name: 'b'}", options).status().code(), absl::StatusCode::kAborted);
+  options.expected_revision = 0;  // of somebody who saw nothing there yet
+  EXPECT_EQ(Apply("policies {name: 'b'}", options).status().code(), absl::StatusCode::kAborted);
   options.expected_revision = 1;
   EXPECT_TRUE(Apply("policies {name: 'b'}", options).ok());
 }

@@ -172,7 +172,7 @@ class ApplyCall final : public grpc::ServerReadReactor<v1::ApplyRequest> {
     desk_.Start(context_, "Apply", nullptr, ending_, [this, ending = ending_](const Caller& by) {
       WriteOptions options;
       options.message = set_.options.message();
-      options.expected_revision = set_.options.expected_revision();
+      if (set_.options.has_expected_revision()) options.expected_revision = set_.options.expected_revision();
       options.dry_run = set_.options.dry_run();
       desk_.Write(by, "Apply", ending, set_.options.wait(), options,
                   [this](Draft& draft) { return EditApply(set_, draft); },
@@ -271,7 +271,7 @@ grpc::ServerUnaryReactor* ConfigService::Rollback(grpc::CallbackServerContext* c
     }
     WriteOptions options;
     options.message = request->message().empty() ? absl::StrCat("rollback to revision ", request->revision()) : request->message();
-    options.expected_revision = request->expected_revision();
+    if (request->has_expected_revision()) options.expected_revision = request->expected_revision();
     options.dry_run = request->dry_run();
     std::vector<v1::Violation> kept;
     desk.Write(

@@ -107,6 +107,7 @@ TEST_F(ConfigServiceTest, RollsBackAsANewRevisionAndTellsWhatItLeftAlone) {
   EXPECT_EQ(Call(&Stub::Rollback, "", &response).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(Call(&Stub::Rollback, "revision: 7", &response).error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(Call(&Stub::Rollback, "revision: 1 expected_revision: 1", &response).error_code(), grpc::StatusCode::ABORTED);
+  EXPECT_EQ(Call(&Stub::Rollback, "revision: 1 expected_revision: 0", &response).error_code(), grpc::StatusCode::ABORTED);
 
   response.Clear();
   ASSERT_TRUE(Call(&Stub::Rollback, "revision: 1 dry_run: true", &response).ok());

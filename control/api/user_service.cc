@@ -101,7 +101,7 @@ class ImportCall final : public grpc::ServerReadReactor<v1::ImportUsersRequest> 
       response_->set_bad_line_count(static_cast<uint32_t>(file.errors.size()));
       WriteOptions options;
       options.message = MessageOf(options_.message(), absl::StrCat("import of ", file.entries.size(), " users"));
-      options.expected_revision = options_.expected_revision();
+      if (options_.has_expected_revision()) options.expected_revision = options_.expected_revision();
       options.dry_run = options_.dry_run();
       ImportCounts counts;
       desk_.Write(
