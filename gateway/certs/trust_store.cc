@@ -212,6 +212,10 @@ bool TrustStore::IsPinned(const Certificate& certificate) const {
          spki_pins_.contains(certificate.spki_sha256());
 }
 
+bool TrustStore::IsPinnedByKey(const Certificate& certificate) const {
+  return spki_pins_.contains(certificate.spki_sha256()) && !certificate_pins_.contains(certificate.sha256());
+}
+
 const Sha256Digest& TrustStore::PinOf(const Certificate& certificate) const {
   return certificate_pins_.contains(certificate.sha256()) ? certificate.sha256() : certificate.spki_sha256();
 }

@@ -79,6 +79,8 @@ class TrustStore {
   const std::vector<std::string>& crl_paths() const { return crl_paths_; }
 
   bool IsPinned(const Certificate& certificate) const;
+  // By its key and not itself: what else it says is its holder's own word, who makes such certificates as he likes.
+  bool IsPinnedByKey(const Certificate& certificate) const;
   // Digest of the pin that pins it: of the certificate, or else of its key. REQUIRES: IsPinned.
   const Sha256Digest& PinOf(const Certificate& certificate) const;
   // By the certificate's whole content.

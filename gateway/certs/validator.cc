@@ -78,7 +78,8 @@ class Judgement {
 
     if (store != nullptr && store->IsPinned(*leaf)) {
       verdict_.pinned = true;
-      Note(Step::kPath, leaf, "pinned: no path is needed");
+      verdict_.by_key = store->IsPinnedByKey(*leaf);
+      Note(Step::kPath, leaf, verdict_.by_key ? "its key is pinned: no path is needed, and its names are its holder's word" : "pinned: no path is needed");
       return Alone(leaf) ? Accepted({leaf}, {}) : Refused(presented);
     }
     if (leaf->self_signed()) {
@@ -289,7 +290,7 @@ class Judgement {
   }
 
   Verdict Refused(absl::Span<const CertificateRef> presented) {
-    verdict_.pinned = false;
+    verdict_.pinned = verdict_.by_key = false;
     verdict_.any_self_signed = false;
     verdict_.fresh_until = now_ + std::min(options_.verdict_ttl, kMaxRefusalAge);
     for (const CertificateRef& c : presented) {

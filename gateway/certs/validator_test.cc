@@ -84,6 +84,26 @@ TEST_F(ValidatorTest, RefusesAnAnchorPresentedAsLeafUnlessPinned) {
   EXPECT_THAT(v.path, ::testing::IsEmpty());
 }
 
+TEST_F(ValidatorTest, TellsWhoIsKnownByAKeyAlone) {
+  const CertificateRef device = SelfSigned("CN=device 7", 5);
+  const CertificateRef another = SelfSigned("CN=alice", 5);
+  const auto store = [](std::vector<Pin> pins) {
+    TrustStoreInput input;
+    input.pins = std::move(pins);
+    std::vector<FieldError> errors;
+    return TrustStore::Create(input, &errors);
+  };
+  const Pin key{Pin::Kind::kSpki, device->spki_sha256()}, itself{Pin::Kind::kCertificate, device->sha256()};
+  options_.trust_store = store({key});
+  EXPECT_TRUE(Ask({device}).by_key);
+  EXPECT_TRUE(Ask({another}).by_key);
+  options_.trust_store = store({key, itself});
+  EXPECT_FALSE(Ask({device}).by_key);
+  EXPECT_TRUE(Ask({another}).by_key);
+  options_.trust_store = store({itself});
+  EXPECT_FALSE(Ask({device}).by_key);
+}
+
 TEST_F(ValidatorTest, NeverLetsAPinIssue) {
   const Authority pinned = Root("CN=Pinned", 3);
   options_.trust_store = Store({root_.certificate}, {pinned.certificate});

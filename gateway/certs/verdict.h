@@ -25,6 +25,7 @@ struct Verdict {
   // Validated: leaf first, anchor last. Empty when pinned, when accepted by self_signed_trust ANY, or not valid.
   std::vector<CertificateRef> path;
   bool pinned = false;
+  bool by_key = false;  // pinned, by its key and not itself: nobody vouches for its names
   bool any_self_signed = false;  // accepted by the development option: to be marked on every event
   // kIndeterminate: what, when asked, could decide. Only of candidates whose path is verified.
   std::vector<Inquiry> inquiries;

@@ -68,8 +68,20 @@ Outcome HasUsages(const certs::Certificate& leaf, const std::vector<std::string>
   }));
 }
 
+// Whether it asks for what the holder of a key that is pinned writes into his certificates himself.
+bool AsksTheHolder(const CertificateClause& clause) {
+  const certs::Requirements& m = clause.match;
+  return !m.subject.empty() || !m.san_dns.empty() || !m.san_email.empty() || !m.san_uri.empty() || !m.san_ip.empty() || !m.san_upn.empty() ||
+         !m.issuer.empty() || !clause.serials.empty() || clause.valid_for.has_value() || !clause.extended_key_usages.empty();
+}
+
 // What stands against one certificate; `why` may be null.
-Outcome TestOne(const CertificateClause& clause, const certs::Certificate& leaf, absl::Time now, std::string* why) {
+Outcome TestOne(const CertificateClause& clause, const Part& part, absl::Time now, std::string* why) {
+  if (part.by_key && AsksTheHolder(clause)) {
+    if (why != nullptr) *why = "its key is pinned, and what is asked for is its holder's own word";
+    return Outcome::kUnknown;
+  }
+  const certs::Certificate& leaf = *part.certificate;
   Outcome all = Outcome::kMet;
   const auto also = [&](Outcome one, auto text) {
     if (one != Outcome::kMet && why != nullptr && why->empty()) *why = text();
@@ -160,7 +172,7 @@ absl::Status AddThumbprint(absl::string_view text, CertificateClause* clause) {
 Outcome Check(const CertificateClause& clause, const Facts& facts) {
   Outcome any = Outcome::kNotMet;
   ForEachAccepted(clause, facts, [&](const Part& part) {
-    if (any != Outcome::kMet) any = std::max(any, TestOne(clause, *part.certificate, facts.now, nullptr));
+    if (any != Outcome::kMet) any = std::max(any, TestOne(clause, part, facts.now, nullptr));
   });
   return any;
 }
@@ -192,7 +204,7 @@ std::string Evidence(const CertificateClause& clause, const Facts& facts) {
   std::string text;
   ForEachAccepted(clause, facts, [&](const Part& part) {
     std::string why;
-    TestOne(clause, *part.certificate, facts.now, &why);
+    TestOne(clause, part, facts.now, &why);
     absl::StrAppend(&text, text.empty() ? "" : "; ", EscapeText(part.certificate->subject()), why.empty() ? "" : ": ", why);
   });
   return text.empty() ? "no certificate was accepted" : text;

@@ -31,21 +31,22 @@ struct CertificateClaimOptions {
   SerialFormat serial_format = SerialFormat::kDotNet;
 };
 
-// CertificatePrincipal is the subject in the given format.
-const std::string& CertificatePrincipal(const certs::Certificate& leaf, NameFormat format);
+// CertificatePrincipal is the subject in the given format; of a certificate that is pinned by its key `spki-sha256:` and 64 hex digits.
+std::string CertificatePrincipal(const certs::Certificate& leaf, NameFormat format, bool by_key = false);
 
 // CertificateClaims: nameidentifier, name, thumbprint, issuer, serialnumber, thumbprint_sha256,
-// notbefore, notafter (RFC 3339, UTC) and one claim for each SAN entry (dns, email, uri, ip, upn).
+// notbefore, notafter (RFC 3339, UTC) and one claim for each SAN entry (dns, email, uri, ip, upn). `by_key`: the first two, which
+// say the key, and the thumbprints, all issued by that key.
 std::vector<Claim> CertificateClaims(const certs::Certificate& leaf,
-                                     const CertificateClaimOptions& options);
+                                     const CertificateClaimOptions& options, bool by_key = false);
 
 // CertificateIdentity is the identity of a valid verdict: its leaf and its path (leaf first, anchor
-// last; empty when pinned). Build it once per verdict, not per request. `pinned` and
-// `any_self_signed` are those of the verdict. REQUIRES: leaf is not null.
+// last; empty when pinned). Build it once per verdict, not per request. `pinned`,
+// `any_self_signed` and `by_key` are those of the verdict. REQUIRES: leaf is not null.
 IdentityRef CertificateIdentity(std::shared_ptr<const certs::Certificate> leaf,
                                 std::vector<std::shared_ptr<const certs::Certificate>> path,
                                 const CertificateClaimOptions& options, bool pinned = false,
-                                bool any_self_signed = false);
+                                bool any_self_signed = false, bool by_key = false);
 
 // BasicClaims: nameidentifier and name = the user, then the user's own; a reserved type is left
 // out, whatever the store says.

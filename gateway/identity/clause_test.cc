@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/certs/mint.h"
 #include "gateway/identity/claims.h"
+#include "gateway/identity/headers.h"
 #include "gateway/identity/policy.h"
 
 namespace gatehouse::identity {
@@ -178,6 +179,39 @@ TEST_F(CertificateClauseTest, ComparesEveryFieldOfTheAcceptedOne) {
     spoilers[i](&spoiled);
     EXPECT_EQ(Of(spoiled), kNotMet) << i;
     EXPECT_THAT(Evidence(spoiled, {*caller_, {}, Now()}), Not(HasSubstr("\n"))) << i;
+  }
+}
+
+TEST_F(CertificateClauseTest, BelievesWhoHoldsAPinnedKeyNothingThatHeWroteHimself) {
+  const IdentityRef holder = CertificateIdentity(leaf_, {}, {.scheme = "Certificate"}, /*pinned=*/true, false, /*by_key=*/true);
+  const std::string key = absl::StrCat("spki-sha256:", HexLower(AsView(leaf_->spki_sha256())));
+  EXPECT_EQ(holder->principal(), key);
+  std::vector<std::string> types;
+  holder->ForEachClaim([&](const Claim& claim) {
+    types.push_back(claim.type);
+    EXPECT_EQ(claim.issuer, key);
+  });
+  EXPECT_THAT(types, ElementsAre(kNameIdentifier, kName, "thumbprint", "thumbprint_sha256"));
+  EXPECT_EQ(*XfccValue(*holder->certificate(), {}), absl::StrCat("Hash=", HexLower(AsView(leaf_->sha256()))));
+
+  const auto of = [&](const CertificateClause& clause) { return Check(clause, {*holder, {}, Now()}); };
+  CertificateClause clause;
+  clause.key_types = {certs::KeyFamily::kEc};
+  clause.match.min_key_bits = 384;
+  clause.thumbprints = {leaf_->sha256()};
+  EXPECT_EQ(of(clause), kMet);
+  const std::vector<std::function<void(CertificateClause*)>> words = {
+      [](auto* c) { c->serials = {"1"}; },
+      [](auto* c) { c->match.san_dns = {"a.example"}; },
+      [](auto* c) { c->match.issuer.push_back({*certs::ParseAttribute("CN"), *certs::TextMatcher::Create(certs::TextMatcher::Kind::kExact, "Root")}); },
+      [](auto* c) { c->extended_key_usages = {*ParseUsage("serverAuth")}; },
+      [](auto* c) { c->valid_for = absl::Hours(1); },
+  };
+  for (size_t i = 0; i < words.size(); ++i) {
+    CertificateClause asks;
+    words[i](&asks);
+    EXPECT_EQ(of(asks), kUnknown) << i << ": negated it would not hold either";
+    EXPECT_THAT(Evidence(asks, {*holder, {}, Now()}), HasSubstr("holder's own word")) << i;
   }
 }
 

@@ -41,6 +41,7 @@ struct Part {
   std::shared_ptr<const certs::Certificate> certificate;
   std::vector<std::shared_ptr<const certs::Certificate>> path;
   bool pinned = false;
+  bool by_key = false;  // pinned by its key: principal and claims say nothing that its holder wrote into it himself
   bool any_self_signed = false;  // admitted by the development option
 };
 using PartRef = std::shared_ptr<const Part>;

@@ -105,7 +105,7 @@ absl::StatusOr<std::string> XfccValue(const Part& part, const XfccFields& fields
     for (size_t i = 1; i < part.path.size(); ++i) pem += part.path[i]->ToPem();
     element.AddQuoted("Chain", UrlEncode(pem));
   }
-  if (fields.subject) element.AddQuoted("Subject", HexEscapedName(leaf.subject()));
+  if (fields.subject && !part.by_key) element.AddQuoted("Subject", HexEscapedName(leaf.subject()));
   if (fields.uri) GH_RETURN_IF_ERROR(AddNames(part, "uri", "URI", &element));
   if (fields.dns) GH_RETURN_IF_ERROR(AddNames(part, "dns", "DNS", &element));
   return element.Take();

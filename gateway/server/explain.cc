@@ -55,7 +55,7 @@ void ExplainScheme(const config::Scheme& scheme, const std::vector<certs::Certif
     to->set_detail(Utf8(step.detail));
   }
   if (!out->accepted()) return;
-  for (const identity::Claim& claim : identity::CertificateClaims(*verdict.leaf, scheme.claims)) {
+  for (const identity::Claim& claim : identity::CertificateClaims(*verdict.leaf, scheme.claims, verdict.by_key)) {
     v1::ExplainedClaim* to = out->add_claims();
     to->set_type(claim.type);
     to->set_value(Utf8(claim.value));

@@ -52,7 +52,7 @@ Presented::Answer Presented::AskCertificate(const config::Scheme& scheme) const 
       JudgeLive(credentials_.chain, *scheme.certificate(), at_, revocation_, /*offline=*/true, nullptr);
   if (verdict.outcome != certs::Outcome::kValid) return {SchemeResult::Failure(verdict.reason), ""};
   return {SchemeResult::Success(identity::CertificateIdentity(std::move(verdict.leaf), std::move(verdict.path), scheme.claims,
-                                                              verdict.pinned, verdict.any_self_signed)),
+                                                              verdict.pinned, verdict.any_self_signed, verdict.by_key)),
           ""};
 }
 

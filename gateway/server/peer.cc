@@ -191,16 +191,8 @@ std::shared_ptr<Judgement> Judge::Decide(const Peer& peer, const config::Scheme&
     }
     verdict = certs::Judge(peer.presented, options, now, source ? &*source : nullptr);
     if (verdict.outcome == certs::Outcome::kValid) {
-      identity::Part part;
-      part.kind = identity::PartKind::kCertificate;
-      part.scheme = scheme.name;
-      part.principal = identity::CertificatePrincipal(*verdict.leaf, scheme.claims.name_format);
-      part.claims = identity::CertificateClaims(*verdict.leaf, scheme.claims);
-      part.certificate = verdict.leaf;
-      part.path = verdict.path;
-      part.pinned = verdict.pinned;
-      part.any_self_signed = verdict.any_self_signed;
-      judgement->identity = identity::Identity::Of(std::move(part));
+      judgement->identity = identity::CertificateIdentity(verdict.leaf, verdict.path, scheme.claims, verdict.pinned,
+                                                          verdict.any_self_signed, verdict.by_key);
     }
   }
   Witness(peer, scheme, use, now, judgement.get());
