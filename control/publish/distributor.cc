@@ -48,8 +48,8 @@ struct Distributor::Gateway {
   absl::Time certificate_end = absl::InfiniteFuture();
   std::optional<v1::GatewayLoad> load;
 
-  bool holds = false;         // a revision of this store's incarnation, which may be 0
-  uint64_t acknowledged = 0;  // that revision
+  bool holds = false;         // a revision that we made, which may be 0
+  uint64_t acknowledged = 0;  // that revision; without `holds` one that it says it has
   std::string held_digest;    // of `acknowledged`; empty when a delta must not be made from it
   Instant acknowledged_at;
   std::optional<uint64_t> refused;
@@ -164,6 +164,11 @@ struct Distributor::Core {
     return event;
   }
 
+  // Null: it never was the newest here, or too long ago.
+  const Past* Remembered(uint64_t revision) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    auto it = std::find_if(history.begin(), history.end(), [&](const Past& p) { return p.revision == revision; });
+    return it == history.end() ? nullptr : &*it;
+  }
   std::shared_ptr<const v1::Delta> DeltaFrom(uint64_t revision, const std::string& digest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Advance(Gateway& gateway, Step* step) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -373,18 +378,13 @@ absl::StatusOr<std::unique_ptr<Session>> Distributor::Connect(GatewayHello hello
     gateway.since = gateway.last_seen = core.clock.Now();
     step.status_changed = true;
     if (hello.incarnation == core.incarnation) {
-      gateway.holds = true;
-      gateway.acknowledged = hello.revision;
-      gateway.held_digest = hello.digest;
-      // Other content under the newest revision's number, or a revision that we never made: it must take ours, and
-      // counts for nothing until then.
-      if (core.head != nullptr && (hello.revision > core.head->revision ||
-                                   (hello.revision == core.head->revision &&
-                                    hello.digest != AsView(core.head->digest)))) {
-        gateway.holds = false;
-        gateway.acknowledged = 0;
-        gateway.held_digest.clear();
-      }
+      const Core::Past* past = core.Remembered(hello.revision);
+      const bool older = core.head == nullptr || hello.revision < core.head->revision;
+      // Other content under that number, or a revision that we never made, is another history's (a store that was restored): it
+      // counts for nothing. Of an old one that is not remembered nobody knows: it is shown, but not in force until ours is taken.
+      gateway.holds = past != nullptr && past->digest == hello.digest;
+      if (gateway.holds || (past == nullptr && older)) gateway.acknowledged = hello.revision;
+      if (gateway.holds) gateway.held_digest = hello.digest;
     }
     step.events.push_back(Core::Note(
         v1::Event::GATEWAY, hello.name,

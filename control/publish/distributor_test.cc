@@ -214,6 +214,29 @@ TEST_F(DistributorTest, ARevisionThatWasNeverMadeCountsForNothing) {
   EXPECT_EQ(distributor_->Gateways()[0].acknowledged_revision(), 0u);
 }
 
+// The store was restored from a backup of revision 5 while the gateway was away with the old 10.
+TEST_F(DistributorTest, ARevisionOfAnotherHistoryIsNotInForce) {
+  for (uint64_t revision = 5; revision <= 12; ++revision) Publish(revision, {"a", absl::StrCat("r", revision).c_str()});
+  Line old = Connect(Holding(10, Set({"old"})));
+  EXPECT_EQ(Wait(8, absl::Milliseconds(1)).get().in_force(), 0u);
+  EXPECT_EQ(distributor_->Gateways()[0].acknowledged_revision(), 0u);
+  old.session->Ack(12);
+  EXPECT_EQ(Wait(8).get().in_force(), 1u);
+  Line ours = Connect(Holding(10, Set({"a", "r10"})), Set({"a", "r10"}));
+  EXPECT_EQ(Wait(8).get().in_force(), 1u);
+}
+
+// The control plane was started anew since, and remembers nothing of it.
+TEST_F(DistributorTest, ARevisionThatIsNotRememberedIsShownButNotInForce) {
+  Publish(12, {"a"});
+  Line g = Connect(Holding(10, Set({"b"})), Set({"b"}));
+  EXPECT_THAT(g.endpoint->deliveries(), ElementsAre("full 12"));
+  EXPECT_EQ(distributor_->Gateways()[0].acknowledged_revision(), 10u);
+  EXPECT_EQ(Wait(8, absl::Milliseconds(1)).get().in_force(), 0u);
+  g.session->Ack(12);
+  EXPECT_EQ(Wait(8).get().in_force(), 1u);
+}
+
 TEST_F(DistributorTest, ADeltaThatIsTooBigOrTooOldBecomesAWholeSet) {
   Open({.max_history = 2, .max_delta_bytes = 200});
   Publish(1, {"a"});
