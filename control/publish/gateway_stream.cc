@@ -93,7 +93,7 @@ class GatewayStream::Lane final : public Endpoint {
       whole = update_.to;
       from = sent_;
     }
-    // Serializing a big set takes a while: without the lock. Nobody replaces the update before it is answered.
+    // Serializing a big set takes a while: without the lock.
     const std::string& wire = whole->Wire();
     const size_t size = std::min(kChunkBytes, wire.size() - from);
     v1::SnapshotChunk* chunk = out->mutable_chunk();
@@ -103,6 +103,7 @@ class GatewayStream::Lane final : public Endpoint {
     chunk->set_data(wire.substr(from, size));
     chunk->set_last(from + size == wire.size());
     MutexLock lock(&mutex_);
+    if (update_.to != whole) return true;  // answered too early: another is under way
     sent_ = from + size;
     if (chunk->last()) update_ = Update{};
     return true;

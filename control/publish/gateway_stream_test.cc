@@ -1,7 +1,9 @@
 #include "control/publish/gateway_stream.h"
 
 #include <future>
+#include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -153,6 +155,33 @@ TEST_F(GatewayStreamTest, AfterAnAckComesADelta) {
   v1::SubscribeResponse response = Next(stream);
   EXPECT_EQ(response.delta().from_revision(), 1u);
   EXPECT_EQ(response.delta().to_revision(), 2u);
+}
+
+// Its answer comes while the set is serialized for it: now the next one is under way.
+TEST_F(GatewayStreamTest, WhoAnswersBeforeItWasGivenEverythingGetsTheNextOneWhole) {
+  v1::ConfigSet big;
+  for (int i = 0; i < 10'000; ++i) big.add_upstreams()->set_name(absl::StrCat("u", i));
+  big.mutable_upstreams(0)->add_endpoints(std::string(2'000'000, 'x'));
+  const config::ResourceMap resources(std::move(big));
+  for (uint64_t revision = 1; revision < 20; revision += 2) {
+    distributor_.Publish(revision, resources);
+    Stream stream = Greeted();
+    distributor_.Publish(revision + 1, {});
+    std::atomic<bool> begun = false;
+    v1::SubscribeResponse response;
+    std::thread sender([&] {
+      begun = true;
+      response = Next(stream);
+    });
+    while (!begun) std::this_thread::yield();
+    v1::SubscribeRequest nack;
+    nack.mutable_nack()->set_revision(revision);
+    ASSERT_TRUE(stream->Receive(nack).ok());
+    sender.join();
+    if (response.chunk().revision() == revision) response = Next(stream);
+    EXPECT_EQ(response.chunk().revision(), revision + 1);
+    EXPECT_TRUE(response.chunk().last());
+  }
 }
 
 TEST_F(GatewayStreamTest, ANewerStreamOfTheSameGatewayClosesTheOlder) {
