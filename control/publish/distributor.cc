@@ -109,6 +109,7 @@ struct Distributor::Core {
   mutable Mutex mutex;
   std::shared_ptr<const Published> head ABSL_GUARDED_BY(mutex);
   std::deque<Past> history ABSL_GUARDED_BY(mutex);
+  size_t remembered ABSL_GUARDED_BY(mutex) = 0;  // keys in all of `history`
   std::map<uint64_t, Instant> published_at ABSL_GUARDED_BY(mutex);
   std::map<uint64_t, std::shared_ptr<const v1::Delta>> deltas ABSL_GUARDED_BY(mutex);  // to head, by origin
   std::map<std::string, Gateway> gateways ABSL_GUARDED_BY(mutex);
@@ -164,6 +165,16 @@ struct Distributor::Core {
     return event;
   }
 
+  void Remember(Past past) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    remembered += past.touched.size();
+    history.push_back(std::move(past));
+    for (;;) {
+      // No delta leads to the oldest one.
+      remembered -= std::exchange(history.front().touched, {}).size();
+      if (history.size() <= options.max_history && remembered <= options.max_touched) return;
+      history.pop_front();
+    }
+  }
   // Null: it never was the newest here, or too long ago.
   const Past* Remembered(uint64_t revision) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     auto it = std::find_if(history.begin(), history.end(), [&](const Past& p) { return p.revision == revision; });
@@ -323,12 +334,7 @@ void Distributor::Publish(uint64_t revision, config::ResourceMap resources) {
     MutexLock lock(&core.mutex);
     Core::Past past{revision, std::string(AsView(published->digest)), std::move(difference.changed)};
     past.touched.merge(difference.removed);
-    if (past.touched.size() > core.options.max_touched) {
-      core.history.clear();
-      past.touched.clear();
-    }
-    core.history.push_back(std::move(past));
-    if (core.history.size() > core.options.max_history) core.history.pop_front();
+    core.Remember(std::move(past));
     core.published_at[revision] = now;
     if (core.published_at.size() > core.options.max_history) core.published_at.erase(core.published_at.begin());
     core.deltas.clear();

@@ -43,7 +43,7 @@ class Session;
 struct DistributorOptions {
   size_t max_gateways = 10'000;          // known, connected or not
   size_t max_history = 1'000;            // revisions from which a delta can be made
-  size_t max_touched = 20'000;           // resources in one change; more of them, and nobody gets a delta over it
+  size_t max_touched = 100'000;          // resources in the changes between them, counted each time (some 15 MiB)
   size_t max_delta_bytes = 1024 * 1024;  // above, the whole set is sent in chunks
   absl::Duration heartbeat = absl::Seconds(5);  // how often gateways hear that theirs is the newest
 };
@@ -53,7 +53,7 @@ class Distributor {
   // Hears about gateways that come, go and refuse. Must be quick.
   using Notify = std::function<void(v1::Event)>;
 
-  // REQUIRES: clock and alarms outlive this.
+  // REQUIRES: every option > 0; clock and alarms outlive this.
   Distributor(std::string incarnation, const Clock& clock, Alarms& alarms, Notify notify,
               DistributorOptions options = {});
   ~Distributor();

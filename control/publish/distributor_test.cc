@@ -391,6 +391,17 @@ TEST_F(DistributorTest, NobodyGetsADeltaOverAChangeOfTooMany) {
   EXPECT_THAT(after.endpoint->deliveries(), ElementsAre("full 2", "delta 3"));
 }
 
+TEST_F(DistributorTest, WhatIsRememberedOfChangesIsBoundedTogether) {
+  Open({.max_touched = 4});
+  Publish(1, {"a"});
+  Publish(2, {"b"});
+  Publish(3, {"c"});
+  EXPECT_THAT(Connect(Holding(1, Set({"a"})), Set({"a"})).endpoint->deliveries(), ElementsAre("delta 3"));
+  Publish(4, {"d"});
+  EXPECT_THAT(Connect(Holding(1, Set({"a"})), Set({"a"})).endpoint->deliveries(), ElementsAre("full 4")) << "six names";
+  EXPECT_THAT(Connect(Holding(2, Set({"b"})), Set({"b"})).endpoint->deliveries(), ElementsAre("delta 4"));
+}
+
 TEST_F(DistributorTest, WhoHasTheNewestHearsSoAtEveryHeartbeat) {
   DistributorOptions options;
   options.heartbeat = absl::Milliseconds(1);
