@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/events/slots.h"
+#include "gateway/base/deadline.h"
 #include "gateway/server/load_meter.h"
 #include "gateway/server/questions.h"
 #include "gateway/server/ticket_keys.h"
@@ -84,9 +85,9 @@ void EmbeddedGateway::ReportLoad() {
   server::LoadMeter meter(*gateway_);
   for (;;) {
     {
-      const absl::Time until = absl::Now() + kLoadPeriod;
+      const Deadline until(kLoadPeriod);
       MutexLock lock(&loads_mutex_);
-      while (!stopping_ && absl::Now() < until) loads_changed_.WaitFor(&loads_mutex_, until - absl::Now());
+      while (!stopping_ && !until.passed()) loads_changed_.WaitFor(&loads_mutex_, until.left());
       if (stopping_) return;
     }
     line_->Report(meter.Measure());

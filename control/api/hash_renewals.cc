@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "gateway/base/escape.h"
 #include "gateway/config/build_user_stores.h"
 
@@ -55,16 +54,11 @@ absl::Status HashRenewals::Offer(const Caller& by, std::string user_store, std::
   return absl::OkStatus();
 }
 
-bool HashRenewals::Take(absl::Time until, Waiting* next) {
+bool HashRenewals::Take(const Deadline& until, Waiting* next) {
   MutexLock lock(&mutex_);
   while (!stopping_ && waiting_.empty()) {
-    const absl::Time now = absl::Now();
-    if (now >= until) return false;
-    if (until == absl::InfiniteFuture()) {
-      changed_.Wait(&mutex_);
-    } else {
-      changed_.WaitFor(&mutex_, until - now);
-    }
+    if (until.passed()) return false;
+    changed_.WaitFor(&mutex_, until.left());
   }
   if (stopping_) return false;
   *next = std::move(waiting_.front());
@@ -74,17 +68,18 @@ bool HashRenewals::Take(absl::Time until, Waiting* next) {
 }
 
 void HashRenewals::Run() {
-  absl::Time until = absl::InfiniteFuture();
+  Deadline until(absl::InfiniteDuration());
   for (;;) {
     Waiting next;
     const bool took = Take(until, &next);
     if (took) {
+      const bool first = made_.empty();
       Renew(next);
-      if (!made_.empty() && until == absl::InfiniteFuture()) until = absl::Now() + options_.gather;
+      if (first && !made_.empty()) until = Deadline(options_.gather);
     }
-    if (!made_.empty() && (!took || made_.size() >= options_.max_gathered || absl::Now() >= until)) {
+    if (!made_.empty() && (!took || made_.size() >= options_.max_gathered || until.passed())) {
       Write();
-      until = absl::InfiniteFuture();
+      until = Deadline(absl::InfiniteDuration());
     }
     MutexLock lock(&mutex_);
     if (stopping_) return;

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "control/api/call.h"
 #include "control/api/config_service.h"
 #include "control/api/resource_stream.h"
+#include "gateway/base/deadline.h"
 
 namespace gatehouse::api {
 namespace {
@@ -36,12 +36,12 @@ class ResourceWatchers::Watcher final : public Call {
     MutexLock lock(&mutex_);
     if (ended_ || !stream_.has_value()) return;
     if (writing_) {
-      if (absl::Now() - since_ > kPatience) context_.TryCancel();
+      if (patience_.passed()) context_.TryCancel();
       return;
     }
     if (!stream_->Next(owner_.changes_.Current(), &message_)) return;
     writing_ = true;
-    since_ = absl::Now();
+    patience_ = Deadline(kPatience);
     StartWrite(&message_);
   }
 
@@ -80,7 +80,7 @@ class ResourceWatchers::Watcher final : public Call {
   v1::WatchResourcesResponse message_;  // gRPC's while writing_
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Time since_ ABSL_GUARDED_BY(mutex_);
+  Deadline patience_ ABSL_GUARDED_BY(mutex_){kPatience};  // with one that takes nothing
   // Last: its end waits for a notice, which uses what is above.
   std::unique_ptr<Admission> admission_;
 };

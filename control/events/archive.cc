@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "gateway/base/deadline.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::hub {
@@ -12,7 +12,6 @@ namespace {
 
 constexpr uint64_t kWriteAtOnce = 4 * 1024 * 1024;  // octets in one transaction
 constexpr uint64_t kWriteEarly = 1024 * 1024;       // so much does not wait for the period's end
-constexpr absl::Duration kIdle = absl::Minutes(1);
 constexpr absl::Duration kLook = absl::Milliseconds(5);  // of a reader's turn
 
 uint64_t SizeOf(const Stretch& stretch) { return stretch.batch == nullptr ? 0 : stretch.batch->wire.size(); }
@@ -150,7 +149,7 @@ void Archive::Settle() {
 }
 
 void Archive::Run() {
-  absl::Time next_write = absl::Now() + options_.period;
+  Deadline next_write(options_.period);
   for (;;) {
     std::pair<Wanted, Answer> asked;
     bool write = false;
@@ -158,14 +157,13 @@ void Archive::Run() {
     {
       MutexLock lock(&mutex_);
       const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        return absl::Now() >= next_write || (!failing_ && waiting_bytes_ >= kWriteEarly);
+        return next_write.passed() || (!failing_ && waiting_bytes_ >= kWriteEarly);
       };
       while (!stopping_ && asked_.empty() && !due()) {
         // With nothing to write only limits of age pass.
-        const absl::Time now = absl::Now();
-        next_write = waiting_.empty() ? std::max(next_write, now + kIdle)
-                                      : std::min(next_write, now + (failing_ ? options_.retry : options_.period));
-        wake_.WaitFor(&mutex_, next_write - now);
+        next_write = waiting_.empty() ? std::max(next_write, Deadline(options_.idle))
+                                      : std::min(next_write, Deadline(failing_ ? options_.retry : options_.period));
+        wake_.WaitFor(&mutex_, next_write.left());
       }
       if (!asked_.empty()) {
         asked = std::move(asked_.front());
@@ -176,7 +174,7 @@ void Archive::Run() {
     }
     if (write) {
       Write();
-      next_write = absl::Now() + (failing_ ? options_.retry : options_.period);
+      next_write = Deadline(failing_ ? options_.retry : options_.period);
     }
     if (asked.second && asked.first.filter.use_count() > 1) Reply(asked.first, asked.second);
     if (!stop) continue;

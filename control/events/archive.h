@@ -40,6 +40,7 @@ struct ArchiveOptions {
   uint64_t max_waiting_bytes = 16 * 1024 * 1024;  // of events to be written; AUDIT events may take as much again
   absl::Duration period = absl::Milliseconds(200);  // between two writes
   absl::Duration retry = absl::Seconds(1);          // after one that failed
+  absl::Duration idle = absl::Minutes(1);           // with nothing to write: what is too old goes
   // Tells people that the archive fails, is well again or was set aside. May be empty.
   std::function<void(std::string)> notice;
 };

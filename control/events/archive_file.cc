@@ -7,8 +7,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "control/store/sqlite.h"
+#include "gateway/base/deadline.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/status.h"
 
@@ -368,7 +368,7 @@ absl::StatusOr<Found> ArchiveFile::ReadAudit(const Wanted& wanted) {
 absl::StatusOr<Found> ArchiveFile::Read(const Wanted& wanted, absl::Duration budget) {
   const uint32_t types = wanted.filter->types();
   if (types == kAuditBit) return ReadAudit(wanted);
-  const absl::Time until = absl::Now() + budget;
+  const Deadline until(budget);
   Found found;
   found.next = wanted.from;
   Statement select(db_,
@@ -392,7 +392,7 @@ absl::StatusOr<Found> ArchiveFile::Read(const Wanted& wanted, absl::Duration bud
       found.next = next;
       continue;
     }
-    if (absl::Now() >= until && found.next > wanted.from) return found;
+    if (until.passed() && found.next > wanted.from) return found;
     Statement body(db_, "SELECT wire FROM body WHERE first = ?");
     const int got = body.Integer(first).Step();
     if (got != SQLITE_ROW && got != SQLITE_DONE) return Error("cannot be read");

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "gateway/base/deadline.h"
 #include "gateway/base/digest.h"
 
 namespace gatehouse::hub {
@@ -216,8 +216,8 @@ void Hub::Dispatch() {
     std::vector<std::shared_ptr<Waker>> wakers;
     {
       MutexLock lock(&mutex_);
-      const absl::Time next = absl::Now() + options_.pace;
-      while (!stopping_ && paced && absl::Now() < next) work_.WaitFor(&mutex_, next - absl::Now());
+      const Deadline next(options_.pace);
+      while (!stopping_ && paced && !next.passed()) work_.WaitFor(&mutex_, next.left());
       waiting_ = true;
       while (!stopping_ && firing_.empty()) work_.Wait(&mutex_);
       waiting_ = false;
