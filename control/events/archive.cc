@@ -157,7 +157,7 @@ void Archive::Run() {
     {
       MutexLock lock(&mutex_);
       const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        return next_write.passed() || (!failing_ && waiting_bytes_ >= kWriteEarly);
+        return open_ && (next_write.passed() || (!failing_ && waiting_bytes_ >= kWriteEarly));
       };
       while (!stopping_ && asked_.empty() && !due()) {
         // With nothing to write only limits of age pass.

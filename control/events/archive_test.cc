@@ -4,8 +4,10 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
@@ -427,6 +429,20 @@ TEST_F(ArchiveTest, AnArchiveThatCannotBeOpenedLetsTheHubWorkAndCountsWhatIsLost
   EXPECT_THAT(hub_->archive()->error(), HasSubstr("events.db"));
   EXPECT_THAT(Read(After(1)), ElementsAre("b"));
   EXPECT_EQ(Refusal(Since(clock_.Now() - absl::Minutes(1))), absl::StatusCode::kOutOfRange);
+}
+
+TEST_F(ArchiveTest, AnArchiveThatCannotBeOpenedCostsNoProcessorAndAnswersStill) {
+  std::filesystem::create_directories(options_.path);
+  options_.idle = absl::Milliseconds(20);
+  std::unique_ptr<Archive> archive = Archive::Open(options_, clock_);
+  archive->Start();
+  const std::clock_t before = std::clock();
+  absl::SleepFor(absl::Milliseconds(200));
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 100);
+  std::promise<Found> answer;
+  const auto filter = std::make_shared<const Filter>(*Filter::Create({}));
+  archive->Ask(Wanted{1, filter, 0}, [&answer](Found found) { answer.set_value(std::move(found)); });
+  EXPECT_EQ(answer.get_future().get().next, 1u);
 }
 
 TEST_F(ArchiveTest, ItSaysThatItCannotKeepMoreBeforeItLosesAny) {
