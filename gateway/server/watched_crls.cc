@@ -67,7 +67,11 @@ void WatchedCrls::ReloadLocked(const std::string& path, Place* place) {
       held = std::move(old->second);
       before.erase(old);
     }
-    absl::StatusOr<std::vector<certs::CrlRef>> lists = certs::Crl::ListFromBytes(std::move(file.content));
+    if (!file.content.ok()) {
+      Tell(file.path, file.content.status());
+      continue;
+    }
+    absl::StatusOr<std::vector<certs::CrlRef>> lists = certs::Crl::ListFromBytes(*std::move(file.content));
     absl::Status status = lists.status();
     bool differs = lists.ok() && lists->size() != held.size();
     for (size_t i = 0; lists.ok() && i < lists->size(); ++i) {

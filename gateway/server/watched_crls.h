@@ -1,7 +1,7 @@
 // WatchedCrls reads revocation lists from files and directories of this machine, and reads them again when they change.
 //
-// A file that cannot be read or parsed keeps what it last held; one that is gone holds nothing, and those whom only it
-// could vouch for are of unknown revocation. A list that is older than the one it would replace is refused.
+// A file that cannot be read or parsed keeps what it last held, as does a directory's entry that leads nowhere; one that is
+// gone holds nothing, and those whom only it could vouch for are of unknown revocation. A list that is older than the one it would replace is refused.
 //
 // Ownership:  owns the watch; callbacks are the caller's and are called under no lock of the caller's.
 // Threading:  thread-safe. Callbacks run on the watch's thread or in Add, one at a time.

@@ -35,7 +35,11 @@ absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& path) {
   std::unique_ptr<DIR, Close> folder(opendir(path.c_str()));
   if (folder == nullptr) return Failed(path, errno);
   std::vector<std::string> names;
-  while (const dirent* entry = readdir(folder.get())) {
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(folder.get());
+    if (entry == nullptr && errno != 0) return Failed(path, errno);
+    if (entry == nullptr) break;
     if (entry->d_name[0] == '.') continue;
     if (names.size() == kMaxEntries) {
       return absl::InvalidArgumentError(absl::StrCat(EscapeText(path), ": over ", kMaxEntries, " files"));
@@ -169,8 +173,8 @@ absl::StatusOr<std::vector<FileContent>> ReadFiles(const std::string& path, size
   for (const std::string& name : names) {
     const std::string file = absl::StrCat(path, "/", name);
     if (::stat(file.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) continue;
-    GH_ASSIGN_OR_RETURN(std::string content, ReadFile(file, limit));
-    total += content.size();
+    absl::StatusOr<std::string> content = ReadFile(file, limit);
+    if (content.ok()) total += content->size();
     if (total > folder_limit) {
       return absl::InvalidArgumentError(absl::StrCat(EscapeText(path), ": over ", folder_limit, " octets together"));
     }

@@ -60,14 +60,15 @@ inline constexpr size_t kMaxFolderBytes = size_t{512} << 20;
 
 struct FileContent {
   std::string path;
-  std::string content;
+  absl::StatusOr<std::string> content;  // as ReadFile returns it
 };
 
 // ReadFile returns the content of a regular file of at most `limit` octets. Errors: INVALID_ARGUMENT, NOT_FOUND,
 // PERMISSION_DENIED, with the path and the cause, and nothing of the content.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit);
-// ReadFiles is ReadFile for a file, and for each file of a directory in order of their names. Names that begin with a dot
-// are left out (Kubernetes keeps its own there). A directory holds at most `folder_limit` octets.
+// ReadFiles is ReadFile for a file, and for each file of a directory in order of their names: one of these that cannot be
+// read, a dangling link too, is told of in its place and spoils no other. Names that begin with a dot are left out
+// (Kubernetes keeps its own there). A directory holds at most `folder_limit` octets. NOT_FOUND: there is no such path.
 absl::StatusOr<std::vector<FileContent>> ReadFiles(const std::string& path, size_t limit,
                                                    size_t folder_limit = kMaxFolderBytes);
 
