@@ -160,6 +160,15 @@ CrlFinding CrlCheck::Check(const CertificateRef& subject, const CertificateRef& 
   std::map<Sha256Digest, ReasonMask> covered_by;
   for (const Candidate& candidate : complete) {
     const Crl& list = *candidate.held.list;
+    // Histories of lists are kept. Of what can change nothing that a newer one says the signature is not looked at.
+    bool names_it = list.Find(name, serial).has_value();
+    bool current = IsCurrent(candidate.held);
+    for (const Candidate& delta : deltas) {
+      if (!Applies(*delta.held.list, list)) continue;
+      names_it = names_it || delta.held.list->Find(name, serial).has_value();
+      current = current || IsCurrent(delta.held);
+    }
+    if (!signed_lists.empty() && !names_it && (!current || (candidate.reasons & ~covered) == 0)) continue;
     const CertificateRef signer = SignerOf(candidate.held.list, issuer, depth, &finding.note);
     if (signer == nullptr) continue;
     const Sha256Digest& key = signer->spki_sha256();
@@ -176,13 +185,14 @@ CrlFinding CrlCheck::Check(const CertificateRef& subject, const CertificateRef& 
     const Candidate* newest = &candidate;  // the list, or the delta that brings it up to date
     std::optional<CrlEntry> entry = list.Find(name, serial);
     for (const Candidate& delta : deltas) {
-      if (!Applies(*delta.held.list, list) || !VerifyWith(*delta.held.list, *signer).ok()) continue;
-      const bool current = IsCurrent(delta.held);
+      if (!Applies(*delta.held.list, list)) continue;
+      const bool delta_current = IsCurrent(delta.held);
       std::optional<CrlEntry> change = delta.held.list->Find(name, serial);
+      if ((!delta_current && !change) || !VerifyWith(*delta.held.list, *signer).ok()) continue;
       if (change && change->reason != RevocationReason::kRemoveFromCrl) {
         return revoked(delta, *change);
       }
-      if (!current) continue;
+      if (!delta_current) continue;
       // RFC 5280 section 5.3.1: what is removed was on hold. Any other revocation stands (decision 32).
       if (change && entry && !IsForGood(entry->reason)) entry.reset();
       newest = &delta;
@@ -231,7 +241,7 @@ CrlFinding CrlCheck::Check(const CertificateRef& subject, const CertificateRef& 
 }
 
 absl::Status CrlCheck::VerifyWith(const Crl& list, const Certificate& signer) {
-  if (++signatures_ > kMaxListSignatures) {
+  if (!list.KnownSignedBy(signer).has_value() && ++signatures_ > kMaxListSignatures) {
     return absl::InvalidArgumentError("too many signatures of lists to verify");
   }
   return list.VerifySignature(signer, options_.strength);
@@ -280,7 +290,7 @@ CertificateRef CrlCheck::SignerOf(const CrlRef& list, const CertificateRef& issu
     if (i < on_path || HasPathToAnchor(candidates[i], depth, &why)) signer = candidates[i];
   }
   if (signer == nullptr) *note = absl::StrCat("CRL of ", EscapeText(list->issuer()), " ", why);
-  signers_[key] = signer;
+  if (signer != nullptr || !exhausted()) signers_[key] = signer;
   return signer;
 }
 

@@ -6,7 +6,8 @@
 //
 // Ownership:  borrows path, options and source; they outlive it.
 // Threading:  thread-compatible; one for a candidate path of one judgement.
-// Units:      at most kMaxListSignatures signatures are verified; what is beyond is not known.
+// Units:      at most kMaxListSignatures signatures are verified for each certificate, those that a list remembers not
+//             counted; what is beyond is not known.
 // Errors:     none; a list that does not count leaves a note.
 #pragma once
 
@@ -55,6 +56,7 @@ class CrlCheck {
 
   // REQUIRES: `subject` was verified with the key of `issuer`, which is on the path.
   CrlFinding Check(const CertificateRef& subject, const CertificateRef& issuer) {
+    signatures_ = 0;
     return Check(subject, issuer, 0);
   }
 
@@ -72,13 +74,14 @@ class CrlCheck {
                           std::string* note);
   bool HasPathToAnchor(const CertificateRef& signer, int depth, std::string* note);
   absl::Status VerifyWith(const Crl& list, const Certificate& signer);
+  bool exhausted() const { return signatures_ > kMaxListSignatures; }
   bool IsCurrent(const HeldCrl& held) const;
 
   const Path& path_;
   const SchemeOptions& options_;
   const absl::Time now_;
   const RevocationSource* const source_;
-  int signatures_ = 0;
+  int signatures_ = 0;  // verified for the certificate that is asked about
   std::map<std::pair<const Crl*, int>, CertificateRef> signers_;  // by list and depth
 };
 

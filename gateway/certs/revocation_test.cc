@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_join.h"
+#include "gateway/certs/crl_check.h"
 #include "gateway/certs/test_revocation.h"
 #include "gateway/certs/validator.h"
 #include "gateway/certs/verdict_cache.h"
@@ -40,6 +41,16 @@ class RevocationTest : public ::testing::Test {
     std::vector<FieldError> errors;
     options_.trust_store = TrustStore::Create(input_, &errors);
     for (const FieldError& e : errors) ADD_FAILURE() << e.field << ": " << e.message;
+  }
+  // What an authority published hour by hour, the newest last.
+  void PushHistory(int lists, const Authority& signer) {
+    for (int i = 0; i < lists; ++i) {
+      MintCrlRequest list = List({}, static_cast<uint64_t>(100 + i));
+      list.this_update = kTestNow - absl::Hours(lists - i);
+      list.next_update = kTestNow + absl::Hours(24);
+      input_.crls_pem.push_back(CrlToPem(Der(list, signer)));
+    }
+    Build();
   }
   void PushNothing() {
     input_.crls_pem.clear();
@@ -277,6 +288,33 @@ TEST_F(RevocationTest, AListUnderAnAuthoritysOldKeyStillRevokes) {
   newer.this_update = kTestNow;
   Push(newer, renewed);
   EXPECT_EQ(Say({alice_}), "REVOKED");
+}
+
+TEST_F(RevocationTest, ManyOldListsDoNotHideThatTheirIssuerIsRevoked) {
+  options_.revocation.on_unknown = OnUnknown::kAllow;
+  Push(List({Revoked(sub_.certificate, RevocationReason::kCaCompromise)}), root_);
+  PushHistory(2 * kMaxListSignatures, sub_);
+  EXPECT_EQ(Say({Leaf(sub_, "CN=bob"), sub_.certificate}), "REVOKED");
+}
+
+TEST_F(RevocationTest, ManyOldListsShutNobodyOut) {
+  Push(List(), root_);
+  PushHistory(2 * kMaxListSignatures, sub_);
+  EXPECT_EQ(Say({Leaf(sub_, "CN=bob"), sub_.certificate}), "VALID");
+}
+
+// A certificate that was on hold for long is named by all of them: whether the new one is of the same key must be known.
+TEST_F(RevocationTest, OldListsBeyondTheBoundOfOneCertificateLeaveOthersTheirs) {
+  const CertificateRef bob = Leaf(sub_, "CN=bob");
+  for (int i = 0; i < 2 * kMaxListSignatures; ++i) {
+    MintCrlRequest list = List({Revoked(bob, RevocationReason::kCertificateHold)}, static_cast<uint64_t>(100 + i));
+    list.this_update = kTestNow - absl::Hours(2 * kMaxListSignatures - i);
+    list.next_update = kTestNow + absl::Hours(24);
+    input_.crls_pem.push_back(CrlToPem(Der(list, sub_)));
+  }
+  Push(List({}, 500), sub_);
+  Push(List(), root_);
+  EXPECT_EQ(Say({bob, sub_.certificate}), "VALID");
 }
 
 TEST_F(RevocationTest, AppliesItsScope) {
