@@ -22,6 +22,7 @@
 #include "gateway/certs/ocsp_mint.h"
 #include "gateway/certs/test_pki.h"
 #include "gateway/certs/test_revocation.h"
+#include "gateway/certs/validator.h"
 
 namespace gatehouse::server {
 namespace {
@@ -763,6 +764,30 @@ TEST_F(RevocationDeskTest, ARevocationOutlivesItsAnswersTimeAndARestart) {
   ASSERT_NE(Held(alice_), nullptr);
   EXPECT_EQ(Held(alice_)->status, certs::OcspStatus::kRevoked);
   EXPECT_EQ(Held(bob_), nullptr);
+}
+
+// A machine without a battery starts with a clock of yesterday, and is set right a minute later.
+TEST_F(RevocationDeskTest, AClockThatIsBehindAtTheStartDeletesNothing) {
+  UseDisk();
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kRevoked));
+  Learn(Ocsp(bob_), OcspAnswer(bob_, certs::OcspStatus::kGood));
+  Learn(Crl(alice_), List(7, {alice_}));
+  options_.trust_store = certs::Store({ca_.certificate});
+  options_.revocation.mode = certs::RevocationMode::kOffline;
+  const auto say = [&](const certs::CertificateRef& leaf) {
+    const RevocationDesk::Source source = Source();
+    return certs::Judge({leaf}, options_, clock_.Now(), &source).reason;
+  };
+  clock_.Advance(-absl::Hours(24));
+  Open();
+  EXPECT_EQ(say(alice_), Reason::kRevoked);
+  EXPECT_EQ(say(bob_), Reason::kRevocationUnknown) << "nobody is vouched for by what is of the future";
+  clock_.Advance(absl::Hours(24) + absl::Minutes(1));
+  EXPECT_EQ(say(bob_), Reason::kNone);
+  Open();
+  EXPECT_EQ(say(alice_), Reason::kRevoked);
+  EXPECT_EQ(say(bob_), Reason::kNone);
+  EXPECT_EQ(HeldLists().size(), 1u);
 }
 
 TEST_F(RevocationDeskTest, AListOfAKeyOfItsOwnForListsOutlivesRestarts) {
