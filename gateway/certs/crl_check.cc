@@ -81,8 +81,9 @@ std::string Describe(const HeldCrl& held) {
 
 absl::Time BelievedUntil(absl::Time made, std::optional<absl::Time> next_update,
                          std::optional<absl::Time> received, const RevocationOptions& options) {
-  const absl::Time promised = next_update ? *next_update + options.skew
-                                          : received.value_or(made) + kBeliefWithoutNextUpdate;
+  const absl::Time promised =
+      next_update ? *next_update + options.skew
+                  : std::min(made + options.skew, received.value_or(made)) + kBeliefWithoutNextUpdate;
   return received ? std::min(promised, *received + options.max_age) : promised;
 }
 

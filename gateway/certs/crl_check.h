@@ -30,8 +30,9 @@ inline constexpr int kMaxListSignatures = 32;
 // How long an answer is believed that promises no successor.
 inline constexpr absl::Duration kBeliefWithoutNextUpdate = absl::Minutes(5);
 
-// Until when an answer of `made` is believed, given what it promises, when it was fetched (absent: it was not, see
-// HeldCrl) and what the options allow.
+// Until when an answer of `made` (its thisUpdate) is believed, given what it promises, when it was fetched (absent: it
+// was not, see HeldCrl) and what the options allow. One that promises no successor is of `made`, not of when it came: it
+// may be a replay.
 absl::Time BelievedUntil(absl::Time made, std::optional<absl::Time> next_update,
                          std::optional<absl::Time> received, const RevocationOptions& options);
 

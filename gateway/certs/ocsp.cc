@@ -95,6 +95,7 @@ class Response {
     answer->next_update = chosen_->next_update;
     answer->produced_at = produced_at_;
     answer->received = check_.now;
+    answer->has_nonce = !check_.nonce.empty() && nonce_.has_value();
     answer->revoked = chosen_->revoked;
     answer->reason = chosen_->reason;
     answer->responder = delegate_ != nullptr ? delegate_->subject() : issuer_.subject();

@@ -32,6 +32,7 @@ struct OcspAnswer {
   std::optional<absl::Time> next_update;
   absl::Time produced_at;
   absl::Time received;  // when it came: `max_age` counts from then
+  bool has_nonce = false;  // the one that was sent: it was made for us, and is no replay
   absl::Time revoked;  // kRevoked
   RevocationReason reason = RevocationReason::kUnspecified;
   std::string responder;  // RFC 4514 name of the certificate that signed
@@ -41,6 +42,9 @@ struct OcspAnswer {
   bool nocheck = false;
   std::string url;        // where it came from; empty: unknown. Set by whoever fetched
   std::string der;        // as received, for the cache on disk
+
+  // From when it counts that it promises no successor.
+  absl::Time made() const { return has_nonce ? received : this_update; }
 };
 using OcspAnswerRef = std::shared_ptr<const OcspAnswer>;
 

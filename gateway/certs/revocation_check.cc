@@ -225,7 +225,7 @@ class Check {
     const std::string source =
         absl::StrCat("OCSP ", answer.url.empty() ? "" : absl::StrCat(EscapeText(answer.url), ", "),
                      "produced ", When(answer.produced_at, now_));
-    absl::Time until = BelievedUntil(answer.produced_at, answer.next_update, answer.received, options_);
+    absl::Time until = BelievedUntil(answer.made(), answer.next_update, answer.received, options_);
     if (answer.delegate != nullptr && !answer.nocheck) {
       // RFC 6960 section 4.2.2.2.1 leaves it to us: minutes of belief, unless a list says that it is fine.
       const CrlFinding delegate = lists_.Check(answer.delegate, issuer);

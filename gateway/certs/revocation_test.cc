@@ -60,6 +60,7 @@ class RevocationTest : public ::testing::Test {
     const MintOcspSingle& single = request.answers[0];
     OcspCheck check;
     check.now = now_;
+    check.nonce = request.nonce;
     absl::StatusOr<OcspAnswerRef> answer =
         ReadOcspAnswer(*MintOcspAnswer(request, responder.signer()), *single.subject,
                        *request.issuer, check);
@@ -510,6 +511,40 @@ TEST_F(RevocationTest, BelievesAnOcspAnswer) {
   EXPECT_EQ(Say({alice_}), "REVOKED");
   now_ += absl::Hours(2);
   EXPECT_EQ(Say({alice_}), "REVOKED");
+}
+
+// Who sits on the way to a responder or a distribution point keeps what was said before alice was revoked.
+TEST_F(RevocationTest, AReplayThatPromisesNoSuccessorIsOfWhenItWasMade) {
+  MintOcspRequest answer = AnswerOf(alice_, root_.certificate);
+  answer.produced_at = kTestNow - absl::Hours(24 * 365);
+  answer.answers[0].this_update = answer.produced_at;
+  answer.answers[0].next_update.reset();
+  Answer(answer, root_);
+  MintCrlRequest list = List();
+  list.this_update = answer.produced_at;
+  list.next_update.reset();
+  source_.Hold(MakeCrl(list, root_), "http://crl.test/a.crl", kTestNow);
+  EXPECT_EQ(Say({alice_}), "REVOCATION_UNKNOWN");
+  EXPECT_THAT(Detail({alice_}), HasSubstr("too old"));
+}
+
+TEST_F(RevocationTest, AnAnswerThatPromisesNoSuccessorIsBelievedForFiveMinutes) {
+  const auto minutes = [&](absl::Duration age, const std::string& nonce = "") {
+    MintOcspRequest answer = AnswerOf(alice_, root_.certificate);
+    answer.produced_at = kTestNow;
+    answer.nonce = nonce;
+    answer.answers[0].this_update = kTestNow - age;
+    answer.answers[0].next_update.reset();
+    Answer(answer, root_);
+    const Verdict v = Ask({alice_});
+    return v.outcome == Outcome::kValid ? absl::ToInt64Minutes(v.fresh_until - kTestNow) : -1;
+  };
+  EXPECT_EQ(minutes(absl::ZeroDuration()), 5) << "made on the spot";
+  EXPECT_EQ(minutes(absl::Minutes(-5)), 5) << "its clock is ahead";
+  EXPECT_EQ(minutes(absl::Minutes(5)), 5) << "its clock may be behind";
+  EXPECT_EQ(minutes(absl::Minutes(8)), 2);
+  EXPECT_EQ(minutes(absl::Minutes(11)), -1);
+  EXPECT_EQ(minutes(absl::Minutes(11), "ours"), 5) << "made for us";
 }
 
 TEST_F(RevocationTest, TheNewestOfListAndAnswerCounts) {

@@ -160,14 +160,15 @@ bool CrlShelf::Fresh(const certs::Inquiry& inquiry, absl::Duration max_age, absl
   if (it == fetched_.end()) return false;
   const Series& last = it->second.series.front();
   return last.verified && !IsOfTheFuture(last.received, now) &&
-         now < FreshUntil(last.received, last.list->next_update(), max_age);
+         now < FreshUntil(last.list->this_update(), last.received, last.list->next_update(), max_age);
 }
 
 void CrlShelf::AppendDue(absl::Time now, std::vector<Due>* out) const {
   for (const auto& [key, held] : fetched_) {
     if (held.terms == nullptr || !held.in_use) continue;
     const Series& last = held.series.front();
-    const absl::Time until = FreshUntil(last.received, last.list->next_update(), held.terms->max_age);
+    const absl::Time until =
+        FreshUntil(last.list->this_update(), last.received, last.list->next_update(), held.terms->max_age);
     if (now >= RefreshAt(last.received, until)) out->push_back({held.inquiry, held.terms});
   }
 }

@@ -13,9 +13,10 @@ namespace gatehouse::server {
 // An answer that promises no successor is believed for so long.
 inline constexpr absl::Duration kNoNextUpdate = absl::Minutes(5);
 
-// Until when an answer that came at `received` need not be asked for again.
-inline absl::Time FreshUntil(absl::Time received, std::optional<absl::Time> next_update, absl::Duration max_age) {
-  return std::min(received + max_age, next_update.value_or(received + kNoNextUpdate));
+// Until when an answer of `made` that came at `received` need not be asked for again: not longer than it is believed.
+inline absl::Time FreshUntil(absl::Time made, absl::Time received, std::optional<absl::Time> next_update,
+                             absl::Duration max_age) {
+  return std::min(received + max_age, next_update.value_or(std::min(made, received) + kNoNextUpdate));
 }
 
 // What came later than now came before the clock was set back: how old it is cannot be told.

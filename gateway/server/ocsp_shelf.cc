@@ -25,7 +25,7 @@ bool Holds(const std::vector<certs::Strength>& all, const certs::Strength& one) 
 
 absl::Time OcspShelf::Until(const Held& held, absl::Duration max_age) {
   if (held.answer->status == certs::OcspStatus::kUnknown) max_age = std::min(max_age, kUnknownAge);
-  return FreshUntil(held.received, held.answer->next_update, max_age);
+  return FreshUntil(held.answer->made(), held.received, held.answer->next_update, max_age);
 }
 
 OcspShelf::Held* OcspShelf::Find(const Sha256Digest& key, bool use) {

@@ -258,9 +258,10 @@ void RevocationDesk::Land(const std::string& key, fetch::FetchResult result) {
       history_.Failed(key, flight->host, unreachable, now);
       if (landing.outcome != Outcome::kOverloaded) notice = health_.Failed(inquiry.url, landing.cause, now);
     } else {
-      history_.Succeeded(key, flight->host);
-      // Held, and over as soon as it came: were it open again at once, what does not decide would be asked for without end.
-      if (!FreshLocked(inquiry, flight->terms->strength, flight->terms->max_age, now)) {
+      if (FreshLocked(inquiry, flight->terms->strength, flight->terms->max_age, now)) {
+        history_.Succeeded(key, flight->host);
+      } else {
+        // Held, and over as soon as it came: were it open again at once, what does not decide would be asked for without end.
         history_.Failed(key, flight->host, false, now);
       }
       notice = health_.Succeeded(inquiry.url, now);

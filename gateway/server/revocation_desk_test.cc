@@ -313,6 +313,24 @@ TEST_F(RevocationDeskTest, ALyingResponderIsNotBelieved) {
   EXPECT_EQ(Count(Inquiry::Kind::kOcsp, Outcome::kTryLater), 1);
 }
 
+TEST_F(RevocationDeskTest, WhatPromisesNoSuccessorIsAskedForAgainWhileItIsBelieved) {
+  certs::MintOcspRequest request;
+  request.issuer = ca_.certificate;
+  request.answers.push_back({alice_, certs::OcspStatus::kGood, clock_.Now(), std::nullopt, {}, {}});
+  request.produced_at = clock_.Now();
+  const std::string answer = *MintOcspAnswer(request, ca_.signer());
+  Learn(Ocsp(alice_), answer);
+  EXPECT_FALSE(Source().MayAsk(Ocsp(alice_)));
+  clock_.Advance(absl::Minutes(5));
+  EXPECT_TRUE(Source().MayAsk(Ocsp(alice_)));
+  for (int i = 0; i < 4; ++i) {  // the same again and again
+    Learn(Ocsp(alice_), answer);
+    EXPECT_FALSE(Source().MayAsk(Ocsp(alice_)));
+    clock_.Advance(absl::Seconds(2 << i));
+    EXPECT_TRUE(Source().MayAsk(Ocsp(alice_))) << i;
+  }
+}
+
 TEST_F(RevocationDeskTest, ANonceIsSentOnceAndAnotherOneRefused) {
   Inquiry inquiry = Ocsp(alice_);
   inquiry.nonce = true;
