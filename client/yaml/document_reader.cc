@@ -410,9 +410,10 @@ void DocumentReader::ReadScalar(const TreeNode& value, Message& message, const F
         return;
       }
       if (narrow) {
-        reflection->SetUInt32(&message, field, static_cast<uint32_t>(number));
+        const auto low = static_cast<uint32_t>(number);
+        add ? reflection->AddUInt32(&message, field, low) : reflection->SetUInt32(&message, field, low);
       } else {
-        reflection->SetUInt64(&message, field, number);
+        add ? reflection->AddUInt64(&message, field, number) : reflection->SetUInt64(&message, field, number);
       }
       return;
     }

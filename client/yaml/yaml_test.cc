@@ -286,6 +286,11 @@ TEST_F(YamlTest, ReadsWhatItWrites) {
   EXPECT_EQ(ToYaml(set), ToYaml(Read(ToYaml(set))));
 }
 
+TEST_F(YamlTest, ReadsListsOfNumbers) {
+  const v1::ConfigSet set = Read("{kind: Upstream, name: u, health_check: {statuses: [200, 204]}}");
+  EXPECT_THAT(set.upstreams(0).health_check().statuses(), ElementsAre(200, 204));
+}
+
 TEST_F(YamlTest, LeavesOutEtags) {
   v1::Resource resource;
   resource.mutable_route()->set_name("a");
