@@ -8,6 +8,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "client/yaml/kinds.h"
 #include "gateway/base/escape.h"
@@ -131,6 +134,32 @@ void ForEachCodePoint(absl::string_view text, F f) {
   }
 }
 
+uint32_t Decode(absl::string_view code_point) {
+  const auto lead = static_cast<unsigned char>(code_point[0]);
+  uint32_t value = code_point.size() == 1 ? lead : lead & (0xFFu >> (code_point.size() + 1));
+  for (char c : code_point.substr(1)) value = value << 6 | (static_cast<unsigned char>(c) & 0x3Fu);
+  return value;
+}
+
+// Valid like any other character, but yaml-cpp's emitter writes U+FFFD in their place.
+bool HasNoncharacter(absl::string_view text) {
+  bool has = false;
+  ForEachCodePoint(text, [&](absl::string_view one) {
+    const uint32_t value = Decode(one);
+    has = has || (value & 0xFFFE) == 0xFFFE || (value >= 0xFDD0 && value <= 0xFDEF);
+  });
+  return has;
+}
+
+std::string Escaped(absl::string_view text) {
+  std::string quoted = "\"";
+  ForEachCodePoint(text, [&](absl::string_view one) {
+    const bool plain = one.size() == 1 && absl::ascii_isprint(static_cast<unsigned char>(one[0])) && one != "\"" && one != "\\";
+    absl::StrAppend(&quoted, plain ? std::string(one) : absl::StrFormat("\\U%08X", Decode(one)));
+  });
+  return quoted + "\"";
+}
+
 // Not what a terminal acts upon: controls, and what turns the direction of text.
 bool Harmless(absl::string_view code_point) { return code_point == "\\" || EscapeText(code_point) == code_point; }
 
@@ -141,6 +170,10 @@ bool Printable(const std::string& text) {
 }
 
 void EmitText(const std::string& text, YAML::Emitter& out) {
+  if (HasNoncharacter(text)) {
+    out.WriteIntegralType(Escaped(text));  // as it stands
+    return;
+  }
   if (text.find('\n') != std::string::npos && text.back() == '\n' && text[0] != ' ' && text[0] != '\n' &&
       Printable(text) && text.find("\n\n") == std::string::npos && text.find(" \n") == std::string::npos) {
     out << YAML::Literal << text;

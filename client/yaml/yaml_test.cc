@@ -301,6 +301,15 @@ TEST_F(YamlTest, LeavesOutEtags) {
 
 TEST(KindsTest, TakesKindsInAnySpelling) {
   for (const char* text : {"TrustStore", "trust-store", "trust-stores", "trust_stores", "trustStores", "TRUSTSTORE"}) {
+// They are valid UTF-8, and the server takes them.
+TEST_F(YamlTest, ReadsNoncharactersThatItWrites) {
+  v1::ConfigSet set;
+  set.add_routes()->set_name("a");
+  set.mutable_routes(0)->mutable_fixed_response()->set_body("\xef\xbf\xbe \"\\ \xef\xb7\x90\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\n\x1bü");
+  (*set.mutable_routes(0)->mutable_labels())["\xef\xbf\xbf"] = "- \xef\xbf\xbf: #";
+  EXPECT_TRUE(Same(set, Read(ToYaml(set)))) << ToYaml(set);
+}
+
     EXPECT_EQ(ParseKind(text), v1::TRUST_STORE) << text;
   }
   EXPECT_EQ(ParseKind("policies"), v1::POLICY);
