@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
@@ -148,30 +147,10 @@ class TreeBuilder final : public YAML::EventHandler {
   std::map<YAML::anchor_t, TreeRef> anchors_;
 };
 
-// yaml-cpp recurses per level of brackets before any event of ours: count them first.
-std::optional<TreeError> CheckBrackets(absl::string_view text, int max_depth) {
-  // Brackets within block scalars and quotes count too, so the bound is far above max_depth; closing ones cannot be
-  // believed in quotes, but a text that is all "[" is what this is about.
-  const int bound = max_depth * 8;
-  int depth = 0;
-  int line = 1;
-  for (char c : text) {
-    if (c == '\n') ++line;
-    if (c == '[' || c == '{') ++depth;
-    if ((c == ']' || c == '}') && depth > 0) --depth;
-    if (depth > bound) return TreeError{line, 1, "nested too deeply"};
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 Tree ParseTree(absl::string_view text, size_t max_nodes, int max_depth) {
   Tree tree;
-  if (std::optional<TreeError> error = CheckBrackets(text, max_depth); error.has_value()) {
-    tree.errors.push_back(*std::move(error));
-    return tree;
-  }
   std::istringstream stream{std::string(text)};
   TreeBuilder builder(tree, max_nodes, max_depth);
   try {

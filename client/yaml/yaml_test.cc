@@ -225,11 +225,21 @@ TEST_F(YamlTest, TakesAHundredThousandRoutesWithAllTheyMayHave) {
 }
 
 TEST_F(YamlTest, BoundsDepthWithAndWithoutAliases) {
-  EXPECT_THAT(Problems(std::string(100'000, '[')), ElementsAre(HasSubstr("nested too deeply")));
+  for (const char* open : {"[", "{", "[{", "{a: [", "{? [", "? [", "[\n", "&a ["}) {
+    std::string text;
+    for (int i = 0; i < 50'000; ++i) text += open;
+    EXPECT_THAT(Problems(text), ElementsAre(HasSubstr("nested deeper than 64"))) << open;
+  }
   EXPECT_THAT(Problems(std::string(70, '[') + std::string(70, ']')), ElementsAre(HasSubstr("nested deeper than 64")));
   std::string ladder = "a0: &a0 [x]\n";
   for (int i = 1; i < 80; ++i) absl::StrAppend(&ladder, "a", i, ": &a", i, " [*a", i - 1, "]\n");
   EXPECT_THAT(Problems(ladder), ElementsAre(HasSubstr("when aliases are expanded")));
+}
+
+TEST_F(YamlTest, BracketsInTextAreNoNesting) {
+  std::string text;
+  for (int i = 0; i < 600; ++i) absl::StrAppend(&text, "---\n{kind: Policy, name: p", i, ", condition: {claim: {type: t, regex: \"[^[]+\"}}}\n");
+  EXPECT_EQ(Read(text).policies_size(), 600);
 }
 
 TEST_F(YamlTest, BoundsBlockNesting) {
@@ -291,6 +301,15 @@ TEST_F(YamlTest, ReadsListsOfNumbers) {
   EXPECT_THAT(set.upstreams(0).health_check().statuses(), ElementsAre(200, 204));
 }
 
+// They are valid UTF-8, and the server takes them.
+TEST_F(YamlTest, ReadsNoncharactersThatItWrites) {
+  v1::ConfigSet set;
+  set.add_routes()->set_name("a");
+  set.mutable_routes(0)->mutable_fixed_response()->set_body("\xef\xbf\xbe \"\\ \xef\xb7\x90\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\n\x1bü");
+  (*set.mutable_routes(0)->mutable_labels())["\xef\xbf\xbf"] = "- \xef\xbf\xbf: #";
+  EXPECT_TRUE(Same(set, Read(ToYaml(set)))) << ToYaml(set);
+}
+
 TEST_F(YamlTest, LeavesOutEtags) {
   v1::Resource resource;
   resource.mutable_route()->set_name("a");
@@ -301,15 +320,6 @@ TEST_F(YamlTest, LeavesOutEtags) {
 
 TEST(KindsTest, TakesKindsInAnySpelling) {
   for (const char* text : {"TrustStore", "trust-store", "trust-stores", "trust_stores", "trustStores", "TRUSTSTORE"}) {
-// They are valid UTF-8, and the server takes them.
-TEST_F(YamlTest, ReadsNoncharactersThatItWrites) {
-  v1::ConfigSet set;
-  set.add_routes()->set_name("a");
-  set.mutable_routes(0)->mutable_fixed_response()->set_body("\xef\xbf\xbe \"\\ \xef\xb7\x90\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\n\x1bü");
-  (*set.mutable_routes(0)->mutable_labels())["\xef\xbf\xbf"] = "- \xef\xbf\xbf: #";
-  EXPECT_TRUE(Same(set, Read(ToYaml(set)))) << ToYaml(set);
-}
-
     EXPECT_EQ(ParseKind(text), v1::TRUST_STORE) << text;
   }
   EXPECT_EQ(ParseKind("policies"), v1::POLICY);
