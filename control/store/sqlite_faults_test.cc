@@ -1,7 +1,10 @@
 // Invariant 6: a commit is atomic. Every I/O of a commit fails, or the power goes there, and what comes back is the
 // old revision or the new one, never anything else.
+#include <functional>
 #include <iostream>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "control/store/fault_disk.h"
 #include "control/store/sqlite_store.h"
 #include "control/store/store_fixture.h"
@@ -256,6 +259,49 @@ TEST_F(SqliteFaultsTest, ARotationInterruptedAnywhereLeavesOneKeyThatOpensEveryt
   EXPECT_GT(points, 30u);
   EXPECT_GT(olds, 10u);
   EXPECT_GT(news, 3u);
+}
+
+// What a caller was told did not happen: also when the process ends before it has written anything else. Nothing but the disk that
+// fails for good can bring it back, and then the caller is told so.
+TEST_F(SqliteFaultsTest, WhatWasRefusedIsNotThereAfterARestartEither) {
+  const FaultDisk::Image image = Prepared();
+  Entry entry;
+  entry.method = "GatewayService/Join";
+  const auto print = [this] {
+    auto store = TryOpen('k');
+    if (!store.ok()) return std::string("of another key");
+    return absl::StrCat(PrintHead(**store), (*store)->History({.limit = 100, .show = v1::HistoryRequest::EVERYTHING})->size());
+  };
+  const std::function<absl::Status(Store&)> deeds[] = {
+      [](Store& store) { return store.Commit(SmallChange()).status(); },
+      [&](Store& store) { return store.Append(entry).status(); },
+      [](Store& store) { return store.RotateKey([](uint64_t, uint64_t) {}).status(); },
+  };
+  disk_.Restore(image);
+  const std::string before = print();
+  int told = 0;
+  for (const auto& deed : deeds) {
+    for (Fault fault : {Fault::kIoError, Fault::kDiskFull, Fault::kReadOnly, Fault::kCrash}) {
+      for (uint64_t n = 1;; ++n) {
+        disk_.Restore(image);
+        auto store = TryOpen('k', 'n');
+        ASSERT_TRUE(store.ok());
+        disk_.Arm(fault, n);
+        const absl::Status done = deed(**store);
+        const bool struck = disk_.struck();
+        disk_.Arm(Fault::kCrash, 1);
+        *store = nullptr;
+        disk_.Reboot(Survival::kEverything, n);
+        if (!struck) break;
+        if (done.ok()) continue;
+        const bool may = absl::StrContains(done.message(), "a restart may bring it back");
+        EXPECT_TRUE(!may || fault == Fault::kCrash) << "at I/O " << n << ": " << done;
+        EXPECT_TRUE(may || print() == before) << "at I/O " << n << ": " << done;
+        told += may ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(told, 3);
 }
 
 TEST_F(SqliteFaultsTest, AStoreWhoseCreationWasInterruptedOpensAfterwards) {

@@ -177,12 +177,7 @@ absl::StatusOr<std::string> SqliteStore::RotateKey(const std::function<void(uint
   MutexLock lock(&mutex_);
   if (box.Fingerprint() == box_.Fingerprint()) return absl::FailedPreconditionError("the new key is the one in force");
   GH_RETURN_IF_ERROR(Run("BEGIN IMMEDIATE"));
-  absl::Status status = SealAnew(box, progress);
-  if (status.ok()) status = Run("COMMIT");
-  if (!status.ok()) {
-    if (sqlite3_get_autocommit(db_) == 0) Run("ROLLBACK").IgnoreError();
-    return status;
-  }
+  GH_RETURN_IF_ERROR(End(SealAnew(box, progress)));
   std::string id = box.KeyId();
   box_ = std::move(box);
   // What was sealed under the old key leaves the log, too; that it cannot now is no failure of the rotation.
@@ -259,8 +254,20 @@ absl::Status SqliteStore::Create() {
     Statement insert(db_, "INSERT INTO meta(key, value) VALUES (?, ?)");
     if (insert.Text(key).Text(value).Step() != SQLITE_DONE) status = Error("cannot create the store");
   }
-  if (status.ok()) status = Run("COMMIT");
-  if (!status.ok()) Run("ROLLBACK").IgnoreError();
+  return End(std::move(status));
+}
+
+absl::Status SqliteStore::End(absl::Status status) {
+  const bool whole = status.ok();
+  if (whole) status = Run("COMMIT");
+  if (status.ok()) return status;
+  // SQLite may have rolled back already; then this says so and nothing else.
+  if (sqlite3_get_autocommit(db_) == 0) Run("ROLLBACK").IgnoreError();
+  // What failed may have been the sync behind the last frame: SQLite then forgets a commit that is whole in the log, where the next
+  // start would find it. Another write takes its place there.
+  if (whole && !Run("PRAGMA user_version = 0").ok()) {
+    return absl::Status(status.code(), absl::StrCat(status.message(), "; a restart may bring it back, until something is written"));
+  }
   return status;
 }
 
@@ -400,12 +407,7 @@ absl::StatusOr<uint64_t> SqliteStore::Commit(const Transaction& transaction) {
                                              transaction.expected_revision));
   }
   if (status.ok()) status = Write(transaction, *head + 1);
-  if (status.ok()) status = Run("COMMIT");
-  if (!status.ok()) {
-    // SQLite may have rolled back already; then this says so and nothing else.
-    if (sqlite3_get_autocommit(db_) == 0) Run("ROLLBACK").IgnoreError();
-    return status;
-  }
+  GH_RETURN_IF_ERROR(End(std::move(status)));
   return *head + 1;
 }
 
@@ -446,11 +448,7 @@ absl::StatusOr<uint64_t> SqliteStore::Append(absl::Span<const Entry> entries) {
   for (const Entry& entry : entries) {
     if (status.ok()) status = WriteEntry(entry, *head);
   }
-  if (status.ok()) status = Run("COMMIT");
-  if (!status.ok()) {
-    if (sqlite3_get_autocommit(db_) == 0) Run("ROLLBACK").IgnoreError();
-    return status;
-  }
+  GH_RETURN_IF_ERROR(End(std::move(status)));
   return *head;
 }
 

@@ -63,6 +63,8 @@ class SqliteStore final : public Store {
   absl::Status Prepare() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Create() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Run(const char* sql) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Ends a transaction: commits it if `status` is OK and undoes it otherwise, so that a restart does not bring it back either.
+  absl::Status End(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Write(const Transaction& transaction, uint64_t revision) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status WriteEntry(const Entry& entry, uint64_t revision) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<v1::Revision>> Revisions(const HistoryQuery& query) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -9,7 +9,7 @@
 // Units:      wall-clock times.
 // Errors:     ABORTED (another revision is the head), NOT_FOUND (revision), RESOURCE_EXHAUSTED (disk full),
 //             FAILED_PRECONDITION (read-only, locked, key), DATA_LOSS (not a database, damaged), UNAVAILABLE (I/O).
-//             After an error the old revision stands.
+//             After an error the old revision stands, after a restart too, unless the error says that it may not.
 #pragma once
 
 #include <cstdint>
