@@ -2,8 +2,6 @@
 
 #include <set>
 
-#include "control/api/resource_fields.h"
-
 namespace gatehouse::api {
 namespace {
 
@@ -11,9 +9,11 @@ using store::ResourceKey;
 
 bool IsTrust(int kind) { return kind == v1::TRUST_STORE || kind == v1::SCHEME; }
 
+// The private key that the resource holds; empty: none.
 const std::string& StoredKey(const v1::Resource* resource) {
-  static const std::string none;
-  return resource == nullptr ? none : resource->server_certificate().private_key_pem();
+  if (resource == nullptr) return v1::Resource::default_instance().server_certificate().private_key_pem();
+  return resource->has_scheme() ? resource->scheme().basic().validator().tls().private_key_pem()
+                                : resource->server_certificate().private_key_pem();
 }
 
 // Why the resource stays as it is now; null when it does not. Either may be null, not both.
@@ -21,7 +21,7 @@ const char* WhyKept(const ResourceKey& key, const v1::Resource* before, const v1
   if (key.first == v1::BINDING) return "stays as it is now: a rollback restores no binding";
   if (key.first == v1::USER_STORE) return "stays as it is now: a rollback restores no user";
   if (IsTrust(key.first) && !restore_trust) return "stays as it is now: trust comes back only with restore_trust";
-  if (key.first == v1::SERVER_CERTIFICATE && StoredKey(before) != StoredKey(now)) {
+  if (StoredKey(before) != StoredKey(now)) {
     return now == nullptr ? "stays away: a rollback restores no private key" : "stays as it is now: a rollback restores no private key";
   }
   return nullptr;
@@ -37,7 +37,7 @@ void EditRollback(const store::State& then, bool restore_trust, Draft& draft, st
     const auto it = then.resources.find(key);
     const v1::Resource* before = it == then.resources.end() ? nullptr : it->second.get();
     const v1::Resource* now = draft.Find(key);
-    if (before != nullptr && now != nullptr && EtagOf(*before) == EtagOf(*now)) continue;
+    if (before != nullptr && now != nullptr && config::SameResource(*before, *now)) continue;
     if (const char* why = WhyKept(key, before, now, restore_trust)) {
       v1::Violation& entry = kept->emplace_back();
       entry.set_path(validate::PathOf(static_cast<v1::Kind>(key.first), key.second));

@@ -2,8 +2,8 @@
 //
 //   users                       stay as they are now, and so do their stores: a rollback restores no user
 //   bindings                    stay as they are now: nobody gets back what they may do
-//   private keys                stay as they are now: a server certificate comes back only with the key that is stored now,
-//                               or without one (files on the gateways)
+//   private keys                stay as they are now: a server certificate, or a scheme that holds a key, comes back only with
+//                               the key that is stored now, or without one (files on the gateways)
 //   trust stores and schemes    stay as they are now unless `restore_trust` is set: somebody may have been kept out meanwhile
 //
 // Everything else is as it was: changed back, brought back, or removed. What stays different is told in `kept`, one entry a

@@ -83,6 +83,18 @@ TEST_F(RollbackTest, RestoresNoPrivateKey) {
   EXPECT_THAT(kept_, IsEmpty());
 }
 
+TEST_F(RollbackTest, RestoresNoPrivateKeyOfASchemeEitherThoughTrustComesBack) {
+  const auto scheme = [](const std::string& chain, const std::string& key) {
+    return absl::StrCat("schemes { name: 's' basic { validator { tls { certificate_chain_pem: '", chain, "' private_key_pem: '", key, "' } } } }");
+  };
+  EXPECT_EQ(Rollback(scheme("1", "k"), scheme("2", "k"), true), Set(scheme("1", "k")));
+  EXPECT_THAT(kept_, IsEmpty()) << "the key that is stored now fits";
+  EXPECT_EQ(Rollback(scheme("1", "k"), scheme("2", "other"), true), Set(scheme("2", "other")));
+  EXPECT_THAT(kept_, ElementsAre("schemes[\"s\"]: stays as it is now: a rollback restores no private key"));
+  EXPECT_EQ(Rollback(scheme("1", "k"), "", true), "");
+  EXPECT_THAT(kept_, ElementsAre("schemes[\"s\"]: stays away: a rollback restores no private key"));
+}
+
 TEST_F(RollbackTest, ToWhatIsThereChangesNothing) {
   const std::string set = R"(trust_stores { name: "t" } user_stores { name: "u" } routes { name: "r" })";
   EXPECT_EQ(Rollback(set, set), Set(set));
