@@ -67,6 +67,8 @@ void Draft::Clear(bool bindings_too) {
 
 absl::Status Changes::Start() {
   MutexLock writing(&writing_);
+  GH_ASSIGN_OR_RETURN(Secret key, store_.KeyFor("etags"));
+  etags_ = Etags(std::move(key));
   GH_ASSIGN_OR_RETURN(store::StateRef state, store_.Load(0));
   publisher_.Publish(state->revision, state->resources);
   if (bindings_.changed != nullptr) bindings_.changed(BindingsOf(*state));
@@ -101,7 +103,7 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
     return absl::AbortedError(absl::StrCat("expected_revision: the current revision is ", base->revision, ", not ",
                                            *options.expected_revision));
   }
-  Draft draft(base);
+  Draft draft(base, etags_);
   GH_RETURN_IF_ERROR(edit(draft));
 
   store::Transaction transaction;

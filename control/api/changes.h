@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "control/api/etags.h"
 #include "control/api/publisher.h"
 #include "control/store/store.h"
 #include "control/validate/validate.h"
@@ -23,7 +24,8 @@ namespace gatehouse::api {
 // Draft is a configuration in the making; it starts as what is stored.
 class Draft {
  public:
-  explicit Draft(store::StateRef base) : base_(std::move(base)), resources_(base_->resources) {}
+  // REQUIRES: etags outlives this.
+  Draft(store::StateRef base, const Etags& etags) : etags_(etags), base_(std::move(base)), resources_(base_->resources) {}
 
   // The resource as the draft has it, secrets and all; null when there is none.
   const v1::Resource* Find(const store::ResourceKey& key) const;
@@ -35,10 +37,12 @@ class Draft {
   // Everything, or everything but bindings.
   void Clear(bool bindings_too);
 
+  const Etags& etags() const { return etags_; }
   const store::State& base() const { return *base_; }
   const config::ResourceMap& resources() const { return resources_; }
 
  private:
+  const Etags& etags_;
   const store::StateRef base_;
   config::ResourceMap resources_;
 };
@@ -85,6 +89,8 @@ class Changes {
   // Listen has `heard` called after each revision, quickly, by whoever made it; null: nobody. It is not called any more
   // once Listen has returned with another.
   void Listen(std::function<void()> heard);
+  // Those of the store.
+  const Etags& etags() const { return etags_; }
   Publisher& publisher() { return publisher_; }
   store::Store& store() { return store_; }
 
@@ -94,6 +100,7 @@ class Changes {
   Publisher& publisher_;
   const Clock& clock_;
   BindingRules bindings_;
+  Etags etags_;    // since Start
   Mutex writing_;  // one writer at a time; taken before mutex_
   mutable Mutex mutex_;
   store::StateRef current_ ABSL_GUARDED_BY(mutex_);

@@ -77,13 +77,13 @@ class ChangesModelTest : public ::testing::Test {
         edit.seen = ValueOf(*current);
         edit.values[name] = edit.seen + 1;
         *update.mutable_resource() = Counter(name, edit.seen + 1);
-        SetEtag(EtagOf(*current), update.mutable_resource());
+        SetEtag(changes_.etags().Of(*current), update.mutable_resource());
         change = [&](Draft& draft) { return EditUpdate(update, draft); };
         break;
       case Kind::kDelete:
         erase.mutable_id()->set_kind(v1::POLICY);
         erase.mutable_id()->set_name(name);
-        if (current != nullptr) erase.set_etag(EtagOf(*current));
+        if (current != nullptr) erase.set_etag(changes_.etags().Of(*current));
         if (current != nullptr) edit.seen = ValueOf(*current);
         change = [&](Draft& draft) { return EditDelete(erase, draft); };
         break;

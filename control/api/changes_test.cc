@@ -180,7 +180,7 @@ TEST_F(ChangesTest, AnExpectedRevisionMustBeTheCurrentOne) {
 
 TEST_F(ChangesTest, AnEtagMustBeTheCurrentOne) {
   ASSERT_TRUE(Apply("policies {name: 'a'}").ok());
-  const std::string etag = EtagOf(*Stored(v1::POLICY, "a"));
+  const std::string etag = changes_.etags().Of(*Stored(v1::POLICY, "a"));
   const std::string with = absl::StrCat("resource {policy {name: 'a' public_message: 'x' etag: '", etag, "'}}");
   EXPECT_TRUE(Update(with).ok());
   EXPECT_EQ(Update(with).status().code(), absl::StatusCode::kAborted);
@@ -189,6 +189,22 @@ TEST_F(ChangesTest, AnEtagMustBeTheCurrentOne) {
   EXPECT_EQ(Apply(absl::StrCat("policies {name: 'new' etag: '", etag, "'}")).status().code(),
             absl::StatusCode::kAborted);
   EXPECT_EQ(GetEtag(*Stored(v1::POLICY, "a")), "");  // never stored
+}
+
+TEST_F(ChangesTest, NobodyWithoutTheStoresKeyTriesPasswordsAgainstAnEtag) {
+  const auto resource = Parse<v1::Resource>("user_store {name: 's' users {name: 'a' password_hashes: '{SHA}1'}}");
+  const v1::User& user = resource.user_store().users(0);
+  const auto judge = [](const config::ResourceMap&, uint64_t) { return validate::Findings(); };
+  Changes restarted(store_, judge, publisher_, clock_);
+  ASSERT_TRUE(restarted.Start().ok());
+  EXPECT_EQ(restarted.etags().Of(resource), changes_.etags().Of(resource));
+  EXPECT_EQ(restarted.etags().Of(user), changes_.etags().Of(user));
+
+  FailingStore another;
+  Changes elsewhere(another, judge, publisher_, clock_);
+  ASSERT_TRUE(elsewhere.Start().ok());
+  EXPECT_NE(elsewhere.etags().Of(resource), changes_.etags().Of(resource));
+  EXPECT_NE(elsewhere.etags().Of(user), changes_.etags().Of(user));
 }
 
 TEST_F(ChangesTest, ReplaceAllRemovesWhatIsNotNamedAndKeepsSecrets) {
@@ -205,7 +221,7 @@ TEST_F(ChangesTest, TheKeyToAUsersOwnServiceIsASecretLikeOthers) {
   const std::string head = "schemes {name: 'own' basic {validator {endpoints: '127.0.0.1:1' ";
   ASSERT_TRUE(Apply(head + "tls {certificate_chain_pem: 'CHAIN' private_key_pem: 'KEY'}}}}").ok());
   const auto stored_key = [this] { return Stored(v1::SCHEME, "own")->scheme().basic().validator().tls().private_key_pem(); };
-  EXPECT_EQ(Shown(*Stored(v1::SCHEME, "own")).ShortDebugString().find("KEY"), std::string::npos);
+  EXPECT_EQ(Shown(*Stored(v1::SCHEME, "own"), changes_.etags()).ShortDebugString().find("KEY"), std::string::npos);
   auto outcome = Apply(head + "tls {certificate_chain_pem: 'NEW'}}}}");
   ASSERT_TRUE(outcome.ok()) << outcome.status();
   EXPECT_EQ(stored_key(), "KEY");
@@ -332,12 +348,13 @@ TEST_F(ChangesTest, AnAppliedStoreThatSaysNothingOfUsersKeepsThemAndOneThatDoesR
 
 TEST_F(ChangesTest, WhatIsShownHasNoSecretsAndAnEtagThatFollowsThem) {
   auto resource = Parse<v1::Resource>("user_store {name: 's' users {name: 'a' password_hashes: 'HA'}}");
-  const v1::Resource shown = Shown(resource);
+  const Etags etags;
+  const v1::Resource shown = Shown(resource, etags);
   EXPECT_EQ(shown.ShortDebugString().find("HA"), std::string::npos);
-  EXPECT_EQ(GetEtag(shown), EtagOf(resource));
+  EXPECT_EQ(GetEtag(shown), etags.Of(resource));
   resource.mutable_user_store()->mutable_users(0)->set_password_hashes(0, "HB");
-  EXPECT_NE(GetEtag(shown), EtagOf(resource));
-  EXPECT_EQ(Shown(Parse<v1::Resource>("server_certificate {name: 'c' private_key_pem: 'K'}"))
+  EXPECT_NE(GetEtag(shown), etags.Of(resource));
+  EXPECT_EQ(Shown(Parse<v1::Resource>("server_certificate {name: 'c' private_key_pem: 'K'}"), etags)
                 .server_certificate().private_key_pem(), "");
 }
 

@@ -27,16 +27,16 @@ void ChangeOne(const Desk& desk, const grpc::CallbackServerContext& context, con
                const std::shared_ptr<Ending>& ending, const v1::WaitOptions& wait, std::string message,
                store::ResourceKey key, std::function<absl::Status(Draft&)> edit, v1::ChangeResponse* response) {
   desk.Change(context, method, request, ending, wait, std::move(message), std::move(edit),
-              [key = std::move(key), response](Outcome& outcome) {
+              [key = std::move(key), response, &etags = desk.changes.etags()](Outcome& outcome) {
                 response->set_revision(outcome.revision);
                 for (v1::Violation& warning : outcome.warnings) *response->add_warnings() = std::move(warning);
                 auto it = outcome.state->resources.find(key);
-                if (it != outcome.state->resources.end()) *response->mutable_resource() = Shown(*it->second);
+                if (it != outcome.state->resources.end()) *response->mutable_resource() = Shown(*it->second, etags);
                 return [response] { return response->mutable_force(); };
               });
 }
 
-absl::Status FillList(const v1::ListRequest& request, const store::State& state, v1::ListResponse* response) {
+absl::Status FillList(const v1::ListRequest& request, const store::State& state, const Etags& etags, v1::ListResponse* response) {
   if (!v1::Kind_IsValid(request.kind()) || request.kind() == v1::KIND_UNSPECIFIED) {
     return absl::InvalidArgumentError("kind: required, one of the known kinds");
   }
@@ -48,7 +48,7 @@ absl::Status FillList(const v1::ListRequest& request, const store::State& state,
   for (auto it = state.resources.upper_bound({request.kind(), request.page_token()});
        it != state.resources.end() && it->first.first == request.kind(); ++it) {
     if (!Bears(*it->second, request.labels())) continue;
-    v1::Resource shown = Shown(*it->second);
+    v1::Resource shown = Shown(*it->second, etags);
     bytes += shown.ByteSizeLong();
     const int count = response->resources_size();
     if (count > 0 && (count >= size || bytes > kMaxPageBytes)) {
@@ -206,7 +206,7 @@ grpc::ServerUnaryReactor* ConfigService::Get(grpc::CallbackServerContext* contex
       return absl::NotFoundError(
           absl::StrCat("there is no ", validate::PathOf(request->id().kind(), request->id().name())));
     }
-    *response = Shown(*it->second);
+    *response = Shown(*it->second, changes_.etags());
     return absl::OkStatus();
   });
   return call;
@@ -216,7 +216,7 @@ grpc::ServerUnaryReactor* ConfigService::List(grpc::CallbackServerContext* conte
                                               v1::ListResponse* response) {
   auto* call = new UnaryCall();
   GH_DESK.Read(*context, "List", request, call->ending(),
-               [this, request, response] { return FillList(*request, *changes_.Current(), response); });
+               [this, request, response] { return FillList(*request, *changes_.Current(), changes_.etags(), response); });
   return call;
 }
 

@@ -29,9 +29,10 @@ absl::Status NotFound(const ResourceKey& key) {
   return absl::NotFoundError(absl::StrCat("there is no ", PathOfKey(key)));
 }
 
-absl::Status CheckEtag(const ResourceKey& key, const std::string& given, const v1::Resource* current) {
+absl::Status CheckEtag(const Draft& draft, const ResourceKey& key, const std::string& given) {
   if (given.empty()) return absl::OkStatus();
-  if (current != nullptr && EtagOf(*current) == given) return absl::OkStatus();
+  const v1::Resource* current = draft.Find(key);
+  if (current != nullptr && draft.etags().Of(*current) == given) return absl::OkStatus();
   return absl::AbortedError(absl::StrCat(PathOfKey(key), " was changed meanwhile (etag): read it again"));
 }
 
@@ -92,7 +93,7 @@ absl::Status EditUpdate(const v1::UpdateRequest& request, Draft& draft) {
   GH_RETURN_IF_ERROR(CheckResource(request.resource(), &key));
   const v1::Resource* current = draft.Find(key);
   if (current == nullptr) return NotFound(key);
-  GH_RETURN_IF_ERROR(CheckEtag(key, GetEtag(request.resource()), current));
+  GH_RETURN_IF_ERROR(CheckEtag(draft, key, GetEtag(request.resource())));
   if (request.update_mask().paths().empty()) {
     draft.Put(request.resource());
     return absl::OkStatus();
@@ -106,9 +107,8 @@ absl::Status EditUpdate(const v1::UpdateRequest& request, Draft& draft) {
 absl::Status EditDelete(const v1::DeleteRequest& request, Draft& draft) {
   GH_RETURN_IF_ERROR(CheckId(request.id()));
   const ResourceKey key(request.id().kind(), request.id().name());
-  const v1::Resource* current = draft.Find(key);
-  if (current == nullptr) return NotFound(key);
-  GH_RETURN_IF_ERROR(CheckEtag(key, request.etag(), current));
+  if (draft.Find(key) == nullptr) return NotFound(key);
+  GH_RETURN_IF_ERROR(CheckEtag(draft, key, request.etag()));
   draft.Remove(key);
   return absl::OkStatus();
 }
@@ -127,7 +127,7 @@ absl::Status EditApply(const ApplySet& set, Draft& draft) {
     for (v1::Violation& violation : validate::ViolationsOf(checked)) violations.push_back(std::move(violation));
     if (key.second.empty()) continue;
     if (!named.insert(key).second) violations.push_back(MakeViolation(PathOfKey(key), "named twice in the set"));
-    if (stale.ok()) stale = CheckEtag(key, GetEtag(resource), draft.Find(key));
+    if (stale.ok()) stale = CheckEtag(draft, key, GetEtag(resource));
     if (!Bears(resource, prune)) {
       violations.push_back(MakeViolation(PathOfKey(key) + ".labels", absl::StrCat("must have ", LabelsText(prune),
                                                                                   ", the labels of prune_labels: the next call would not find it")));

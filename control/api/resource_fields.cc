@@ -5,8 +5,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "gateway/base/digest.h"
-#include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/message.h"
 
 namespace gatehouse::api {
@@ -29,23 +27,6 @@ Message* MutableBodyOf(v1::Resource* resource) {
   const google::protobuf::OneofDescriptor* kind = v1::Resource::descriptor()->oneof_decl(0);
   const FieldDescriptor* field = resource->GetReflection()->GetOneofFieldDescriptor(*resource, kind);
   return field == nullptr ? nullptr : resource->GetReflection()->MutableMessage(resource, field);
-}
-
-std::string EtagOf(const v1::Resource& resource) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    if (GetEtag(resource).empty()) {
-      resource.SerializeToCodedStream(&coded);
-    } else {
-      v1::Resource bare = resource;
-      SetEtag("", &bare);
-      bare.SerializeToCodedStream(&coded);
-    }
-  }
-  return HexLower(AsView(Sha256(bytes)).substr(0, 12));
 }
 
 void SetEtag(const std::string& etag, v1::Resource* resource) {
@@ -121,10 +102,10 @@ void KeepSecrets(const v1::Resource* old, v1::Resource* resource) {
   }
 }
 
-v1::Resource Shown(const v1::Resource& resource) {
+v1::Resource Shown(const v1::Resource& resource, const Etags& etags) {
   v1::Resource shown = resource;
   ClearSecrets(&shown);
-  SetEtag(EtagOf(resource), &shown);
+  SetEtag(etags.Of(resource), &shown);
   return shown;
 }
 

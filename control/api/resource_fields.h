@@ -1,4 +1,4 @@
-// What the API does to single resources: etags, secrets, and the lines that tell a person what changed.
+// What the API does to single resources: secrets, and the lines that tell a person what changed.
 //
 // Threading: pure functions.
 #pragma once
@@ -7,12 +7,11 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "control/api/etags.h"
 #include "gatehouse/v1/config_set.pb.h"
 
 namespace gatehouse::api {
 
-// A digest of the resource's content, its own etag field left out.
-std::string EtagOf(const v1::Resource& resource);
 void SetEtag(const std::string& etag, v1::Resource* resource);
 const std::string& GetEtag(const v1::Resource& resource);
 
@@ -26,7 +25,7 @@ void KeepSecrets(const v1::Resource* old, v1::Resource* resource);
 void KeepRenewed(const v1::User* old, v1::User* user);
 
 // The resource as an answer shows it: with etag, without secrets.
-v1::Resource Shown(const v1::Resource& resource);
+v1::Resource Shown(const v1::Resource& resource, const Etags& etags);
 
 // Its message within the oneof, by which field masks and differences go; null when there is none.
 const google::protobuf::Message* BodyOf(const v1::Resource& resource);

@@ -11,8 +11,9 @@ constexpr size_t kMessageBytes = size_t{1024} * 1024;
 
 }  // namespace
 
-ResourceStream::ResourceStream(const v1::WatchResourcesRequest& request, store::StateRef current)
-    : kind_(request.kind()),
+ResourceStream::ResourceStream(const v1::WatchResourcesRequest& request, store::StateRef current, const Etags& etags)
+    : etags_(etags),
+      kind_(request.kind()),
       labels_(request.labels()),
       name_(request.name()),
       told_(request.only_changes() ? std::move(current) : std::make_shared<const store::State>()) {}
@@ -59,7 +60,7 @@ bool ResourceStream::Tell(v1::WatchResourcesResponse* message) {
       message->add_removed(std::move(difference.name));
     } else {
       bytes += difference.now->ByteSizeLong();
-      *message->add_resources() = Shown(*difference.now);
+      *message->add_resources() = Shown(*difference.now, etags_);
       difference.now.reset();
     }
   }

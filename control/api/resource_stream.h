@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "control/api/etags.h"
 #include "control/api/labels.h"
 #include "control/store/store.h"
 #include "gatehouse/v1/config_service.pb.h"
@@ -20,8 +21,8 @@ namespace gatehouse::api {
 
 class ResourceStream {
  public:
-  // REQUIRES: request.kind() is a known kind. `current` counts as told when only changes are asked for.
-  ResourceStream(const v1::WatchResourcesRequest& request, store::StateRef current);
+  // REQUIRES: request.kind() is a known kind. `current` counts as told when only changes are asked for. etags outlives this.
+  ResourceStream(const v1::WatchResourcesRequest& request, store::StateRef current, const Etags& etags);
 
   // Next makes the next message, or returns false when there is nothing to tell while `current` is the state.
   bool Next(const store::StateRef& current, v1::WatchResourcesResponse* message);
@@ -32,6 +33,7 @@ class ResourceStream {
   // Tells from next_ on; true when all was told.
   bool Tell(v1::WatchResourcesResponse* message);
 
+  const Etags& etags_;
   const v1::Kind kind_;
   const Labels labels_;
   const std::string name_;

@@ -26,7 +26,7 @@ class ResourceWatchers::Watcher final : public Call {
   void Start(const v1::WatchResourcesRequest& request, const Guard& guard) {
     {
       MutexLock lock(&mutex_);
-      stream_.emplace(request, owner_.changes_.Current());
+      stream_.emplace(request, owner_.changes_.Current(), owner_.changes_.etags());
     }
     StartSendInitialMetadata();
     admission_ = guard.Admit(context_, [this](const absl::Status& why) { End(RespondStatus(why)); });

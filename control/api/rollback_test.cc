@@ -29,7 +29,8 @@ class RollbackTest : public ::testing::Test {
  protected:
   // Rolls `now` back to `then`; what was kept is in kept_.
   std::string Rollback(const std::string& then, const std::string& now, bool restore_trust = false) {
-    Draft draft(State(2, now));
+    const Etags etags;
+    Draft draft(State(2, now), etags);
     std::vector<v1::Violation> kept;
     EditRollback(*State(1, then), restore_trust, draft, &kept);
     kept_.clear();

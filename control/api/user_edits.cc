@@ -34,13 +34,8 @@ absl::Status NoUser(const std::string& store, const std::string& user) {
   return absl::NotFoundError(absl::StrCat("there is no ", PathOfUser(store, user)));
 }
 
-std::string EtagOfUser(const v1::User& user) {
-  // No maps and no etag within: one serialization for one content.
-  return HexLower(AsView(Sha256(user.SerializeAsString())).substr(0, 12));
-}
-
-absl::Status CheckEtag(const std::string& given, const std::string& store, const v1::User& user) {
-  if (given.empty() || given == EtagOfUser(user)) return absl::OkStatus();
+absl::Status CheckEtag(const Draft& draft, const std::string& given, const std::string& store, const v1::User& user) {
+  if (given.empty() || given == draft.etags().Of(user)) return absl::OkStatus();
   return absl::AbortedError(
       absl::StrCat(PathOfUser(store, user.name()), " was changed meanwhile (etag): read it again"));
 }
@@ -105,11 +100,11 @@ const v1::User* FindUser(const v1::UserStore& store, const std::string& name) {
   return it == store.users().end() ? nullptr : &*it;
 }
 
-v1::StoredUser Shown(const v1::User& user, const credentials::PasswordHashing& hashing) {
+v1::StoredUser Shown(const v1::User& user, const credentials::PasswordHashing& hashing, const Etags& etags) {
   v1::StoredUser shown;
   *shown.mutable_user() = user;
   ClearSecrets(shown.mutable_user());
-  shown.set_etag(EtagOfUser(user));
+  shown.set_etag(etags.Of(user));
   for (const std::string& hash : user.password_hashes()) {
     const absl::StatusOr<credentials::HashCost> cost = credentials::ParseHash(hash);
     if (!cost.ok()) continue;
@@ -121,7 +116,7 @@ v1::StoredUser Shown(const v1::User& user, const credentials::PasswordHashing& h
   return shown;
 }
 
-void FillUsers(const v1::UserStore& store, const std::string& after, int size, size_t max_bytes,
+void FillUsers(const v1::UserStore& store, const std::string& after, int size, size_t max_bytes, const Etags& etags,
                v1::ListUsersResponse* response) {
   std::vector<const v1::User*> rest;
   for (const v1::User& user : store.users()) {
@@ -133,7 +128,7 @@ void FillUsers(const v1::UserStore& store, const std::string& after, int size, s
   const credentials::PasswordHashing hashing = config::HashingOf(store.hashing());
   size_t bytes = 0;
   for (auto it = rest.begin(); it != end; ++it) {
-    v1::StoredUser shown = Shown(**it, hashing);
+    v1::StoredUser shown = Shown(**it, hashing, etags);
     bytes += shown.ByteSizeLong();
     if (it != rest.begin() && bytes > max_bytes) break;
     *response->add_users() = std::move(shown);
@@ -207,7 +202,7 @@ absl::Status EditSetUser(const v1::SetUserRequest& request, const std::string& h
   }
   const bool change = !request.update_mask().paths().empty() || request.retire_old_password();
   if (current == nullptr && (change || !request.etag().empty())) return NoUser(store, name);
-  if (current != nullptr) GH_RETURN_IF_ERROR(CheckEtag(request.etag(), store, *current));
+  if (current != nullptr) GH_RETURN_IF_ERROR(CheckEtag(draft, request.etag(), store, *current));
   if (current == nullptr && hash.empty() && request.user().password_hashes().empty()) {
     std::vector<v1::Violation> violations;
     Add("password", "a new user needs a password or a password hash", &violations);
@@ -238,7 +233,7 @@ absl::Status EditDeleteUser(const v1::DeleteUserRequest& request, Draft& draft) 
   auto it = std::find_if(users->begin(), users->end(),
                          [&](const v1::User& user) { return user.name() == request.user(); });
   if (it == users->end()) return NoUser(request.user_store(), request.user());
-  GH_RETURN_IF_ERROR(CheckEtag(request.etag(), request.user_store(), *it));
+  GH_RETURN_IF_ERROR(CheckEtag(draft, request.etag(), request.user_store(), *it));
   users->erase(it);
   draft.PutAsIs(std::move(next));
   return absl::OkStatus();

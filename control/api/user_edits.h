@@ -21,9 +21,9 @@ absl::StatusOr<const v1::UserStore*> FindUserStore(const store::State& state, co
 // Null when there is none.
 const v1::User* FindUser(const v1::UserStore& store, const std::string& name);
 
-v1::StoredUser Shown(const v1::User& user, const credentials::PasswordHashing& hashing);
+v1::StoredUser Shown(const v1::User& user, const credentials::PasswordHashing& hashing, const Etags& etags);
 // The next page, by name. A page stays below `max_bytes`.
-void FillUsers(const v1::UserStore& store, const std::string& after, int size, size_t max_bytes,
+void FillUsers(const v1::UserStore& store, const std::string& after, int size, size_t max_bytes, const Etags& etags,
                v1::ListUsersResponse* response);
 
 // What is wrong with a SetUserRequest whatever is stored.

@@ -51,24 +51,25 @@ class UserEditsTest : public ::testing::Test {
   absl::Status Set(const std::string& text, const std::string& hash = "") {
     const auto request = Parse<v1::SetUserRequest>("user_store: 'staff' " + text);
     if (absl::Status checked = CheckSetUser(request); !checked.ok()) return checked;
-    Draft draft(state_);
+    Draft draft(state_, etags_);
     return Keep(EditSetUser(request, hash, draft), draft);
   }
   absl::Status Delete(const std::string& text) {
-    Draft draft(state_);
+    Draft draft(state_, etags_);
     return Keep(EditDeleteUser(Parse<v1::DeleteUserRequest>("user_store: 'staff' " + text), draft), draft);
   }
   absl::Status Import(const std::vector<credentials::HtpasswdEntry>& entries, ImportCounts* counts, bool replace = false) {
     v1::ImportOptions options;
     options.set_user_store("staff");
     options.set_replace(replace);
-    Draft draft(state_);
+    Draft draft(state_, etags_);
     return Keep(EditImport(options, entries, counts, draft), draft);
   }
   const v1::UserStore& Users() const { return state_->resources.at({v1::USER_STORE, "staff"})->user_store(); }
   const v1::User& User(const std::string& name) const { return *FindUser(Users(), name); }
-  std::string Etag(const std::string& name) const { return Shown(User(name), {}).etag(); }
+  std::string Etag(const std::string& name) const { return Shown(User(name), {}, etags_).etag(); }
 
+  const Etags etags_;
   store::StateRef state_;
 };
 
@@ -191,7 +192,7 @@ TEST_F(UserEditsTest, RenewedHashesKeepTheirPlaceAndRememberWhatTheyStoodFor) {
                      kBcrypt4, "'}"));
   std::vector<std::string> renewed;
   {
-    Draft draft(state_);
+    Draft draft(state_, etags_);
     ASSERT_TRUE(Keep(EditRenewHashes({{"staff", "bob", kBcrypt4, kBcrypt5}}, &renewed, draft), draft).ok());
   }
   EXPECT_THAT(renewed, ElementsAre("bob"));
@@ -200,7 +201,7 @@ TEST_F(UserEditsTest, RenewedHashesKeepTheirPlaceAndRememberWhatTheyStoodFor) {
   EXPECT_EQ(User("bob").renewed(0).hash_sha256(), Digest(kBcrypt5));
   EXPECT_EQ(User("bob").renewed(0).original_sha256(), Digest(kBcrypt4));
   {
-    Draft draft(state_);
+    Draft draft(state_, etags_);
     ASSERT_TRUE(Keep(EditRenewHashes({{"staff", "bob", kBcrypt5, kArgon2}}, &renewed, draft), draft).ok());
   }
   ASSERT_EQ(User("bob").renewed_size(), 1) << "what is gone is forgotten";
@@ -212,11 +213,11 @@ TEST_F(UserEditsTest, RenewedHashesKeepTheirPlaceAndRememberWhatTheyStoodFor) {
 
 TEST_F(UserEditsTest, AHashThatChangedMeanwhileIsNotRenewedNorWhereNobodyAsks) {
   std::vector<std::string> renewed;
-  Draft draft(state_);
+  Draft draft(state_, etags_);
   ASSERT_TRUE(EditRenewHashes({{"staff", "ann", kBcrypt4, kBcrypt5}, {"gone", "ann", kBcrypt4, kBcrypt5}}, &renewed, draft).ok());
   EXPECT_THAT(renewed, IsEmpty()) << "the store does not ask";
   Store(absl::StrCat("name: 'staff' hashing {renew_on_login: true} users {name: 'ann' password_hashes: '", kBcrypt5, "'}"));
-  Draft second(state_);
+  Draft second(state_, etags_);
   ASSERT_TRUE(EditRenewHashes({{"staff", "ann", kBcrypt4, kArgon2}, {"staff", "eve", kBcrypt4, kArgon2}}, &renewed, second).ok());
   EXPECT_THAT(renewed, IsEmpty());
   EXPECT_EQ(second.resources().at({v1::USER_STORE, "staff"}), state_->resources.at({v1::USER_STORE, "staff"}));
@@ -231,7 +232,7 @@ TEST_F(UserEditsTest, PagesGoByNameAndStayBelowTheirSize) {
   int pages = 0;
   do {
     v1::ListUsersResponse page;
-    FillUsers(Users(), token, 2, 1 << 20, &page);
+    FillUsers(Users(), token, 2, 1 << 20, etags_, &page);
     for (const v1::StoredUser& user : page.users()) {
       names.push_back(user.user().name());
       EXPECT_EQ(user.user().password_hashes_size(), 0);
@@ -245,7 +246,7 @@ TEST_F(UserEditsTest, PagesGoByNameAndStayBelowTheirSize) {
   EXPECT_THAT(names, ElementsAre("u0", "u1", "u2", "u3", "u4"));
   EXPECT_EQ(pages, 3);
   v1::ListUsersResponse small;
-  FillUsers(Users(), "", 5, 10, &small);
+  FillUsers(Users(), "", 5, 10, etags_, &small);
   EXPECT_EQ(small.users_size(), 1) << "at least one";
   EXPECT_EQ(small.next_page_token(), "u0");
 }

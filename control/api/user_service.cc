@@ -23,13 +23,13 @@ std::string MessageOf(const std::string& given, const std::string& otherwise) {
   return given.empty() ? otherwise : given;
 }
 
-void FillChange(Outcome& outcome, const std::string& store, const std::string& user,
+void FillChange(Outcome& outcome, const Etags& etags, const std::string& store, const std::string& user,
                 v1::UserChangeResponse* response) {
   response->set_revision(outcome.revision);
   for (v1::Violation& warning : outcome.warnings) *response->add_warnings() = std::move(warning);
   const absl::StatusOr<const v1::UserStore*> stored = FindUserStore(*outcome.state, store);
   const v1::User* found = stored.ok() ? FindUser(**stored, user) : nullptr;
-  if (found != nullptr) *response->mutable_user() = Shown(*found, config::HashingOf((*stored)->hashing()));
+  if (found != nullptr) *response->mutable_user() = Shown(*found, config::HashingOf((*stored)->hashing()), etags);
 }
 
 v1::Violation BadLine(const credentials::HtpasswdError& error) {
@@ -196,7 +196,7 @@ grpc::ServerUnaryReactor* UserService::GetUser(grpc::CallbackServerContext* cont
       return absl::NotFoundError(absl::StrCat("there is no ", validate::PathOf(v1::USER_STORE, request->user_store()),
                                               ".users[\"", request->user(), "\"]"));
     }
-    *response = Shown(*user, config::HashingOf(store->hashing()));
+    *response = Shown(*user, config::HashingOf(store->hashing()), changes_.etags());
     return absl::OkStatus();
   });
   return call;
@@ -211,7 +211,7 @@ grpc::ServerUnaryReactor* UserService::ListUsers(grpc::CallbackServerContext* co
     const store::StateRef state = changes_.Current();
     GH_ASSIGN_OR_RETURN(const v1::UserStore* store, FindUserStore(*state, request->user_store()));
     response->set_revision(state->revision);
-    FillUsers(*store, request->page_token(), size, kMaxPageBytes, response);
+    FillUsers(*store, request->page_token(), size, kMaxPageBytes, changes_.etags(), response);
     return absl::OkStatus();
   });
   return call;
@@ -238,7 +238,7 @@ grpc::ServerUnaryReactor* UserService::SetUser(grpc::CallbackServerContext* cont
                desk.Write(by, "SetUser", ending, request->wait(), options,
                           [&](Draft& draft) { return EditSetUser(*request, *hash, draft); },
                           [&](Outcome& outcome) {
-                            FillChange(outcome, request->user_store(), request->user().name(), response);
+                            FillChange(outcome, changes_.etags(), request->user_store(), request->user().name(), response);
                             return [response] { return response->mutable_force(); };
                           });
              });
@@ -252,8 +252,8 @@ grpc::ServerUnaryReactor* UserService::DeleteUser(grpc::CallbackServerContext* c
   MakeDesk().Change(*context, "DeleteUser", request, call->ending(), request->wait(),
                     MessageOf(request->message(), absl::StrCat("user ", request->user())),
                     [request](Draft& draft) { return EditDeleteUser(*request, draft); },
-                    [request, response](Outcome& outcome) {
-                      FillChange(outcome, request->user_store(), request->user(), response);
+                    [this, request, response](Outcome& outcome) {
+                      FillChange(outcome, changes_.etags(), request->user_store(), request->user(), response);
                       return [response] { return response->mutable_force(); };
                     });
   return call;
