@@ -101,25 +101,13 @@ void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& publ
   config::BuildResult built = plane_.compiler().Find(published->revision, published->resources);
   // What the control plane compiled does for the gateway, unless it names files of the gateway's machine.
   if (built.ok() && !built.snapshot->complete) {
-    built = renewal_->Build(published->resources, published->revision, published->incarnation);
+    built = renewal_.Build(published->resources, published->revision, published->incarnation);
   }
-  if (!built.ok()) {
-    std::vector<v1::Violation> violations;
-    for (const config::Violation& v : built.violations) violations.push_back(ToProto(v));
-    (*done)(std::move(violations));
-    renewal_->Await(published->resources, [this, published, done] { Take(published, done); });
-    return;
-  }
-  config::SnapshotRef snapshot = built.snapshot;
-  std::weak_ptr<server::Renewal> renewal = renewal_;
-  gateway_->Install(snapshot, [renewal, snapshot, published, done](const absl::Status& status) {
-    if (status.ok()) {
-      if (auto alive = renewal.lock()) alive->Follow(*snapshot, published->resources);
-      (*done)({});
-    } else {
-      (*done)({ToProto(server::ViolationOf(status))});
-    }
-  });
+  std::vector<v1::Violation> violations;
+  for (const config::Violation& v : renewal_.Install(built, published->resources)) violations.push_back(ToProto(v));
+  const bool refused = !violations.empty();
+  (*done)(std::move(violations));
+  if (refused) renewal_.Await(published->resources, [this, published, done] { Take(published, done); });
 }
 
 std::vector<std::string> EmbeddedGateway::AwaitFirstRevision(absl::Duration timeout) {

@@ -43,9 +43,8 @@ class EmbeddedGateway {
  private:
   EmbeddedGateway(ControlPlane& plane, std::unique_ptr<delegate::GrpcClients> validators,
                   std::unique_ptr<server::Gateway> gateway, const Clock& clock)
-      : plane_(plane), validators_(std::move(validators)), gateway_(std::move(gateway)), renewal_(std::make_shared<server::Renewal>(gateway_.get(), clock)) {}
+      : plane_(plane), validators_(std::move(validators)), gateway_(std::move(gateway)), renewal_(gateway_.get(), clock) {}
   using Taken = std::shared_ptr<publish::LocalGateway::Taken>;
-  // Takes a revision, or a refused one again: files of this machine that it names may have come.
   void Take(const std::shared_ptr<const publish::Published>& published, const Taken& done);
 
   // Every few seconds, on a thread of its own.
@@ -56,8 +55,7 @@ class EmbeddedGateway {
   uint64_t newest_ ABSL_GUARDED_BY(mutex_) = 0;  // revision that was to be taken last
   const std::unique_ptr<delegate::GrpcClients> validators_;
   const std::unique_ptr<server::Gateway> gateway_;
-  // Shared with installations that end late.
-  std::shared_ptr<server::Renewal> renewal_;
+  server::Renewal renewal_;  // its thread calls Take
   std::unique_ptr<publish::LocalGateway> line_;
   std::unique_ptr<publish::TicketKeyRing::Line> key_line_;
   Mutex loads_mutex_;

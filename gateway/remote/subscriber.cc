@@ -2,7 +2,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <future>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -333,14 +332,8 @@ void Subscriber::Retry() {
 
 std::vector<v1::Violation> Subscriber::Install(const SavedSnapshot& snapshot) {
   std::vector<v1::Violation> violations;
-  config::BuildResult built = renewal_.Build(snapshot.resources, snapshot.revision, snapshot.incarnation);
-  for (const config::Violation& v : built.violations) violations.push_back(ToProto(v));
-  if (!built.ok()) return violations;
-  std::promise<absl::Status> done;
-  gateway_->Install(built.snapshot, [&done](absl::Status status) { done.set_value(std::move(status)); });
-  absl::Status status = done.get_future().get();
-  if (status.ok()) renewal_.Follow(*built.snapshot, snapshot.resources);
-  if (!status.ok()) violations.push_back(ToProto(server::ViolationOf(status)));
+  const config::BuildResult built = renewal_.Build(snapshot.resources, snapshot.revision, snapshot.incarnation);
+  for (const config::Violation& v : renewal_.Install(built, snapshot.resources)) violations.push_back(ToProto(v));
   return violations;
 }
 

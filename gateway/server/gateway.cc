@@ -172,9 +172,11 @@ class RunningGateway final : public Gateway {
 
   void Install(std::shared_ptr<const config::Snapshot> snapshot,
                absl::AnyInvocable<void(absl::Status)> done) override {
-    MutexLock lock(&mutex_);
-    queue_.push_back({std::move(snapshot), std::move(done)});
-    ready_.SignalOne();
+    Enqueue({std::move(snapshot), nullptr, std::move(done)});
+  }
+  void Replace(std::shared_ptr<const config::Snapshot> expected, std::shared_ptr<const config::Snapshot> snapshot,
+               absl::AnyInvocable<void(absl::Status)> done) override {
+    Enqueue({std::move(snapshot), std::move(expected), std::move(done)});
   }
 
   void SetTicketKeys(const std::vector<tls::TicketKey>& keys) override { ticket_keys_->Set(keys); }
@@ -254,8 +256,15 @@ class RunningGateway final : public Gateway {
  private:
   struct Order {
     std::shared_ptr<const config::Snapshot> snapshot;
+    std::shared_ptr<const config::Snapshot> expected;  // in force now; null: whatever is
     absl::AnyInvocable<void(absl::Status)> done;
   };
+
+  void Enqueue(Order order) {
+    MutexLock lock(&mutex_);
+    queue_.push_back(std::move(order));
+    ready_.SignalOne();
+  }
 
   metrics::RegistryOptions RegistryOptions() const {
     metrics::RegistryOptions options;
@@ -337,6 +346,10 @@ class RunningGateway final : public Gateway {
         if (now >= expiry_checked_ && now < expiry_checked_ + kExpiryPeriod) continue;
         expiry_checked_ = now;
         if (std::shared_ptr<const config::Snapshot> snapshot = current()) expiry_.Check(*snapshot, now);
+        continue;
+      }
+      if (order.expected != nullptr && order.expected != current()) {
+        order.done(absl::AbortedError("another configuration came into force meanwhile"));
         continue;
       }
       uint64_t revision = order.snapshot->revision;

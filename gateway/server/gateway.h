@@ -103,6 +103,9 @@ class Gateway {
   // under it (no request received afterwards is decided under an older one), or the reason why it was refused.
   virtual void Install(std::shared_ptr<const config::Snapshot> snapshot,
                        absl::AnyInvocable<void(absl::Status)> done) = 0;
+  // Replace is Install for a snapshot that was made to follow `expected`: ABORTED when that is not in force any more.
+  virtual void Replace(std::shared_ptr<const config::Snapshot> expected, std::shared_ptr<const config::Snapshot> snapshot,
+                       absl::AnyInvocable<void(absl::Status)> done) = 0;
 
   // SetTicketKeys replaces the keys of session tickets, for listeners that use them. From any thread.
   virtual void SetTicketKeys(const std::vector<tls::TicketKey>& keys) = 0;

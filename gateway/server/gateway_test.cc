@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <functional>
+#include <future>
 #include <optional>
 #include <thread>
 
@@ -339,6 +340,23 @@ v1::ConfigSet Audited(v1::ConfigSet set) {
   }
   set.mutable_routes(set.routes_size() - 2)->mutable_events()->set_on_loss(v1::EventPolicy::REFUSE);
   return set;
+}
+
+TEST_F(GatewayTest, WhatWasMadeToFollowOneConfigurationDoesNotReplaceAnother) {
+  ASSERT_TRUE(Install(Config({kept_.certificate})).ok());
+  const std::shared_ptr<const config::Snapshot> first = gateway_->current();
+  const auto replace = [&](const std::string& incarnation, std::shared_ptr<const config::Snapshot> expected) {
+    config::BuildOptions options;
+    options.revision = 1;
+    options.incarnation = incarnation;
+    std::promise<absl::Status> done;
+    gateway_->Replace(std::move(expected), config::Build(Config({kept_.certificate}), options).snapshot,
+                      [&](absl::Status status) { done.set_value(std::move(status)); });
+    return done.get_future().get();
+  };
+  EXPECT_TRUE(replace("other", first).ok());
+  EXPECT_EQ(replace("test", first).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(gateway_->current()->incarnation, "other");
 }
 
 TEST_F(GatewayTest, RefusesOnARouteThatMustBeToldWhatCouldNotBeKept) {

@@ -1,8 +1,8 @@
 #include "gateway/server/renewal.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/base/escape.h"
@@ -59,14 +59,26 @@ config::BuildResult Renewal::Build(const config::ResourceMap& resources, uint64_
   return config::Build(resources, options);
 }
 
-void Renewal::Follow(const config::Snapshot& snapshot, const config::ResourceMap& resources) {
+std::vector<config::Violation> Renewal::Install(const config::BuildResult& built, const config::ResourceMap& resources) {
+  if (!built.ok()) return built.violations;
+  std::promise<absl::Status> done;
+  gateway_->Install(built.snapshot, [&done](absl::Status status) { done.set_value(std::move(status)); });
+  const absl::Status status = done.get_future().get();
+  if (!status.ok()) return {ViolationOf(status)};
+  Follow(built.snapshot, resources);
+  return {};
+}
+
+void Renewal::Follow(const config::SnapshotRef& snapshot, const config::ResourceMap& resources) {
   std::shared_ptr<const Held> held;
-  if (!snapshot.files.empty()) held = std::make_shared<const Held>(Held{snapshot.revision, snapshot.incarnation, resources});
+  if (!snapshot->files.empty()) held = std::make_shared<const Held>(Held{snapshot, resources});
   {
     MutexLock lock(&mutex_);
     held_ = std::move(held);
   }
-  watched_.Watch("server certificates", snapshot.files, [this] { Refresh(); });
+  // Anew, so that they are looked at once more: they may have changed since the build read them.
+  watched_.Watch("server certificates", {}, nullptr);
+  watched_.Watch("server certificates", snapshot->files, [this] { Refresh(); });
   watched_.Watch("refused", {}, nullptr);
 }
 
@@ -88,13 +100,10 @@ void Renewal::Refresh() {
     MutexLock lock(&mutex_);
     held = held_;
   }
-  const config::SnapshotRef before = gateway_->current();
-  // A newer configuration is on its way, which reads the files itself.
-  if (held == nullptr || before == nullptr || before->revision != held->revision ||
-      before->incarnation != held->incarnation) {
-    return;
-  }
-  config::BuildResult built = Build(held->resources, held->revision, held->incarnation);
+  // Another configuration is on its way, which reads the files itself.
+  if (held == nullptr || gateway_->current() != held->snapshot) return;
+  const config::Snapshot& before = *held->snapshot;
+  config::BuildResult built = Build(held->resources, before.revision, before.incarnation);
   std::set<std::string> troubles;
   for (const config::Violation& v : built.violations) troubles.insert(absl::StrCat(v.path, ": ", v.message));
   for (const config::Violation& v : built.warnings) {
@@ -102,18 +111,21 @@ void Renewal::Refresh() {
   }
   for (const std::string& trouble : troubles) {
     if (told_.count(trouble) == 0) {
-      gateway_->Report(ConfigEvent(held->revision, events::Outcome::kRefused, trouble));
+      gateway_->Report(ConfigEvent(before.revision, events::Outcome::kRefused, trouble));
     }
   }
   told_ = std::move(troubles);
   if (!built.ok()) return;
-  std::vector<events::Event> renewed = Renewed(*before, *built.snapshot);
+  std::vector<events::Event> renewed = Renewed(before, *built.snapshot);
   if (renewed.empty()) return;
-  gateway_->Install(std::move(built.snapshot),
-                    [gateway = gateway_, renewed = std::move(renewed)](const absl::Status& status) mutable {
-                      if (!status.ok()) return;  // the gateway told why
-                      for (events::Event& event : renewed) gateway->Report(std::move(event));
-                    });
+  std::promise<absl::Status> done;
+  gateway_->Replace(held->snapshot, built.snapshot, [&done](absl::Status status) { done.set_value(std::move(status)); });
+  if (!done.get_future().get().ok()) return;  // the gateway told why, or another configuration is in force
+  {
+    MutexLock lock(&mutex_);
+    if (held_ == held) held_ = std::make_shared<const Held>(Held{built.snapshot, held->resources});
+  }
+  for (events::Event& event : renewed) gateway_->Report(std::move(event));
 }
 
 }  // namespace gatehouse::server

@@ -13,6 +13,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "gateway/base/clock.h"
 #include "gateway/base/mutex.h"
@@ -28,24 +29,25 @@ class Renewal {
 
   // Build compiles `resources` with this machine's files, sharing what it can with what is in force.
   config::BuildResult Build(const config::ResourceMap& resources, uint64_t revision, const std::string& incarnation) const;
-  // Follow is told that `snapshot`, made from `resources`, came into force.
-  void Follow(const config::Snapshot& snapshot, const config::ResourceMap& resources);
+  // Install brings what was built of `resources` into force, waits until it is, and follows its files from then on. Returns
+  // what is wrong; nothing when it is in force.
+  std::vector<config::Violation> Install(const config::BuildResult& built, const config::ResourceMap& resources);
   // Await has `again` called when one of the files that `resources` name changes, until something comes into force or the next
   // call: they were refused, and the files may be why. Such as name none end it.
   void Await(const config::ResourceMap& resources, std::function<void()> again);
 
  private:
   struct Held {
-    uint64_t revision = 0;
-    std::string incarnation;
+    config::SnapshotRef snapshot;
     config::ResourceMap resources;
   };
+  void Follow(const config::SnapshotRef& snapshot, const config::ResourceMap& resources);
   void Refresh();
 
   Gateway* const gateway_;
   const Clock& clock_;
   Mutex mutex_;
-  std::shared_ptr<const Held> held_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const Held> held_ ABSL_GUARDED_BY(mutex_);  // in force, or was until now; null: it names no files
   std::set<std::string> told_;  // troubles that last; the watcher's thread
   WatchedFiles watched_;        // last: its thread ends first
 };

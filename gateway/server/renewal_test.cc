@@ -28,6 +28,13 @@ class FakeGateway final : public Gateway {
     }
     done(absl::OkStatus());
   }
+  void Replace(config::SnapshotRef expected, config::SnapshotRef snapshot, absl::AnyInvocable<void(absl::Status)> done) override {
+    if (current() == expected) return Install(std::move(snapshot), std::move(done));
+    done(absl::AbortedError("another configuration came into force meanwhile"));
+    MutexLock lock(&mutex_);
+    ++overtaken_;
+    changed_.SignalAll();
+  }
   config::SnapshotRef current() const override {
     MutexLock lock(&mutex_);
     return current_;
@@ -64,6 +71,14 @@ class FakeGateway final : public Gateway {
     MutexLock lock(&mutex_);
     return installs_;
   }
+  // Waits for a replacement that came too late.
+  bool Overtaken() {
+    MutexLock lock(&mutex_);
+    while (overtaken_ == 0) {
+      if (!changed_.WaitFor(&mutex_, absl::Seconds(20))) return false;
+    }
+    return true;
+  }
 
  private:
   Memory memory_{.presented = PresentedChains(), .uses = {1, absl::UnixEpoch()}};
@@ -72,6 +87,29 @@ class FakeGateway final : public Gateway {
   config::SnapshotRef current_ ABSL_GUARDED_BY(mutex_);
   std::vector<events::Event> events_ ABSL_GUARDED_BY(mutex_);
   int installs_ ABSL_GUARDED_BY(mutex_) = 0;
+  int overtaken_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// A clock whose next reader is made to do something else first.
+class InterruptingClock final : public Clock {
+ public:
+  absl::Time Now() const override {
+    std::function<void()> first;
+    {
+      MutexLock lock(&mutex_);
+      first.swap(first_);
+    }
+    if (first) first();
+    return absl::Now();
+  }
+  void Interrupt(std::function<void()> first) {
+    MutexLock lock(&mutex_);
+    first_ = std::move(first);
+  }
+
+ private:
+  mutable Mutex mutex_;
+  mutable std::function<void()> first_ ABSL_GUARDED_BY(mutex_);
 };
 
 class RenewalTest : public ::testing::Test {
@@ -114,13 +152,10 @@ class RenewalTest : public ::testing::Test {
     std::filesystem::create_symlink(pair, folder_ + "/link");
     std::filesystem::rename(folder_ + "/link", folder_ + "/now");
   }
-  // Builds and installs revision 1, as a gateway's owner does.
-  config::BuildResult Take() {
-    config::BuildResult built = renewal_->Build(config::ResourceMap(set_), 1, "i");
-    if (built.ok()) {
-      gateway_.Install(built.snapshot, [](const absl::Status&) {});
-      renewal_->Follow(*built.snapshot, config::ResourceMap(set_));
-    }
+  // Builds and installs a revision, as a gateway's owner does.
+  config::BuildResult Take(uint64_t revision = 1, const std::string& incarnation = "i") {
+    config::BuildResult built = renewal_->Build(config::ResourceMap(set_), revision, incarnation);
+    EXPECT_EQ(renewal_->Install(built, config::ResourceMap(set_)), built.violations);
     return built;
   }
   std::string Subject() const { return gateway_.current()->server_credentials.at(0)->leaf().subject(); }
@@ -131,7 +166,7 @@ class RenewalTest : public ::testing::Test {
   int pairs_ = 0;
   v1::ConfigSet set_;
   FakeGateway gateway_;
-  SystemClock clock_;
+  InterruptingClock clock_;
   std::unique_ptr<Renewal> renewal_ = std::make_unique<Renewal>(&gateway_, clock_, absl::Milliseconds(5));
 };
 
@@ -214,6 +249,46 @@ TEST_F(RenewalTest, FilesThatAreWrittenAgainAsTheyWereChangeNothing) {
   EXPECT_EQ(gateway_.installs(), 1);
 }
 
+TEST_F(RenewalTest, ARenewalNeverComesBackOverWhatCameIntoForceWhileItWasBuilt) {
+  const std::pair<uint64_t, const char*> kNext[] = {
+      {6, "A"},  // newer
+      {5, "A"},  // other content under the number, as after a restore
+      {1, "B"},  // of another store
+  };
+  for (const auto& [revision, incarnation] : kNext) {
+    SCOPED_TRACE(incarnation + std::to_string(revision));
+    FakeGateway gateway;
+    InterruptingClock clock;
+    Renewal renewal(&gateway, clock, absl::Milliseconds(5));
+    const auto take = [&](uint64_t number, const std::string& store, const config::ResourceMap& resources) {
+      renewal.Install(renewal.Build(resources, number, store), resources);
+    };
+    WritePair("CN=first", key_);
+    const std::function<void()> renewing = [&, revision = revision, incarnation = incarnation] {
+      WritePair("CN=second", other_);
+      take(revision, incarnation, config::ResourceMap());
+    };
+    clock.Interrupt([&] { clock.Interrupt(renewing); });  // not the first build, the next
+    take(5, "A", config::ResourceMap(set_));
+    ASSERT_TRUE(gateway.Overtaken());
+    EXPECT_EQ(gateway.current()->incarnation, incarnation);
+    EXPECT_EQ(gateway.current()->revision, revision);
+    EXPECT_THAT(gateway.current()->route_list(), IsEmpty());
+  }
+}
+
+TEST_F(RenewalTest, FilesThatChangeWhileTheNextRevisionIsBuiltAreNotMissed) {
+  WritePair("CN=first", key_);
+  ASSERT_TRUE(Take().ok());
+  const config::BuildResult next = renewal_->Build(config::ResourceMap(set_), 2, "i");  // has read the first pair
+  WritePair("CN=second", other_);
+  EXPECT_THAT(gateway_.Details(1).back(), HasSubstr("renewed"));
+  renewal_->Install(next, config::ResourceMap(set_));
+  EXPECT_THAT(gateway_.Details(2).back(), HasSubstr("renewed"));
+  EXPECT_EQ(Subject(), "CN=second");
+  EXPECT_EQ(gateway_.current()->revision, 2u);
+}
+
 TEST_F(RenewalTest, AConfigurationWithoutFilesIsNotFollowed) {
   WritePair("CN=first", key_);
   ASSERT_TRUE(Take().ok());
@@ -221,8 +296,7 @@ TEST_F(RenewalTest, AConfigurationWithoutFilesIsNotFollowed) {
   config::BuildResult built = renewal_->Build(without, 2, "i");
   ASSERT_TRUE(built.ok());
   EXPECT_THAT(built.snapshot->files, IsEmpty());
-  gateway_.Install(built.snapshot, [](const absl::Status&) {});
-  renewal_->Follow(*built.snapshot, without);
+  EXPECT_THAT(renewal_->Install(built, without), IsEmpty());
   WritePair("CN=second", other_);
   WatchedFiles later(absl::Milliseconds(5));
   Mutex mutex;
