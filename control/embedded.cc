@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedGateway>> EmbeddedGateway::Start(const Op
   absl::StatusOr<std::unique_ptr<publish::LocalGateway>> line = publish::LocalGateway::Connect(
       plane.distributor(), plane.desk(), options.gateway_name, GATEHOUSE_VERSION,
       [self](const std::shared_ptr<const publish::Published>& published, publish::LocalGateway::Taken done) {
-        self->Take(published, std::make_shared<publish::LocalGateway::Taken>(std::move(done)));
+        self->Take(published, std::make_shared<publish::LocalGateway::Taken>(std::move(done)), /*again=*/false);
       },
       [self, &clock](const v1::Question& question) {
         return server::Answer(*self->gateway_, question, clock.Now());
@@ -94,7 +94,7 @@ void EmbeddedGateway::ReportLoad() {
   }
 }
 
-void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& published, const Taken& done) {
+void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& published, const Taken& done, bool again) {
   MutexLock lock(&mutex_);
   if (published->revision < newest_) return;
   newest_ = published->revision;
@@ -106,8 +106,8 @@ void EmbeddedGateway::Take(const std::shared_ptr<const publish::Published>& publ
   std::vector<v1::Violation> violations;
   for (const config::Violation& v : renewal_.Install(built, published->resources)) violations.push_back(ToProto(v));
   const bool refused = !violations.empty();
-  (*done)(std::move(violations));
-  if (refused) renewal_.Await(published->resources, [this, published, done] { Take(published, done); });
+  if (!refused || !again) (*done)(std::move(violations));
+  if (refused) renewal_.Await(published->resources, [this, published, done] { Take(published, done, /*again=*/true); });
 }
 
 std::vector<std::string> EmbeddedGateway::AwaitFirstRevision(absl::Duration timeout) {

@@ -4,7 +4,7 @@
 // Ownership:  the plane and the clock outlive it.
 // Threading:  Start, Drain and the destructor by one thread.
 // Errors:     Start: what keeps the workers from starting. A listener that cannot be bound is no such thing: the
-//             revision is refused then, and the status says why.
+//             revision is refused then, the status says why, and it is tried again until it is free or something newer comes.
 #pragma once
 
 #include <memory>
@@ -45,7 +45,8 @@ class EmbeddedGateway {
                   std::unique_ptr<server::Gateway> gateway, const Clock& clock)
       : plane_(plane), validators_(std::move(validators)), gateway_(std::move(gateway)), renewal_(gateway_.get(), clock) {}
   using Taken = std::shared_ptr<publish::LocalGateway::Taken>;
-  void Take(const std::shared_ptr<const publish::Published>& published, const Taken& done);
+  // `again`: it was refused, which is known.
+  void Take(const std::shared_ptr<const publish::Published>& published, const Taken& done, bool again);
 
   // Every few seconds, on a thread of its own.
   void ReportLoad();

@@ -316,7 +316,7 @@ void Subscriber::Retry() {
     const std::vector<v1::Violation> violations = Install(*refused_);
     if (!violations.empty()) {
       spdlog::warn("revision {} is still refused: {}: {}", revision, violations[0].path(), violations[0].message());
-      return;
+      return renewal_.Await(refused_->resources, [this] { Retry(); });
     }
     spdlog::info("revision {} is in force after all", revision);
     Hold(*std::move(refused_), nullptr);

@@ -73,7 +73,7 @@ class Subscriber {
   void Take(SavedSnapshot offered, const v1::Delta* delta, Stream* stream);
   void Answer(const v1::Question& question, Stream* stream);
   void Write(const v1::SubscribeRequest& request, Stream* stream);
-  // What was refused is tried again: files that it names have changed.
+  // What was refused is tried again: files that it names have changed, or an address may be free.
   void Retry();
   void Hold(SavedSnapshot snapshot, const v1::Delta* delta) ABSL_EXCLUSIVE_LOCKS_REQUIRED(install_mutex_);
   // What is held is the newest there is.

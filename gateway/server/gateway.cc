@@ -354,13 +354,15 @@ class RunningGateway final : public Gateway {
       }
       uint64_t revision = order.snapshot->revision;
       absl::Status status = InstallNow(order.snapshot);
+      const bool told = !status.ok() && installed_ == std::pair(revision, status);  // tried again, and refused as before
+      installed_ = {revision, status};
       events::Event event;
       event.kind = events::EventKind::kConfig;
       event.outcome = status.ok() ? events::Outcome::kNotice : events::Outcome::kRefused;
       events::Facts& facts = event.Own();
       facts.revision = revision;
       if (!status.ok()) facts.detail = std::string(status.message());
-      collector_->Add(std::move(event));
+      if (!told) collector_->Add(std::move(event));
       order.done(std::move(status));
       if (std::shared_ptr<const config::Snapshot> snapshot = current()) expiry_.Check(*snapshot, clock_.Now());
     }
@@ -523,7 +525,9 @@ class RunningGateway final : public Gateway {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Generation> generation_ ABSL_GUARDED_BY(mutex_);
   BoundAddresses bound_ ABSL_GUARDED_BY(mutex_);
-  absl::Time expiry_checked_ = absl::InfinitePast();  // the installer's
+  // The installer's.
+  std::pair<uint64_t, absl::Status> installed_;  // the last revision, and what came of it
+  absl::Time expiry_checked_ = absl::InfinitePast();
   std::thread installer_;
 };
 

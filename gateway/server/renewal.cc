@@ -46,7 +46,7 @@ std::vector<events::Event> Renewed(const config::Snapshot& before, const config:
 }  // namespace
 
 Renewal::Renewal(Gateway* gateway, const Clock& clock, absl::Duration period)
-    : gateway_(gateway), clock_(clock), watched_(period) {}
+    : gateway_(gateway), clock_(clock), period_(period), watched_(period) {}
 
 config::BuildResult Renewal::Build(const config::ResourceMap& resources, uint64_t revision, const std::string& incarnation) const {
   const config::SnapshotRef previous = gateway_->current();
@@ -60,11 +60,19 @@ config::BuildResult Renewal::Build(const config::ResourceMap& resources, uint64_
 }
 
 std::vector<config::Violation> Renewal::Install(const config::BuildResult& built, const config::ResourceMap& resources) {
-  if (!built.ok()) return built.violations;
+  if (!built.ok()) {
+    MutexLock lock(&mutex_);
+    pause_ = absl::InfiniteDuration();
+    return built.violations;
+  }
   std::promise<absl::Status> done;
   gateway_->Install(built.snapshot, [&done](absl::Status status) { done.set_value(std::move(status)); });
   const absl::Status status = done.get_future().get();
-  if (!status.ok()) return {ViolationOf(status)};
+  if (!status.ok()) {
+    MutexLock lock(&mutex_);
+    pause_ = pause_ == absl::InfiniteDuration() ? period_ : std::min(2 * pause_, 10 * period_);
+    return {ViolationOf(status)};
+  }
   Follow(built.snapshot, resources);
   return {};
 }
@@ -75,6 +83,7 @@ void Renewal::Follow(const config::SnapshotRef& snapshot, const config::Resource
   {
     MutexLock lock(&mutex_);
     held_ = std::move(held);
+    pause_ = absl::InfiniteDuration();
   }
   // Anew, so that they are looked at once more: they may have changed since the build read them.
   watched_.Watch("server certificates", {}, nullptr);
@@ -91,7 +100,12 @@ void Renewal::Await(const config::ResourceMap& resources, std::function<void()> 
     files.push_back(certificate.files().certificate_chain_path());
     files.push_back(certificate.files().private_key_path());
   }
-  watched_.Watch("refused", std::move(files), std::move(again));
+  absl::Duration pause;
+  {
+    MutexLock lock(&mutex_);
+    pause = pause_;
+  }
+  watched_.Watch("refused", std::move(files), std::move(again), pause);
 }
 
 void Renewal::Refresh() {

@@ -2,10 +2,12 @@
 // builds with what they hold, watches them, and when they change builds the same revision again and installs it.
 //
 // A pair that cannot be read or does not fit leaves the one before in place; an event names the file and the cause, once.
-// Without one before the configuration is refused; who was refused so can wait for the files to come.
+// Without one before the configuration is refused; who was refused so can wait for the files to come, and who was refused an
+// address until it is free.
 //
 // Ownership:  gateway and clock outlive it.
 // Threading:  thread-safe. Rebuilds run on a thread of its own.
+// Units:      files are looked at every `period`; what the gateway refused is tried again after one period and up to ten.
 // Errors:     told as CONFIG events.
 #pragma once
 
@@ -33,7 +35,8 @@ class Renewal {
   // what is wrong; nothing when it is in force.
   std::vector<config::Violation> Install(const config::BuildResult& built, const config::ResourceMap& resources);
   // Await has `again` called when one of the files that `resources` name changes, until something comes into force or the next
-  // call: they were refused, and the files may be why. Such as name none end it.
+  // call: they were refused, and the files may be why. Of what the gateway refused, and no build, it is also called after a
+  // while, once: an address that somebody has may be free then. While it is refused again and again, each while is longer.
   void Await(const config::ResourceMap& resources, std::function<void()> again);
 
  private:
@@ -46,7 +49,9 @@ class Renewal {
 
   Gateway* const gateway_;
   const Clock& clock_;
+  const absl::Duration period_;
   Mutex mutex_;
+  absl::Duration pause_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // before what was refused is tried again
   std::shared_ptr<const Held> held_ ABSL_GUARDED_BY(mutex_);  // in force, or was until now; null: it names no files
   std::set<std::string> told_;  // troubles that last; the watcher's thread
   WatchedFiles watched_;        // last: its thread ends first

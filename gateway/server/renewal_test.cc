@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "gateway/certs/mint.h"
 #include "gmock/gmock.h"
@@ -17,16 +18,22 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-// A gateway that takes everything.
+// A gateway that takes everything, unless it is told to refuse.
 class FakeGateway final : public Gateway {
  public:
   void Install(config::SnapshotRef snapshot, absl::AnyInvocable<void(absl::Status)> done) override {
+    absl::Status status;
     {
       MutexLock lock(&mutex_);
-      current_ = std::move(snapshot);
       ++installs_;
+      if (refusals_ > 0) {
+        --refusals_;
+        status = absl::UnavailableError("listeners[\"edge\"].address: in use");
+      } else {
+        current_ = std::move(snapshot);
+      }
     }
-    done(absl::OkStatus());
+    done(status);
   }
   void Replace(config::SnapshotRef expected, config::SnapshotRef snapshot, absl::AnyInvocable<void(absl::Status)> done) override {
     if (current() == expected) return Install(std::move(snapshot), std::move(done));
@@ -71,6 +78,11 @@ class FakeGateway final : public Gateway {
     MutexLock lock(&mutex_);
     return installs_;
   }
+  // The next installations.
+  void Refuse(int installations) {
+    MutexLock lock(&mutex_);
+    refusals_ = installations;
+  }
   // Waits for a replacement that came too late.
   bool Overtaken() {
     MutexLock lock(&mutex_);
@@ -87,6 +99,7 @@ class FakeGateway final : public Gateway {
   config::SnapshotRef current_ ABSL_GUARDED_BY(mutex_);
   std::vector<events::Event> events_ ABSL_GUARDED_BY(mutex_);
   int installs_ ABSL_GUARDED_BY(mutex_) = 0;
+  int refusals_ ABSL_GUARDED_BY(mutex_) = 0;
   int overtaken_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
@@ -237,6 +250,20 @@ TEST_F(RenewalTest, WhoWasRefusedForFilesThatAreMissingHearsWhenTheyCome) {
   WritePair("CN=second", other_);
   EXPECT_THAT(gateway_.Details(1).back(), HasSubstr("renewed from its files"));
   EXPECT_EQ(tries, before);
+}
+
+TEST_F(RenewalTest, WhatTheGatewayRefusedIsTriedAgainThoughNoFileChanges) {
+  const config::ResourceMap without;
+  gateway_.Refuse(3);
+  std::promise<void> taken;
+  std::function<void()> take = [&] {
+    if (renewal_->Install(renewal_->Build(without, 1, "i"), without).empty()) return taken.set_value();
+    renewal_->Await(without, take);
+  };
+  take();
+  ASSERT_EQ(taken.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  EXPECT_EQ(gateway_.installs(), 4);
+  EXPECT_EQ(gateway_.current()->revision, 1u);
 }
 
 TEST_F(RenewalTest, FilesThatAreWrittenAgainAsTheyWereChangeNothing) {

@@ -81,9 +81,9 @@ WatchedFiles::~WatchedFiles() {
   thread_.join();
 }
 
-void WatchedFiles::Watch(const std::string& id, std::vector<std::string> paths, Changed changed) {
+void WatchedFiles::Watch(const std::string& id, std::vector<std::string> paths, Changed changed, absl::Duration anyway) {
   MutexLock lock(&mutex_);
-  if (paths.empty()) {
+  if (paths.empty() && anyway == absl::InfiniteDuration()) {
     groups_.erase(id);
     return;
   }
@@ -94,6 +94,7 @@ void WatchedFiles::Watch(const std::string& id, std::vector<std::string> paths, 
   }
   group.paths = std::move(paths);
   group.changed = std::move(changed);
+  group.due = anyway == absl::InfiniteDuration() ? std::nullopt : std::optional(SteadyAfter(anyway));
 }
 
 void WatchedFiles::Run() {
@@ -115,10 +116,11 @@ void WatchedFiles::Run() {
         auto it = groups_.find(id);
         if (it == groups_.end() || it->second.paths != paths) continue;
         Group& group = it->second;
-        if (group.seen == stamp && group.told != stamp) {
-          group.told = stamp;
-          changed = group.changed;
-        }
+        const bool due = group.due && Until(*group.due) <= absl::ZeroDuration();
+        const bool news = !paths.empty() && group.seen == stamp && group.told != stamp;
+        if (news) group.told = stamp;
+        if (due) group.due.reset();
+        if (news || due) changed = group.changed;
         group.seen = std::move(stamp);
       }
       if (changed) changed();

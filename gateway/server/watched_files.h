@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/base/mutex.h"
+#include "gateway/base/steady.h"
 
 namespace gatehouse::server {
 
@@ -34,9 +35,11 @@ class WatchedFiles {
   WatchedFiles(const WatchedFiles&) = delete;
   WatchedFiles& operator=(const WatchedFiles&) = delete;
 
-  // Watch sets what is watched under `id`; no path: nothing any more. Unless the paths are those that are watched already,
-  // `changed` is also called once at first: what changed between their being read and this call is not missed.
-  void Watch(const std::string& id, std::vector<std::string> paths, Changed changed);
+  // Watch sets what is watched under `id`; neither path nor `anyway`: nothing any more. Unless the paths are those that are watched already,
+  // `changed` is also called once at first: what changed between their being read and this call is not missed. When
+  // `anyway` has passed it is called once though nothing changed, and without paths too.
+  void Watch(const std::string& id, std::vector<std::string> paths, Changed changed,
+             absl::Duration anyway = absl::InfiniteDuration());
 
  private:
   struct Group {
@@ -44,6 +47,7 @@ class WatchedFiles {
     Changed changed;
     std::optional<std::string> seen;  // by the last poll
     std::optional<std::string> told;
+    std::optional<SteadyTime> due;  // for a call though nothing changed
   };
 
   void Run();

@@ -173,16 +173,25 @@ class ControlTest(GatehouseTest):
             self.assertIn("error", done.stderr + done.stdout)
         self.assertEqual(self.gatehouse.revision(), before)
 
-    def test_a_port_that_another_process_holds_is_told_and_the_old_configuration_stays(self):
+    def test_a_port_that_another_process_holds_is_told_and_the_old_configuration_stays_until_it_is_free(self):
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
             held.listen()
             port = held.getsockname()[1]
-            done = self.gatehouse.apply(f'{{kind: Listener, name: busy, address: "127.0.0.1:{port}", server_certificates: [server]}}', check=False)
-            self.assertIn(str(port), done.stdout + done.stderr)
-            self.assertNotEqual(done.returncode, 0)
-        self.assertEqual(self.status("/open"), 200)
-        self.gatehouse.ctl("delete", "listener", "busy", check=False)
+            busy = f'{{kind: Listener, name: busy, address: "127.0.0.1:{port}", server_certificates: [server]}}'
+            for _ in range(2):  # nothing is changed by the second, and nothing is in force
+                done = self.gatehouse.apply(busy, check=False)
+                self.assertIn(str(port), done.stdout + done.stderr)
+                self.assertEqual(done.returncode, 7)
+            self.assertEqual(self.status("/open"), 200)
+        wait_for("the port is taken", lambda: self.opens(port))
+        self.assertEqual(self.gatehouse.apply(busy).returncode, 0)
+        self.gatehouse.ctl("delete", "listener", "busy")
+
+    @staticmethod
+    def opens(port):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", port)) == 0
 
     def test_dry_run_changes_nothing_and_apply_again_makes_no_revision(self):
         before = self.gatehouse.revision()
@@ -346,6 +355,7 @@ class RemoteGatewayTest(GatehouseTest):
             wait_for("the refusal is told", lambda: self.far().get("violations"))
             self.assertIn("busy", json.dumps(self.far()["violations"]))
             self.assertEqual(self.status("/secure", "alice"), 200)
+        wait_for("it is taken when the port is free", lambda: int(self.far()["acknowledged_revision"]) == self.gatehouse.revision())
         self.gatehouse.ctl("delete", "listener", "busy")
 
         explained = json.loads(self.gatehouse.ctl("cert", "explain", "--chain", self.pki.pem("alice"), "--gateway", "far", "-o", "json").stdout)
