@@ -15,12 +15,12 @@
 namespace gatehouse::cli {
 namespace {
 
-// The exit code when the plan is all.
-std::optional<int> ShowPlan(Context& context, const v1::ApplyResponse& plan, bool dry_run) {
+// The exit code when the plan is all. One that changes nothing is carried out to hear whether what there is is in force.
+std::optional<int> ShowPlan(Context& context, const v1::ApplyResponse& plan, bool dry_run, bool wait) {
   PrintPlan(context, plan);
   if (plan.changes().empty()) {
     context.out() << "nothing to change at revision " << plan.revision() << "\n";
-    return kOk;
+    return !dry_run && wait ? std::nullopt : std::optional<int>(kOk);
   }
   if (!dry_run) return std::nullopt;
   context.out() << "dry run: nothing was changed at revision " << plan.revision() << "\n";
@@ -28,8 +28,9 @@ std::optional<int> ShowPlan(Context& context, const v1::ApplyResponse& plan, boo
 }
 
 int TellForce(Context& context, const v1::ApplyResponse& done, bool waited) {
-  context.out() << ForceText(done.revision(), waited, done.force());
-  return waited && done.force().in_force() < done.force().gateways() ? kNotInForce : kOk;
+  const bool lags = waited && done.force().in_force() < done.force().gateways();
+  if (lags || !done.changes().empty()) context.out() << ForceText(done.revision(), waited, done.force());
+  return lags ? kNotInForce : kOk;
 }
 
 absl::Status FillOptions(const ApplyFlags& flags, client::ApplyOptions* options) {
@@ -82,7 +83,7 @@ int Apply(Context& context, const ApplyFlags& flags) {
   options.dry_run = true;
   absl::StatusOr<v1::ApplyResponse> plan = Send(context, **client, reader.set(), options, 0);
   if (!plan.ok()) return Fail(context, WithPlaces(plan.status(), reader));
-  if (std::optional<int> end = ShowPlan(context, *plan, flags.dry_run)) return *end;
+  if (std::optional<int> end = ShowPlan(context, *plan, flags.dry_run, flags.change.wait)) return *end;
 
   // What was shown is what is done: another change in between is a conflict.
   options.dry_run = false;
@@ -143,7 +144,7 @@ int Rollback(Context& context, const RollbackFlags& flags) {
   options.change = flags.change.Options();
   absl::StatusOr<v1::ApplyResponse> plan = (*client)->Rollback(flags.revision, flags.restore_trust, options);
   if (!plan.ok()) return Fail(context, plan.status());
-  if (std::optional<int> end = ShowPlan(context, *plan, flags.dry_run)) return *end;
+  if (std::optional<int> end = ShowPlan(context, *plan, flags.dry_run, flags.change.wait)) return *end;
   options.dry_run = false;
   options.expected_revision = plan->revision();
   absl::StatusOr<v1::ApplyResponse> done = (*client)->Rollback(flags.revision, flags.restore_trust, options);

@@ -108,6 +108,18 @@ TEST_F(CliTest, SaysWhenThereIsNothingToChange) {
   EXPECT_EQ(out_, "nothing to change at revision 5\n");
 }
 
+TEST_F(CliTest, FailsWhenThereIsNothingToChangeAndAGatewayLags) {
+  server_.apply_answer.set_revision(5);
+  server_.force.set_gateways(2);
+  server_.force.set_in_force(1);
+  server_.force.add_lagging("gw-2: refused");
+  EXPECT_EQ(Ctl({"apply", "-f", "-"}, kRoute), kNotInForce);
+  EXPECT_THAT(out_, AllOf(HasSubstr("nothing to change at revision 5\n"), HasSubstr("in force on 1 of 2 gateways\n  gw-2: refused\n")));
+  EXPECT_EQ(Ctl({"apply", "--no-wait", "-f", "-"}, kRoute), kOk);
+  EXPECT_EQ(Ctl({"apply", "--dry-run", "-f", "-"}, kRoute), kOk);
+  EXPECT_EQ(Ctl({"rollback", "3"}), kNotInForce);
+}
+
 TEST_F(CliTest, TellsWhichGatewayLagsAndFailsThen) {
   PlanAndForce();
   server_.force.set_in_force(2);
