@@ -203,7 +203,7 @@ TEST_F(CertificateClauseTest, BelievesWhoHoldsAPinnedKeyNothingThatHeWroteHimsel
   const std::vector<std::function<void(CertificateClause*)>> words = {
       [](auto* c) { c->serials = {"1"}; },
       [](auto* c) { c->match.san_dns = {"a.example"}; },
-      [](auto* c) { c->match.issuer.push_back({*certs::ParseAttribute("CN"), *certs::TextMatcher::Create(certs::TextMatcher::Kind::kExact, "Root")}); },
+      [](auto* c) { c->match.issuer.push_back(*certs::TextMatcher::Create(certs::TextMatcher::Kind::kExact, "CN=Root")); },
       [](auto* c) { c->extended_key_usages = {*ParseUsage("serverAuth")}; },
       [](auto* c) { c->valid_for = absl::Hours(1); },
   };

@@ -315,5 +315,35 @@ TEST_F(ClientTest, ASessionIsResumedWithTheSameEndpointAndForAnHourAtMost) {
   EXPECT_FALSE(result.resumed);
 }
 
+TEST_F(ClientTest, AnEndpointThatOnlyUpdatesItsKeysIsEnded) {
+  MakeContext();
+  int fds[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+  UniqueSslCtx context(SSL_CTX_new(TLS_server_method()));
+  UniqueSsl server(SSL_new(context.get()));
+  SSL_use_certificate(server.get(), endpoint_.x.get());
+  SSL_use_PrivateKey(server.get(), endpoint_.key.get());
+  SSL_set_fd(server.get(), fds[1]);
+  SSL_set_accept_state(server.get());
+  ClientSession client(context_, "app.test", "192.0.2.1:443", fds[0]);
+  for (int i = 0; i < 10; ++i) {
+    client.Handshake();
+    client.Flush();
+    SSL_do_handshake(server.get());
+  }
+  ERR_clear_error();
+  ASSERT_EQ(client.state(), ClientSession::State::kOpen) << client.error();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(SSL_key_update(server.get(), SSL_KEY_UPDATE_REQUESTED), 1);
+    ASSERT_EQ(SSL_do_handshake(server.get()), 1);
+  }
+  char buffer[64];
+  size_t n = 0;
+  EXPECT_EQ(client.Read(buffer, sizeof(buffer), &n), IoStatus::kFailed);
+  EXPECT_TRUE(absl::StrContains(client.error(), "key updates")) << client.error();
+  close(fds[0]);
+  close(fds[1]);
+}
+
 }  // namespace
 }  // namespace gatehouse::tls
