@@ -66,6 +66,24 @@ TEST(LruTest, ForgetsTheLeastRecentlyUsed) {
   EXPECT_EQ(lru.size(), 1u);
 }
 
+TEST(LruTest, ForgetsWhatWeighsTooMuchTogether) {
+  struct Itself {
+    size_t operator()(int value) const { return static_cast<size_t>(value); }
+  };
+  LruCache<int, int, absl::Hash<int>, Itself> lru(10, 100);
+  lru.Put(1, 50);
+  lru.Put(2, 40);
+  lru.Put(2, 50);  // in the other's place
+  EXPECT_EQ(lru.size(), 2u);
+  lru.Put(3, 30);
+  EXPECT_EQ(lru.Find(1), nullptr);
+  EXPECT_TRUE(lru.Erase(2));
+  lru.Put(4, 70);
+  EXPECT_EQ(lru.size(), 2u);
+  lru.Put(5, 1000);
+  EXPECT_EQ(lru.size(), 1u) << "the latest stays";
+}
+
 TEST(RingTest, SaysNoWhenFullAndKeepsOrderAcrossThreads) {
   SpscRing<int> small(2);
   EXPECT_TRUE(small.Push(1) && small.Push(2));

@@ -1,11 +1,14 @@
-// LruCache keeps the `capacity` most recently used entries.
+// LruCache keeps the `capacity` most recently used entries, fewer when they weigh too much together.
 //
 // Ownership:  owns keys and values; a pointer returned by Find lives until the next non-const call.
 // Threading:  thread-compatible.
-// Units:      capacity in entries, at least 1.
+// Units:      capacity in entries, at least 1; weight in what Weight says of a value, which must not change while it is held.
+//             The latest entry stays, whatever it weighs.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <utility>
 
@@ -13,10 +16,18 @@
 
 namespace gatehouse {
 
-template <typename K, typename V, typename Hash = absl::Hash<K>>
+struct Weightless {
+  template <typename V>
+  size_t operator()(const V&) const {
+    return 0;
+  }
+};
+
+template <typename K, typename V, typename Hash = absl::Hash<K>, typename Weight = Weightless>
 class LruCache {
  public:
-  explicit LruCache(size_t capacity) : capacity_(capacity == 0 ? 1 : capacity) {}
+  explicit LruCache(size_t capacity, size_t max_weight = SIZE_MAX)
+      : capacity_(capacity == 0 ? 1 : capacity), max_weight_(max_weight) {}
 
   V* Find(const K& key) {
     auto it = index_.find(key);
@@ -35,19 +46,24 @@ class LruCache {
     for (const Entry& entry : order_) f(entry.first, entry.second);
   }
   V& Put(const K& key, V value) {
-    if (V* old = Find(key)) return *old = std::move(value);
-    if (order_.size() >= capacity_) {
-      index_.erase(order_.back().first);
-      order_.pop_back();
+    weight_ += Weight()(value);
+    if (V* old = Find(key)) {
+      weight_ -= Weight()(*old);
+      *old = std::move(value);
+    } else {
+      order_.emplace_front(key, std::move(value));
+      index_[key] = order_.begin();
     }
-    order_.emplace_front(key, std::move(value));
-    index_[key] = order_.begin();
+    while (order_.size() > capacity_ || (weight_ > max_weight_ && order_.size() > 1)) {
+      index_.erase(order_.back().first);
+      Drop(std::prev(order_.end()));
+    }
     return order_.front().second;
   }
   bool Erase(const K& key) {
     auto it = index_.find(key);
     if (it == index_.end()) return false;
-    order_.erase(it->second);
+    Drop(it->second);
     index_.erase(it);
     return true;
   }
@@ -58,7 +74,7 @@ class LruCache {
     for (auto it = order_.begin(); it != order_.end();) {
       if (pred(it->first, it->second)) {
         index_.erase(it->first);
-        it = order_.erase(it);
+        it = Drop(it);
         ++n;
       } else {
         ++it;
@@ -69,12 +85,19 @@ class LruCache {
   void Clear() {
     index_.clear();
     order_.clear();
+    weight_ = 0;
   }
   size_t size() const { return order_.size(); }
 
  private:
   using Entry = std::pair<K, V>;
-  const size_t capacity_;
+  typename std::list<Entry>::iterator Drop(typename std::list<Entry>::iterator entry) {
+    weight_ -= Weight()(entry->second);
+    return order_.erase(entry);
+  }
+
+  const size_t capacity_, max_weight_;
+  size_t weight_ = 0;
   std::list<Entry> order_;  // most recent first
   absl::flat_hash_map<K, typename std::list<Entry>::iterator, Hash> index_;
 };

@@ -5,7 +5,7 @@
 namespace gatehouse::certs {
 
 VerdictCache::VerdictCache(size_t capacity, const Clock& clock)
-    : valid_(capacity), refused_(capacity), clock_(clock) {}
+    : valid_(capacity, capacity * kUsualFootprint), refused_(capacity, capacity * kUsualFootprint), clock_(clock) {}
 
 VerdictRef VerdictCache::FindIn(Map* map, const Sha256Digest& digest, uint64_t epoch) {
   const Key key{digest, epoch};
@@ -27,8 +27,7 @@ VerdictRef VerdictCache::FindRefused(const Sha256Digest& list, uint64_t epoch) {
 }
 
 void VerdictCache::Store(const Sha256Digest& list, uint64_t epoch, VerdictRef verdict) {
-  if (verdict == nullptr || verdict->leaf == nullptr || verdict->outcome == Outcome::kIndeterminate)
-    return;
+  if (verdict == nullptr || verdict->outcome == Outcome::kIndeterminate) return;
   if (verdict->outcome == Outcome::kValid) {
     const Key key{verdict->leaf->sha256(), epoch};
     valid_.Put(key, std::move(verdict));

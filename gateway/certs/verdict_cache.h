@@ -4,9 +4,10 @@
 // whoever holds a public leaf cannot poison its entry by leaving out the intermediates. Never call Store before
 // possession is proven.
 //
-// Ownership:  shares verdicts.
+// Ownership:  shares verdicts; of refused ones the caller leaves out the certificates, which are anybody's.
 // Threading:  thread-compatible; one per worker, used only on that worker's loop.
-// Units:      capacity in entries for each half; times are wall-clock from the given Clock.
+// Units:      capacity in entries for each half, a leaf above kUsualFootprint counting for more; times are wall-clock
+//             from the given Clock.
 // Errors:     none; a miss is null. Never stores kIndeterminate.
 #pragma once
 
@@ -16,6 +17,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/lru.h"
+#include "gateway/certs/footprint.h"
 #include "gateway/certs/verdict.h"
 
 namespace gatehouse::certs {
@@ -47,7 +49,12 @@ class VerdictCache {
       return static_cast<size_t>(Epoch(k.digest) ^ (k.epoch * 0x9E3779B97F4A7C15u));
     }
   };
-  using Map = LruCache<Key, VerdictRef, KeyHash>;
+  struct Weight {
+    size_t operator()(const VerdictRef& verdict) const {
+      return verdict->leaf == nullptr ? 0 : Footprint(*verdict->leaf);
+    }
+  };
+  using Map = LruCache<Key, VerdictRef, KeyHash, Weight>;
   VerdictRef FindIn(Map* map, const Sha256Digest& digest, uint64_t epoch);
 
   Map valid_;    // by leaf

@@ -48,14 +48,14 @@ const JudgementRef& PeerVerdicts::Remember(JudgementRef judgement) {
   return judgements_.emplace_back(std::move(judgement));
 }
 
-certs::CertificateRef Judge::Read(X509* x509, const Sha256Digest& digest, bool issuer, bool remember) {
-  if (issuer) {
-    if (certs::CertificateRef* known = issuers_.Find(digest)) return *known;
+void Judge::Keep(const Peer& peer, const std::vector<certs::CertificateRef>& path) {
+  if (peers_.Find(peer.list) != nullptr) return;
+  for (size_t i = 1; i < peer.presented.size(); ++i) {
+    const certs::CertificateRef& issuer = peer.presented[i];
+    const bool used = std::any_of(path.begin(), path.end(), [&](const auto& c) { return c->sha256() == issuer->sha256(); });
+    if (used) issuers_.Put(issuer->sha256(), issuer);
   }
-  absl::StatusOr<certs::CertificateRef> certificate = certs::Certificate::FromX509(x509);
-  if (!certificate.ok()) return nullptr;
-  if (issuer && remember) issuers_.Put(digest, *certificate);
-  return *std::move(certificate);
+  if (PeerRef shared = peer.weak_from_this().lock()) peers_.Put(peer.list, std::move(shared));
 }
 
 void Judge::Hear(std::shared_ptr<const RevocationNews> news) {
@@ -93,6 +93,7 @@ PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
   const Sha256Digest leaf = digests.front();
   const Sha256Digest list = presented.size() == 1 ? leaf : Sha256(all);
   if (PeerRef* known = peers_.Find(list)) return *known;
+  if (latest_ != nullptr && latest_->list == list) return latest_;
 
   auto peer = std::make_shared<Peer>();
   peer->leaf = leaf;
@@ -100,9 +101,12 @@ PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
   // One more than is judged, so that the judgement says that there were too many.
   const size_t read = std::min(presented.size(), certs::kMaxPresented + 1);
   for (size_t i = 0; i < read; ++i) {
-    certs::CertificateRef certificate = Read(presented[i], digests[i], i > 0, remember);
-    if (certificate != nullptr) {
-      peer->presented.push_back(std::move(certificate));
+    certs::CertificateRef* shared = i > 0 ? issuers_.Find(digests[i]) : nullptr;
+    absl::StatusOr<certs::CertificateRef> certificate =
+        shared != nullptr ? *shared : certs::Certificate::FromX509(presented[i]);
+    if (certificate.ok()) {
+      if (shared == nullptr) peer->footprint += certs::Footprint(**certificate);
+      peer->presented.push_back(*std::move(certificate));
     } else if (peer->presented.empty()) {
       peer->malformed = true;
       break;
@@ -120,7 +124,7 @@ PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
   }
   peer->summary = std::move(summary);
   if (!remember) return peer;
-  return peers_.Put(list, std::move(peer));
+  return latest_ = std::move(peer);
 }
 
 PeerRef Judge::Recognise(absl::Span<const std::string> presented) {
@@ -155,6 +159,7 @@ JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool reme
   if (known == nullptr) known = Current(verdicts_.FindRefused(peer.list, scheme.epoch), now);
   if (known != nullptr) {
     metrics_->verdict_cache_hits.Add();
+    if (remember && known->outcome == certs::Outcome::kValid) Keep(peer, known->path);
     return known;
   }
   metrics_->verdict_cache_misses.Add();
@@ -165,6 +170,7 @@ JudgementRef Judge::Of(const Peer& peer, const config::Scheme& scheme, bool reme
   }
   if (remember && judgement->outcome != certs::Outcome::kIndeterminate) {
     verdicts_.Store(peer.list, scheme.epoch, judgement);
+    if (judgement->outcome == certs::Outcome::kValid) Keep(peer, judgement->path);
   }
   return judgement;
 }
@@ -196,6 +202,10 @@ std::shared_ptr<Judgement> Judge::Decide(const Peer& peer, const config::Scheme&
     }
   }
   Witness(peer, scheme, use, now, judgement.get());
+  if (judgement->outcome == certs::Outcome::kInvalid) {  // it is remembered, and they may be anybody's
+    judgement->leaf = nullptr;
+    judgement->path.clear();
+  }
   return judgement;
 }
 

@@ -2,12 +2,13 @@
 //
 // A returning client costs one digest: the peer, the verdict and the identity that follows from it are shared by all of
 // its connections on a worker. Only a valid verdict is shared by leaf; what was refused is remembered for the digest of
-// the whole presented list, so that nobody can spoil a leaf by leaving out its intermediates (SEMANTICS 1).
+// the whole presented list, so that nobody can spoil a leaf by leaving out its intermediates (SEMANTICS 1). Certificates
+// are kept only of peers whom a scheme accepted: strangers, who may present anything, take no room and push out nobody.
 //
 // Ownership:  peers and judgements are immutable and shared.
 // Threading:  Judge: one per worker. Peers are made once possession is proven, save for `verify_with`, whose verdicts
 //             are not remembered.
-// Units:      times are wall-clock.
+// Units:      times are wall-clock; capacity in peers of kUsualFootprint, larger ones count for more.
 // Errors:     a certificate that cannot be read gives a peer with `malformed`, which every scheme refuses.
 #pragma once
 
@@ -23,6 +24,7 @@
 #include "gateway/base/digest.h"
 #include "gateway/base/lru.h"
 #include "gateway/certs/certificate.h"
+#include "gateway/certs/footprint.h"
 #include "gateway/certs/validator.h"
 #include "gateway/certs/verdict_cache.h"
 #include "gateway/config/snapshot.h"
@@ -37,11 +39,12 @@
 
 namespace gatehouse::server {
 
-struct Peer {
+struct Peer : std::enable_shared_from_this<Peer> {
   std::vector<certs::CertificateRef> presented;  // leaf first; empty when malformed
   Sha256Digest leaf{};                           // SHA-256 of the leaf's DER
   Sha256Digest list{};                           // of the whole presented list
   bool malformed = false;
+  size_t footprint = 0;  // of the certificates that no other peer brought before
   std::shared_ptr<const events::CertificateSummary> summary;
 };
 using PeerRef = std::shared_ptr<const Peer>;
@@ -82,7 +85,7 @@ class Judge {
   // `desk` outlives this; null: nothing is known of revocation, and nobody can be asked.
   Judge(size_t capacity, const Clock& clock, metrics::WorkerMetrics* metrics, RevocationDesk* desk = nullptr,
         const Witnesses& witnesses = {})
-      : peers_(capacity), issuers_(kIssuers), verdicts_(capacity, clock), clock_(clock), metrics_(metrics), desk_(desk), witnesses_(witnesses) {}
+      : peers_(capacity, capacity * certs::kUsualFootprint), issuers_(kIssuers), verdicts_(capacity, clock), clock_(clock), metrics_(metrics), desk_(desk), witnesses_(witnesses) {}
 
   // Recognise reads a presented list, leaf first. REQUIRES: not empty.
   // `remember` false: possession is not proven, nothing is kept.
@@ -109,7 +112,8 @@ class Judge {
 
  private:
   static constexpr size_t kIssuers = 256;
-  certs::CertificateRef Read(X509* certificate, const Sha256Digest& digest, bool issuer, bool remember);
+  // Keeps whom a scheme accepts, and who issued it by `path`.
+  void Keep(const Peer& peer, const std::vector<certs::CertificateRef>& path);
   // Whether nothing heard since concerns it, and it was made before `now`: the clock may be set back.
   bool IsCurrent(const Judgement& judgement, absl::Time now) const;
   // The judgement that was remembered, if it is current; else null.
@@ -117,8 +121,12 @@ class Judge {
   std::shared_ptr<Judgement> Decide(const Peer& peer, const config::Scheme& scheme, bool ask, bool use);
   void Witness(const Peer& peer, const config::Scheme& scheme, bool proven, absl::Time now, Judgement* judgement) const;
 
-  LruCache<Sha256Digest, PeerRef, DigestHash> peers_;  // by list
-  LruCache<Sha256Digest, certs::CertificateRef, DigestHash> issuers_;  // presented beside leaves, shared by peers
+  struct Weight {
+    size_t operator()(const PeerRef& peer) const { return peer->footprint; }
+  };
+  LruCache<Sha256Digest, PeerRef, DigestHash, Weight> peers_;  // by list
+  PeerRef latest_;  // read last: a handshake asks for it twice, before anybody accepts it
+  LruCache<Sha256Digest, certs::CertificateRef, DigestHash> issuers_;  // of accepted leaves, shared by peers
   certs::VerdictCache verdicts_;                       // holds nothing but Judgements
   const Clock& clock_;
   metrics::WorkerMetrics* const metrics_;

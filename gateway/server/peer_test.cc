@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "gateway/certs/test_pki.h"
 #include "gateway/certs/test_revocation.h"
 #include "gateway/metrics/registry.h"
@@ -42,12 +43,16 @@ class JudgeTest : public ::testing::Test {
     scheme_.name = "Certificate";
     scheme_.epoch = 7;
     scheme_.kind = config::CertificateSchemeRef(std::move(scheme));
-    X509* presented[] = {alice_->x509()};
-    alice_peer_ = judge_->Recognise(presented);
+    alice_peer_ = Recognise({alice_});
   }
   void TearDown() override {
     desk_.reset();
     if (!directory_.empty()) std::filesystem::remove_all(directory_);
+  }
+  PeerRef Recognise(const std::vector<certs::CertificateRef>& list) {
+    std::vector<X509*> presented;
+    for (const certs::CertificateRef& c : list) presented.push_back(c->x509());
+    return judge_->Recognise(absl::MakeConstSpan(presented));
   }
   // A list that names alice appears on the disk.
   void Revoke() {
@@ -90,6 +95,40 @@ TEST_F(JudgeTest, AClockThatIsSetBackDoesNotProlongAVerdict) {
   const JudgementRef second = judge_->Of(*alice_peer_, scheme_, &memory);
   EXPECT_NE(second, first);
   EXPECT_LT(second->fresh_until, first->fresh_until);
+}
+
+// A certificate that nobody accepts is made in a moment, of any size.
+TEST_F(JudgeTest, AStrangerTakesNoRoomAndPushesOutNobody) {
+  judge_->Of(*alice_peer_, scheme_);
+  std::weak_ptr<const certs::Certificate> first;
+  for (int i = 0; i < 40; ++i) {
+    const certs::CertificateRef stranger = certs::SelfSigned(absl::StrCat("CN=stranger ", i), 3);
+    const PeerRef peer = Recognise({stranger});
+    EXPECT_EQ(Recognise({stranger}), peer) << "a handshake asks twice";
+    EXPECT_EQ(judge_->Of(*peer, scheme_)->outcome, certs::Outcome::kInvalid);
+    if (i == 0) first = peer->presented.front();
+  }
+  EXPECT_TRUE(first.expired());
+  EXPECT_EQ(Recognise({alice_}), alice_peer_);
+}
+
+TEST_F(JudgeTest, LargeCertificatesCountForMore) {
+  const certs::MintExtension large{"1.3.6.1.4.1.99999.7", false, std::string(28 * 1024, '\0')};
+  std::weak_ptr<const certs::Certificate> first;
+  for (int i = 0; i < 6; ++i) {
+    const PeerRef peer = Recognise({certs::LeafWith(ca_, {large}, absl::StrCat("CN=bob ", i))});
+    EXPECT_EQ(judge_->Of(*peer, scheme_)->outcome, certs::Outcome::kValid);
+    if (i == 0) first = peer->presented.front();
+  }
+  EXPECT_TRUE(first.expired());
+}
+
+TEST_F(JudgeTest, AcceptedPeersShareTheirIssuer) {
+  const certs::Authority sub = certs::Sub(ca_, "CN=Sub", 1);
+  const PeerRef bob = Recognise({certs::Leaf(sub, "CN=bob"), sub.certificate});
+  ASSERT_EQ(judge_->Of(*bob, scheme_)->outcome, certs::Outcome::kValid);
+  const PeerRef carol = Recognise({certs::Leaf(sub, "CN=carol"), sub.certificate});
+  EXPECT_EQ(carol->presented.at(1), bob->presented.at(1));
 }
 
 }  // namespace
