@@ -40,17 +40,20 @@ OcspShelf::Put OcspShelf::PutAnswer(const certs::Inquiry& inquiry, certs::OcspAn
   const Sha256Digest key = certs::StatusIdOf(*inquiry.subject, *inquiry.issuer);
   const Held* held = Find(key, true);
   const bool revoked = answer->status == certs::OcspStatus::kRevoked;
+  const bool for_good = revoked && certs::IsForGood(answer->reason);
   bool was_revoked = false;
   if (held != nullptr) {
     const certs::OcspAnswer& before = *held->answer;
     was_revoked = before.status == certs::OcspStatus::kRevoked;
-    // Of equally new ones the worse counts: a responder may round its times to the hour.
-    if (answer->this_update < before.this_update ||
+    const bool stays_revoked = was_revoked && certs::IsForGood(before.reason);
+    // Of equally new ones the worse counts: a responder may round its times to the hour. A revocation that is no hold counts
+    // at any age (decision 32).
+    if ((answer->this_update < before.this_update && (!for_good || stays_revoked)) ||
         (answer->this_update == before.this_update && was_revoked && !revoked)) {
       return Put::kOlder;
     }
     // If it was found strong enough by the standards of who asked now: else a weak forgery would stay.
-    if (was_revoked && !revoked && certs::IsForGood(before.reason) && Holds(held->verified, strength)) {
+    if (stays_revoked && !revoked && Holds(held->verified, strength)) {
       return Put::kForGood;
     }
   }

@@ -547,6 +547,23 @@ TEST_F(RevocationDeskTest, WhatIsInUseIsAskedForAgainBeforeItRunsOut) {
   EXPECT_EQ(fetcher_->asked.size(), 1u) << "what fails backs off here too";
 }
 
+TEST_F(RevocationDeskTest, ARevocationThatIsNoHoldCountsThoughANewerAnswerWasHeld) {
+  revoked_for_ = certs::RevocationReason::kKeyCompromise;
+  const std::string revoked = OcspAnswer(alice_, certs::OcspStatus::kRevoked);
+  revoked_for_ = certs::RevocationReason::kCertificateHold;
+  const std::string held = OcspAnswer(alice_, certs::OcspStatus::kRevoked);
+  clock_.Advance(absl::Minutes(10));
+  Learn(Ocsp(alice_), OcspAnswer(alice_, certs::OcspStatus::kGood));
+  clock_.Advance(absl::Hours(2));
+  Learn(Ocsp(alice_), held);
+  EXPECT_EQ(Held(alice_), nullptr) << "the hold had ended, and that it had is too old now";
+  clock_.Advance(absl::Minutes(2));
+  Learn(Ocsp(alice_), revoked);
+  ASSERT_NE(Held(alice_), nullptr);
+  EXPECT_EQ(Held(alice_)->status, certs::OcspStatus::kRevoked);
+  EXPECT_EQ(news_.size(), 1u);
+}
+
 TEST_F(RevocationDeskTest, AListIsHeldAndWhoIsOnItIsNews) {
   Learn(Crl(alice_), List(1, {bob_}));
   ASSERT_EQ(HeldLists().size(), 1u);
