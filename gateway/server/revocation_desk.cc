@@ -158,7 +158,13 @@ RevocationDesk::Ticket RevocationDesk::Ask(absl::Span<const certs::Inquiry> inqu
         Flight* flight =
             found != flights_.end() ? found->second.get() : StartLocked(inquiry, key, terms, now, &started);
         if (flight == nullptr) continue;
-        flight->waiters.emplace_back(waiter, post);
+        // Who gave up takes no room for as long as the flight takes.
+        auto& waiters = flight->waiters;
+        if (waiters.size() == waiters.capacity()) {
+          std::erase_if(waiters, [](const auto& w) { return w.first.expired(); });
+          waiters.reserve(2 * waiters.size() + 8);
+        }
+        waiters.emplace_back(waiter, post);
         asked.push_back(whom);
         joined = true;
       }

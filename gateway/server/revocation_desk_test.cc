@@ -217,6 +217,17 @@ TEST_F(RevocationDeskTest, HoweverManyWaitThereIsOneFetch) {
   EXPECT_EQ(called, 60);
 }
 
+TEST_F(RevocationDeskTest, WhoGaveUpTakesNoRoom) {
+  int called = 0, posted = 0;
+  const RevocationDesk::Ticket waits = Ask({Ocsp(alice_)}, &called);
+  for (int i = 0; i < 1000; ++i) {  // a stream that is reset at once, again and again
+    desk_->Ask({{Ocsp(alice_)}}, options_, false, [&](absl::AnyInvocable<void()>) { ++posted; }, [] {});
+  }
+  fetcher_->Answer(kResponder, OcspAnswer(alice_, certs::OcspStatus::kGood));
+  EXPECT_EQ(called, 1);
+  EXPECT_LT(posted, 100);
+}
+
 TEST_F(RevocationDeskTest, OcspIsAskedBeforeListsAndAllWhenTimeIsShort) {
   int called = 0;
   RevocationDesk::Ticket first = Ask({Crl(alice_), Ocsp(alice_)}, &called);
