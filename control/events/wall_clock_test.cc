@@ -54,8 +54,8 @@ class WallClockTest : public ::testing::Test {
 };
 
 TEST_F(WallClockTest, WatchersAreWokenThoughTheClockIsSetBack) {
-  const absl::Time before = absl::Now();
-  EXPECT_LT(absl::Now(), before);
+  absl::Now();
+  EXPECT_GT(g_looks, 0);
   Hub hub(clock_);
   auto watcher = hub.Watch({}, [this] { Wake(); });
   ASSERT_TRUE(watcher.ok());
