@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint32_t kOtherName = 1;
 constexpr int64_t kMicrosOfMinute = 60'000'000;
+constexpr int64_t kLittle = 2;  // minutes that a clock may go back without being believed to have been wrong
 
 int64_t MinuteOf(absl::Time time) { return absl::ToUnixSeconds(time) / 60; }
 
@@ -77,13 +78,16 @@ absl::StatusOr<Question> Check(const v1::SummaryRequest& request, absl::Time now
 
 Summary::Adding::Adding(Summary* summary, absl::Time now) : summary_(*summary) {
   summary_.mutex_.Lock();
-  if (const int64_t minute = MinuteOf(now); minute > summary_.newest_) summary_.Turn(minute);
+  const int64_t minute = MinuteOf(now);
+  if (minute > summary_.newest_) summary_.Turn(minute);
+  if (minute < summary_.newest_ - kLittle) summary_.TurnBack(now);
 }
 
 Summary::Adding::~Adding() { summary_.mutex_.Unlock(); }
 
-Summary::Summary(const Clock& clock, SummaryLimits limits) : clock_(clock), limits_(limits), started_(clock.Now()) {
+Summary::Summary(const Clock& clock, SummaryLimits limits) : clock_(clock), limits_(limits) {
   MutexLock lock(&mutex_);
+  started_ = clock.Now();
   names_ = {{"", true}, {kOther, true}};
   numbers_ = {{"", 0}, {kOther, kOtherName}};
   newest_ = MinuteOf(started_);
@@ -113,14 +117,16 @@ uint32_t Summary::NameOf(absl::string_view text, Recent* recent) {
 
 Summary::Minute& Summary::At(int64_t number) {
   Minute& minute = minutes_[static_cast<size_t>(number % kMinutes)];
-  if (minute.number != number) {
-    combinations_ -= minute.counts.size();
-    last_count_ = nullptr;
-    // Its memory too: a busy minute's table is not to stay with each of them.
-    absl::flat_hash_map<Key, uint64_t>().swap(minute.counts);
-    minute.number = number;
-  }
+  if (minute.number != number) Forget(&minute, number);
   return minute;
+}
+
+void Summary::Forget(Minute* minute, int64_t number) {
+  combinations_ -= minute->counts.size();
+  last_count_ = nullptr;
+  // Its memory too: a busy minute's table is not to stay with each of them.
+  absl::flat_hash_map<Key, uint64_t>().swap(minute->counts);
+  minute->number = number;
 }
 
 void Summary::Turn(int64_t now_minute) {
@@ -143,10 +149,18 @@ void Summary::Turn(int64_t now_minute) {
   route_ = scheme_ = gateway_ = Recent();
 }
 
+void Summary::TurnBack(absl::Time now) {
+  newest_ = MinuteOf(now);
+  started_ = std::min(started_, now);
+  for (Minute& minute : minutes_) {
+    if (minute.number > newest_) Forget(&minute, -1);
+  }
+}
+
 void Summary::AddLocked(const Facts& facts) {
   if (facts.type != v1::Event::DECISION) return;
   int64_t number = facts.micros / kMicrosOfMinute;
-  // A clock that was set back, or a gateway's that is off: the newest minute takes it.
+  // A clock that was set back a little, or a gateway's that is off: the newest minute takes it.
   if (number > newest_ || number <= newest_ - kMinutes || facts.micros == 0) number = newest_;
   Key key;
   // What a gateway claims may be any number; only those that are known count as such, or their kinds had no bound.
@@ -185,7 +199,11 @@ void Summary::AddLocked(const Facts& facts) {
 
 absl::StatusOr<v1::SummaryResponse> Summary::Count(const v1::SummaryRequest& request) const {
   const absl::Time now = clock_.Now();
-  const absl::Time known_from = std::max(started_, now - absl::Hours(24));
+  absl::Time known_from = now - absl::Hours(24);
+  {
+    MutexLock lock(&mutex_);
+    known_from = std::max(known_from, std::min(started_, now));
+  }
   GH_ASSIGN_OR_RETURN(const Question q, Check(request, now, known_from));
   // By step, then what is kept apart.
   using Row = std::tuple<int64_t, int, int, std::string, std::string, std::string>;

@@ -93,14 +93,18 @@ class Summary {
   uint32_t NameOf(absl::string_view text, Recent* recent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AddLocked(const Facts& facts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Minute& At(int64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes it the place of another minute.
+  void Forget(Minute* minute, int64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Forgets what is older than a day, and the names that nothing refers to any more.
   void Turn(int64_t now_minute) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The clock was ahead and is set right: forgets what is of the future.
+  void TurnBack(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Clock& clock_;
   const SummaryLimits limits_;
-  const absl::Time started_;
 
   mutable Mutex mutex_;
+  absl::Time started_ ABSL_GUARDED_BY(mutex_);
   std::array<Minute, kMinutes> minutes_ ABSL_GUARDED_BY(mutex_);
   size_t combinations_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t newest_ ABSL_GUARDED_BY(mutex_) = 0;

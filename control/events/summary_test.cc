@@ -182,6 +182,32 @@ TEST_F(SummaryTest, AnEventOfAnotherTimeCountsThenIfThatIsKnownElseNow) {
   EXPECT_THAT(Rows(By({D::ROUTE}, 10)), ElementsAre("10: late 1", "30: ancient 1", "30: strange 1"));
 }
 
+TEST_F(SummaryTest, AClockThatWasFarAheadAndIsSetRightIsFollowed) {
+  Decide({.route = "before"});
+  clock_.Advance(absl::Hours(12));
+  Decide({.route = "ahead"});
+  clock_.Set(start_ + absl::Minutes(10));
+  Decide({.route = "right"});
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_THAT(Rows(By({D::ROUTE}, 10)), ElementsAre("0: before 1", "10: right 1"));
+  clock_.Set(start_ - absl::Hours(48));  // as it was at the start, too
+  EXPECT_EQ(summary_.Count({})->known_from().seconds(), absl::ToUnixSeconds(clock_.Now()));
+  Decide({.route = "first"});
+  clock_.Advance(absl::Hours(1));
+  Decide({.route = "second"});
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_THAT(Rows(By({D::ROUTE}, 10)), ElementsAre("-2880: first 1", "-2820: second 1"));
+}
+
+TEST_F(SummaryTest, AClockThatIsSetBackALittleForgetsNothing) {
+  clock_.Advance(absl::Minutes(10));
+  Decide({.route = "before"});
+  clock_.Advance(-absl::Minutes(2));
+  Decide({.route = "after"});
+  clock_.Advance(absl::Minutes(3));
+  EXPECT_THAT(Rows(By({D::ROUTE}, 10)), ElementsAre("0: after 1", "10: before 1"));
+}
+
 TEST_F(SummaryTest, WhatIsBeyondItsBoundsKeepsOutcomeAndReason) {
   for (int i = 0; i < 300; ++i) Decide({.outcome = v1::Event::REFUSED, .reason = v1::EXPIRED, .route = absl::StrCat("r", i)});
   clock_.Advance(absl::Seconds(1));
