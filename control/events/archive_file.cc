@@ -256,11 +256,35 @@ absl::Status ArchiveFile::Append(absl::Span<const Stretch> stretches, absl::Time
 }
 
 absl::Status ArchiveFile::PruneBefore(uint64_t first) {
-  for (const char* sql : {"DELETE FROM body WHERE first < ?", "DELETE FROM chunk WHERE first < ?"}) {
-    Statement prune(db_, sql);
-    if (prune.Integer(first).Step() != SQLITE_DONE) return Error("cannot be written");
-  }
+  GH_RETURN_IF_ERROR(JoinHoles(first));
+  Statement bodies(db_, "DELETE FROM body WHERE first < ?");
+  if (bodies.Integer(first).Step() != SQLITE_DONE) return Error("cannot be written");
+  // AUDIT events may be missing in holes, and are kept for longer.
+  Statement chunks(db_, "DELETE FROM chunk WHERE first < ? AND (lost IS NULL OR next <= ?)");
+  if (chunks.Integer(first).Integer(bounds_.audit_first).Step() != SQLITE_DONE) return Error("cannot be written");
   return absl::OkStatus();
+}
+
+absl::Status ArchiveFile::JoinHoles(uint64_t end) {
+  // Those before the oldest chunk were joined when it became that.
+  GH_ASSIGN_OR_RETURN(const uint64_t begin, Number("SELECT coalesce(min(first), 0) FROM chunk WHERE lost IS NULL"));
+  for (;;) {
+    Statement pair(db_,
+                   "SELECT before.first, hole.first, hole.next, hole.max_micros,"
+                   " CASE WHEN before.lost = 0 OR hole.lost = 0 THEN 0 ELSE before.lost + hole.lost END"
+                   " FROM chunk hole JOIN chunk before"
+                   " ON before.first = (SELECT max(first) FROM chunk WHERE lost IS NOT NULL AND first < hole.first)"
+                   " WHERE hole.lost IS NOT NULL AND hole.first >= ? AND hole.first < ?"
+                   " AND NOT EXISTS (SELECT 1 FROM audit WHERE sequence >= before.next AND sequence < hole.first) LIMIT 1");
+    const int rc = pair.Integer(begin).Integer(end).Step();
+    if (rc == SQLITE_DONE) return absl::OkStatus();
+    if (rc != SQLITE_ROW) return Error("cannot be read");
+    Statement join(db_, "UPDATE chunk SET next = ?, max_micros = max(max_micros, ?), lost = ? WHERE first = ?");
+    join.Integer(pair.GetInteger(2)).Integer(pair.GetInteger(3)).Integer(pair.GetInteger(4)).Integer(pair.GetInteger(0));
+    if (join.Step() != SQLITE_DONE) return Error("cannot be written");
+    Statement gone(db_, "DELETE FROM chunk WHERE first = ?");
+    if (gone.Integer(pair.GetInteger(1)).Step() != SQLITE_DONE) return Error("cannot be written");
+  }
 }
 
 absl::Status ArchiveFile::PruneAuditBefore(uint64_t sequence) {
@@ -304,7 +328,7 @@ absl::Status ArchiveFile::Prune(absl::Time now) {
     }
   }
   while (full) {
-    Statement next(db_, "SELECT next FROM chunk ORDER BY first LIMIT 1 OFFSET ?");
+    Statement next(db_, "SELECT next FROM chunk WHERE lost IS NULL ORDER BY first LIMIT 1 OFFSET ?");
     const int rc = next.Integer(kPrunedAtOnce - 1).Step();
     if (rc != SQLITE_ROW && rc != SQLITE_DONE) return Error("cannot be read");
     GH_RETURN_IF_ERROR(PruneBefore(rc == SQLITE_ROW ? next.GetInteger(0) : next_));
@@ -362,7 +386,8 @@ absl::StatusOr<Found> ArchiveFile::ReadAudit(const Wanted& wanted) {
   if (rc == SQLITE_DONE) return found;
   if (rc != SQLITE_ROW) return Error("cannot be read");
   const uint64_t next = hole.GetInteger(1);
-  return Found{next, nullptr, true, hole.GetInteger(2) == 0 ? 0 : next - std::max(wanted.from, hole.GetInteger(0))};
+  // Several that were joined are of more than was lost.
+  return Found{next, nullptr, true, std::min(hole.GetInteger(2), next - std::max(wanted.from, hole.GetInteger(0)))};
 }
 
 absl::StatusOr<Found> ArchiveFile::Read(const Wanted& wanted, absl::Duration budget) {
@@ -388,7 +413,7 @@ absl::StatusOr<Found> ArchiveFile::Read(const Wanted& wanted, absl::Duration bud
       if (found.next > wanted.from) return found;
       return Found{next, nullptr, true, select.GetInteger(2) == 0 ? 0 : next - found.next};
     }
-    if ((select.GetInteger(4) & types) == 0 || static_cast<int64_t>(select.GetInteger(3)) < wanted.since_micros) {
+    if ((select.GetInteger(4) & (types | kLostBit)) == 0 || static_cast<int64_t>(select.GetInteger(3)) < wanted.since_micros) {
       found.next = next;
       continue;
     }
@@ -404,7 +429,8 @@ absl::StatusOr<Found> ArchiveFile::Read(const Wanted& wanted, absl::Duration bud
     }
     bool any = wanted.filter->empty() && wanted.since_micros == 0;
     for (size_t i = 0; i < events.size() && !any; ++i) {
-      any = first + i >= found.next && MicrosOf(events[i].time()) >= wanted.since_micros && wanted.filter->Matches(events[i]);
+      any = first + i >= found.next && MicrosOf(events[i].time()) >= wanted.since_micros &&
+            (wanted.filter->Matches(events[i]) || wanted.filter->MayHaveMatchedBefore(events[i]));
     }
     found.next = next;
     if (!any) continue;

@@ -2,7 +2,7 @@
 // store knows nothing of it.
 //
 //   meta(key, value)                     schema version, incarnation, reserved sequence, where audit events begin
-//   chunk(first, next, lost, …)          a stretch of the stream; `lost` is set where it is a hole
+//   chunk(first, next, lost, …)          a stretch of the stream; `lost` is set where it is a hole, 0 when nobody knows how many
 //   body(first, wire)                    the chunk's events, as a WatchResponse
 //   audit(sequence, wire)                each AUDIT event once more: no flood of decisions pushes these out
 //   run(key, batch)                      what gateways reported last, so that it is not taken twice after a restart
@@ -123,6 +123,8 @@ class ArchiveFile {
   absl::Status InsertAudit(const Batch& batch);
   absl::Status Prune(absl::Time now);
   absl::Status PruneBefore(uint64_t first);
+  // Makes one of holes before `end` with no AUDIT event between, so that there are not more of them than of these.
+  absl::Status JoinHoles(uint64_t end);
   absl::Status PruneAuditBefore(uint64_t sequence);
   absl::Status Measure();
   absl::StatusOr<Found> ReadAudit(const Wanted& wanted);

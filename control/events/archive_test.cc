@@ -283,6 +283,78 @@ TEST_F(ArchiveTest, FiltersHoldForArchivedEventsToo) {
   EXPECT_THAT(Read(request), IsEmpty());
 }
 
+TEST_F(ArchiveTest, AFilteredReaderIsToldWhatAGatewayLost) {
+  Open();
+  v1::Event heard = Decision("a");
+  heard.set_missed(5);
+  hub_->PublishOne(heard);
+  for (const char* route : {"b", "c", "d", "e"}) Publish(route);
+  v1::WatchRequest request = FromOldest();
+  request.mutable_filter()->add_routes("b");
+  EXPECT_THAT(Read(request), ElementsAre("GAP 5", "b"));
+  request.mutable_filter()->add_types(v1::Event::CONFIG);
+  EXPECT_THAT(Read(request), ElementsAre("GAP 5"));
+}
+
+// Of AUDIT events everything is there, but for what was lost; and who lost it is to be told though what was around is gone.
+TEST_F(ArchiveTest, AReaderOfAuditEventsHearsOfHolesAfterAFloodOfOthers) {
+  ArchiveFile::Options file_options;
+  file_options.path = options_.path;
+  file_options.max_bytes = ArchiveOptions::kLeastBytes;
+  auto file = ArchiveFile::Open(file_options, clock_.Now());
+  ASSERT_TRUE(file.ok()) << file.status();
+  const auto append = [&](std::vector<v1::Event> events) {
+    auto batch = std::make_shared<Batch>();
+    batch->first = (*file)->next();
+    for (v1::Event& event : events) {
+      event.mutable_cursor()->set_incarnation((*file)->incarnation());
+      event.mutable_cursor()->set_sequence(batch->next());
+      SetTime(clock_.Now(), event.mutable_time());
+      const std::string entry = EntryOf(event);
+      Facts facts;
+      ASSERT_TRUE(ReadFacts(EventOf(entry), &facts));
+      batch->Note(facts);
+      batch->wire += entry;
+      batch->ends.push_back(static_cast<uint32_t>(batch->wire.size()));
+    }
+    ASSERT_TRUE((*file)->Append({Stretch{batch}}, clock_.Now()).ok());
+  };
+  const auto lose = [&](uint64_t count) {
+    const uint64_t first = (*file)->next();
+    ASSERT_TRUE((*file)->Append({Stretch{nullptr, first, first + count, true}}, clock_.Now()).ok());
+  };
+  const auto told = [&] {
+    v1::EventFilter audits;
+    audits.add_types(v1::Event::AUDIT);
+    Wanted wanted{1, std::make_shared<const Filter>(*Filter::Create(audits)), 0};
+    std::string text;
+    while (wanted.from < (*file)->next()) {
+      const absl::StatusOr<Found> found = (*file)->Read(wanted, absl::Seconds(1));
+      EXPECT_TRUE(found.ok() && found->next > wanted.from) << found.status();
+      if (!found.ok() || found->next <= wanted.from) break;
+      if (found->gap) absl::StrAppend(&text, "GAP ", found->missed, " ");
+      if (found->batch != nullptr) absl::StrAppend(&text, "audit ");
+      wanted.from = found->next;
+    }
+    return text;
+  };
+  const std::vector<v1::Event> flood(100, Decision(std::string(10'000, 'x')));
+  append({Audit("a")});
+  lose(100);
+  append({Decision("between")});
+  lose(50);
+  append({Audit("b")});
+  lose(7);
+  EXPECT_EQ(told(), "audit GAP 100 GAP 50 audit GAP 7 ");
+  for (int i = 0; i < 12; ++i) append(flood);
+  EXPECT_GT((*file)->bounds().first, 161u);
+  EXPECT_EQ((*file)->bounds().audit_first, 1u);
+  EXPECT_EQ(told(), "audit GAP 150 audit GAP 7 ") << "two without an AUDIT event between have become one";
+  lose(3);
+  for (int i = 0; i < 12; ++i) append(flood);
+  EXPECT_EQ(told(), "audit GAP 150 audit GAP 10 ");
+}
+
 TEST_F(ArchiveTest, TheSizeIsBoundedAndWhoComesTooLateIsTold) {
   options_.max_bytes = ArchiveOptions::kLeastBytes;
   Open();

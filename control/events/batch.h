@@ -47,7 +47,7 @@ struct Batch {
   std::vector<uint32_t> ends;  // of each event in `wire`
   int64_t min_micros = INT64_MAX;
   int64_t max_micros = INT64_MIN;
-  uint32_t types = 0;  // TypeBit of each
+  uint32_t types = 0;  // TypeBit of each, and kLostBit
   // Of a gateway's report: what must not be taken again once this is kept. Empty: no report.
   std::string run;
   uint64_t run_batch = 0;
@@ -63,6 +63,8 @@ struct Batch {
 using BatchRef = std::shared_ptr<const Batch>;
 
 constexpr uint32_t TypeBit(int type) { return 1u << (static_cast<uint32_t>(type) & 31u); }
+// No type's: a gateway lost events before one of these.
+constexpr uint32_t kLostBit = 1u << 31;
 
 // An entry whose length is known at its end. Begin returns what End wants.
 size_t BeginEntry(std::string* out);

@@ -53,6 +53,11 @@ absl::StatusOr<Filter> Filter::Create(const v1::EventFilter& filter) {
   return f;
 }
 
+bool Filter::MayHaveMatchedBefore(const v1::Event& event) const {
+  // No gateway tells of AUDIT events.
+  return event.missed() > 0 && type_bits_ != TypeBit(v1::Event::AUDIT) && Has(gateways_, event.gateway());
+}
+
 bool Filter::Matches(const v1::Event& event) const {
   if (empty_ || event.type() == v1::Event::GAP) return true;
   if (!Has(types_, event.type()) || !Has(outcomes_, event.outcome()) || !Has(reasons_, event.reason())) return false;

@@ -23,6 +23,8 @@ class Filter {
   bool empty() const { return empty_; }
   // A GAP always matches.
   bool Matches(const v1::Event& event) const;
+  // Whether events that were lost before `event`, in its gateway, may have matched: their number is the only news of them.
+  bool MayHaveMatchedBefore(const v1::Event& event) const;
   // Types that may match, as bits of batch.h's TypeBit; a GAP's is not among them.
   uint32_t types() const { return type_bits_; }
 

@@ -106,7 +106,9 @@ void Hub::PublishBatch(size_t count, AppendEvent append, absl::string_view run, 
       const size_t start = BeginEntry(&batch->wire);
       batch->wire += cursor_;
       AppendSequence(next_sequence_++, &batch->wire);
-      lost += append(i, &batch->wire, &facts);
+      const uint64_t lost_before = append(i, &batch->wire, &facts);
+      if (lost_before > 0) batch->types |= kLostBit;
+      lost += lost_before;
       // A gateway whose clock is wrong, or that lies, keeps no event longer than it is to be kept.
       if (facts.micros == 0 || facts.micros > latest) facts.micros = now_micros;
       batch->Note(facts);
@@ -372,22 +374,31 @@ void Watcher::TakeGap(uint64_t missed, uint64_t next, absl::string_view why, Loa
   next_ = next;
 }
 
-bool Watcher::Wants(absl::string_view entry) {
+bool Watcher::Wants(absl::string_view entry, uint64_t* missed) {
   const bool by_time = beginning_.since_micros != 0 && next_ < head_;
   if (filter_->empty() && !by_time) return true;
   const absl::string_view event = EventOf(entry);
   if (!scratch_.ParseFromArray(event.data(), static_cast<int>(event.size()))) return false;
-  return filter_->Matches(scratch_) && (!by_time || MicrosOf(scratch_.time()) >= beginning_.since_micros);
+  if (by_time && MicrosOf(scratch_.time()) < beginning_.since_micros) return false;
+  if (filter_->Matches(scratch_)) return true;
+  if (filter_->MayHaveMatchedBefore(scratch_)) *missed = scratch_.missed();
+  return false;
 }
 
 void Watcher::TakeBatch(const BatchRef& batch, Load* load) {
   // Events that follow one another are one piece.
   bool follows = false;
   next_ = std::max(next_, batch->first);
-  for (; next_ < batch->next() && !load->full(); ++next_, ++load->looked) {
+  for (; next_ < batch->next() && !load->full(); ++load->looked) {
     const absl::string_view entry = batch->entry(static_cast<size_t>(next_ - batch->first));
-    if (!Wants(entry)) {
+    uint64_t missed = 0;
+    const bool wanted = Wants(entry, &missed);
+    ++next_;
+    if (!wanted) {
       follows = false;
+      if (missed > 0) {
+        TakeGap(missed, next_, absl::StrCat("gateway ", scratch_.gateway(), " lost these events, whether the filter wanted them or not"), load);
+      }
       continue;
     }
     if (follows) {

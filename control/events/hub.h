@@ -230,7 +230,8 @@ class Watcher {
   bool TakeArchived(Load* load);
   void TakeBatch(const BatchRef& batch, Load* load);
   void TakeGap(uint64_t missed, uint64_t next, absl::string_view why, Load* load);
-  bool Wants(absl::string_view entry);
+  // `missed` is set when an event that is not wanted tells of losses that may have been.
+  bool Wants(absl::string_view entry, uint64_t* missed);
 
   Hub& hub_;
   const std::shared_ptr<const Filter> filter_;

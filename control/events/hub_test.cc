@@ -307,6 +307,33 @@ TEST_F(HubTest, CountsWhatGatewaysLost) {
   EXPECT_EQ(hub_->stats().lost, 7u);
 }
 
+TEST_F(HubTest, AFilteredWatcherIsToldWhatAGatewayLostBeforeAnEventThatItDoesNotWant) {
+  Open();
+  const auto report = [&](const std::string& gateway, v1::Event::Outcome outcome, uint64_t missed) {
+    v1::Event event = Decision(gateway, outcome);
+    event.set_gateway(gateway);
+    event.set_missed(missed);
+    hub_->PublishOne(event);
+  };
+  v1::EventFilter refusals;
+  refusals.add_outcomes(v1::Event::REFUSED);
+  refusals.add_gateways("edge-1");
+  auto watcher = Watch(refusals);
+  v1::EventFilter audits;
+  audits.add_types(v1::Event::AUDIT);
+  auto auditor = Watch(audits);
+  report("edge-1", v1::Event::REFUSED, 0);
+  report("edge-1", v1::Event::ALLOWED, 500);
+  report("edge-2", v1::Event::ALLOWED, 7);
+  report("edge-1", v1::Event::ALLOWED, 0);
+  report("edge-1", v1::Event::REFUSED, 0);
+  const std::vector<v1::Event> events = Read(*watcher);
+  EXPECT_THAT(Routes(events), ElementsAre("edge-1", "GAP 500", "edge-1"));
+  EXPECT_EQ(events[1].cursor().sequence(), 2u);
+  EXPECT_THAT(events[1].detail(), HasSubstr("edge-1"));
+  EXPECT_THAT(Read(*auditor), IsEmpty()) << "no gateway tells of these";
+}
+
 TEST_F(HubTest, PublishersAndWatchersOnManyThreadsLoseNothing) {
   Open();
   constexpr int kThreads = 3;
