@@ -56,8 +56,11 @@ absl::Status Archive::OpenFile(uint64_t next) {
 
 absl::Status Archive::Replace(const absl::Status& damage, uint64_t next) {
   file_ = nullptr;
-  const std::string aside = ArchiveFile::SetAside(options_.path, clock_.Now());
-  std::string text = absl::StrCat(damage.message(), "; it was set aside as ", aside, " and a new one begun: older events are in that file only");
+  damage_ = damage;
+  const absl::Time now = clock_.Now();
+  GH_RETURN_IF_ERROR(ArchiveFile::SetAside(options_.path, now));
+  damage_ = absl::OkStatus();
+  std::string text = absl::StrCat(damage.message(), "; it was set aside as ", ArchiveFile::AsideName(options_.path, now), " and a new one begun: older events are in that file only");
   if (thread_.joinable()) {
     Notice(std::move(text));
   } else {
@@ -199,7 +202,9 @@ void Archive::Write() {
     }
   }
   absl::Status status = absl::OkStatus();
-  if (file_ == nullptr) {
+  if (!damage_.ok()) {
+    status = Replace(absl::Status(damage_), written_);
+  } else if (file_ == nullptr) {
     // A new one that could not be begun holds nothing.
     for (const char* companion : {"", "-wal", "-shm"}) std::remove(absl::StrCat(options_.path, companion).c_str());
     status = OpenFile(written_);

@@ -100,6 +100,7 @@ class Archive {
   std::vector<std::string> early_notices_;  // from Open
   // The thread's own.
   std::unique_ptr<ArchiveFile> file_;  // null: kClosed, or a new one could not be begun yet
+  absl::Status damage_;                // of a file that could not be set aside yet; OK: there is none
   uint64_t written_ = 1;               // the first event that is not written
   bool failing_ = false;
 

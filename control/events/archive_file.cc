@@ -3,7 +3,9 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -448,12 +450,18 @@ absl::Status ArchiveFile::Close() {
   return sqlite3_close_v2(db) == SQLITE_OK ? absl::OkStatus() : absl::UnavailableError("archive: cannot be closed");
 }
 
-std::string ArchiveFile::SetAside(const std::string& path, absl::Time now) {
-  const std::string aside = absl::StrCat(path, ".damaged-", absl::FormatTime("%Y%m%dT%H%M%E3SZ", now, absl::UTCTimeZone()));
+std::string ArchiveFile::AsideName(const std::string& path, absl::Time now) {
+  return absl::StrCat(path, ".damaged-", absl::FormatTime("%Y%m%dT%H%M%E3SZ", now, absl::UTCTimeZone()));
+}
+
+absl::Status ArchiveFile::SetAside(const std::string& path, absl::Time now) {
+  const std::string aside = AsideName(path, now);
   for (const char* companion : {"-wal", "-shm", ""}) {
-    std::rename(absl::StrCat(path, companion).c_str(), absl::StrCat(aside, companion).c_str());
+    if (std::rename(absl::StrCat(path, companion).c_str(), absl::StrCat(aside, companion).c_str()) != 0 && errno != ENOENT) {
+      return absl::UnavailableError(absl::StrCat("archive ", path, ": damaged, and cannot be set aside: ", std::strerror(errno)));
+    }
   }
-  return aside;
+  return absl::OkStatus();
 }
 
 }  // namespace gatehouse::hub

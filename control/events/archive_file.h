@@ -101,8 +101,9 @@ class ArchiveFile {
   // Close takes the reserve back: an orderly end.
   absl::Status Close();
 
-  // Renames the file and its companions; returns the new name.
-  static std::string SetAside(const std::string& path, absl::Time now);
+  // Renames the file and its companions to AsideName. UNAVAILABLE: it cannot be.
+  static absl::Status SetAside(const std::string& path, absl::Time now);
+  static std::string AsideName(const std::string& path, absl::Time now);
 
  private:
   explicit ArchiveFile(Options options) : options_(std::move(options)) {}

@@ -479,6 +479,30 @@ TEST_F(ArchiveTest, ADamagedFileIsSetAsideAtTheStartAndSaid) {
   EXPECT_GE(aside, 1);
 }
 
+TEST_F(ArchiveTest, ADamagedFileThatCannotBeSetAsideIsKeptUntilItCan) {
+  Open();
+  for (int i = 0; i < 40; ++i) PublishMany(100, 1000);
+  AwaitWritten();
+  // Nothing can be renamed to what is a directory.
+  const std::string aside = ArchiveFile::AsideName(options_.path, clock_.Now());
+  std::filesystem::create_directories(aside);
+  std::filesystem::resize_file(options_.path, 3 * 4096);
+  Read(FromOldest());
+  const absl::Time until = absl::Now() + absl::Seconds(20);
+  const auto failing = [&] { return !hub_->archive()->error().empty(); };
+  while (!failing() && absl::Now() < until) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_THAT(hub_->archive()->error(), HasSubstr("set aside"));
+  Publish("kept meanwhile");
+  absl::SleepFor(3 * options_.retry);
+  EXPECT_TRUE(failing());
+  EXPECT_TRUE(std::filesystem::remove(aside));
+  while (failing() && absl::Now() < until) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_FALSE(failing());
+  EXPECT_TRUE(std::filesystem::is_regular_file(aside));
+  AwaitWritten();
+  EXPECT_EQ(hub_->archive()->lost(), 0u);
+}
+
 TEST_F(ArchiveTest, AnArchiveOfAnotherVersionOrProgramIsSetAsideToo) {
   std::ofstream(options_.path) << "not a database at all, but some text that is longer than a header would be ..............................";
   std::filesystem::permissions(options_.path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
