@@ -75,6 +75,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const Target& target,
   // A watcher or gateway must notice that the other end is gone without a word.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  // However long nothing happens: by default gRPC asks twice and then never again.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Two clients of one process must not share a connection: each has its own identity and life.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
