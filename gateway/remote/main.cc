@@ -167,6 +167,7 @@ int Run(const Options& options) {
   gateway_options.validators = validators.factory();
   gateway_options.events = [&uplink](events::Batch batch) { uplink->Add(batch); };
   gateway_options.events_kept = [&uplink] { return uplink->has_room(); };
+  gateway_options.events_lost = [&uplink] { return uplink->lost(); };
   std::optional<RenewalLine> renewals;
   renewals.emplace([&]() -> std::shared_ptr<grpc::Channel> {
     MutexLock lock(&mutex);

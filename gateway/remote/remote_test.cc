@@ -322,6 +322,29 @@ TEST(UplinkTest, WhatDoesNotFitIsCounted) {
   EXPECT_EQ(uplink.lost(), 5u);
 }
 
+TEST(UplinkTest, LargeCertificatesOfStrangersFillABoundedAmountOfMemory) {
+  Uplink uplink("far", [] { return nullptr; });
+  events::CertificateSummary certificate;
+  certificate.subject = std::string(16 * 1024, 'x');
+  certificate.issuer = certificate.subject;
+  events::Event event;
+  event.Own().peer = events::FactsOf(std::move(certificate));
+  const events::Event* batch[] = {&event};
+  size_t added = 0;
+  for (; uplink.has_room() && added < Uplink::kMostWaiting; ++added) uplink.Add(batch);
+  EXPECT_LE(added, Uplink::kMostWaitingBytes / (32 * 1024));
+  EXPECT_EQ(uplink.lost(), 0u);
+  uplink.Add(batch);
+  EXPECT_EQ(uplink.lost(), 1u);
+}
+
+TEST(UplinkTest, WhatIsNotDeliveredBeforeTheEndIsLostAndCounted) {
+  Uplink uplink("far", [] { return nullptr; });
+  Add(uplink, 0, 100);
+  uplink.Stop(absl::Milliseconds(1));
+  EXPECT_EQ(uplink.lost(), 100u);
+}
+
 TEST(UplinkTest, SaysWhenItIsFullAndKeepsWhatItPromised) {
   Uplink uplink("far", [] { return nullptr; });
   EXPECT_TRUE(uplink.has_room());

@@ -1,10 +1,12 @@
 #include "gateway/remote/uplink.h"
 
-#include <algorithm>
+#include <spdlog/spdlog.h>
+
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "absl/base/internal/raw_logging.h"
 #include "gateway/base/digest.h"
+#include "gateway/base/steady.h"
 #include "gateway/events/wire.h"
 #include "gateway/remote/backoff.h"
 
@@ -16,33 +18,39 @@ Uplink::Uplink(std::string gateway, ChannelSource channels)
 Uplink::~Uplink() { Stop(absl::ZeroDuration()); }
 
 void Uplink::Add(events::Batch batch) {
+  std::string wire;
   MutexLock lock(&mutex_);
   for (const events::Event* event : batch) {
-    if (waiting_.size() >= kMostWaiting && !event->must_keep) {
-      const uint64_t lost = 1 + event->dropped_before;  // what it would have told of
-      lost_ += lost;
-      untold_ += lost;
+    if (Full() && !event->must_keep) {
+      ++lost_;
+      untold_ += 1 + event->dropped_before;  // what it would have told of
       continue;
     }
-    v1::Event& to = waiting_.emplace_back();
-    events::ToProto(*event, &to);
-    to.set_gateway(gateway_);
-    if (untold_ != 0) to.set_missed(to.missed() + std::exchange(untold_, 0));
+    wire.clear();
+    events::AppendWire(*event, gateway_, &wire);
+    waiting_bytes_ += wire.size();
+    waiting_.push_back({std::string(wire), std::exchange(untold_, 0)});
   }
-  room_.store(waiting_.size() < kMostWaiting, std::memory_order_relaxed);
+  room_.store(!Full(), std::memory_order_relaxed);
   changed_.SignalAll();
 }
 
 void Uplink::Stop(absl::Duration grace) {
-  const absl::Time until = absl::Now() + grace;
+  const SteadyTime until = SteadyAfter(grace);
   {
     MutexLock lock(&mutex_);
-    while (!stopping_ && (delivering_ || !waiting_.empty()) && absl::Now() < until) changed_.WaitFor(&mutex_, absl::Milliseconds(20));
+    while (!stopping_ && (delivering_ || !waiting_.empty()) && SteadyNow() < until) changed_.WaitFor(&mutex_, absl::Milliseconds(20));
     stopping_ = true;
     if (context_ != nullptr) context_->TryCancel();
     changed_.SignalAll();
   }
-  if (thread_.joinable()) thread_.join();
+  if (!thread_.joinable()) return;
+  thread_.join();
+  MutexLock lock(&mutex_);
+  const size_t left = waiting_.size() + static_cast<size_t>(batch_.events_size());
+  if (left == 0) return;
+  lost_ += left;
+  spdlog::warn("{} events were not delivered before the end", left);
 }
 
 uint64_t Uplink::lost() const {
@@ -66,9 +74,9 @@ void Uplink::Run() {
     std::shared_ptr<grpc::Channel> channel = channels_();
     if (channel != nullptr && Serve(channel)) backoff.Reset();
     // New events signal too; they do not shorten the wait.
-    const absl::Time next = absl::Now() + backoff.Next();
+    const SteadyTime next = SteadyAfter(backoff.Next());
     MutexLock lock(&mutex_);
-    while (!stopping_ && absl::Now() < next) changed_.WaitFor(&mutex_, next - absl::Now());
+    while (!stopping_ && SteadyNow() < next) changed_.WaitFor(&mutex_, Until(next));
     if (stopping_) return;
   }
 }
@@ -86,14 +94,23 @@ bool Uplink::Serve(const std::shared_ptr<grpc::Channel>& channel) {
   for (;;) {
     if (batch_.events_size() == 0) {
       if (!WaitForWork()) break;
-      MutexLock lock(&mutex_);
-      delivering_ = true;
-      batch_.set_batch(++number_);
-      while (!waiting_.empty() && batch_.events_size() < static_cast<int>(kBatch)) {
-        *batch_.add_events() = std::move(waiting_.front());
-        waiting_.pop_front();
+      std::vector<Waiting> taken;
+      {
+        MutexLock lock(&mutex_);
+        delivering_ = true;
+        while (!waiting_.empty() && taken.size() < kBatch) {
+          waiting_bytes_ -= waiting_.front().wire.size();
+          taken.push_back(std::move(waiting_.front()));
+          waiting_.pop_front();
+        }
+        room_.store(!Full(), std::memory_order_relaxed);
       }
-      room_.store(waiting_.size() < kMostWaiting, std::memory_order_relaxed);
+      batch_.set_batch(++number_);
+      for (const Waiting& next : taken) {
+        v1::Event* event = batch_.add_events();
+        ABSL_RAW_CHECK(event->ParseFromString(next.wire), "AppendWire writes what protobuf reads");
+        event->set_missed(event->missed() + next.untold);
+      }
     }
     batch_.set_gateway(gateway_);
     batch_.set_run(run_);

@@ -216,6 +216,7 @@ class RunningGateway final : public Gateway {
       for (const Counter& requests : m.requests_by_reason) counts.requests += static_cast<uint64_t>(requests.value());
     }
     counts.events_lost = static_cast<uint64_t>(collector_->dropped());
+    if (options_.events_lost) counts.events_lost += options_.events_lost();
     MutexLock lock(&mutex_);
     counts.draining = draining_;
     return counts;

@@ -51,6 +51,8 @@ struct GatewayOptions {
   size_t event_ring = 8192;
   // Whether an event recorded now would be kept by those behind `events`; from any worker, quick. Null: it would.
   std::function<bool()> events_kept;
+  // Events that those behind `events` lost so far; from any thread. Null: none.
+  std::function<uint64_t()> events_lost;
   // Where passwords go that were verified against a hash weaker than the user store asks for; null: nowhere.
   credentials::RenewalOffers::Sink renewal;
   // Outlives the gateway; null: the system's.
