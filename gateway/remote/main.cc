@@ -217,10 +217,10 @@ int Run(const Options& options) {
   if (!subscriber->WaitInStep(absl::Seconds(options.startup_wait))) {
     absl::Status restored = subscriber->Restore();
     if (restored.ok()) {
-      spdlog::warn("no control plane answered within {} s: revision {} from disk is in force", options.startup_wait,
+      spdlog::warn("no control plane brought a configuration within {} s: revision {} from disk is in force", options.startup_wait,
                    (*gateway)->current()->revision);
     } else {
-      spdlog::warn("nothing is served yet: no control plane answered within {} s, and {}", options.startup_wait,
+      spdlog::warn("nothing is served yet: no control plane brought a configuration within {} s, and {}", options.startup_wait,
                    std::string(restored.message()));
     }
   }

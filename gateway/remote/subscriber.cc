@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,7 +30,7 @@ v1::Violation ToProto(const config::Violation& v) {
 }  // namespace
 
 Subscriber::Subscriber(Options options, server::Gateway* gateway, SnapshotFile* file)
-    : options_(std::move(options)), gateway_(gateway), file_(file), load_meter_(*gateway), renewal_(gateway, *options_.clock) {}
+    : options_(std::move(options)), gateway_(gateway), file_(file), load_meter_(*gateway), renewal_(gateway, *options_.clock, options_.renewal_period) {}
 
 Subscriber::~Subscriber() { Stop(); }
 
@@ -55,10 +56,27 @@ void Subscriber::Reconnect() {
 }
 
 bool Subscriber::WaitInStep(absl::Duration timeout) {
-  const absl::Time until = absl::Now() + timeout;
   MutexLock lock(&mutex_);
-  while (!in_step_ && !stopping_ && absl::Now() < until) changed_.WaitFor(&mutex_, until - absl::Now());
+  progress_ = SteadyNow();
+  while (!in_step_ && !stopping_ && !wait_ended_) {
+    const absl::Duration left = receiving_ ? absl::InfiniteDuration() : Until(progress_ + absl::ToChronoNanoseconds(timeout));
+    if (left <= absl::ZeroDuration()) break;
+    changed_.WaitFor(&mutex_, std::min(left, absl::Hours(1)));
+  }
   return in_step_;
+}
+
+void Subscriber::EndWait() {
+  MutexLock lock(&mutex_);
+  wait_ended_ = true;
+  changed_.SignalAll();
+}
+
+void Subscriber::Progress(bool receiving) {
+  MutexLock lock(&mutex_);
+  receiving_ = receiving;
+  progress_ = SteadyNow();
+  changed_.SignalAll();
 }
 
 void Subscriber::InStep() {
@@ -173,8 +191,13 @@ bool Subscriber::Follow(const client::Target& target) {
 
 bool Subscriber::Receive(const v1::SubscribeResponse& response, Stream* stream) {
   switch (response.kind_case()) {
-    case v1::SubscribeResponse::kChunk: return ReceiveChunk(response.chunk(), stream);
-    case v1::SubscribeResponse::kDelta: return ReceiveDelta(response.delta(), stream);
+    case v1::SubscribeResponse::kChunk:
+    case v1::SubscribeResponse::kDelta: {
+      Progress(true);
+      const bool good = response.has_chunk() ? ReceiveChunk(response.chunk(), stream) : ReceiveDelta(response.delta(), stream);
+      Progress(false);
+      return good;
+    }
     case v1::SubscribeResponse::kQuestion:
       // Apart: an answer may wait for a responder, and a configuration must not wait for it.
       questions_->Submit([this, question = response.question(), stream] { Answer(question, stream); });
@@ -182,7 +205,11 @@ bool Subscriber::Receive(const v1::SubscribeResponse& response, Stream* stream) 
     case v1::SubscribeResponse::kTicketKeys: TakeTicketKeys(response.ticket_keys()); return true;
     case v1::SubscribeResponse::kCurrent: {
       MutexLock lock(&install_mutex_);
-      if (in_force_ && response.current().revision() == held_.revision) Confirm();
+      if (!in_force_ || response.current().revision() != held_.revision) return true;
+      // What was refused is not the newest any more: the store was restored.
+      refused_.reset();
+      renewal_.GiveUp();
+      Confirm();
       return true;
     }
     case v1::SubscribeResponse::KIND_NOT_SET: return true;
@@ -294,9 +321,9 @@ void Subscriber::Confirm() {
 void Subscriber::ReportLoad() {
   for (;;) {
     {
-      const absl::Time until = absl::Now() + kLoadPeriod;
+      const SteadyTime until = SteadyAfter(kLoadPeriod);
       MutexLock lock(&mutex_);
-      while (!stopping_ && absl::Now() < until) changed_.WaitFor(&mutex_, until - absl::Now());
+      while (!stopping_ && SteadyNow() < until) changed_.WaitFor(&mutex_, Until(until));
       if (stopping_) return;
     }
     v1::SubscribeRequest request;

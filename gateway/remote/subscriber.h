@@ -7,7 +7,7 @@
 // never taken. Each good one is saved, so that a restart needs no control plane.
 //
 // Ownership:  gateway and file outlive it; file may be null.
-// Threading:  one thread of its own. Start and Stop from one thread.
+// Threading:  threads of its own. Start and Stop from one thread.
 // Errors:     logged; the gateway goes on with what it has.
 #pragma once
 
@@ -23,6 +23,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/executor.h"
 #include "gateway/base/mutex.h"
+#include "gateway/base/steady.h"
 #include "gateway/remote/snapshot_file.h"
 #include "gateway/server/gateway.h"
 #include "gateway/server/load_meter.h"
@@ -37,6 +38,7 @@ class Subscriber {
     std::string gateway;
     std::vector<client::Target> targets;  // asked in turn; at least one
     const Clock* clock = nullptr;
+    absl::Duration renewal_period = absl::Seconds(1);  // as server::Renewal's
   };
   static constexpr absl::Duration kLoadPeriod = absl::Seconds(5);
   Subscriber(Options options, server::Gateway* gateway, SnapshotFile* file);
@@ -48,9 +50,11 @@ class Subscriber {
   void Stop();
   // Opens the stream anew, on a channel of its own.
   void Reconnect();
-  // WaitInStep returns true when a control plane's newest revision is in force within `timeout`, or when it confirmed
-  // the one that is.
+  // WaitInStep returns true when a control plane's newest revision is in force; false when nothing of one came for as long as
+  // `timeout`, or EndWait was called. What comes in pieces, or is being built, is waited for.
   bool WaitInStep(absl::Duration timeout);
+  // From any thread.
+  void EndWait();
   // Load reads the saved configuration: a floor below which no control plane of its incarnation is followed. NOT_FOUND
   // when there is none. Before Start.
   absl::Status Load();
@@ -82,6 +86,8 @@ class Subscriber {
   void ReportLoad();
   void TakeTicketKeys(const v1::TicketKeys& message);
   void InStep();
+  // Something of a configuration came, and is `receiving` being taken, or was.
+  void Progress(bool receiving);
   // What is wrong; empty when it is in force.
   std::vector<v1::Violation> Install(const SavedSnapshot& snapshot);
 
@@ -106,6 +112,9 @@ class Subscriber {
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool in_step_ ABSL_GUARDED_BY(mutex_) = false;
+  bool wait_ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool receiving_ ABSL_GUARDED_BY(mutex_) = false;  // a piece is being taken
+  SteadyTime progress_ ABSL_GUARDED_BY(mutex_);     // when the last was
   std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
   server::LoadMeter load_meter_;  // the loads' thread

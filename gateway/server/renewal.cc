@@ -88,7 +88,7 @@ void Renewal::Follow(const config::SnapshotRef& snapshot, const config::Resource
   // Anew, so that they are looked at once more: they may have changed since the build read them.
   watched_.Watch("server certificates", {}, nullptr);
   watched_.Watch("server certificates", snapshot->files, [this] { Refresh(); });
-  watched_.Watch("refused", {}, nullptr);
+  GiveUp();
 }
 
 void Renewal::Await(const config::ResourceMap& resources, std::function<void()> again) {
@@ -107,6 +107,8 @@ void Renewal::Await(const config::ResourceMap& resources, std::function<void()> 
   }
   watched_.Watch("refused", std::move(files), std::move(again), pause);
 }
+
+void Renewal::GiveUp() { watched_.Watch("refused", {}, nullptr); }
 
 void Renewal::Refresh() {
   std::shared_ptr<const Held> held;

@@ -38,6 +38,8 @@ class Renewal {
   // call: they were refused, and the files may be why. Of what the gateway refused, and no build, it is also called after a
   // while, once: an address that somebody has may be free then. While it is refused again and again, each while is longer.
   void Await(const config::ResourceMap& resources, std::function<void()> again);
+  // GiveUp ends an Await.
+  void GiveUp();
 
  private:
   struct Held {
