@@ -11,14 +11,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "gateway/base/message_json.h"
 #include "gatehouse/v1/event_service.pb.h"
 
 namespace gatehouse::events {
 namespace {
 
-constexpr absl::Duration kLook = absl::Milliseconds(250);
+constexpr std::chrono::milliseconds kLook{250};
 constexpr absl::Duration kGrace = absl::Seconds(2);
 constexpr size_t kWriteBytes = 64 * 1024;  // lines are put together until there is so much
 constexpr size_t kPipeBytes = 4096;  // PIPE_BUF: after POLLOUT a pipe takes as many without waiting
@@ -57,7 +56,7 @@ void JsonLog::Add(std::shared_ptr<const std::string> wire, size_t events) {
 void JsonLog::Stop() {
   {
     MutexLock lock(&mutex_);
-    if (!stopping_) stop_by_ = absl::Now() + kGrace;
+    if (!stopping_) stop_by_ = SteadyAfter(kGrace);
     stopping_ = true;
     wake_.SignalAll();
   }
@@ -74,7 +73,7 @@ std::string JsonLog::MetricsText() const {
   return absl::StrCat("# HELP ", kName, " Lines that the log of events could not take.\n# TYPE ", kName, " counter\n", kName, " ", lost(), "\n");
 }
 
-bool JsonLog::Stopped(absl::Time* until) const {
+bool JsonLog::Stopped(SteadyTime* until) const {
   MutexLock lock(&mutex_);
   *until = stop_by_;
   return stopping_;
@@ -142,7 +141,7 @@ absl::Status JsonLog::OpenFile() {
     fd_ = STDOUT_FILENO;
     return absl::OkStatus();
   }
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyNow();
   if (fd_ >= 0 && now - looked_ < kLook) return absl::OkStatus();
   looked_ = now;
   struct stat named;
@@ -185,10 +184,10 @@ absl::Status JsonLog::WriteAll(absl::string_view text, size_t* octets) {
   while (!text.empty()) {
     if (!regular_) {
       pollfd poll_for{fd_, POLLOUT, 0};
-      absl::Time until;
+      SteadyTime until;
       const int ready = poll(&poll_for, 1, 100);
       if (ready == 0 || (ready < 0 && errno == EINTR)) {
-        if (Stopped(&until) && absl::Now() >= until) return absl::DeadlineExceededError(absl::StrCat(options_.path, ": nobody reads it"));
+        if (Stopped(&until) && SteadyNow() >= until) return absl::DeadlineExceededError(absl::StrCat(options_.path, ": nobody reads it"));
         continue;
       }
     }

@@ -23,6 +23,7 @@
 #include "absl/types/span.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/mutex.h"
+#include "gateway/base/steady.h"
 
 namespace gatehouse::v1 {
 class Event;
@@ -67,7 +68,7 @@ class JsonLog {
   size_t WriteLines(absl::Span<const v1::Event* const> events, absl::Status* status);
   // Adds to `octets` what was written, on failure too.
   absl::Status WriteAll(absl::string_view text, size_t* octets);
-  bool Stopped(absl::Time* until) const;
+  bool Stopped(SteadyTime* until) const;
   void Lost(uint64_t lines);
 
   const JsonLogOptions options_;
@@ -77,7 +78,7 @@ class JsonLog {
   bool regular_ = false;
   bool torn_ = false;     // the last line is not whole
   bool failing_ = false;
-  absl::Time looked_;     // at the file's name
+  SteadyTime looked_;     // at the file's name
   std::string text_;      // lines that are written together
   std::vector<size_t> ends_;  // of each, in text_
 
@@ -87,7 +88,7 @@ class JsonLog {
   size_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t lost_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t untold_ ABSL_GUARDED_BY(mutex_) = 0;  // of lost_, told by no GAP yet
-  absl::Time stop_by_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  SteadyTime stop_by_ ABSL_GUARDED_BY(mutex_) = SteadyTime::max();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "gateway/base/steady.h"
+
 namespace gatehouse::remote {
 
 CertificateKeeper::CertificateKeeper(Enrolment* enrolment, const Clock& clock, ChannelSource channels,
@@ -24,9 +26,9 @@ CertificateKeeper::~CertificateKeeper() {
 void CertificateKeeper::Run() {
   for (;;) {
     {
-      const absl::Time until = absl::Now() + period_;
+      const SteadyTime until = SteadyAfter(period_);
       MutexLock lock(&mutex_);
-      while (!stopping_ && absl::Now() < until) changed_.WaitFor(&mutex_, until - absl::Now());
+      while (!stopping_ && SteadyNow() < until) changed_.WaitFor(&mutex_, Until(until));
       if (stopping_) return;
     }
     if (clock_.Now() < enrolment_->renew_at()) continue;

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/base/openssl.h"
 #include "gateway/base/status.h"
+#include "gateway/base/steady.h"
 #include "gateway/certs/mint.h"
 #include "gateway/certs/signing_request.h"
 #include "gatehouse/v1/gateway_service.grpc.pb.h"
@@ -69,9 +70,9 @@ absl::StatusOr<std::vector<certs::CertificateRef>> Presented(const std::string& 
   SSL_set_alpn_protos(ssl, kH2, sizeof kH2);
   const std::string host = address.substr(0, address.rfind(':'));
   SSL_set_tlsext_host_name(ssl, host.c_str());
-  const absl::Time until = absl::Now() + kTimeout;
+  const SteadyTime until = SteadyAfter(kTimeout);
   while (BIO_do_handshake(bio.get()) != 1) {
-    if (!BIO_should_retry(bio.get()) || absl::Now() > until) {
+    if (!BIO_should_retry(bio.get()) || SteadyNow() > until) {
       return absl::UnavailableError(absl::StrCat("no control plane with TLS at ", address, ": ", TakeOpenSslError()));
     }
     absl::SleepFor(absl::Milliseconds(5));

@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "gatehouse/v1/user_service.grpc.pb.h"
 
 namespace gatehouse::remote {
@@ -27,9 +26,8 @@ void RenewalLine::Deliver(const credentials::RenewalOffer& offer) {
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kDeadline));
   const grpc::Status status = v1::UserService::NewStub(channel)->RenewHash(&context, request, &response);
   Secret wiped(std::move(*request.mutable_password()));
-  const absl::Time now = absl::Now();
-  if (status.ok() || now < quiet_until_) return;
-  quiet_until_ = now + absl::Minutes(1);
+  if (status.ok() || SteadyNow() < quiet_until_) return;
+  quiet_until_ = SteadyAfter(absl::Minutes(1));
   spdlog::warn("the control plane does not take passwords whose hashes are to be renewed: {}", status.error_message());
 }
 

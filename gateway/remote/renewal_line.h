@@ -14,6 +14,7 @@
 
 #include "absl/time/time.h"
 #include "gateway/base/executor.h"
+#include "gateway/base/steady.h"
 #include "gateway/credentials/hash_renewal.h"
 
 namespace gatehouse::remote {
@@ -34,7 +35,7 @@ class RenewalLine {
   void Deliver(const credentials::RenewalOffer& offer);
 
   const ChannelSource channels_;
-  absl::Time quiet_until_ = absl::InfinitePast();  // the executor's thread's own
+  SteadyTime quiet_until_ = SteadyTime::min();  // the executor's thread's own
   Executor executor_;  // last: its thread uses what is above
 };
 

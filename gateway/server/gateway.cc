@@ -15,6 +15,7 @@
 #include "gateway/base/digest.h"
 #include "gateway/base/mutex.h"
 #include "gateway/base/status.h"
+#include "gateway/base/steady.h"
 #include "gateway/events/collector.h"
 #include "gateway/fetch/curl_fetcher.h"
 #include "gateway/server/access_logs.h"
@@ -228,7 +229,7 @@ class RunningGateway final : public Gateway {
       MutexLock lock(&mutex_);
       draining_ = true;
     }
-    absl::Time until = absl::Now() + grace;
+    const SteadyTime until = SteadyAfter(grace);
     OnWorkers([](Worker& w) { w.Drain(false); });
     // GOAWAY's first phase needs a round trip before new streams are refused.
     absl::SleepFor(std::min(grace, absl::Milliseconds(200)));
@@ -237,7 +238,7 @@ class RunningGateway final : public Gateway {
       std::atomic<size_t> left{0};
       OnWorkers([&](Worker& w) { left += w.connections(); });
       if (left == 0) return true;
-      if (absl::Now() >= until) break;
+      if (SteadyNow() >= until) break;
       absl::SleepFor(absl::Milliseconds(20));
     }
     OnWorkers([](Worker& w) { w.CutAll(); });
