@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/status.h"
 
 namespace gatehouse::api {
 namespace {
@@ -206,7 +207,10 @@ absl::StatusOr<Caller> Callers::JudgeIdentity(const Identity& identity, const Me
 }
 
 std::shared_ptr<Deed> Callers::NewDeed(const grpc::CallbackServerContext& context, const Method& method, const Caller& who) {
-  return std::make_shared<Deed>([&context] { return StillWanted(context); },
+  return std::make_shared<Deed>([&context, who]() -> absl::Status {
+                                  GH_RETURN_IF_ERROR(StillWanted(context));
+                                  return RolesNow(who).status();
+                                },
                                 [self = shared_from_this(), who, &method](const absl::Status& why) {
                                   self->TellRefused(who, method.name, why);
                                 });
@@ -232,6 +236,11 @@ absl::StatusOr<Caller> Callers::Judge(const grpc::CallbackServerContext& context
     absl::StatusOr<Caller> judged = JudgeIdentity(*identity, *method, &who);
     if (!judged.ok()) return judged;
     judged->admitted = true;
+    judged->judge = [self = shared_from_this(), identity, method]() -> absl::StatusOr<Roles> {
+      Caller again;
+      GH_ASSIGN_OR_RETURN(again, self->JudgeIdentity(*identity, *method, &again));
+      return again.roles;
+    };
     if (method->writes) judged->deed = calls_->SetDeed(&context, NewDeed(context, *method, *judged));
     return judged;
   }();

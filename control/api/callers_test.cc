@@ -4,8 +4,11 @@
 
 #include <unistd.h>
 
+#include <thread>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "control/api/server_fixture.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -45,6 +48,25 @@ class CallersTest : public ServerTest {
       EXPECT_EQ(!refused, may)
           << method.name << " with " << RolesText(roles) << ": " << status.error_message();
     }
+  }
+  // Has the bindings that are stored followed, as in the program.
+  void Follow() {
+    BindingRules rules;
+    rules.changed = [this](std::vector<v1::Binding> bindings) { callers_->SetBindings(std::move(bindings)); };
+    changes_.SetBindingRules(std::move(rules));
+  }
+  // Writes past the guard.
+  void Edit(const std::function<void(Draft&)>& edit) {
+    const auto written = changes_.Write({}, [&](Draft& draft) {
+      edit(draft);
+      return absl::OkStatus();
+    });
+    ASSERT_TRUE(written.ok()) << written.status();
+  }
+  static void PutBinding(Draft& draft, v1::Binding binding) {
+    v1::Resource resource;
+    *resource.mutable_binding() = std::move(binding);
+    draft.Put(std::move(resource));
   }
   // Waits for what another thread brings about.
   static bool Comes(const std::function<bool()>& what) {
@@ -169,6 +191,68 @@ TEST_F(CallersTest, AStreamEndsWhenItsAuthorityGoes) {
   const grpc::Status ended = watch->Finish();
   EXPECT_EQ(ended.error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(ended.error_message(), HasSubstr("--client-ca changed"));
+}
+
+TEST_F(CallersTest, WhoLosesTheRoleWhileWaitingForTheWritersTurnWritesNothing) {
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("start.example")})).ok());
+  Follow();
+  Edit([](Draft& draft) { PutBinding(draft, Bind("mallory", v1::OWNER, {"san:spiffe://ops/mallory"})); });
+  const auto channel = Named("spiffe://ops/mallory");
+  grpc::Status status;
+  std::thread mallory;
+  Edit([&](Draft& draft) {
+    draft.Remove({v1::BINDING, "mallory"});
+    mallory = std::thread([&] {
+      grpc::ClientContext context;
+      v1::CreateRequest request;
+      *request.mutable_resource()->mutable_binding() = Bind("again", v1::OWNER, {"san:spiffe://ops/mallory"});
+      v1::ChangeResponse response;
+      status = v1::ConfigService::NewStub(channel)->Create(&context, request, &response);
+    });
+    ASSERT_TRUE(Comes([&] { return callers_->calls()->LoadOf("san:spiffe://ops/mallory").calls == 1; }));
+    // The call is counted, and waits for the writer before others are answered.
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(Call(channel, kStatus).ok());
+  });
+  mallory.join();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED) << status.error_message();
+  EXPECT_EQ(changes_.Current()->resources.count({v1::BINDING, "again"}), 0u);
+  EXPECT_EQ(AwaitTold().at(0).outcome(), v1::Event::REFUSED);
+}
+
+TEST_F(CallersTest, WhoKeepsARoleWhileWaitingDoesNoMoreThanItAllows) {
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("start.example")})).ok());
+  Follow();
+  Edit([](Draft& draft) { PutBinding(draft, Bind("mallory", v1::OWNER, {"san:spiffe://ops/mallory"})); });
+  Caller by("san:spiffe://ops/mallory");
+  by.roles = kOwnerRoles;
+  by.judge = [] { return RoleBit(v1::EDITOR); };
+  auto ending = std::make_shared<Ending>([](grpc::Status status) { EXPECT_THAT(status.error_message(), HasSubstr("the role OWNER is needed, EDITOR given")); });
+  Desk{"/gatehouse.v1.ConfigService/", changes_, executor_, callers_->guard(), ledger_}.Write(
+      by, "Create", ending, {}, {}, [](Draft& draft) {
+        PutBinding(draft, Bind("again", v1::OWNER, {"san:spiffe://ops/mallory"}));
+        return absl::OkStatus();
+      }, nullptr);
+  EXPECT_EQ(changes_.Current()->resources.count({v1::BINDING, "again"}), 0u);
+}
+
+TEST_F(CallersTest, WhoLosesTheRoleWhileWaitingForAThreadGetsNoToken) {
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("start.example")})).ok());
+  callers_->SetBindings({Bind("mallory", v1::OWNER, {"san:spiffe://ops/mallory"})});
+  absl::Notification go;
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(executor_.Submit([&] { go.WaitForNotification(); }));
+  grpc::Status status;
+  v1::CreateJoinTokenResponse token;
+  std::thread mallory([&] {
+    grpc::ClientContext context;
+    status = v1::GatewayService::NewStub(Named("spiffe://ops/mallory"))->CreateJoinToken(&context, {}, &token);
+  });
+  EXPECT_TRUE(Comes([&] { return executor_.queued() == 1; }));
+  callers_->SetBindings({});
+  go.Notify();
+  mallory.join();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED) << status.error_message();
+  EXPECT_EQ(token.token(), "");
+  EXPECT_TRUE(registry_->Tokens().empty());
 }
 
 TEST_F(CallersTest, AnybodyWithANameIsToldWhoTheyAre) {

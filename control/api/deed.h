@@ -2,12 +2,12 @@
 // that the call is told of once, as made or as refused, however it ends.
 //
 //   kOpen --Begin--> kBegun                              what it writes is written, and nothing cuts the call any more
-//     `----Stop; Begin of who is gone or late--> kStopped    nothing is written
+//     `----Stop; Begin of who is gone, late or has lost the right--> kStopped    nothing is written
 //
 // Ownership:  shared by the call's record and by those who work for it. `alive` looks at the call's context: Begin and End are for
 //             who has not ended the call yet.
 // Threading:  thread-safe.
-// Errors:     Begin: DEADLINE_EXCEEDED, CANCELLED; they say that nothing was changed.
+// Errors:     Begin: DEADLINE_EXCEEDED, CANCELLED, and the guard's; nothing was changed.
 #pragma once
 
 #include <functional>

@@ -59,8 +59,10 @@ void Desk::Write(const Caller& by, const char* method, const std::shared_ptr<End
                  const std::function<absl::Status(const absl::Status&)>& explain) const {
   const WriteOptions options = OptionsOf(by, method, given);
   auto outcome = changes.Write(options, [&](Draft& draft) -> absl::Status {
+    // Now that it is our turn no other write takes a role away.
+    GH_ASSIGN_OR_RETURN(const Roles roles, RolesNow(by));
     GH_RETURN_IF_ERROR(edit(draft));
-    return CheckRights(draft, by.roles);
+    return CheckRights(draft, roles);
   });
   if (!outcome.ok() && explain != nullptr) outcome = explain(outcome.status());
   ledger.Wrote(by, outcome, options);

@@ -59,8 +59,8 @@ struct Desk {
   void Change(const grpc::CallbackServerContext& context, const char* method, const Message* request,
               const std::shared_ptr<Ending>& ending, const v1::WaitOptions& wait, std::string message, std::function<absl::Status(Draft&)> edit,
               std::function<ForceSlot(Outcome&)> fill) const;
-  // The same, for who is on the executor already. What `by` has no right to change is refused, whatever `edit` makes of the
-  // draft; `explain`, if given, adds to what the writer refused.
+  // The same, for who is on the executor already. What `by` has no right to change when the turn comes is refused, whatever `edit`
+  // makes of the draft; `explain`, if given, adds to what the writer refused.
   void Write(const Caller& by, const char* method, const std::shared_ptr<Ending>& ending, const v1::WaitOptions& wait,
              const WriteOptions& options, const std::function<absl::Status(Draft&)>& edit,
              const std::function<ForceSlot(Outcome&)>& fill,

@@ -44,7 +44,12 @@ struct Caller {
   std::string gateway;                // the name in a certificate of the control plane's own authority
   bool admitted = false;              // the guard has let the call in
   std::shared_ptr<Deed> deed;         // of a call that writes; null: it does not, or nobody watches over calls (tests)
+  std::function<absl::StatusOr<Roles>()> judge;  // see RolesNow; null: the roles are for good (tests)
 };
+
+// What who was let in may do by now; an error: the guard would not let the call in any more. A call that has waited asks it, for
+// roles may have been taken away meanwhile.
+inline absl::StatusOr<Roles> RolesNow(const Caller& by) { return by.judge == nullptr ? by.roles : by.judge(); }
 
 // "2001:db8::1" of a peer "[2001:db8::1]:41234".
 inline absl::string_view HostOf(absl::string_view peer) {

@@ -132,6 +132,7 @@ void HashRenewals::Write() {
     std::vector<std::string> users;
     for (const HashChange& change : changes) users.push_back(change.user);
     options.message = Message(users);
+    options.begin = [&by] { return RolesNow(by).status(); };
     std::vector<std::string> renewed;
     auto outcome =
         changes_.Write(options, [&](Draft& draft) { return EditRenewHashes(changes, &renewed, draft); });
