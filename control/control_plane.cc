@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/api/access_service.h"
 #include "control/api/bindings.h"
+#include "control/api/call_executor.h"
 #include "control/api/certificate_service.h"
 #include "control/api/changes.h"
 #include "control/api/config_service.h"
@@ -30,7 +31,6 @@
 #include "control/publish/alarms.h"
 #include "control/store/sqlite_store.h"
 #include "gateway/base/escape.h"
-#include "gateway/base/executor.h"
 #include "gateway/base/status.h"
 #include "gateway/certs/certificate.h"
 #include "gateway/events/json_log.h"
@@ -136,7 +136,6 @@ struct ControlPlane::Parts {
         "--listen: nobody may call: name the first owner with --owner-san; once a Binding makes an owner, the flag can go");
   }
 
-  // Ends calls that stay too long.
   void SweepCalls() {
     access.callers->calls()->EndOlder(std::chrono::steady_clock::now(), kLongestCall);
     alarms.After(kSweep, [this] { SweepCalls(); });
@@ -198,7 +197,7 @@ struct ControlPlane::Parts {
   Compiler compiler;
   api::Changes changes;
   api::HashRenewals renewals;
-  Executor executor;
+  api::CallExecutor executor;
   api::ConfigService config;
   api::UserService users;
   api::SnapshotService snapshots;

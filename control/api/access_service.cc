@@ -107,13 +107,15 @@ grpc::ServerWriteReactor<v1::RotateKeyResponse>* AccessService::RotateKey(grpc::
                                                                           const v1::RotateKeyRequest* request) {
   auto* call = new RotateCall();
   const std::shared_ptr<RotateCall::Slot> slot = call->slot();
-  const absl::StatusOr<Caller> by = guard_(*context, "/gatehouse.v1.AccessService/RotateKey", request);
-  if (!by.ok()) {
-    slot->End(by.status());
+  const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.AccessService/RotateKey", request);
+  if (!caller.ok()) {
+    slot->End(caller.status());
     return call;
   }
-  const bool queued = executor_.Submit([this, slot, by = *by] {
+  executor_.Submit(*caller, [this, slot](absl::StatusOr<Caller> now) {
     constexpr char kMethod[] = "AccessService/RotateKey";
+    if (!now.ok()) return slot->End(now.status());
+    const Caller& by = *now;
     if (absl::Status wanted = Begin(by); !wanted.ok()) return slot->End(wanted);
     v1::RotateKeyResponse step;
     const absl::StatusOr<std::string> key = store_.RotateKey([&](uint64_t sealed, uint64_t total) {
@@ -132,7 +134,6 @@ grpc::ServerWriteReactor<v1::RotateKeyResponse>* AccessService::RotateKey(grpc::
     slot->Step(step);
     slot->End(noted);
   });
-  if (!queued) slot->End(absl::ResourceExhaustedError("too many calls at once; try again"));
   return call;
 }
 

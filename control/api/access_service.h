@@ -4,17 +4,17 @@
 // Threading:  thread-safe.
 #pragma once
 
+#include "control/api/call_executor.h"
 #include "control/api/guard.h"
 #include "control/api/ledger.h"
 #include "control/store/store.h"
-#include "gateway/base/executor.h"
 #include "gatehouse/v1/access_service.grpc.pb.h"
 
 namespace gatehouse::api {
 
 class AccessService final : public v1::AccessService::CallbackService {
  public:
-  AccessService(store::Store& store, Executor& executor, Guard guard, Ledger& ledger)
+  AccessService(store::Store& store, CallExecutor& executor, Guard guard, Ledger& ledger)
       : store_(store), executor_(executor), guard_(std::move(guard)), ledger_(ledger) {}
 
   grpc::ServerUnaryReactor* WhoAmI(grpc::CallbackServerContext* context, const v1::WhoAmIRequest* request,
@@ -24,7 +24,7 @@ class AccessService final : public v1::AccessService::CallbackService {
 
  private:
   store::Store& store_;
-  Executor& executor_;
+  CallExecutor& executor_;
   const Guard guard_;
   Ledger& ledger_;
 };

@@ -124,13 +124,13 @@ grpc::ServerUnaryReactor* CertificateService::Explain(grpc::CallbackServerContex
     ask(complete, v1::Event());
     return reactor;
   }
-  const bool queued = executor_.Submit([this, slot, ask, complete = std::move(complete)]() mutable {
+  executor_.Submit(*caller, [this, slot, ask, complete = std::move(complete)](const absl::StatusOr<Caller>& now) mutable {
+    if (!now.ok()) return Reactor::End(*slot, now.status());
     absl::StatusOr<v1::Event> event = hub::FindEvent(hub_, complete.event());
     absl::Status status = event.ok() ? Complete(*event, &complete) : event.status();
     if (!status.ok()) return Reactor::End(*slot, status);
     ask(complete, *std::move(event));
   });
-  if (!queued) Reactor::End(*slot, absl::ResourceExhaustedError("too many calls at once; try again"));
   return reactor;
 }
 

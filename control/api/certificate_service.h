@@ -4,10 +4,10 @@
 // Threading:  thread-safe. Events are looked for on the executor.
 #pragma once
 
+#include "control/api/call_executor.h"
 #include "control/api/guard.h"
 #include "control/events/hub.h"
 #include "control/publish/question_desk.h"
-#include "gateway/base/executor.h"
 #include "gatehouse/v1/certificate_service.grpc.pb.h"
 
 namespace gatehouse::api {
@@ -16,7 +16,7 @@ class CertificateService final : public v1::CertificateService::CallbackService 
  public:
   static constexpr size_t kMaxChainBytes = 1024 * 1024;
 
-  CertificateService(publish::QuestionDesk& desk, hub::Hub& hub, Executor& executor, Guard guard)
+  CertificateService(publish::QuestionDesk& desk, hub::Hub& hub, CallExecutor& executor, Guard guard)
       : desk_(desk), hub_(hub), executor_(executor), guard_(std::move(guard)) {}
 
   grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest* request,
@@ -27,7 +27,7 @@ class CertificateService final : public v1::CertificateService::CallbackService 
  private:
   publish::QuestionDesk& desk_;
   hub::Hub& hub_;
-  Executor& executor_;
+  CallExecutor& executor_;
   const Guard guard_;
 };
 

@@ -4,11 +4,11 @@
 // Threading:  thread-safe.
 #pragma once
 
+#include "control/api/call_executor.h"
 #include "control/api/changes.h"
 #include "control/api/desk.h"
 #include "control/api/guard.h"
 #include "control/api/resource_watchers.h"
-#include "gateway/base/executor.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
 
 namespace gatehouse::api {
@@ -18,7 +18,7 @@ class ConfigService final : public v1::ConfigService::CallbackService {
   // Octets of all messages of one Apply together.
   static constexpr size_t kMaxApplyBytes = size_t{256} * 1024 * 1024;
 
-  ConfigService(Changes& changes, Executor& executor, Guard guard, Ledger& ledger)
+  ConfigService(Changes& changes, CallExecutor& executor, Guard guard, Ledger& ledger)
       : changes_(changes), executor_(executor), guard_(std::move(guard)), ledger_(ledger), watchers_(changes) {}
 
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const v1::GetRequest* request,
@@ -49,7 +49,7 @@ class ConfigService final : public v1::ConfigService::CallbackService {
 
   static constexpr char kService[] = "/gatehouse.v1.ConfigService/";
   Changes& changes_;
-  Executor& executor_;
+  CallExecutor& executor_;
   const Guard guard_;
   Ledger& ledger_;
   ResourceWatchers watchers_;

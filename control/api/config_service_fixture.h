@@ -58,7 +58,7 @@ class ConfigServiceTest : public ::testing::Test {
     options_.socket = folder_ / "run/control.sock";
     auto access = ControlServer::Prepare(options_);
     ASSERT_TRUE(access.ok()) << access.status();
-    executor_ = std::make_unique<Executor>(2, 64);
+    executor_ = std::make_unique<CallExecutor>(3, 64);
     callers_ = access->callers;
     callers_->SetRefused([this](const Caller& who, absl::string_view method, const absl::Status& why) { ledger_.Refused(who, method, why); });
     service_ = std::make_unique<ConfigService>(changes_, *executor_, access->guard, ledger_);
@@ -134,7 +134,7 @@ class ConfigServiceTest : public ::testing::Test {
                    told_.SignalAll();
                  }};
   std::shared_ptr<Callers> callers_;
-  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<CallExecutor> executor_;
   std::unique_ptr<ConfigService> service_;
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<v1::ConfigService::Stub> stub_;

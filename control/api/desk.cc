@@ -19,10 +19,12 @@ absl::StatusOr<int> PageSize(int asked, int fallback) {
 void Desk::Start(const grpc::CallbackServerContext& context, absl::string_view method, const Message* request,
                  const std::shared_ptr<Ending>& ending, absl::AnyInvocable<void(const Caller& by)> work) const {
   ending->SetDeadline(context.deadline());
-  absl::StatusOr<Caller> by = guard(context, absl::StrCat(service, method), request);
+  const absl::StatusOr<Caller> by = guard(context, absl::StrCat(service, method), request);
   if (!by.ok()) return ending->Finish(by.status());
-  const bool queued = executor.Submit([by = *std::move(by), work = std::move(work)]() mutable { work(by); });
-  if (!queued) ending->Finish(absl::ResourceExhaustedError("too many calls at once; try again"));
+  executor.Submit(*by, [ending, work = std::move(work)](absl::StatusOr<Caller> now) mutable {
+    if (!now.ok()) return ending->Finish(now.status());
+    work(*now);
+  });
 }
 
 void Desk::Read(const grpc::CallbackServerContext& context, absl::string_view method, const Message* request,

@@ -13,10 +13,10 @@
 
 #include "absl/functional/any_invocable.h"
 #include "control/api/call.h"
+#include "control/api/call_executor.h"
 #include "control/api/changes.h"
 #include "control/api/guard.h"
 #include "control/api/ledger.h"
-#include "gateway/base/executor.h"
 #include "gatehouse/v1/event.pb.h"
 
 namespace gatehouse::api {
@@ -42,12 +42,13 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 struct Desk {
   const char* service;  // "/gatehouse.v1.ConfigService/"
   Changes& changes;
-  Executor& executor;
+  CallExecutor& executor;
   const Guard& guard;
   Ledger& ledger;
 
   using Message = google::protobuf::MessageLite;
-  // Runs `work` on the executor if the guard lets the caller in; `ending` ends in every case. `request` may be null; see Guard.
+  // Runs `work` on the executor if the guard lets the caller in, now and when the turn comes; `by` is as he is then. `ending` ends in
+  // every case. `request` may be null; see Guard.
   void Start(const grpc::CallbackServerContext& context, absl::string_view method, const Message* request,
              const std::shared_ptr<Ending>& ending, absl::AnyInvocable<void(const Caller& by)> work) const;
   void Read(const grpc::CallbackServerContext& context, absl::string_view method, const Message* request,

@@ -175,12 +175,12 @@ grpc::ServerUnaryReactor* EventService::Summary(grpc::CallbackServerContext* con
     reactor->Finish(ToGrpc(caller.status()));
     return reactor;
   }
-  const bool taken = executor_.Submit([this, reactor, request, response] {
+  executor_.Submit(*caller, [this, reactor, request, response](const absl::StatusOr<Caller>& now) {
+    if (!now.ok()) return reactor->Finish(ToGrpc(now.status()));
     absl::StatusOr<v1::SummaryResponse> counted = hub_.summary().Count(*request);
     if (counted.ok()) *response = *std::move(counted);
     reactor->Finish(ToGrpc(counted.status()));
   });
-  if (!taken) reactor->Finish(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls wait; try again"));
   return reactor;
 }
 

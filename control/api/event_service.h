@@ -5,9 +5,9 @@
 // Threading:  thread-safe.
 #pragma once
 
+#include "control/api/call_executor.h"
 #include "control/api/guard.h"
 #include "control/events/hub.h"
-#include "gateway/base/executor.h"
 #include "gatehouse/v1/event_service.grpc.pb.h"
 
 namespace gatehouse::api {
@@ -16,7 +16,7 @@ class EventService final
     : public v1::EventService::WithRawCallbackMethod_Watch<v1::EventService::WithCallbackMethod_Summary<
           v1::EventService::WithCallbackMethod_Report<v1::EventService::Service>>> {
  public:
-  EventService(hub::Hub& hub, Executor& executor, Guard guard) : hub_(hub), executor_(executor), guard_(std::move(guard)) {}
+  EventService(hub::Hub& hub, CallExecutor& executor, Guard guard) : hub_(hub), executor_(executor), guard_(std::move(guard)) {}
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request) override;
@@ -27,7 +27,7 @@ class EventService final
 
  private:
   hub::Hub& hub_;
-  Executor& executor_;
+  CallExecutor& executor_;
   const Guard guard_;
 };
 

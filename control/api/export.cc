@@ -93,17 +93,12 @@ grpc::ServerWriteReactor<v1::ExportResponse>* ConfigService::Export(grpc::Callba
                                                                     const v1::ExportRequest* request) {
   auto* call = new ExportCall();
   const std::shared_ptr<Ending> ending = call->ending();
-  if (Asks(*request, v1::BINDING)) {
+  desk().Start(*context, "Export", request, ending, [this, call, ending, request](const Caller& by) {
     // Who may do what is the owners' to read as a whole.
-    const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.ConfigService/Export", request);
-    if (!caller.ok() || !caller->Has(v1::OWNER)) {
-      ending->Finish(caller.ok() ? absl::PermissionDeniedError(absl::StrCat("kinds: bindings need the role OWNER; ", caller->name,
-                                                                            " has ", RolesText(caller->roles)))
-                                 : caller.status());
-      return call;
+    if (Asks(*request, v1::BINDING) && !by.Has(v1::OWNER)) {
+      return ending->Finish(absl::PermissionDeniedError(
+          absl::StrCat("kinds: bindings need the role OWNER; ", by.name, " has ", RolesText(by.roles))));
     }
-  }
-  desk().Start(*context, "Export", request, ending, [this, call, ending, request](const Caller&) {
     if (absl::Status kinds = CheckKinds(*request); !kinds.ok()) return ending->Finish(kinds);
     store::StateRef state = changes_.Current();
     if (request->revision() != 0 && request->revision() != state->revision) {

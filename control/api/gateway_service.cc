@@ -36,15 +36,14 @@ grpc::ServerUnaryReactor* GatewayService::Run(grpc::CallbackServerContext* conte
                                               const google::protobuf::MessageLite* request, Work work) {
   // The default reactor keeps request and response until it is finished, whether the caller is still there or not.
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::StatusOr<Caller> caller = guard_(*context, absl::StrCat("/gatehouse.v1.", kService, method), request);
+  const absl::StatusOr<Caller> caller = guard_(*context, absl::StrCat("/gatehouse.v1.", kService, method), request);
   if (!caller.ok()) {
     reactor->Finish(ToGrpc(caller.status()));
     return reactor;
   }
-  const bool queued = executor_.Submit([reactor, caller = *std::move(caller), work = std::move(work)]() mutable {
-    reactor->Finish(ToGrpc(work(caller)));
+  executor_.Submit(*caller, [reactor, work = std::move(work)](absl::StatusOr<Caller> now) mutable {
+    reactor->Finish(ToGrpc(now.ok() ? work(*now) : now.status()));
   });
-  if (!queued) reactor->Finish(ToGrpc(absl::ResourceExhaustedError("too many calls at once; try again")));
   return reactor;
 }
 

@@ -12,11 +12,11 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "control/api/call_executor.h"
 #include "control/api/gateway_registry.h"
 #include "control/api/guard.h"
 #include "control/api/ledger.h"
 #include "control/publish/distributor.h"
-#include "gateway/base/executor.h"
 #include "gateway/base/mutex.h"
 #include "gatehouse/v1/gateway_service.grpc.pb.h"
 
@@ -44,7 +44,7 @@ class GatewayService final : public v1::GatewayService::CallbackService {
     std::function<absl::StatusOr<Sha256Digest>()> anchor;
     std::function<void()> removed;  // judges open streams again
   };
-  GatewayService(GatewayRegistry& registry, publish::Distributor& distributor, Executor& executor, const Clock& clock,
+  GatewayService(GatewayRegistry& registry, publish::Distributor& distributor, CallExecutor& executor, const Clock& clock,
                  Guard guard, Ledger& ledger, Options options)
       : registry_(registry), distributor_(distributor), executor_(executor), clock_(clock), guard_(std::move(guard)),
         ledger_(ledger), options_(std::move(options)) {}
@@ -71,7 +71,7 @@ class GatewayService final : public v1::GatewayService::CallbackService {
 
   GatewayRegistry& registry_;
   publish::Distributor& distributor_;
-  Executor& executor_;
+  CallExecutor& executor_;
   const Clock& clock_;
   const Guard guard_;
   Ledger& ledger_;

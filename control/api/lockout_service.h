@@ -4,17 +4,17 @@
 // Threading:  thread-safe.
 #pragma once
 
+#include "control/api/call_executor.h"
 #include "control/api/guard.h"
 #include "control/api/ledger.h"
 #include "control/publish/question_desk.h"
-#include "gateway/base/executor.h"
 #include "gatehouse/v1/lockout_service.grpc.pb.h"
 
 namespace gatehouse::api {
 
 class LockoutService final : public v1::LockoutService::CallbackService {
  public:
-  LockoutService(publish::QuestionDesk& desk, Executor& executor, Guard guard, Ledger& ledger)
+  LockoutService(publish::QuestionDesk& desk, CallExecutor& executor, Guard guard, Ledger& ledger)
       : desk_(desk), executor_(executor), guard_(std::move(guard)), ledger_(ledger) {}
 
   grpc::ServerUnaryReactor* ListLockouts(grpc::CallbackServerContext* context,
@@ -26,7 +26,7 @@ class LockoutService final : public v1::LockoutService::CallbackService {
 
  private:
   publish::QuestionDesk& desk_;
-  Executor& executor_;
+  CallExecutor& executor_;
   const Guard guard_;
   Ledger& ledger_;
 };

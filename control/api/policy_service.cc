@@ -17,13 +17,13 @@ grpc::ServerUnaryReactor* PolicyService::TestPolicy(grpc::CallbackServerContext*
     reactor->Finish(RespondStatus(caller.status()));
     return reactor;
   }
-  const bool queued = executor_.Submit([this, reactor, request, response] {
+  executor_.Submit(*caller, [this, reactor, request, response](const absl::StatusOr<Caller>& now) {
+    if (!now.ok()) return reactor->Finish(RespondStatus(now.status()));
     absl::StatusOr<v1::TestPolicyResponse> tried = TryPolicy(*changes_.Current(), *request, clock_.Now());
     const absl::Status status = tried.status();
     if (status.ok()) *response = *std::move(tried);
     reactor->Finish(RespondStatus(status));
   });
-  if (!queued) reactor->Finish(RespondStatus(absl::ResourceExhaustedError("too many calls at once; try again")));
   return reactor;
 }
 

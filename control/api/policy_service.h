@@ -6,17 +6,17 @@
 
 #include <utility>
 
+#include "control/api/call_executor.h"
 #include "control/api/changes.h"
 #include "control/api/guard.h"
 #include "gateway/base/clock.h"
-#include "gateway/base/executor.h"
 #include "gatehouse/v1/policy_service.grpc.pb.h"
 
 namespace gatehouse::api {
 
 class PolicyService final : public v1::PolicyService::CallbackService {
  public:
-  PolicyService(Changes& changes, Executor& executor, const Clock& clock, Guard guard)
+  PolicyService(Changes& changes, CallExecutor& executor, const Clock& clock, Guard guard)
       : changes_(changes), executor_(executor), clock_(clock), guard_(std::move(guard)) {}
 
   grpc::ServerUnaryReactor* TestPolicy(grpc::CallbackServerContext* context, const v1::TestPolicyRequest* request,
@@ -24,7 +24,7 @@ class PolicyService final : public v1::PolicyService::CallbackService {
 
  private:
   Changes& changes_;
-  Executor& executor_;
+  CallExecutor& executor_;
   const Clock& clock_;
   const Guard guard_;
 };

@@ -171,7 +171,7 @@ class ServerTest : public ::testing::Test {
   publish::TicketKeyRing ring_{absl::Hours(1), clock_, alarms_};
   PublishTo<publish::Distributor> publisher_{distributor_};
   Changes changes_{store_, [](const config::ResourceMap&, uint64_t) { return validate::Findings(); }, publisher_, clock_};
-  Executor executor_{2, 64};
+  CallExecutor executor_{3, 64};
   Mutex told_mutex_;
   CondVar told_changed_;
   std::vector<v1::Event> told_ ABSL_GUARDED_BY(told_mutex_);

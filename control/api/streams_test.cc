@@ -74,7 +74,7 @@ class StreamsTest : public ::testing::Test {
     if (open_) return "uid:1";
     return absl::PermissionDeniedError(method);
   };
-  Executor executor_{1, 16};
+  CallExecutor executor_{2, 16};
   EventService events_{hub_, executor_, guard_};
   SnapshotService snapshots_{distributor_, desk_, ring_, guard_};
   CertificateService certificates_{desk_, hub_, executor_, guard_};

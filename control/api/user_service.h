@@ -5,6 +5,7 @@
 // Threading:  thread-safe.
 #pragma once
 
+#include "control/api/call_executor.h"
 #include "control/api/desk.h"
 #include "control/api/hash_renewals.h"
 #include "gateway/base/clock.h"
@@ -17,7 +18,7 @@ class UserService final : public v1::UserService::CallbackService {
   // Octets of an imported file.
   static constexpr size_t kMaxImportBytes = size_t{64} * 1024 * 1024;
 
-  UserService(Changes& changes, HashRenewals& renewals, Executor& executor, Guard guard, Ledger& ledger,
+  UserService(Changes& changes, HashRenewals& renewals, CallExecutor& executor, Guard guard, Ledger& ledger,
               const Clock& clock)
       : changes_(changes),
         renewals_(renewals),
@@ -46,7 +47,7 @@ class UserService final : public v1::UserService::CallbackService {
 
   Changes& changes_;
   HashRenewals& renewals_;
-  Executor& executor_;
+  CallExecutor& executor_;
   const Guard guard_;
   Ledger& ledger_;
   const Clock& clock_;

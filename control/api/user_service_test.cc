@@ -47,7 +47,7 @@ class UserServiceTest : public ::testing::Test {
     options_.socket = folder_ / "run/control.sock";
     auto access = ControlServer::Prepare(options_);
     ASSERT_TRUE(access.ok()) << access.status();
-    executor_ = std::make_unique<Executor>(2, 64);
+    executor_ = std::make_unique<CallExecutor>(3, 64);
     callers_ = access->callers;
     callers_->SetRefused([this](const Caller& who, absl::string_view method, const absl::Status& why) { ledger_.Refused(who, method, why); });
     renewals_ = std::make_unique<HashRenewals>(changes_, ledger_, HashRenewals::Options{.gather = absl::ZeroDuration()});
@@ -149,7 +149,7 @@ class UserServiceTest : public ::testing::Test {
                    told_.SignalAll();
                  }};
   std::shared_ptr<Callers> callers_;
-  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<CallExecutor> executor_;
   std::unique_ptr<HashRenewals> renewals_;
   std::unique_ptr<UserService> service_;
   std::unique_ptr<ControlServer> server_;

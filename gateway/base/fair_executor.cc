@@ -6,8 +6,8 @@
 
 namespace gatehouse {
 
-FairExecutor::FairExecutor(int threads, size_t max_queued, std::function<void()> on_thread)
-    : max_queued_(max_queued), on_thread_(std::move(on_thread)) {
+FairExecutor::FairExecutor(int threads, size_t max_queued, std::function<void()> on_thread, int most_of_one)
+    : max_queued_(max_queued), on_thread_(std::move(on_thread)), most_of_one_(most_of_one) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -76,17 +76,24 @@ void FairExecutor::Resize(Queue* queue, size_t before) {
   if (!queue->work.empty()) by_size_.insert({queue->work.size(), queue});
 }
 
-FairExecutor::Work FairExecutor::TakeNext() {
-  Queue& queue = turns_.front();
+FairExecutor::Queues::iterator FairExecutor::Next() {
+  return std::find_if(turns_.begin(), turns_.end(), [this](const Queue& queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    auto it = running_.find(queue.key);
+    return it == running_.end() || it->second < most_of_one_;
+  });
+}
+
+FairExecutor::Work FairExecutor::TakeFrom(Queues::iterator turn) {
+  Queue& queue = *turn;
   Work work = std::move(queue.work.front());
   queue.work.pop_front();
   Resize(&queue, queue.work.size() + 1);
   --queued_;
   if (queue.work.empty()) {
     by_key_.erase(queue.key);
-    turns_.pop_front();
+    turns_.erase(turn);
   } else {
-    turns_.splice(turns_.end(), turns_, turns_.begin());
+    turns_.splice(turns_.end(), turns_, turn);
   }
   return work;
 }
@@ -95,17 +102,22 @@ void FairExecutor::Run() {
   if (on_thread_) on_thread_();
   for (;;) {
     Work work;
+    std::string key;
     {
       MutexLock lock(&mutex_);
-      while (turns_.empty() && !stopping_) ready_.Wait(&mutex_);
+      auto turn = Next();
+      for (; turn == turns_.end() && !stopping_; turn = Next()) ready_.Wait(&mutex_);
       if (stopping_) return;
-      work = TakeNext();
+      key = turn->key;
+      ++running_[key];
+      work = TakeFrom(turn);
     }
     const absl::Time begun = absl::Now();
     work(Fate::kRun);
     work = nullptr;
     const absl::Duration took = std::max(absl::Now() - begun, absl::ZeroDuration());
     MutexLock lock(&mutex_);
+    if (auto it = running_.find(key); --it->second == 0) running_.erase(it);
     usual_ = usual_ == absl::ZeroDuration() ? took : (usual_ * 7 + took) / 8;
   }
 }

@@ -110,6 +110,19 @@ TEST_F(FairExecutorTest, RefusesNewcomersWhereEverybodyHasOneWaiting) {
   EXPECT_THAT(dropped(), IsEmpty());
 }
 
+TEST_F(FairExecutorTest, LeavesThreadsToOthersHoweverLongTheWorkOfOneKeyTakes) {
+  executor_ = std::make_unique<FairExecutor>(2, 10, nullptr, 1);
+  HoldIt();
+  Submit("holder", "h", 2);
+  Submit("b", "b", 2);
+  {
+    MutexLock lock(&mutex_);
+    while (ran_.size() < 2) changed_.Wait(&mutex_);
+    EXPECT_THAT(ran_, ElementsAre("b1", "b2"));
+  }
+  EXPECT_THAT(Go(4), ElementsAre("b1", "b2", "h1", "h2"));
+}
+
 TEST_F(FairExecutorTest, DropsWhatIsQueuedAtTheEndWithoutACall) {
   Hold(10);
   Submit("a", "a", 3);
