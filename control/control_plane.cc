@@ -137,7 +137,7 @@ struct ControlPlane::Parts {
   }
 
   void SweepCalls() {
-    access.callers->calls()->EndOlder(std::chrono::steady_clock::now(), kLongestCall);
+    access.callers->Sweep(std::chrono::steady_clock::now(), kLongestCall);
     alarms.After(kSweep, [this] { SweepCalls(); });
   }
 

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -103,13 +105,23 @@ void Callers::SetBindings(std::vector<v1::Binding> bindings) {
 }
 
 void Callers::Rejudge() {
-  for (const LiveCalls::Stream& stream : calls_->Streams()) {
+  // Of many streams of one caller his certificate is looked at once.
+  using Who = std::tuple<Identity::Kind, uid_t, absl::string_view>;
+  std::map<Who, absl::StatusOr<Caller>> recognised;
+  const std::vector<LiveCalls::Stream> streams = calls_->Streams();
+  for (const LiveCalls::Stream& stream : streams) {
+    const Identity& identity = *stream.identity;
+    const auto [it, fresh] = recognised.try_emplace({identity.kind, identity.uid, identity.chain_pem}, Caller());
+    if (fresh) it->second = Recognise(identity);
     Caller who;
-    const absl::Status now = JudgeIdentity(*stream.identity, *stream.method, &who).status();
-    if (now.ok()) continue;
-    TellRefused(who, stream.method->name, now);
-    calls_->Revoke(stream, now);
+    const absl::Status now = Allow(it->second, identity, *stream.method, &who).status();
+    if (!now.ok() && calls_->Revoke(stream, now)) TellRefused(who, stream.method->name, now);
   }
+}
+
+size_t Callers::Sweep(LiveCalls::Instant now, absl::Duration longest) {
+  Rejudge();
+  return calls_->EndOlder(now, longest);
 }
 
 absl::StatusOr<Caller> Callers::Recognise(const Identity& identity) const {
@@ -195,15 +207,20 @@ absl::Status Callers::MayPass(const Identity& identity, absl::string_view path) 
   return passes;
 }
 
-absl::StatusOr<Caller> Callers::JudgeIdentity(const Identity& identity, const Method& method, Caller* who) const {
+absl::StatusOr<Caller> Callers::Allow(absl::StatusOr<Caller> caller, const Identity& identity, const Method& method,
+                                      Caller* who) const {
   who->name = identity.Name();
   who->peer = identity.peer;
-  absl::StatusOr<Caller> caller = Recognise(identity);
   if (!caller.ok()) return caller.status();
+  caller->peer = identity.peer;
   *who = *caller;
   const bool anybody = method.role == v1::ANYBODY && (identity.kind != Identity::Kind::kNobody || rules_.anybody);
   if (anybody || caller->Has(method.role)) return caller;
   return Missing(*caller, identity, method);
+}
+
+absl::StatusOr<Caller> Callers::JudgeIdentity(const Identity& identity, const Method& method, Caller* who) const {
+  return Allow(Recognise(identity), identity, method, who);
 }
 
 std::shared_ptr<Deed> Callers::NewDeed(const grpc::CallbackServerContext& context, const Method& method, const Caller& who) {

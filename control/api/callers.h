@@ -1,6 +1,6 @@
 // Callers decides who may call what: identity (caller.h) -> roles, from what the server was started with and from the
 // bindings that the store has now -> the method's role (roles.h). It is the Guard of every service, and judges open streams
-// again when one of these changes.
+// again when one of these changes, and now and then.
 //
 //   socket's own uid, root   OWNER's roles, and GATEWAY's
 //   --owner-san NAME         OWNER's roles
@@ -13,7 +13,7 @@
 // takes it) and who has no role may call methods of ANYBODY alone.
 //
 // Ownership:  shared by services, listeners and the server.
-// Threading:  thread-safe. SetBindings and Rejudge run the streams' notices on the caller's thread.
+// Threading:  thread-safe. SetBindings, Rejudge and Sweep run the streams' notices on the caller's thread.
 // Errors:     as Guard's.
 #pragma once
 
@@ -67,6 +67,9 @@ class Callers final : public Guard::Source, public std::enable_shared_from_this<
   void SetBindings(std::vector<v1::Binding> bindings);
   // Judges open streams again: authorities or gateways changed.
   void Rejudge();
+  // To be called now and then: ends streams whose caller's certificate has expired since, and calls that have run for `longest`;
+  // returns how many of these.
+  size_t Sweep(LiveCalls::Instant now, absl::Duration longest);
 
   // What the caller is, whatever they call. PERMISSION_DENIED when the certificate is no longer vouched for.
   absl::StatusOr<Caller> Recognise(const Identity& identity) const;
@@ -104,6 +107,8 @@ class Callers final : public Guard::Source, public std::enable_shared_from_this<
   template <typename F>
   void Change(F change);
   std::shared_ptr<Deed> NewDeed(const grpc::CallbackServerContext& context, const Method& method, const Caller& who);
+  // Whether who was recognised may call the method; `who` is filled in either case.
+  absl::StatusOr<Caller> Allow(absl::StatusOr<Caller> recognised, const Identity& identity, const Method& method, Caller* who) const;
   absl::StatusOr<Caller> JudgeIdentity(const Identity& identity, const Method& method, Caller* who) const;
 
   const CallerRules rules_;

@@ -194,6 +194,33 @@ TEST_F(CallersTest, AStreamEndsWhenItsAuthorityGoes) {
   EXPECT_THAT(ended.error_message(), HasSubstr("--client-ca changed"));
 }
 
+TEST_F(CallersTest, StreamsEndSoonAfterTheirCertificateExpiresAndItIsLookedAtOnce) {
+  ASSERT_TRUE(Start(Tls({*ParseAllowedName("spiffe://ops/alice")})).ok());
+  std::atomic<bool> expired{false};
+  std::atomic<int> looked{0};
+  callers_->SetVouch([&](const std::string&) -> absl::StatusOr<Voucher> {
+    ++looked;
+    if (expired) return absl::PermissionDeniedError("it expired");
+    return Voucher::kClients;
+  });
+  const auto channel = Named("spiffe://ops/alice");
+  grpc::ClientContext first, second;
+  auto one = v1::EventService::NewStub(channel)->Watch(&first, {});
+  auto two = v1::EventService::NewStub(channel)->Watch(&second, {});
+  one->WaitForInitialMetadata();
+  two->WaitForInitialMetadata();
+  EXPECT_EQ(callers_->Sweep({}, absl::Hours(1)), 0u);
+  EXPECT_EQ(callers_->calls()->LoadOf("san:spiffe://ops/alice").streams, 2u);
+  expired = true;
+  looked = 0;
+  callers_->Sweep({}, absl::Hours(1));
+  EXPECT_EQ(looked, 1);
+  EXPECT_EQ(one->Finish().error_message(), "it expired");
+  EXPECT_EQ(two->Finish().error_message(), "it expired");
+  EXPECT_EQ(AwaitTold().at(0).outcome(), v1::Event::REFUSED);
+  callers_->SetVouch(nullptr);
+}
+
 TEST_F(CallersTest, WhoLosesTheRoleWhileWaitingForTheWritersTurnWritesNothing) {
   ASSERT_TRUE(Start(Tls({*ParseAllowedName("start.example")})).ok());
   Follow();

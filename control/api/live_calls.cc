@@ -244,17 +244,19 @@ std::vector<LiveCalls::Stream> LiveCalls::Streams() const {
   return streams;
 }
 
-void LiveCalls::Revoke(const Stream& stream, const absl::Status& why) {
+bool LiveCalls::Revoke(const Stream& stream, const absl::Status& why) {
   std::shared_ptr<Notice> notice;
   {
     MutexLock lock(&mutex_);
     auto it = records_.find(stream.key);
-    if (it == records_.end() || it->second.number != stream.number || it->second.ending) return;
+    if (it == records_.end() || it->second.number != stream.number || it->second.ending) return false;
+    if (std::exchange(it->second.revoked, true)) return false;
     notice = it->second.notice;
-    if (notice == nullptr) return it->first->TryCancel();
+    if (notice == nullptr) it->first->TryCancel();
   }
   // Whoever does not hear it any more is on the way out.
-  notice->Give(why);
+  if (notice != nullptr) notice->Give(why);
+  return true;
 }
 
 size_t LiveCalls::EndOlder(Instant now, absl::Duration longest) {

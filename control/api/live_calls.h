@@ -79,8 +79,8 @@ class LiveCalls {
     std::shared_ptr<const Identity> identity;
   };
   std::vector<Stream> Streams() const;
-  // Tells the stream, or cancels it when nobody takes the notice.
-  void Revoke(const Stream& stream, const absl::Status& why);
+  // Tells the stream, or cancels it when nobody takes the notice. False: it has ended, or was told before.
+  bool Revoke(const Stream& stream, const absl::Status& why);
 
   // Ends calls that are no streams from the server and have run for `longest`, with DEADLINE_EXCEEDED; those that have begun to
   // write end by themselves. Returns how many.
@@ -106,6 +106,7 @@ class LiveCalls {
     const Method* method = nullptr;  // null: not entered
     std::shared_ptr<const Identity> identity;
     std::shared_ptr<Notice> notice;
+    bool revoked = false;
     bool ending = false;
   };
   struct Account {
