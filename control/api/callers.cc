@@ -153,6 +153,7 @@ absl::StatusOr<Caller> Callers::Recognise(const Identity& identity) const {
             const absl::Status good = known->gateway_check(caller.gateway, identity.chain_pem);
             if (!good.ok()) return good;
           }
+          caller.chain_pem = identity.chain_pem;
           caller.roles = RoleBit(v1::GATEWAY);
           return caller;
         }

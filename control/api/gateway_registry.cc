@@ -164,7 +164,8 @@ absl::Status GatewayRegistry::DeleteToken(const std::string& id) {
   return Commit(std::move(next));
 }
 
-absl::StatusOr<v1::JoinResponse> GatewayRegistry::Issue(const std::string& gateway, EVP_PKEY* key, State* next) const {
+absl::StatusOr<v1::JoinResponse> GatewayRegistry::Issue(const std::string& gateway, EVP_PKEY* key, absl::string_view kept,
+                                                        State* next) const {
   const absl::Time now = clock_.Now();
   certs::MintRequest request;
   request.profile = certs::Profile::kLeaf;
@@ -175,7 +176,7 @@ absl::StatusOr<v1::JoinResponse> GatewayRegistry::Issue(const std::string& gatew
   GH_ASSIGN_OR_RETURN(certs::CertificateRef leaf, certs::Mint(request, key, certs::Signer{authority_.get(), key_.get()}));
   std::vector<Good>& good = next->gateways[gateway];
   good.erase(std::remove_if(good.begin(), good.end(), [now](const Good& one) { return one.not_after <= now; }), good.end());
-  if (good.size() >= kMostCertificates) good.erase(good.begin());
+  if (good.size() >= kMostCertificates) good.erase(good.end() - (good.back().sha256 == kept ? 2 : 1));
   good.push_back({HexLower(AsView(leaf->sha256())), leaf->not_after()});
   v1::JoinResponse response;
   response.set_certificate_chain(absl::StrCat(leaf->ToPem(), authority_->ToPem()));
@@ -215,19 +216,21 @@ absl::StatusOr<GatewayRegistry::Joined> GatewayRegistry::Join(const v1::JoinRequ
   State next = state_;
   next.tokens.erase(given->id);
   next.gateways[request.gateway()].clear();  // a token of its name makes it anew: what it had before is refused
-  GH_ASSIGN_OR_RETURN(joined.response, Issue(request.gateway(), key.get(), &next));
+  GH_ASSIGN_OR_RETURN(joined.response, Issue(request.gateway(), key.get(), "", &next));
   GH_RETURN_IF_ERROR(Commit(std::move(next)));
   return joined;
 }
 
-absl::StatusOr<v1::JoinResponse> GatewayRegistry::Renew(const std::string& gateway, const std::string& signing_request) {
+absl::StatusOr<v1::JoinResponse> GatewayRegistry::Renew(const std::string& gateway, const std::string& chain_pem,
+                                                        const std::string& signing_request) {
   GH_ASSIGN_OR_RETURN(UniqueKey key, certs::KeyOfSigningRequest(signing_request));
   MutexLock lock(&mutex_);
   if (gateway.empty() || state_.gateways.count(gateway) == 0) {
     return absl::FailedPreconditionError("the caller's certificate is not of this control plane's authority for gateways");
   }
+  GH_ASSIGN_OR_RETURN(const std::string kept, Find(gateway, chain_pem));
   State next = state_;
-  GH_ASSIGN_OR_RETURN(v1::JoinResponse response, Issue(gateway, key.get(), &next));
+  GH_ASSIGN_OR_RETURN(v1::JoinResponse response, Issue(gateway, key.get(), kept, &next));
   GH_RETURN_IF_ERROR(Commit(std::move(next)));
   return response;
 }
@@ -243,14 +246,18 @@ absl::Status GatewayRegistry::Remove(const std::string& gateway) {
 }
 
 absl::Status GatewayRegistry::Check(const std::string& gateway, const std::string& chain_pem) const {
+  MutexLock lock(&mutex_);
+  return Find(gateway, chain_pem).status();
+}
+
+absl::StatusOr<std::string> GatewayRegistry::Find(const std::string& gateway, const std::string& chain_pem) const {
   absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(chain_pem);
   if (chain.ok() && !chain->empty()) {
-    const std::string sha256 = HexLower(AsView(chain->front()->sha256()));
-    MutexLock lock(&mutex_);
+    std::string sha256 = HexLower(AsView(chain->front()->sha256()));
     auto it = state_.gateways.find(gateway);
     if (it != state_.gateways.end() &&
         std::any_of(it->second.begin(), it->second.end(), [&](const Good& one) { return one.sha256 == sha256; })) {
-      return absl::OkStatus();
+      return sha256;
     }
   }
   return absl::PermissionDeniedError(absl::StrCat("gateway ", gateway, " was removed, or its certificate was replaced"));

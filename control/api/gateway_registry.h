@@ -5,9 +5,11 @@
 //
 // Ownership:  the clock outlives it; owns the file.
 // Threading:  thread-safe; what changes it blocks on the disk and is durable when it returns.
-// Units:      at most kMostTokens tokens; a gateway has at most kMostCertificates good certificates, the oldest goes first.
+// Units:      at most kMostTokens tokens; a gateway has at most kMostCertificates good certificates. One more takes the place of the
+//             newest, which may never have been stored, but not of the one that it is asked for with.
 // Errors:     Open: DATA_LOSS, UNAVAILABLE, FAILED_PRECONDITION. Join: PERMISSION_DENIED for every fault of the token alike,
-//             INVALID_ARGUMENT (name, signing request). Renew: FAILED_PRECONDITION. Remove, DeleteToken: NOT_FOUND.
+//             INVALID_ARGUMENT (name, signing request). Renew: FAILED_PRECONDITION (no gateway's certificate),
+//             PERMISSION_DENIED (not good any more). Remove, DeleteToken: NOT_FOUND.
 //             CreateToken: INVALID_ARGUMENT, RESOURCE_EXHAUSTED.
 #pragma once
 
@@ -54,7 +56,8 @@ class GatewayRegistry {
   // `taken` says whether somebody has a name who is not in here. `why` tells what the caller is not told: which fault a token has.
   absl::StatusOr<Joined> Join(const v1::JoinRequest& request, const std::function<bool(const std::string& name)>& taken,
                               std::string* why);
-  absl::StatusOr<v1::JoinResponse> Renew(const std::string& gateway, const std::string& signing_request);
+  // `chain_pem` is the certificate that the gateway calls with.
+  absl::StatusOr<v1::JoinResponse> Renew(const std::string& gateway, const std::string& chain_pem, const std::string& signing_request);
   absl::Status Remove(const std::string& gateway);
 
   // Whether the certificate (PEM, leaf first) is one of those that are good for the gateway.
@@ -80,8 +83,10 @@ class GatewayRegistry {
   absl::Status Found();
   absl::Status Read(const std::string& text);
   absl::Status Commit(State next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Makes a certificate and notes it in `next`.
-  absl::StatusOr<v1::JoinResponse> Issue(const std::string& gateway, EVP_PKEY* key, State* next) const;
+  // The digest of the certificate, hex, if it is one of those that are good for the gateway.
+  absl::StatusOr<std::string> Find(const std::string& gateway, const std::string& chain_pem) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes a certificate and notes it in `next`, where the one of digest `kept` stays.
+  absl::StatusOr<v1::JoinResponse> Issue(const std::string& gateway, EVP_PKEY* key, absl::string_view kept, State* next) const;
 
   const SealedFile file_;
   const Clock& clock_;

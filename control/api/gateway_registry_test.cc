@@ -157,7 +157,7 @@ TEST_F(GatewayRegistryTest, EverythingIsThereAfterARestartAndNothingOfItToRead) 
 
 TEST_F(GatewayRegistryTest, AfterARenewalBothCertificatesAreGoodAndAfterARemovalNone) {
   const auto first = Join(Token(), "edge-1");
-  const auto second = registry_->Renew("edge-1", SigningRequest());
+  const auto second = registry_->Renew("edge-1", first->certificate_chain(), SigningRequest());
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_TRUE(registry_->Check("edge-1", first->certificate_chain()).ok());
   EXPECT_TRUE(registry_->Check("edge-1", second->certificate_chain()).ok());
@@ -166,9 +166,33 @@ TEST_F(GatewayRegistryTest, AfterARenewalBothCertificatesAreGoodAndAfterARemoval
   EXPECT_FALSE(registry_->Check("edge-1", first->certificate_chain()).ok());
   EXPECT_FALSE(registry_->Check("edge-1", second->certificate_chain()).ok());
   EXPECT_EQ(JoinCode(waiting, "edge-1"), absl::StatusCode::kPermissionDenied);
-  EXPECT_EQ(registry_->Renew("edge-1", SigningRequest()).status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(registry_->Renew("", SigningRequest()).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(registry_->Renew("edge-1", second->certificate_chain(), SigningRequest()).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(registry_->Renew("", second->certificate_chain(), SigningRequest()).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(registry_->Remove("edge-1").code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(GatewayRegistryTest, AGatewayThatCannotStoreWhatItGetsRenewsForEverWithWhatItHas) {
+  const std::string first = Join(Token(), "edge-1")->certificate_chain();
+  std::string latest;
+  for (int minute = 0; minute < 10; ++minute) {
+    const auto renewed = registry_->Renew("edge-1", first, SigningRequest());
+    ASSERT_TRUE(renewed.ok()) << minute << renewed.status();
+    latest = renewed->certificate_chain();
+    EXPECT_TRUE(registry_->Check("edge-1", first).ok()) << minute;
+    EXPECT_TRUE(registry_->Check("edge-1", latest).ok()) << minute;
+  }
+  const auto next = registry_->Renew("edge-1", latest, SigningRequest());
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_TRUE(registry_->Check("edge-1", latest).ok());
+  EXPECT_TRUE(registry_->Check("edge-1", next->certificate_chain()).ok());
+}
+
+TEST_F(GatewayRegistryTest, WhoWasRemovedAndJoinedAgainRenewsNothingWithTheOldCertificate) {
+  const std::string first = Join(Token(), "edge-1")->certificate_chain();
+  ASSERT_TRUE(registry_->Remove("edge-1").ok());
+  ASSERT_TRUE(Join(Token(), "edge-1").ok());
+  EXPECT_EQ(registry_->Renew("edge-1", first, SigningRequest()).status().code(), absl::StatusCode::kPermissionDenied);
 }
 
 TEST_F(GatewayRegistryTest, ATokenOfItsNameMakesAGatewayAnew) {

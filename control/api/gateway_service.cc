@@ -122,7 +122,7 @@ grpc::ServerUnaryReactor* GatewayService::RenewCertificate(grpc::CallbackServerC
                                                            v1::JoinResponse* response) {
   return Run(context, "RenewCertificate", request, [this, request, response](const Caller& caller) -> absl::Status {
     GH_RETURN_IF_ERROR(Begin(caller));
-    GH_ASSIGN_OR_RETURN(v1::JoinResponse renewed, registry_.Renew(caller.gateway, request->signing_request()));
+    GH_ASSIGN_OR_RETURN(v1::JoinResponse renewed, registry_.Renew(caller.gateway, caller.chain_pem, request->signing_request()));
     Act act{absl::StrCat(kService, "RenewCertificate"),
             {absl::StrCat("certificate of gateway ", caller.gateway, " renewed, good until ", TimeText(renewed.not_after()))}};
     act.routine = true;

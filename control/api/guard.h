@@ -42,6 +42,7 @@ struct Caller {
   Roles roles = 0;
   std::vector<std::string> bindings;  // names of those that give the roles
   std::string gateway;                // the name in a certificate of the control plane's own authority
+  std::string chain_pem;              // that certificate, leaf first
   bool admitted = false;              // the guard has let the call in
   std::shared_ptr<Deed> deed;         // of a call that writes; null: it does not, or nobody watches over calls (tests)
   std::function<absl::StatusOr<Roles>()> judge;  // see RolesNow; null: the roles are for good (tests)

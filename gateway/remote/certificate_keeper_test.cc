@@ -94,14 +94,16 @@ class CertificateKeeperTest : public ::testing::Test {
   }
   std::unique_ptr<CertificateKeeper> Keep() {
     return std::make_unique<CertificateKeeper>(
-        enrolment_.get(), clock_,
-        [this] { return grpc::CreateChannel(absl::StrCat("127.0.0.1:", port_), grpc::InsecureChannelCredentials()); },
+        enrolment_.get(), clock_, [this] { return Channel(); },
         [this] {
           MutexLock lock(&mutex_);
           ++renewed_;
           changed_.SignalAll();
         },
         absl::Milliseconds(2));
+  }
+  std::shared_ptr<grpc::Channel> Channel() const {
+    return grpc::CreateChannel(absl::StrCat("127.0.0.1:", port_), grpc::InsecureChannelCredentials());
   }
   void AwaitRenewals(int n) {
     MutexLock lock(&mutex_);
@@ -140,6 +142,21 @@ TEST_F(CertificateKeeperTest, RenewsAtTwoThirdsOfTheLifetimeAndKeepsWhatItGot) {
   EXPECT_NE(Content(), first);
   EXPECT_GT(enrolment_->not_after(), expiry);
   EXPECT_EQ(Enrolment::Open(folder_, "edge-1")->not_after(), enrolment_->not_after());
+}
+
+TEST_F(CertificateKeeperTest, WhatCannotBeStoredIsNotAskedForAgainAndStoredOnceThereIsRoom) {
+  clock_.Advance(kLife * 3 / 4);
+  std::filesystem::create_directories(file() + ".new/x");  // what is written beside cannot be
+  EXPECT_EQ(enrolment_->Renew(Channel()).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(enrolment_->Renew(Channel()).code(), absl::StatusCode::kUnavailable);
+  std::filesystem::remove_all(file() + ".new");
+  const absl::Time expiry = enrolment_->not_after();
+  EXPECT_TRUE(enrolment_->Renew(Channel()).ok());
+  EXPECT_EQ(authority_.calls(), 1);
+  EXPECT_GT(enrolment_->not_after(), expiry);
+  EXPECT_EQ(Enrolment::Open(folder_, "edge-1")->not_after(), enrolment_->not_after());
+  EXPECT_TRUE(enrolment_->Renew(Channel()).ok());
+  EXPECT_EQ(authority_.calls(), 2);
 }
 
 TEST_F(CertificateKeeperTest, WhatIsGoodIsNotGivenUpForAnAnswerThatIsNot) {

@@ -175,18 +175,23 @@ absl::Status Enrolment::Join(const std::string& address, const std::string& serv
 }
 
 absl::Status Enrolment::Renew(const std::shared_ptr<grpc::Channel>& channel) {
-  GH_ASSIGN_OR_RETURN(UniqueKey key, certs::MintKey(certs::KeyType::kP256));
-  v1::RenewCertificateRequest request;
-  GH_ASSIGN_OR_RETURN(*request.mutable_signing_request(), certs::MintSigningRequest(key.get()));
-  v1::JoinResponse response;
-  grpc::ClientContext context;
-  SetUp(&context);
-  GH_RETURN_IF_ERROR(FromGrpc(v1::GatewayService::NewStub(channel)->RenewCertificate(&context, request, &response)));
-  GH_ASSIGN_OR_RETURN(const Secret key_pem, certs::KeyToPem(key.get()));
-  const Secret both(absl::StrCat(key_pem.Reveal(), response.certificate_chain()));
   Enrolment next(folder_, gateway_);
-  GH_RETURN_IF_ERROR(next.Take(both.Reveal()));  // what is good is not given up for what is not
-  GH_RETURN_IF_ERROR(WriteWhole(identity(), both.Reveal()));
+  if (unstored_.empty()) {
+    GH_ASSIGN_OR_RETURN(UniqueKey key, certs::MintKey(certs::KeyType::kP256));
+    v1::RenewCertificateRequest request;
+    GH_ASSIGN_OR_RETURN(*request.mutable_signing_request(), certs::MintSigningRequest(key.get()));
+    v1::JoinResponse response;
+    grpc::ClientContext context;
+    SetUp(&context);
+    GH_RETURN_IF_ERROR(FromGrpc(v1::GatewayService::NewStub(channel)->RenewCertificate(&context, request, &response)));
+    GH_ASSIGN_OR_RETURN(const Secret key_pem, certs::KeyToPem(key.get()));
+    unstored_ = Secret(absl::StrCat(key_pem.Reveal(), response.certificate_chain()));
+  }
+  if (absl::Status good = next.Take(unstored_.Reveal()); !good.ok()) {
+    unstored_ = Secret();
+    return good;  // what is good is not given up for what is not
+  }
+  GH_RETURN_IF_ERROR(WriteWhole(identity(), unstored_.Reveal()));
   *this = std::move(next);
   return absl::OkStatus();
 }

@@ -20,6 +20,7 @@
 #include "absl/time/time.h"
 #include "client/lib/target.h"
 #include "gateway/base/join_token.h"
+#include "gateway/base/secret.h"
 
 namespace gatehouse::remote {
 
@@ -37,7 +38,7 @@ class Enrolment {
 
   // Trades the token at `address` (host:port). `server_name`: the name in its certificate, if not the host.
   absl::Status Join(const std::string& address, const std::string& server_name, const JoinToken& token);
-  // Renews over a channel that calls with the present certificate.
+  // Renews over a channel that calls with the present certificate. What was got and could not be stored is not asked for again.
   absl::Status Renew(const std::shared_ptr<grpc::Channel>& channel);
 
  private:
@@ -49,6 +50,7 @@ class Enrolment {
   absl::Status Take(absl::string_view pem);
 
   std::string folder_, gateway_;
+  Secret unstored_;  // key and certificate that a renewal got, until they are in the file
   absl::Time not_before_ = absl::InfinitePast();
   absl::Time not_after_ = absl::InfinitePast();
 };
