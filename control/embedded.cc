@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/events/slots.h"
-#include "gateway/base/deadline.h"
+#include "gateway/base/steady.h"
 #include "gateway/server/load_meter.h"
 #include "gateway/server/questions.h"
 #include "gateway/server/ticket_keys.h"
@@ -85,9 +85,9 @@ void EmbeddedGateway::ReportLoad() {
   server::LoadMeter meter(*gateway_);
   for (;;) {
     {
-      const Deadline until(kLoadPeriod);
+      const SteadyTime until = SteadyAfter(kLoadPeriod);
       MutexLock lock(&loads_mutex_);
-      while (!stopping_ && !until.passed()) loads_changed_.WaitFor(&loads_mutex_, until.left());
+      while (!stopping_ && SteadyNow() < until) loads_changed_.WaitFor(&loads_mutex_, Until(until));
       if (stopping_) return;
     }
     line_->Report(meter.Measure());

@@ -54,11 +54,11 @@ absl::Status HashRenewals::Offer(const Caller& by, std::string user_store, std::
   return absl::OkStatus();
 }
 
-bool HashRenewals::Take(const Deadline& until, Waiting* next) {
+bool HashRenewals::Take(SteadyTime until, Waiting* next) {
   MutexLock lock(&mutex_);
   while (!stopping_ && waiting_.empty()) {
-    if (until.passed()) return false;
-    changed_.WaitFor(&mutex_, until.left());
+    if (SteadyNow() >= until) return false;
+    changed_.WaitFor(&mutex_, Until(until));
   }
   if (stopping_) return false;
   *next = std::move(waiting_.front());
@@ -68,18 +68,18 @@ bool HashRenewals::Take(const Deadline& until, Waiting* next) {
 }
 
 void HashRenewals::Run() {
-  Deadline until(absl::InfiniteDuration());
+  SteadyTime until = SteadyAfter(absl::InfiniteDuration());
   for (;;) {
     Waiting next;
     const bool took = Take(until, &next);
     if (took) {
       const bool first = made_.empty();
       Renew(next);
-      if (first && !made_.empty()) until = Deadline(options_.gather);
+      if (first && !made_.empty()) until = SteadyAfter(options_.gather);
     }
-    if (!made_.empty() && (!took || made_.size() >= options_.max_gathered || until.passed())) {
+    if (!made_.empty() && (!took || made_.size() >= options_.max_gathered || SteadyNow() >= until)) {
       Write();
-      until = Deadline(absl::InfiniteDuration());
+      until = SteadyAfter(absl::InfiniteDuration());
     }
     MutexLock lock(&mutex_);
     if (stopping_) return;

@@ -22,7 +22,7 @@
 #include "absl/time/time.h"
 #include "control/api/desk.h"
 #include "control/api/user_edits.h"
-#include "gateway/base/deadline.h"
+#include "gateway/base/steady.h"
 #include "gateway/base/mutex.h"
 #include "gateway/base/secret.h"
 
@@ -60,7 +60,7 @@ class HashRenewals {
 
   void Run();
   // The next offer; false when the gathering is over or this ends.
-  bool Take(const Deadline& until, Waiting* next);
+  bool Take(SteadyTime until, Waiting* next);
   void Renew(const Waiting& offer);
   void Write();
 

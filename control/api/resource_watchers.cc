@@ -4,11 +4,10 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "control/api/call.h"
 #include "control/api/config_service.h"
 #include "control/api/resource_stream.h"
-#include "gateway/base/deadline.h"
+#include "gateway/base/steady.h"
 
 namespace gatehouse::api {
 namespace {
@@ -22,6 +21,7 @@ class ResourceWatchers::Watcher final : public Call {
  public:
   Watcher(ResourceWatchers& owner, grpc::CallbackServerContext& context) : owner_(owner), context_(context) {}
 
+  void Sit(std::unique_ptr<Seats::Seat> seat) { seat_ = std::move(seat); }
   void Refuse(const absl::Status& status) { End(RespondStatus(status)); }
   void Start(const v1::WatchResourcesRequest& request, const Guard& guard) {
     {
@@ -36,12 +36,12 @@ class ResourceWatchers::Watcher final : public Call {
     MutexLock lock(&mutex_);
     if (ended_ || !stream_.has_value()) return;
     if (writing_) {
-      if (patience_.passed()) context_.TryCancel();
+      if (SteadyNow() >= patience_) context_.TryCancel();
       return;
     }
     if (!stream_->Next(owner_.changes_.Current(), &message_)) return;
     writing_ = true;
-    patience_ = Deadline(kPatience);
+    patience_ = SteadyAfter(kPatience);
     StartWrite(&message_);
   }
 
@@ -75,12 +75,13 @@ class ResourceWatchers::Watcher final : public Call {
 
   ResourceWatchers& owner_;
   grpc::CallbackServerContext& context_;
+  std::unique_ptr<Seats::Seat> seat_;
   Mutex mutex_;
   std::optional<ResourceStream> stream_ ABSL_GUARDED_BY(mutex_);
   v1::WatchResourcesResponse message_;  // gRPC's while writing_
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  Deadline patience_ ABSL_GUARDED_BY(mutex_){kPatience};  // with one that takes nothing
+  SteadyTime patience_ ABSL_GUARDED_BY(mutex_) = SteadyAfter(kPatience);  // with one that takes nothing
   // Last: its end waits for a notice, which uses what is above.
   std::unique_ptr<Admission> admission_;
 };
@@ -106,20 +107,22 @@ ResourceWatchers::~ResourceWatchers() {
 
 ResourceWatchers::Call* ResourceWatchers::Begin(grpc::CallbackServerContext& context,
                                                 const v1::WatchResourcesRequest& request, const Guard& guard) {
-  absl::Status refused = guard(context, "/gatehouse.v1.ConfigService/WatchResources", &request).status();
+  const absl::StatusOr<Caller> caller = guard(context, "/gatehouse.v1.ConfigService/WatchResources", &request);
+  absl::Status refused = caller.status();
   auto* watcher = new Watcher(*this, context);
   if (refused.ok() && (!v1::Kind_IsValid(request.kind()) || request.kind() == v1::KIND_UNSPECIFIED)) {
     refused = absl::InvalidArgumentError("kind: required, one of the known kinds");
   }
   if (refused.ok()) {
-    MutexLock lock(&mutex_);
-    if (watchers_.size() < kMaxWatchers) {
-      watchers_.insert(watcher);
-    } else {
-      refused = absl::ResourceExhaustedError(absl::StrCat("there are ", kMaxWatchers, " watchers of resources already"));
-    }
+    absl::StatusOr<std::unique_ptr<Seats::Seat>> seat = seats_.Take(*caller);
+    refused = seat.status();
+    if (seat.ok()) watcher->Sit(*std::move(seat));
   }
   if (refused.ok()) {
+    {
+      MutexLock lock(&mutex_);
+      watchers_.insert(watcher);
+    }
     watcher->Start(request, guard);
   } else {
     watcher->Refuse(refused);

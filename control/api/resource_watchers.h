@@ -14,6 +14,7 @@
 
 #include "control/api/changes.h"
 #include "control/api/guard.h"
+#include "control/api/seats.h"
 #include "gateway/base/mutex.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
 
@@ -22,7 +23,7 @@ namespace gatehouse::api {
 class ResourceWatchers {
  public:
   using Call = grpc::ServerWriteReactor<v1::WatchResourcesResponse>;
-  static constexpr size_t kMaxWatchers = 256;
+  static constexpr size_t kMaxWatchers = 256;  // of one caller a quarter
 
   explicit ResourceWatchers(Changes& changes);
   ~ResourceWatchers();
@@ -39,6 +40,7 @@ class ResourceWatchers {
   Changes& changes_;
   Mutex mutex_;
   CondVar changed_;
+  Seats seats_{"watchers of resources", kMaxWatchers};
   std::set<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
   bool news_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;

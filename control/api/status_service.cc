@@ -4,7 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "gateway/base/mutex.h"
 
 namespace gatehouse::api {
@@ -15,8 +14,8 @@ namespace gatehouse::api {
 class StatusService::Watch final : public grpc::ServerWriteReactor<v1::Status> {
  public:
   explicit Watch(const absl::Status& refused) { Finish(ToGrpc(refused)); }
-  Watch(StatusService& service, const grpc::CallbackServerContext& context)
-      : service_(&service), line_(std::make_shared<Line>()) {
+  Watch(StatusService& service, std::unique_ptr<Seats::Seat> seat, const grpc::CallbackServerContext& context)
+      : service_(&service), seat_(std::move(seat)), line_(std::make_shared<Line>()) {
     line_->watch = this;
     admission_ = service.guard_.Admit(context, [this](const absl::Status& why) { End(ToGrpc(why)); });
     listener_ = service.distributor_.Listen([this] { Become(Due::kChanged); });
@@ -40,7 +39,6 @@ class StatusService::Watch final : public grpc::ServerWriteReactor<v1::Status> {
       MutexLock lock(&line_->mutex);
       line_->watch = nullptr;
     }
-    if (service_ != nullptr) --service_->watchers_;
     delete this;
   }
 
@@ -92,6 +90,7 @@ class StatusService::Watch final : public grpc::ServerWriteReactor<v1::Status> {
   }
 
   StatusService* const service_ = nullptr;
+  const std::unique_ptr<Seats::Seat> seat_;
   const std::shared_ptr<Line> line_;
   Mutex mutex_;
   bool changed_ ABSL_GUARDED_BY(mutex_) = false;
@@ -131,11 +130,9 @@ grpc::ServerWriteReactor<v1::Status>* StatusService::WatchStatus(grpc::CallbackS
                                                                  const v1::GetStatusRequest* request) {
   const absl::StatusOr<Caller> caller = guard_(*context, "/gatehouse.v1.StatusService/WatchStatus", request);
   if (!caller.ok()) return new Watch(caller.status());
-  if (++watchers_ > kMostWatchers) {
-    --watchers_;
-    return new Watch(absl::ResourceExhaustedError(absl::StrCat("there are ", kMostWatchers, " watchers already")));
-  }
-  return new Watch(*this, *context);
+  absl::StatusOr<std::unique_ptr<Seats::Seat>> seat = seats_.Take(*caller);
+  if (!seat.ok()) return new Watch(seat.status());
+  return new Watch(*this, *std::move(seat), *context);
 }
 
 }  // namespace gatehouse::api

@@ -2,15 +2,15 @@
 //
 // Ownership:  distributor, hub and alarms outlive the service, and the service outlives its server.
 // Threading:  thread-safe.
-// Units:      at most kMostWatchers watches at once; changes within kGather make one message.
+// Units:      at most kMostWatchers watches at once, of one caller a quarter; changes within kGather make one message.
 // Errors:     WatchStatus: RESOURCE_EXHAUSTED (too many watchers).
 #pragma once
 
-#include <atomic>
 #include <string>
 
 #include "absl/time/time.h"
 #include "control/api/guard.h"
+#include "control/api/seats.h"
 #include "control/events/hub.h"
 #include "control/publish/alarms.h"
 #include "control/publish/distributor.h"
@@ -20,7 +20,7 @@ namespace gatehouse::api {
 
 class StatusService final : public v1::StatusService::CallbackService {
  public:
-  static constexpr int kMostWatchers = 100;
+  static constexpr size_t kMostWatchers = 100;
   static constexpr absl::Duration kGather = absl::Milliseconds(20);
   static constexpr absl::Duration kPeriod = absl::Seconds(5);
 
@@ -46,7 +46,7 @@ class StatusService final : public v1::StatusService::CallbackService {
   const hub::Hub& hub_;
   publish::Alarms& alarms_;
   const Guard guard_;
-  std::atomic<int> watchers_{0};
+  Seats seats_{"watchers of the status", kMostWatchers};
 };
 
 }  // namespace gatehouse::api

@@ -385,7 +385,7 @@ TEST_F(StreamsTest, WatchesOfTheStatusAreNotWithoutLimit) {
   std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
   std::vector<std::unique_ptr<grpc::ClientReader<v1::Status>>> watches;
   v1::Status status;
-  for (int i = 0; i < StatusService::kMostWatchers; ++i) {
+  for (size_t i = 0; i < Seats::MostOfOne(StatusService::kMostWatchers); ++i) {
     contexts.push_back(Context());
     watches.push_back(stub->WatchStatus(contexts.back().get(), {}));
     ASSERT_TRUE(watches.back()->Read(&status)) << i;

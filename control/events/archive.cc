@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/base/deadline.h"
+#include "gateway/base/steady.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::hub {
@@ -152,7 +152,7 @@ void Archive::Settle() {
 }
 
 void Archive::Run() {
-  Deadline next_write(options_.period);
+  SteadyTime next_write = SteadyAfter(options_.period);
   for (;;) {
     std::pair<Wanted, Answer> asked;
     bool write = false;
@@ -160,13 +160,13 @@ void Archive::Run() {
     {
       MutexLock lock(&mutex_);
       const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        return open_ && (next_write.passed() || (!failing_ && waiting_bytes_ >= kWriteEarly));
+        return open_ && (SteadyNow() >= next_write || (!failing_ && waiting_bytes_ >= kWriteEarly));
       };
       while (!stopping_ && asked_.empty() && !due()) {
         // With nothing to write only limits of age pass.
-        next_write = waiting_.empty() ? std::max(next_write, Deadline(options_.idle))
-                                      : std::min(next_write, Deadline(failing_ ? options_.retry : options_.period));
-        wake_.WaitFor(&mutex_, next_write.left());
+        next_write = waiting_.empty() ? std::max(next_write, SteadyAfter(options_.idle))
+                                      : std::min(next_write, SteadyAfter(failing_ ? options_.retry : options_.period));
+        wake_.WaitFor(&mutex_, Until(next_write));
       }
       if (!asked_.empty()) {
         asked = std::move(asked_.front());
@@ -177,7 +177,7 @@ void Archive::Run() {
     }
     if (write) {
       Write();
-      next_write = Deadline(failing_ ? options_.retry : options_.period);
+      next_write = SteadyAfter(failing_ ? options_.retry : options_.period);
     }
     if (asked.second && asked.first.filter.use_count() > 1) Reply(asked.first, asked.second);
     if (!stop) continue;

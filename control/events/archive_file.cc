@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "control/store/sqlite.h"
-#include "gateway/base/deadline.h"
+#include "gateway/base/steady.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/status.h"
 
@@ -395,7 +395,7 @@ absl::StatusOr<Found> ArchiveFile::ReadAudit(const Wanted& wanted) {
 absl::StatusOr<Found> ArchiveFile::Read(const Wanted& wanted, absl::Duration budget) {
   const uint32_t types = wanted.filter->types();
   if (types == kAuditBit) return ReadAudit(wanted);
-  const Deadline until(budget);
+  const SteadyTime until = SteadyAfter(budget);
   Found found;
   found.next = wanted.from;
   Statement select(db_,
@@ -419,7 +419,7 @@ absl::StatusOr<Found> ArchiveFile::Read(const Wanted& wanted, absl::Duration bud
       found.next = next;
       continue;
     }
-    if (until.passed() && found.next > wanted.from) return found;
+    if (SteadyNow() >= until && found.next > wanted.from) return found;
     Statement body(db_, "SELECT wire FROM body WHERE first = ?");
     const int got = body.Integer(first).Step();
     if (got != SQLITE_ROW && got != SQLITE_DONE) return Error("cannot be read");

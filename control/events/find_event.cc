@@ -10,7 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "gateway/base/deadline.h"
+#include "gateway/base/steady.h"
 #include "gateway/base/mutex.h"
 #include "gatehouse/v1/event_service.pb.h"
 
@@ -32,8 +32,8 @@ class Answered {
   }
   bool Await() {
     MutexLock lock(&mutex_);
-    const Deadline until(kPatience);
-    while (!told_ && !until.passed()) changed_.WaitFor(&mutex_, until.left());
+    const SteadyTime until = SteadyAfter(kPatience);
+    while (!told_ && SteadyNow() < until) changed_.WaitFor(&mutex_, Until(until));
     return std::exchange(told_, false);
   }
 

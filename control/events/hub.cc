@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/base/deadline.h"
+#include "gateway/base/steady.h"
 #include "gateway/base/digest.h"
 
 namespace gatehouse::hub {
@@ -218,8 +218,8 @@ void Hub::Dispatch() {
     std::vector<std::shared_ptr<Waker>> wakers;
     {
       MutexLock lock(&mutex_);
-      const Deadline next(options_.pace);
-      while (!stopping_ && paced && !next.passed()) work_.WaitFor(&mutex_, next.left());
+      const SteadyTime next = SteadyAfter(options_.pace);
+      while (!stopping_ && paced && SteadyNow() < next) work_.WaitFor(&mutex_, Until(next));
       waiting_ = true;
       while (!stopping_ && firing_.empty()) work_.Wait(&mutex_);
       waiting_ = false;
