@@ -11,6 +11,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -104,13 +106,58 @@ absl::StatusOr<Enrolment> Enrol(const Options& options) {
   return enrolment;
 }
 
+// The signals that end us: the first asks for it, the second ends the process at once. Before any other thread is started.
+class EndSignals {
+ public:
+  EndSignals() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    std::thread([state = state_, signals = signals_] {
+      int received = 0;
+      sigwait(&signals, &received);
+      state->Ask();
+      sigwait(&signals, &received);
+      std::fprintf(stderr, "gatehouse-gateway: ended at once by a second signal\n");
+      _exit(1);
+    }).detach();
+  }
+  bool asked() const {
+    MutexLock lock(&state_->mutex);
+    return state_->asked;
+  }
+  void Wait() {
+    MutexLock lock(&state_->mutex);
+    while (!state_->asked) state_->changed.Wait(&state_->mutex);
+  }
+  // Has `hear` called by the first signal, or now when it came already; null: nobody any more.
+  void Tell(std::function<void()> hear) {
+    MutexLock lock(&state_->mutex);
+    state_->hear = std::move(hear);
+    if (state_->asked && state_->hear) state_->hear();
+  }
+
+ private:
+  struct State {
+    void Ask() {
+      MutexLock lock(&mutex);
+      asked = true;
+      if (hear) hear();
+      changed.SignalAll();
+    }
+    Mutex mutex;
+    CondVar changed;
+    bool asked ABSL_GUARDED_BY(mutex) = false;
+    std::function<void()> hear ABSL_GUARDED_BY(mutex);
+  };
+  sigset_t signals_;
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
 int Run(const Options& options) {
   signal(SIGPIPE, SIG_IGN);
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  EndSignals end;
   spdlog::set_default_logger(spdlog::stderr_color_mt("gatehouse-gateway"));
   spdlog::set_level(spdlog::level::from_str(options.log_level == "warning" ? "warn" : options.log_level == "error" ? "err" : options.log_level));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
@@ -214,7 +261,10 @@ int Run(const Options& options) {
   }
   subscriber->Start();
   // What was withdrawn while we were away must not come back: the disk counts only when no control plane answers.
-  if (!subscriber->WaitInStep(absl::Seconds(options.startup_wait))) {
+  end.Tell([s = subscriber.get()] { s->EndWait(); });
+  const bool in_step = subscriber->WaitInStep(absl::Seconds(options.startup_wait));
+  end.Tell(nullptr);
+  if (!in_step && !end.asked()) {
     absl::Status restored = subscriber->Restore();
     if (restored.ok()) {
       spdlog::warn("no control plane brought a configuration within {} s: revision {} from disk is in force", options.startup_wait,
@@ -224,26 +274,26 @@ int Run(const Options& options) {
                    std::string(restored.message()));
     }
   }
-  for (const server::BoundListener& listener : (*gateway)->listeners()) {
-    Say("listener " + listener.listener + " " + listener.address);
+  if (!end.asked()) {
+    for (const server::BoundListener& listener : (*gateway)->listeners()) {
+      Say("listener " + listener.listener + " " + listener.address);
+    }
+    Say("ready");
   }
-  Say("ready");
-
-  int received = 0;
-  sigwait(&signals, &received);
+  end.Wait();
   spdlog::info("draining; a second signal ends at once");
-  std::thread([signals] {
-    int second = 0;
-    sigwait(&signals, &second);
-    std::fprintf(stderr, "gatehouse-gateway: ended at once by a second signal\n");
-    _exit(1);
-  }).detach();
   if (!(*gateway)->Drain(absl::Seconds(options.drain))) {
     spdlog::warn("some requests did not end within {} s and were cut", options.drain);
   }
-  // The uplink's stream holds its channel: it outlives the subscriber, for the gateway's last events.
+  // The subscriber renews the gateway's files until it is gone. The uplink's stream holds its channel, for the gateway's last
+  // events.
   keeper.reset();
   subscriber->Stop();
+  {
+    MutexLock lock(&mutex);
+    source = nullptr;
+  }
+  subscriber.reset();
   monitor = nullptr;
   gateway->reset();
   renewals.reset();

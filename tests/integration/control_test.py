@@ -295,7 +295,8 @@ class RemoteGatewayTest(GatehouseTest):
         self.out = self.folder / f"gateway-{time.monotonic_ns()}.out"
         self.log = self.folder / "gateway.log"
         process = subprocess.Popen([BIN / "gatehouse-gateway", "--control", self.gatehouse.control, "--name", "far", "--workers", "2",
-                                    "--state-dir", self.folder / "far", *options], stdout=open(self.out, "w"), stderr=open(self.log, "a"))
+                                    "--state-dir", self.folder / "far", *options], stdout=open(self.out, "w"), stderr=open(self.log, "a"),
+                                   env=dict(os.environ, MALLOC_PERTURB_="170"))  # what is freed is overwritten
         self.addCleanup(lambda: (process.kill(), process.wait()))
         wait_for("the gateway is ready", lambda: process.poll() is not None or "ready" in self.out.read_text(), 30)
         self.assertIsNone(process.poll(), self.log.read_text())
@@ -328,6 +329,35 @@ class RemoteGatewayTest(GatehouseTest):
             finally:
                 asking.kill()
                 asking.wait()
+
+    def test_signals_end_it_while_it_waits_for_a_control_plane(self):
+        process = subprocess.Popen([BIN / "gatehouse-gateway", "--control", f"unix:{self.folder}/nowhere", "--state-dir", self.folder / "waiting",
+                                    "--startup-wait", "600", "--drain", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: (process.kill(), process.wait(), process.stderr.close()))
+        self.assertIn("nowhere", process.stderr.readline())  # it looks for one
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(20), 0)
+
+    def test_files_that_change_while_it_ends_do_no_harm(self):
+        self.pki.server("files")
+        self.pki.server("next")
+        self.gatehouse.apply(f"""
+kind: ServerCertificate
+name: files
+files: {{certificate_chain_path: {self.pki.pem("files")}, private_key_path: {self.pki.key("files")}}}
+---
+{{kind: Listener, name: files, address: "127.0.0.1:0", server_certificates: [files]}}
+""", "--no-wait")
+        process = self.start_gateway("--drain", "0")
+        self.gatehouse.kill()  # its last events keep the gateway for a while
+        for kind in (self.pki.key, self.pki.pem):
+            os.replace(kind("next"), kind("files"))
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(20)
+        self.gatehouse.start()
+        self.assertEqual(code, 0, self.log.read_text()[-600:])
+        self.gatehouse.ctl("delete", "listener", "files")
+        self.gatehouse.ctl("delete", "server-certificate", "files")
 
     def test_a_gateway_apart_follows_goes_on_alone_and_comes_back(self):
         secure = """
