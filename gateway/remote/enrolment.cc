@@ -27,6 +27,7 @@ namespace gatehouse::remote {
 namespace {
 
 constexpr absl::Duration kTimeout = absl::Seconds(10);
+constexpr size_t kRoom = 16 * 1024;  // octets, more than a key and a chain take
 constexpr char kNames[] = "spiffe://gatehouse/gateway/";
 
 std::optional<std::string> ReadAll(const std::string& path) {
@@ -52,6 +53,7 @@ absl::Status WriteWhole(const std::string& path, absl::string_view content) {
   ok = ok && fsync(fd) == 0;
   const int error = errno;
   if (fd >= 0) close(fd);
+  if (fd >= 0 && !ok) unlink(temporary.c_str());
   if (ok && rename(temporary.c_str(), path.c_str()) == 0) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("cannot write ", path, ": ", std::strerror(ok ? errno : error)));
 }
@@ -160,12 +162,17 @@ absl::Status Enrolment::Join(const std::string& address, const std::string& serv
   request.set_token(token.ToString());
   request.set_gateway(gateway_);
   GH_ASSIGN_OR_RETURN(*request.mutable_signing_request(), certs::MintSigningRequest(key.get()));
+  // A token is good once: what it buys must not be lost to a full disk.
+  GH_RETURN_IF_ERROR(WriteWhole(authority(), anchor_pem));
+  const std::string room = identity() + ".room";
+  GH_RETURN_IF_ERROR(WriteWhole(room, std::string(kRoom, '\n')));
   v1::JoinResponse response;
   grpc::ClientContext context;
   SetUp(&context);
-  GH_RETURN_IF_ERROR(FromGrpc(v1::GatewayService::NewStub(channel)->Join(&context, request, &response)));
+  const grpc::Status joined = v1::GatewayService::NewStub(channel)->Join(&context, request, &response);
+  unlink(room.c_str());
+  GH_RETURN_IF_ERROR(FromGrpc(joined));
   GH_ASSIGN_OR_RETURN(const Secret key_pem, certs::KeyToPem(key.get()));
-  GH_RETURN_IF_ERROR(WriteWhole(authority(), anchor_pem));
   const Secret both(absl::StrCat(key_pem.Reveal(), response.certificate_chain()));
   Enrolment next(folder_, gateway_);
   GH_RETURN_IF_ERROR(next.Take(both.Reveal()));  // what is good is not given up for what is not

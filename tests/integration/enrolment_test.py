@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,11 @@ CONFIG = EDGE + """---
 ---
 {{kind: Route, name: secure, match: {{path: /secure}}, require: {{any_of: [Certificate]}}, fixed_response: {{body: one}}}}
 """
+
+
+def limit_files(octets):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, octets))
 
 
 class EnrolmentTest(unittest.TestCase):
@@ -56,13 +62,14 @@ class EnrolmentTest(unittest.TestCase):
     def token(self, *options):
         return self.gatehouse.ctl("gateway", "token", "create", *options).stdout.strip()
 
-    def gateway(self, name, *options, control=None):
+    def gateway(self, name, *options, control=None, file_size=None):
         out = self.folder / f"{name}-{len(self.gateways)}.out"
         log = open(self.folder / f"{name}.log", "a")
         with open(out, "w") as stdout:
             process = subprocess.Popen(
                 [BIN / "gatehouse-gateway", "--control", f"localhost:{control or self.control_port}", "--name", name, "--workers", "1",
-                 "--state-dir", self.folder / name, *options], stdout=stdout, stderr=log)
+                 "--state-dir", self.folder / name, *options], stdout=stdout, stderr=log,
+                preexec_fn=file_size and (lambda: limit_files(file_size)))
         log.close()
         self.gateways.append(process)
         wait_for("the gateway is ready", lambda: process.poll() is not None or "ready" in out.read_text(), 20)
@@ -126,6 +133,15 @@ class EnrolmentTest(unittest.TestCase):
         other = self.gateway("edge-3")
         self.assertEqual(other.wait(20), 1)
         self.assertIn("is not of a gateway named edge-3", self.log("edge-3"))
+
+    def test_a_disk_without_room_does_not_cost_the_token(self):
+        token = self.token()
+        process = self.gateway("edge-1", "--join", token, file_size=1024)
+        self.assertEqual(process.wait(20), 1)
+        self.assertIn("cannot write", self.log("edge-1"))
+        process = self.gateway("edge-1", "--join", token)
+        self.assertIsNone(process.poll(), self.log("edge-1"))
+        wait_for("it follows", lambda: self.connected("edge-1"))
 
     def test_a_control_plane_that_the_token_does_not_name_never_sees_it(self):
         token = self.token()
