@@ -173,6 +173,7 @@ void Worker::TellTurnedAway() {
   const int64_t pauses = metrics_.accept_pauses.value() - pauses_told_;
   if ((refused == 0 && pauses == 0) || slot_.get() == nullptr) return;
   if (turned_away_told_.nanos != 0 && loop_.now() - turned_away_told_ < kTellAgain) return;
+  turned_away_told_ = loop_.now();  // a ring that is full loses one event and not one a tick
   events::Event* event = recorder_.Begin(events::EventKind::kGateway);
   if (event == nullptr) return;
   std::vector<std::string> told;
@@ -184,7 +185,6 @@ void Worker::TellTurnedAway() {
   facts.revision = slot_.get()->revision;
   facts.detail = absl::StrJoin(told, "; ");
   recorder_.Commit();
-  turned_away_told_ = loop_.now();
   refused_told_ += refused;
   pauses_told_ += pauses;
 }
