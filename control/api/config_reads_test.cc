@@ -262,6 +262,38 @@ TEST_F(WatchResourcesTest, RefusesWhatIsNoKindAndMoreWatchersThanItCanBear) {
   for (auto& watched : many) EXPECT_EQ(watched->Next(), "1: a");
 }
 
+TEST_F(WatchResourcesTest, AWriterWaitsForNoWatcher) {
+  const auto write = [this](int users) {
+    const absl::Time began = absl::Now();
+    EXPECT_TRUE(changes_.Write({}, [users](Draft& draft) {
+      const v1::Resource* before = draft.Find({v1::USER_STORE, "u"});
+      v1::Resource next = before == nullptr ? v1::Resource() : *before;
+      next.mutable_user_store()->set_name("u");
+      for (int i = 0; i < users; ++i) {
+        v1::User& user = *next.mutable_user_store()->add_users();
+        user.set_name(absl::StrCat("u", draft.base().revision, "-", i));
+        user.add_password_hashes("$2b$04$abcdefghijklmnopqrstuuEbqwCpm7XeDaWCsEK2SZ9ujSkqVhOU.");
+      }
+      draft.PutAsIs(std::move(next));
+      return absl::OkStatus();
+    }).ok());
+    return absl::Now() - began;
+  };
+  write(5'000);
+  std::vector<std::unique_ptr<Watched>> many;
+  for (int i = 0; i < 50; ++i) {
+    many.push_back(Watch("kind: USER_STORE only_changes: true"));
+    ASSERT_EQ(many.back()->Next(), "1: synced");
+  }
+  absl::Duration slowest;
+  for (int i = 0; i < 3; ++i) slowest = std::max(slowest, write(1));
+
+  const v1::Resource& users = *changes_.Current()->resources.at({v1::USER_STORE, "u"});
+  const absl::Time began = absl::Now();
+  for (size_t i = 0; i < many.size(); ++i) EXPECT_EQ(Shown(users, changes_.etags()).user_store().users_size(), 5'003);
+  EXPECT_LT(slowest, (absl::Now() - began) / 2) << "of the least that it takes to tell them all";
+}
+
 TEST_F(WatchResourcesTest, EndsWithTheServerWhileWritersGoOn) {
   auto all = Watch("kind: UPSTREAM");
   EXPECT_EQ(all->Next(), "0: synced");

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "control/api/call.h"
 #include "control/api/config_service.h"
@@ -16,9 +17,13 @@ constexpr absl::Duration kPatience = absl::Minutes(1);
 
 }  // namespace
 
-// Lock order: watchers' mutex, then a watcher's.
 class ResourceWatchers::Watcher final : public Call {
  public:
+  static std::shared_ptr<Watcher> Make(ResourceWatchers& owner, grpc::CallbackServerContext& context) {
+    auto watcher = std::make_shared<Watcher>(owner, context);
+    watcher->self_ = watcher;
+    return watcher;
+  }
   Watcher(ResourceWatchers& owner, grpc::CallbackServerContext& context) : owner_(owner), context_(context) {}
 
   void Sit(std::unique_ptr<Seats::Seat> seat) { seat_ = std::move(seat); }
@@ -58,11 +63,10 @@ class ResourceWatchers::Watcher final : public Call {
   }
   void OnCancel() override { End(grpc::Status::CANCELLED); }
   void OnDone() override {
-    {
-      MutexLock lock(&owner_.mutex_);
-      owner_.watchers_.erase(this);
-    }
-    delete this;
+    admission_.reset();
+    const std::shared_ptr<Watcher> self = std::move(self_);
+    MutexLock lock(&owner_.mutex_);
+    owner_.watchers_.erase(self);
   }
 
  private:
@@ -74,7 +78,8 @@ class ResourceWatchers::Watcher final : public Call {
   }
 
   ResourceWatchers& owner_;
-  grpc::CallbackServerContext& context_;
+  grpc::CallbackServerContext& context_;  // until ended_
+  std::shared_ptr<Watcher> self_;         // until gRPC is done with this
   std::unique_ptr<Seats::Seat> seat_;
   Mutex mutex_;
   std::optional<ResourceStream> stream_ ABSL_GUARDED_BY(mutex_);
@@ -109,7 +114,7 @@ ResourceWatchers::Call* ResourceWatchers::Begin(grpc::CallbackServerContext& con
                                                 const v1::WatchResourcesRequest& request, const Guard& guard) {
   const absl::StatusOr<Caller> caller = guard(context, "/gatehouse.v1.ConfigService/WatchResources", &request);
   absl::Status refused = caller.status();
-  auto* watcher = new Watcher(*this, context);
+  const std::shared_ptr<Watcher> watcher = Watcher::Make(*this, context);
   if (refused.ok() && (!v1::Kind_IsValid(request.kind()) || request.kind() == v1::KIND_UNSPECIFIED)) {
     refused = absl::InvalidArgumentError("kind: required, one of the known kinds");
   }
@@ -127,7 +132,7 @@ ResourceWatchers::Call* ResourceWatchers::Begin(grpc::CallbackServerContext& con
   } else {
     watcher->Refuse(refused);
   }
-  return watcher;
+  return watcher.get();
 }
 
 void ResourceWatchers::Run() {
@@ -138,7 +143,11 @@ void ResourceWatchers::Run() {
       continue;
     }
     news_ = false;
-    for (Watcher* watcher : watchers_) watcher->Pump();
+    std::vector<std::shared_ptr<Watcher>> all(watchers_.begin(), watchers_.end());
+    mutex_.Unlock();
+    for (const std::shared_ptr<Watcher>& watcher : all) watcher->Pump();
+    all.clear();
+    mutex_.Lock();
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <memory>
 #include <set>
 #include <thread>
 
@@ -38,10 +39,10 @@ class ResourceWatchers {
   void Run();
 
   Changes& changes_;
-  Mutex mutex_;
+  Mutex mutex_;  // writers take it: held for a moment, and never while a watcher is told
   CondVar changed_;
   Seats seats_{"watchers of resources", kMaxWatchers};
-  std::set<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::shared_ptr<Watcher>> watchers_ ABSL_GUARDED_BY(mutex_);
   bool news_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
