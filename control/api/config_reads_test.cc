@@ -132,6 +132,26 @@ TEST_F(ConfigReadsTest, ALargeExportComesInPartsOfAMebibyte) {
   EXPECT_EQ(policies, 40);
 }
 
+TEST_F(ConfigReadsTest, APageOfTheHistoryReadsNoMoreThanItShows) {
+  store::Transaction transaction;
+  v1::Change& change = transaction.changes.emplace_back();
+  for (int i = 0; i < 1024; ++i) change.add_details(std::string(1022, 'd'));
+  for (transaction.expected_revision = 0; transaction.expected_revision < 12; ++transaction.expected_revision) {
+    ASSERT_TRUE(store_.Commit(transaction).ok());
+  }
+  int revisions = 0;
+  std::string token;
+  do {
+    store_.history_octets = 0;
+    v1::HistoryResponse page;
+    ASSERT_TRUE(Call(&v1::ConfigService::Stub::History, absl::StrCat("page_size: 1000 page_token: '", token, "'"), &page).ok());
+    EXPECT_LE(store_.history_octets, page.ByteSizeLong() + (1100u << 10));
+    revisions += page.revisions_size();
+    token = page.next_page_token();
+  } while (!token.empty());
+  EXPECT_EQ(revisions, 12);
+}
+
 TEST_F(ConfigReadsTest, ComparesAnyTwoRevisions) {
   ASSERT_NO_FATAL_FAILURE(MustChange(Upstream("a") + Upstream("b")));
   ASSERT_NO_FATAL_FAILURE(MustChange("upstreams {name: 'a' endpoints: '127.0.0.1:2'}"));

@@ -77,6 +77,7 @@ absl::Status FillHistory(const v1::HistoryRequest& request, store::Store& store,
   if (!v1::HistoryRequest::Show_IsValid(request.show())) return absl::InvalidArgumentError("show: one of the known values");
   store::HistoryQuery query;
   query.limit = size + 1;
+  query.max_octets = kMaxPageBytes;
   query.show = request.show() == v1::HistoryRequest::SHOW_UNSPECIFIED ? v1::HistoryRequest::WRITES : request.show();
   if (!request.page_token().empty()) {
     GH_ASSIGN_OR_RETURN(query.before, PlaceOf(request.page_token()));

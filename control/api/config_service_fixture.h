@@ -3,6 +3,7 @@
 
 #include <grpc/grpc.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -47,6 +48,17 @@ class HeldPublisher final : public Publisher {
   uint64_t revision_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Duration timeout_ ABSL_GUARDED_BY(mutex_);
   absl::AnyInvocable<void(v1::ForceStatus)> done_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Counts what of the history is read.
+class CountingStore final : public store::MemoryStore {
+ public:
+  absl::StatusOr<std::vector<v1::Revision>> History(const store::HistoryQuery& query) override {
+    auto page = store::MemoryStore::History(query);
+    for (const v1::Revision& one : *page) history_octets += one.ByteSizeLong();
+    return page;
+  }
+  std::atomic<size_t> history_octets{0};
 };
 
 class ConfigServiceTest : public ::testing::Test {
@@ -122,7 +134,7 @@ class ConfigServiceTest : public ::testing::Test {
   store::TemporaryFolder folder_;
   ControlServerOptions options_;
   FakeClock clock_;
-  store::MemoryStore store_;
+  CountingStore store_;
   HeldPublisher publisher_;
   Changes changes_{store_, Judge, publisher_, clock_};
   Mutex mutex_;

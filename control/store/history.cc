@@ -1,8 +1,5 @@
 #include "control/store/history.h"
 
-#include <algorithm>
-#include <iterator>
-#include <tuple>
 #include <utility>
 
 namespace gatehouse::store {
@@ -56,14 +53,15 @@ bool IsBefore(const v1::Revision& record, const HistoryQuery::Place& place) {
   return PlaceOf(record) < std::pair(place.revision, place.entry);
 }
 
-std::vector<v1::Revision> Merge(std::vector<v1::Revision> revisions, std::vector<v1::Revision> entries, int limit) {
-  std::vector<v1::Revision> page;
-  page.reserve(revisions.size() + entries.size());
-  std::merge(std::make_move_iterator(revisions.begin()), std::make_move_iterator(revisions.end()),
-             std::make_move_iterator(entries.begin()), std::make_move_iterator(entries.end()), std::back_inserter(page),
-             [](const v1::Revision& a, const v1::Revision& b) { return PlaceOf(a) > PlaceOf(b); });
-  if (page.size() > static_cast<size_t>(limit)) page.resize(static_cast<size_t>(limit));
-  return page;
+std::vector<v1::Revision> Merge(std::vector<v1::Revision> revisions, std::vector<v1::Revision> entries, const HistoryQuery& query) {
+  Page page(query);
+  auto revision = revisions.begin();
+  auto entry = entries.begin();
+  while (!page.full() && (revision != revisions.end() || entry != entries.end())) {
+    const bool is_revision = entry == entries.end() || (revision != revisions.end() && PlaceOf(*revision) > PlaceOf(*entry));
+    page.Add(std::move(is_revision ? *revision++ : *entry++));
+  }
+  return std::move(page).records();
 }
 
 }  // namespace gatehouse::store

@@ -102,10 +102,10 @@ void MemoryStore::Trim(size_t most, Alike alike) {
 
 absl::StatusOr<std::vector<v1::Revision>> MemoryStore::History(const HistoryQuery& query) {
   MutexLock lock(&mutex_);
-  std::vector<v1::Revision> revisions, entries;
-  const auto add = [&](const v1::Revision& record, std::vector<v1::Revision>* page) {
-    if (page->size() == static_cast<size_t>(query.limit)) return;
-    if (!query.before.has_value() || IsBefore(record, *query.before)) page->push_back(record);
+  Page revisions(query), entries(query);
+  const auto add = [&](const v1::Revision& record, Page* page) {
+    if (page->full()) return;
+    if (!query.before.has_value() || IsBefore(record, *query.before)) page->Add(record);
   };
   if (query.show != v1::HistoryRequest::REFUSALS) {
     for (auto it = history_.rbegin(); it != history_.rend(); ++it) add(*it, &revisions);
@@ -113,7 +113,7 @@ absl::StatusOr<std::vector<v1::Revision>> MemoryStore::History(const HistoryQuer
   for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
     if (Shows(query.show, it->kind)) add(it->record, &entries);
   }
-  return Merge(std::move(revisions), std::move(entries), query.limit);
+  return Merge(std::move(revisions).records(), std::move(entries).records(), query);
 }
 
 }  // namespace gatehouse::store

@@ -506,7 +506,7 @@ absl::StatusOr<std::vector<v1::Revision>> SqliteStore::History(const HistoryQuer
   if (query.show != v1::HistoryRequest::CONFIGURATION) {
     GH_ASSIGN_OR_RETURN(entries, Entries(query));
   }
-  return Merge(std::move(revisions), std::move(entries), query.limit);
+  return Merge(std::move(revisions), std::move(entries), query);
 }
 
 absl::StatusOr<std::vector<v1::Revision>> SqliteStore::Revisions(const HistoryQuery& query) {
@@ -516,10 +516,10 @@ absl::StatusOr<std::vector<v1::Revision>> SqliteStore::Revisions(const HistoryQu
                    "SELECT revision, parent, time, actor, message, changes FROM revision"
                    " WHERE revision < ? ORDER BY revision DESC LIMIT ?");
   select.Integer(below).Integer(static_cast<uint64_t>(query.limit));
-  std::vector<v1::Revision> page;
-  int rc;
-  while ((rc = select.Step()) == SQLITE_ROW) {
-    v1::Revision& record = page.emplace_back();
+  Page page(query);
+  int rc = SQLITE_DONE;
+  while (!page.full() && (rc = select.Step()) == SQLITE_ROW) {
+    v1::Revision record;
     if (!record.ParseFromString(select.GetBytes(5))) {
       return absl::DataLossError(absl::StrCat("store ", path_, ": history of revision ", select.GetInteger(0),
                                               " is damaged"));
@@ -529,9 +529,10 @@ absl::StatusOr<std::vector<v1::Revision>> SqliteStore::Revisions(const HistoryQu
     SetTime(absl::FromUnixNanos(static_cast<int64_t>(select.GetInteger(2))), record.mutable_time());
     record.set_actor(select.GetBytes(3));
     record.set_message(select.GetBytes(4));
+    page.Add(std::move(record));
   }
-  if (rc != SQLITE_DONE) return Error("cannot read the history");
-  return page;
+  if (rc != SQLITE_DONE && rc != SQLITE_ROW) return Error("cannot read the history");
+  return std::move(page).records();
 }
 
 absl::StatusOr<std::vector<v1::Revision>> SqliteStore::Entries(const HistoryQuery& query) {
@@ -542,19 +543,20 @@ absl::StatusOr<std::vector<v1::Revision>> SqliteStore::Entries(const HistoryQuer
   select.Integer(before.revision).Integer(before.entry);
   for (Entry::Kind kind : {Entry::Kind::kWrite, Entry::Kind::kRoutine, Entry::Kind::kRefusal}) select.Integer(Shows(query.show, kind) ? 1 : 0);
   select.Integer(static_cast<uint64_t>(query.limit));
-  std::vector<v1::Revision> page;
-  int rc;
-  while ((rc = select.Step()) == SQLITE_ROW) {
-    v1::Revision& record = page.emplace_back();
+  Page page(query);
+  int rc = SQLITE_DONE;
+  while (!page.full() && (rc = select.Step()) == SQLITE_ROW) {
+    v1::Revision record;
     if (!record.ParseFromString(select.GetBytes(2))) {
       return absl::DataLossError(absl::StrCat("store ", path_, ": entry ", select.GetInteger(1), " of the history is damaged"));
     }
     record.set_revision(select.GetInteger(0));
     record.set_parent(select.GetInteger(0));
     record.set_entry(select.GetInteger(1));
+    page.Add(std::move(record));
   }
-  if (rc != SQLITE_DONE) return Error("cannot read the history");
-  return page;
+  if (rc != SQLITE_DONE && rc != SQLITE_ROW) return Error("cannot read the history");
+  return std::move(page).records();
 }
 
 }  // namespace gatehouse::store

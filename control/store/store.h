@@ -83,6 +83,7 @@ struct HistoryQuery {
     uint64_t entry = 0;
   };
   int limit = 1;
+  size_t max_octets = SIZE_MAX;  // ends with the first record, but for the newest, with which there are more
   v1::HistoryRequest::Show show = v1::HistoryRequest::CONFIGURATION;
   std::optional<Place> before;  // only what is older than that; nothing: from the newest
 };

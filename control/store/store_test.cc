@@ -178,6 +178,31 @@ TYPED_TEST(StoreTest, AnEntryStandsAboveTheRevisionInForceAndMakesNone) {
   EXPECT_EQ(this->store_->History({.limit = 10, .show = v1::HistoryRequest::WRITES, .before = HistoryQuery::Place{1, 0}})->size(), 1u);
 }
 
+TYPED_TEST(StoreTest, APageOfSoManyOctetsEndsWithTheRecordThatPassesThem) {
+  const std::string kib(1024, 'k');
+  for (uint64_t revision = 0; revision < 4; ++revision) {
+    Transaction transaction = Write(revision, {Policy("a", absl::StrCat(revision))});
+    transaction.message = revision == 2 ? std::string(9000, 'm') : kib;
+    this->Commit(transaction);
+    if (revision != 1) {
+      ASSERT_TRUE(this->store_->Append(Act("A", kib)).ok());
+    }
+  }
+  HistoryQuery query{.limit = 100, .max_octets = 2500, .show = v1::HistoryRequest::EVERYTHING};
+  const auto all = *this->store_->History({.limit = 100, .show = query.show});
+  ASSERT_EQ(all.size(), 7u);
+  std::vector<size_t> sizes;
+  std::vector<std::string> lines;
+  for (auto page = *this->store_->History(query); !page.empty(); page = *this->store_->History(query)) {
+    sizes.push_back(page.size());
+    for (const v1::Revision& one : page) lines.push_back(one.SerializeAsString());
+    query.before = HistoryQuery::Place{page.back().revision(), page.back().entry()};
+  }
+  // Newest first: entry, 4, entry; 3, which is large, and 2; entry, 1.
+  EXPECT_EQ(sizes, (std::vector<size_t>{3, 2, 2}));
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(lines[i], all[i].SerializeAsString());
+}
+
 TYPED_TEST(StoreTest, AClockThatIsSetBackChangesNoOrder) {
   this->Commit(Write(0, {Policy("a")}));
   Transaction earlier = Write(1, {Policy("b")});
