@@ -46,6 +46,28 @@ class ConfigReadsTest : public ConfigServiceTest {
     if (digest != nullptr && !parts.empty()) *digest = parts.back().digest();
     return set;
   }
+  // Some 1.2 MiB of policies.
+  void MustBeLarge() {
+    v1::ApplyRequest request;
+    request.mutable_options()->set_messages(1);
+    for (int i = 0; i < 40; ++i) {
+      v1::Policy& policy = *request.mutable_resources()->add_policies();
+      policy.set_name(absl::StrCat("p", i));
+      for (int j = 0; j < 60; ++j) (*policy.mutable_labels())[absl::StrCat("k", j)] = std::string(250, 'x');
+      policy.set_public_message(std::string(200, 'm'));
+      for (int j = 0; j < 1000; ++j) {
+        policy.mutable_condition()->mutable_address()->add_ranges(absl::StrCat("10.", j / 250, ".", j % 250, ".0/24"));
+      }
+    }
+    grpc::ClientContext context;
+    Deadline(&context);
+    v1::ApplyResponse response;
+    auto writer = stub_->Apply(&context, &response);
+    writer->Write(request);
+    writer->WritesDone();
+    const grpc::Status status = writer->Finish();
+    ASSERT_TRUE(status.ok()) << status.error_message();
+  }
   v1::ApplyResponse applied_;
 };
 
@@ -99,26 +121,7 @@ TEST_F(ConfigReadsTest, AnExportIsOfTheKindsLabelsAndRevisionThatAreAskedFor) {
 }
 
 TEST_F(ConfigReadsTest, ALargeExportComesInPartsOfAMebibyte) {
-  std::vector<std::string> messages;
-  v1::ApplyRequest request;
-  request.mutable_options()->set_messages(1);
-  for (int i = 0; i < 40; ++i) {
-    v1::Policy& policy = *request.mutable_resources()->add_policies();
-    policy.set_name(absl::StrCat("p", i));
-    for (int j = 0; j < 60; ++j) (*policy.mutable_labels())[absl::StrCat("k", j)] = std::string(250, 'x');
-    policy.set_public_message(std::string(200, 'm'));
-    for (int j = 0; j < 1000; ++j) {
-      policy.mutable_condition()->mutable_address()->add_ranges(absl::StrCat("10.", j / 250, ".", j % 250, ".0/24"));
-    }
-  }
-  grpc::ClientContext context;
-  Deadline(&context);
-  v1::ApplyResponse response;
-  auto writer = stub_->Apply(&context, &response);
-  writer->Write(request);
-  writer->WritesDone();
-  const grpc::Status status = writer->Finish();
-  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_NO_FATAL_FAILURE(MustBeLarge());
   std::vector<v1::ExportResponse> parts;
   ASSERT_TRUE(Export("", &parts).ok());
   EXPECT_GT(parts.size(), 1u);
@@ -130,6 +133,62 @@ TEST_F(ConfigReadsTest, ALargeExportComesInPartsOfAMebibyte) {
     policies += part.resources().policies_size();
   }
   EXPECT_EQ(policies, 40);
+}
+
+TEST_F(ConfigReadsTest, ExportsThatNobodyReadsAreFew) {
+  ASSERT_NO_FATAL_FAILURE(MustBeLarge());
+  grpc::ChannelArguments small;  // what its end takes unread
+  small.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  small.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65536);
+  const auto stub = v1::ConfigService::NewStub(
+      grpc::CreateCustomChannel(server_->addresses()[0], grpc::InsecureChannelCredentials(), small));
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::ExportResponse>>> unread;
+  for (size_t i = 0; i < Exports::kMostOfOne; ++i) {
+    Deadline(contexts.emplace_back(std::make_unique<grpc::ClientContext>()).get());
+    unread.push_back(stub->Export(contexts.back().get(), {}));
+    unread.back()->WaitForInitialMetadata();
+  }
+  std::vector<v1::ExportResponse> parts;
+  const grpc::Status refused = Export("", &parts);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("has 4 exports running already: read them to their end or cancel them"));
+
+  for (v1::ExportResponse part; unread[0]->Read(&part);) parts.push_back(part);
+  EXPECT_TRUE(unread[0]->Finish().ok());
+  EXPECT_GT(parts.size(), 1u);
+  grpc::Status again;
+  do {
+    again = Export("", &parts);
+  } while (again.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);  // until the server has heard of that
+  EXPECT_TRUE(again.ok()) << again.error_message();
+  for (auto& context : contexts) context->TryCancel();
+}
+
+TEST(ExportsTest, OneThatWaitsForItsCallerForAMinuteMakesRoom) {
+  Exports exports;
+  const Exports::Instant now{};
+  std::vector<std::unique_ptr<Exports::Place>> places;
+  int cancelled = 0;
+  const auto enter = [&](const std::string& caller, std::chrono::seconds at) {
+    auto place = exports.Enter(caller, [&] { ++cancelled; }, now + at);
+    if (place.ok()) places.push_back(*std::move(place));
+    return place.status();
+  };
+  using std::chrono_literals::operator""s;
+  for (size_t i = 0; i < Exports::kMost; ++i) ASSERT_TRUE(enter(absl::StrCat("uid:", i / Exports::kMostOfOne), 0s).ok());
+  EXPECT_THAT(std::string(enter("uid:99", 0s).message()), HasSubstr("there are 16 exports running already"));
+  places[0]->SetWaiting(now);
+  places[1]->SetWaiting(now + 30s);
+  places[2]->SetWaiting(now);
+  places[2]->SetWaiting(std::nullopt);
+  EXPECT_FALSE(enter("uid:0", 60s).ok());
+  EXPECT_EQ(cancelled, 0);
+  EXPECT_TRUE(enter("uid:0", 61s).ok());
+  EXPECT_EQ(cancelled, 1);
+  EXPECT_FALSE(enter("uid:99", 61s).ok()) << "its place was taken";
+  places.erase(places.begin() + 5);
+  EXPECT_TRUE(enter("uid:99", 61s).ok());
 }
 
 TEST_F(ConfigReadsTest, APageOfTheHistoryReadsNoMoreThanItShows) {

@@ -7,6 +7,7 @@
 #include "control/api/call_executor.h"
 #include "control/api/changes.h"
 #include "control/api/desk.h"
+#include "control/api/exports.h"
 #include "control/api/guard.h"
 #include "control/api/resource_watchers.h"
 #include "gatehouse/v1/config_service.grpc.pb.h"
@@ -53,6 +54,7 @@ class ConfigService final : public v1::ConfigService::CallbackService {
   const Guard guard_;
   Ledger& ledger_;
   ResourceWatchers watchers_;
+  Exports exports_;
 };
 
 }  // namespace gatehouse::api

@@ -1,6 +1,8 @@
 // ConfigService.Export.
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -38,6 +40,10 @@ bool Asks(const v1::ExportRequest& request, int kind) {
   return std::find(request.kinds().begin(), request.kinds().end(), kind) != request.kinds().end();
 }
 
+bool Asks(const v1::ExportRequest& request, const v1::Resource& resource, const store::ResourceKey& key) {
+  return Asks(request, key.first) && Bears(resource, request.labels());
+}
+
 //   kCollecting (executor) --> kWriting, a part at a time --> kEnded
 //        `---- refused ------------------------------------------^
 class ExportCall final : public grpc::ServerWriteReactor<v1::ExportResponse> {
@@ -45,17 +51,25 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportResponse> {
   ExportCall() : ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {}
   const std::shared_ptr<Ending>& ending() const { return ending_; }
 
-  void Begin(const v1::ExportRequest& request, const store::State& state) {
-    revision_ = state.revision;
-    for (const auto& [key, resource] : state.resources) {
-      if (Asks(request, key.first) && Bears(*resource, request.labels())) resources_[key] = Bare(resource);
+  // Before anything is read for it; `request` is gRPC's until OnDone.
+  absl::Status Enter(Exports& exports, const Caller& by, grpc::CallbackServerContext& context, const v1::ExportRequest& request) {
+    request_ = &request;
+    GH_ASSIGN_OR_RETURN(place_, exports.Enter(by.name, [&context] { context.TryCancel(); }, std::chrono::steady_clock::now()));
+    return CheckKinds(request);
+  }
+  void Begin(store::StateRef state) {
+    state_ = std::move(state);
+    next_ = state_->resources.begin();
+    config::ResourceMap bare;
+    for (const auto& [key, resource] : state_->resources) {
+      if (Asks(*request_, *resource, key)) bare[key] = Bare(resource);
     }
-    digest_ = resources_.digest();
-    next_ = resources_.begin();
+    digest_ = bare.digest();
     WriteNext();
   }
   void OnWriteDone(bool ok) override {
     const std::shared_ptr<Ending> ending = ending_;
+    place_->SetWaiting(std::nullopt);
     if (!ok) return ending->Finish(absl::CancelledError("the caller went away"));
     if (last_) return ending->Finish(absl::OkStatus());
     WriteNext();
@@ -63,26 +77,30 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportResponse> {
   void OnDone() override { delete this; }
 
  private:
+  // Copies without secrets are made for this part alone.
   void WriteNext() {
     part_.Clear();
-    part_.set_revision(revision_);
-    for (size_t bytes = 0; next_ != resources_.end(); ++next_) {
-      const v1::Resource& resource = *next_->second;
-      const size_t size = resource.ByteSizeLong();
+    part_.set_revision(state_->revision);
+    for (size_t bytes = 0; next_ != state_->resources.end(); ++next_) {
+      const auto& [key, resource] = *next_;
+      if (!Asks(*request_, *resource, key)) continue;
+      const size_t size = resource->ByteSizeLong();
       if (bytes > 0 && bytes + size > kPartBytes) break;
       bytes += size;
-      config::AddTo(resource, part_.mutable_resources());
+      config::AddTo(*Bare(resource), part_.mutable_resources());
     }
-    last_ = next_ == resources_.end();
+    last_ = next_ == state_->resources.end();
     if (last_) part_.set_digest(std::string(AsView(digest_)));
+    place_->SetWaiting(std::chrono::steady_clock::now());
     StartWrite(&part_);
   }
 
   const std::shared_ptr<Ending> ending_;
-  config::ResourceMap resources_;
+  std::unique_ptr<Exports::Place> place_;
+  const v1::ExportRequest* request_ = nullptr;
+  store::StateRef state_;
   config::ResourceMap::const_iterator next_;
   Sha256Digest digest_{};
-  uint64_t revision_ = 0;
   bool last_ = false;
   v1::ExportResponse part_;
 };
@@ -93,20 +111,20 @@ grpc::ServerWriteReactor<v1::ExportResponse>* ConfigService::Export(grpc::Callba
                                                                     const v1::ExportRequest* request) {
   auto* call = new ExportCall();
   const std::shared_ptr<Ending> ending = call->ending();
-  desk().Start(*context, "Export", request, ending, [this, call, ending, request](const Caller& by) {
+  desk().Start(*context, "Export", request, ending, [this, call, ending, context, request](const Caller& by) {
     // Who may do what is the owners' to read as a whole.
     if (Asks(*request, v1::BINDING) && !by.Has(v1::OWNER)) {
       return ending->Finish(absl::PermissionDeniedError(
           absl::StrCat("kinds: bindings need the role OWNER; ", by.name, " has ", RolesText(by.roles))));
     }
-    if (absl::Status kinds = CheckKinds(*request); !kinds.ok()) return ending->Finish(kinds);
+    if (absl::Status entered = call->Enter(exports_, by, *context, *request); !entered.ok()) return ending->Finish(entered);
     store::StateRef state = changes_.Current();
     if (request->revision() != 0 && request->revision() != state->revision) {
       auto loaded = changes_.store().Load(request->revision());
       if (!loaded.ok()) return ending->Finish(loaded.status());
       state = *std::move(loaded);
     }
-    call->Begin(*request, *state);
+    call->Begin(std::move(state));
   });
   return call;
 }
