@@ -127,7 +127,23 @@ TEST_F(ClientTest, ResumesAWatchAfterTheLastEventSeen) {
   EXPECT_TRUE(server_.watches[1].from_oldest()) << "what is gone meanwhile is a GAP, not the end";
 }
 
+TEST_F(ClientTest, ResumesAWatchThatHasSeenNothingWhereItBegan) {
+  server_.watch_cursor = "hub:4";
+  server_.streams = {{}, {EventAt(5)}};
+  Heard heard;
+  auto watch = Connect()->Watch({.backoff = absl::Milliseconds(1)}, heard.Handler());
+  ASSERT_TRUE(watch.ok()) << watch.status();
+  EXPECT_THAT(heard.Await(1), SizeIs(1));
+  MutexLock lock(&server_.mutex);
+  ASSERT_THAT(server_.watches, SizeIs(2));
+  EXPECT_FALSE(server_.watches[0].has_after());
+  EXPECT_EQ(server_.watches[1].after().incarnation(), "hub");
+  EXPECT_EQ(server_.watches[1].after().sequence(), 4u);
+  EXPECT_TRUE(server_.watches[1].from_oldest());
+}
+
 TEST_F(ClientTest, AsksForATimeUntilItHasSeenAnEvent) {
+  server_.watch_cursor = "hub:4";
   server_.streams = {{}, {EventAt(5)}, {EventAt(6)}};
   Heard heard;
   auto watch = Connect()->Watch({.since = absl::FromUnixMillis(1500), .backoff = absl::Milliseconds(1)}, heard.Handler());
@@ -139,6 +155,8 @@ TEST_F(ClientTest, AsksForATimeUntilItHasSeenAnEvent) {
     EXPECT_EQ(server_.watches[static_cast<size_t>(i)].since().seconds(), 1);
     EXPECT_EQ(server_.watches[static_cast<size_t>(i)].since().nanos(), 500'000'000);
   }
+  EXPECT_FALSE(server_.watches[0].from_oldest());
+  EXPECT_TRUE(server_.watches[1].from_oldest()) << "what is gone meanwhile is a GAP, told once";
   EXPECT_FALSE(server_.watches[2].has_since());
   EXPECT_EQ(server_.watches[2].after().sequence(), 5u);
 }
@@ -155,6 +173,8 @@ TEST_F(ClientTest, TellsOfAGapWhenItsPlaceIsForgotten) {
   EXPECT_EQ(events[2].cursor().sequence(), 1u);
   MutexLock lock(&server_.mutex);
   EXPECT_FALSE(server_.watches[2].has_after());
+  MutexLock heard_lock(&heard.mutex);
+  EXPECT_EQ(heard.interruptions, 2) << "it rests before it asks again";
 }
 
 TEST_F(ClientTest, EndsAWatchThatIsNoLongerAllowed) {

@@ -93,6 +93,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
   std::vector<std::vector<v1::Event>> streams;    // one per Watch; then the stream breaks
   bool hold_last_stream = true;                   // the last one stays open instead
   grpc::Status watch_status = grpc::Status::OK;
+  std::string watch_cursor;  // where a Watch begins
   int forgotten = 0;  // this many Watches after the first are OUT_OF_RANGE
   v1::Status status_answer;
   v1::SummaryResponse summary_answer;
@@ -240,6 +241,7 @@ class FakeControlPlane final : public v1::ConfigService::Service,
       if (watches.size() <= streams.size()) events = streams[watches.size() - 1];
       last = watches.size() >= streams.size();
     }
+    if (!watch_cursor.empty()) context->AddInitialMetadata("gatehouse-cursor", watch_cursor);
     writer->SendInitialMetadata();
     for (const v1::Event& event : events) {
       v1::WatchResponse response;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "client/lib/event_stream.h"
 #include "client/lib/status.h"
 #include "gateway/base/mutex.h"
@@ -32,7 +33,6 @@ class Watch::Session {
       if (absl::IsOutOfRange(status) && started_) {
         TellGap();
         cursor_.Clear();
-        continue;
       }
       // Before the first subscription the caller of Start hears of it, and decides.
       if (!started_ || !Curable(status)) {
@@ -72,6 +72,20 @@ class Watch::Session {
     }
   }
 
+  // Where the server says that the stream begins; empty when it does not.
+  static v1::Cursor BeginningOf(const grpc::ClientContext& context) {
+    v1::Cursor cursor;
+    const auto told = context.GetServerInitialMetadata().find("gatehouse-cursor");
+    if (told == context.GetServerInitialMetadata().end()) return cursor;
+    const absl::string_view text(told->second.data(), told->second.size());
+    const size_t colon = text.rfind(':');
+    uint64_t sequence = 0;
+    if (colon == absl::string_view::npos || !absl::SimpleAtoi(text.substr(colon + 1), &sequence)) return cursor;
+    cursor.set_incarnation(std::string(text.substr(0, colon)));
+    cursor.set_sequence(sequence);
+    return cursor;
+  }
+
   absl::Status Subscribe(bool* subscribed) {
     // Trailers only: gRPC's own reactor is what tells a refusal from a subscription, hence not the blocking reader.
     grpc::ClientContext context;
@@ -92,10 +106,12 @@ class Watch::Session {
       request.mutable_since()->set_nanos(
           static_cast<int32_t>(absl::ToInt64Nanoseconds(*options_.since - absl::FromUnixSeconds(seconds))));
     }
+    const bool from_now = !placed && !options_.since.has_value() && !options_.from_oldest;
     // Taken up again, a stream tells of what is gone by a GAP.
-    request.set_from_oldest(options_.from_oldest || (started_ && placed));
-    EventStream stream([this, subscribed] {
+    request.set_from_oldest(options_.from_oldest || (started_ && !from_now));
+    EventStream stream([&] {
       *subscribed = true;
+      if (from_now) cursor_ = BeginningOf(context);
       TellStart(absl::OkStatus());
     });
     stream.Start(*stub_, context, request);

@@ -3,9 +3,9 @@
 //   kSubscribing --metadata--> kStreaming --broken--> kWaiting --backoff--> kSubscribing
 //         `---------------------- refused, dropped ---------------------------------^ kEnded
 //
-// A broken stream is taken up again after the last event that was seen. Where that is no longer possible (the hub has
-// forgotten the place, or another one answers) the handler gets one event of type GAP, and the watch goes on with what is
-// still kept.
+// A broken stream is taken up again after the last event that was seen, or where it began. Where that is no longer possible
+// (the hub has forgotten the place, or another one answers) the handler gets one event of type GAP, and the watch goes on
+// with what is still kept.
 //
 // Ownership:  owns its thread and call; the destructor cancels and joins.
 // Threading:  the handler runs on the watch's thread, one call at a time, and never after the destructor has

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gateway/base/mutex.h"
 
 namespace gatehouse::api {
@@ -27,12 +28,14 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   explicit WatchReactor(const absl::Status& refused) { Finish(ToGrpc(refused)); }
   WatchReactor(hub::Hub& hub, const v1::WatchRequest& request, const Guard& guard,
-               const grpc::CallbackServerContext& context) {
+               grpc::CallbackServerContext& context) {
     auto watcher = hub.Watch(request, [this] { Pump(); });
     if (!watcher.ok()) {
       Finish(ToGrpc(watcher.status()));
       return;
     }
+    const v1::Cursor place = (*watcher)->place();
+    context.AddInitialMetadata("gatehouse-cursor", absl::StrCat(place.incarnation(), ":", place.sequence()));
     {
       MutexLock lock(&mutex_);
       watcher_ = *std::move(watcher);

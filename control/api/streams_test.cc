@@ -110,6 +110,17 @@ TEST_F(StreamsTest, AWatcherIsToldThatItIsSubscribedAndThenSeesEvents) {
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
+TEST_F(StreamsTest, AWatcherIsToldBehindWhichEventItBegins) {
+  Emit("before");
+  auto context = Context();
+  auto reader = v1::EventService::NewStub(channel_)->Watch(context.get(), {});
+  reader->WaitForInitialMetadata();
+  const auto told = context->GetServerInitialMetadata().find("gatehouse-cursor");
+  ASSERT_NE(told, context->GetServerInitialMetadata().end());
+  EXPECT_EQ(std::string(told->second.data(), told->second.size()), absl::StrCat(hub_.incarnation(), ":1"));
+  context->TryCancel();
+}
+
 TEST_F(StreamsTest, AWatcherResumesBehindItsCursor) {
   for (int i = 0; i < 3000; ++i) Emit(absl::StrCat(i));
   v1::WatchRequest request;

@@ -349,6 +349,13 @@ Watcher::~Watcher() {
   hub_.armed_.erase(std::remove(hub_.armed_.begin(), hub_.armed_.end(), waker_), hub_.armed_.end());
 }
 
+v1::Cursor Watcher::place() const {
+  v1::Cursor cursor;
+  cursor.set_incarnation(hub_.incarnation_);
+  cursor.set_sequence(next_ - 1);
+  return cursor;
+}
+
 Watcher::Taken Watcher::Next(size_t max_events, size_t max_bytes, std::vector<Piece>* out) {
   Load load{max_events, max_bytes, out};
   Take(&load);
@@ -363,15 +370,14 @@ void Watcher::TakeGap(uint64_t missed, uint64_t next, absl::string_view why, Loa
   gap.set_type(v1::Event::GAP);
   gap.set_outcome(v1::Event::NOTICE);
   gap.set_missed(missed);
-  gap.mutable_cursor()->set_incarnation(hub_.incarnation_);
-  gap.mutable_cursor()->set_sequence(next - 1);
+  next_ = next;
+  *gap.mutable_cursor() = place();
   gap.set_detail(std::string(why));
   SetTime(hub_.clock_.Now(), gap.mutable_time());
   const auto wire = std::make_shared<const std::string>(EntryOf(gap));
   load->out->push_back(Piece{wire, *wire});
   load->bytes += wire->size();
   ++load->taken.events;
-  next_ = next;
 }
 
 bool Watcher::Wants(absl::string_view entry, uint64_t* missed) {

@@ -206,6 +206,8 @@ class Watcher {
     absl::string_view bytes;
   };
 
+  // The cursor of the event behind which the watcher stands.
+  v1::Cursor place() const;
   // Next appends pieces that, put together, are the wire form of a WatchResponse with at most `max_events` events and
   // about `max_bytes`. It looks at no more than 4,096 events, so `more` may come with no event at all.
   Taken Next(size_t max_events, size_t max_bytes, std::vector<Piece>* out);
