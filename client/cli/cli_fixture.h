@@ -24,7 +24,11 @@ class CliTest : public ::testing::Test {
   }
   int Raw(std::vector<std::string> arguments, const std::string& input = "") {
     std::ostringstream out, err;
-    std::istringstream in(input);
+    if (out_fails_) out.setstate(std::ios::badbit);
+    BrokenInput broken(input);
+    std::istringstream whole(input);
+    std::istream breaks_off(&broken);
+    std::istream& in = in_fails_ ? breaks_off : whole;
     Streams streams;
     streams.out = &out;
     streams.err = &err;
@@ -72,6 +76,18 @@ class CliTest : public ::testing::Test {
   std::string out_;
   std::string err_;
   bool terminal_ = false;  // standard error is one
+  bool out_fails_ = false;
+  bool in_fails_ = false;  // after the input that is given
+
+ private:
+  struct BrokenInput : std::stringbuf {
+    using std::stringbuf::stringbuf;
+    int_type underflow() override {
+      const int_type next = std::stringbuf::underflow();
+      if (next == traits_type::eof()) throw std::ios_base::failure("broken");
+      return next;
+    }
+  };
 };
 
 }  // namespace gatehouse::cli

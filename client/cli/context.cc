@@ -23,6 +23,8 @@ absl::StatusOr<std::unique_ptr<client::Client>> Context::Connect() const {
   options.connect_timeout = std::min(options.connect_timeout, connection.timeout);
   return client::Client::Connect(target, options);
 }
+absl::Status OutputLost() { return absl::UnavailableError("standard output could not be written"); }
+
 
 int ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {

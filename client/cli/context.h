@@ -61,6 +61,8 @@ struct Context {
 // Fail prints `status` as EXPERIENCE asks (`error: nothing was changed` and one violation a line) and returns the exit
 // code for it.
 int Fail(Context& context, const absl::Status& status);
+// OutputLost is what a command ends with when standard output does not take what it prints.
+absl::Status OutputLost();
 // ExitCodeOf maps a status to an exit code.
 int ExitCodeOf(const absl::Status& status);
 

@@ -122,8 +122,8 @@ class Printer {
     const Style style(context_.color);
     context_.out() << (json_ ? EventJson(event) : EventText(event, style, absl::LocalTimeZone())) << "\n";
     context_.out().flush();
+    if (!context_.out()) Finish(OutputLost());
     if (bounded_ && --left_ == 0) Finish(absl::OkStatus());
-    if (!context_.out()) Finish(absl::UnavailableError("nobody reads standard output any more"));
   }
 
   // Scripts wait for this line: what happens from now on is printed.

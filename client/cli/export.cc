@@ -107,7 +107,7 @@ int Export(Context& context, const ExportFlags& flags) {
         first = false;
       }
     }
-    return context.out() ? absl::OkStatus() : absl::UnavailableError("nobody reads standard output any more");
+    return context.out() ? absl::OkStatus() : OutputLost();
   });
   if (!exported.ok()) return Fail(context, exported.status());
   const std::string digest = HexLower(exported->digest);

@@ -140,7 +140,7 @@ int WatchKind(Context& context, const GetFlags& flags) {
     printer.Begin();
     const absl::Status status =
         (*client)->WatchResources(request, [&](const v1::WatchResourcesResponse& message) { return printer.Take(message); });
-    if (status.ok()) return Fail(context, absl::UnavailableError("nobody reads standard output any more"));
+    if (status.ok()) return Fail(context, OutputLost());
     if (!Passes(status)) return Fail(context, status);
     if (printer.synced()) backoff = absl::Milliseconds(100);
     context.err() << Style(context.error_color).Yellow("interrupted:") << " " << EscapeText(status.message()) << "; trying again\n";

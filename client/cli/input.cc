@@ -16,6 +16,10 @@ namespace {
 constexpr size_t kMaxInputBytes = 128u << 20;
 constexpr size_t kMaxPasswordBytes = 4096;
 
+absl::Status CheckRead(Context& context) {
+  return context.streams.in->bad() ? absl::InvalidArgumentError("standard input could not be read") : absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file) {
@@ -28,6 +32,7 @@ absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file)
       return absl::InvalidArgumentError(absl::StrCat("standard input has more than ", kMaxInputBytes, " bytes"));
     }
   }
+  GH_RETURN_IF_ERROR(CheckRead(context));
   return content;
 }
 
@@ -43,6 +48,7 @@ absl::StatusOr<Secret> ReadPassword(Context& context, bool from_stdin, const std
   }
   std::string line;
   std::getline(*context.streams.in, line);
+  GH_RETURN_IF_ERROR(CheckRead(context));
   if (!line.empty() && line.back() == '\r') line.pop_back();
   Secret password(std::move(line));
   if (password.empty()) return absl::InvalidArgumentError("standard input has no password: an empty one is refused");
@@ -56,6 +62,7 @@ absl::StatusOr<Secret> ReadFilePassword(Context& context, bool from_stdin, const
   if (!from_stdin) return context.streams.ask_password(absl::StrCat("password of ", EscapeText(file), ": "));
   std::string line;
   std::getline(*context.streams.in, line);
+  GH_RETURN_IF_ERROR(CheckRead(context));
   if (!line.empty() && line.back() == '\r') line.pop_back();
   if (line.size() > kMaxPasswordBytes) {
     return absl::InvalidArgumentError(absl::StrCat("a password has at most ", kMaxPasswordBytes, " bytes"));

@@ -46,6 +46,13 @@ absl::StatusOr<gatehouse::Secret> AskPassword(const std::string& prompt) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A connection must not get the number of a standard stream that was closed: what is printed would go there.
+  int fd = 0;
+  do fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  close(fd);
+  // stdio, with which they are in step otherwise, calls it the end of input when a read fails.
+  std::ios::sync_with_stdio(false);
   // gRPC's own messages are not for users; what they need to know is in our errors.
   setenv("GRPC_VERBOSITY", "NONE", 0);
   std::vector<std::string> arguments(argv + 1, argv + argc);

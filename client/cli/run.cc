@@ -13,7 +13,8 @@ namespace {
 
 constexpr char kFooter[] =
     "Exit codes: 0 done; 1 refused or invalid; 2 wrong usage; 3 not found; 4 conflict with another change or an\n"
-    "existing name; 5 control plane unavailable; 6 permission denied; 7 stored, but not in force everywhere in time.\n";
+    "existing name; 5 control plane unavailable, or output not written; 6 permission denied; 7 stored, but not in force everywhere\n"
+    "in time.\n";
 
 void AddGlobal(CLI::App& app, CommandLine& line, std::string& color) {
   ConnectionFlags& connection = line.context.connection;
@@ -58,9 +59,7 @@ int Tell(const CLI::App& app, const CLI::ParseError& error, const Streams& strea
   return app.exit(error, *streams.out, *streams.err) == 0 ? kOk : kUsage;
 }
 
-}  // namespace
-
-int Run(const std::vector<std::string>& arguments, const Streams& streams) {
+int Act(const std::vector<std::string>& arguments, const Streams& streams) {
   CommandLine line;
   line.context.streams = streams;
   std::string color = "auto";
@@ -100,9 +99,17 @@ int Run(const std::vector<std::string>& arguments, const Streams& streams) {
   const bool plain = std::getenv("NO_COLOR") != nullptr;
   line.context.color = color == "always" || (color == "auto" && streams.out_is_terminal && !plain);
   line.context.error_color = color == "always" || (color == "auto" && streams.err_is_terminal && !plain);
-  const int code = line.action();
+  return line.action();
+}
+
+}  // namespace
+
+int Run(const std::vector<std::string>& arguments, const Streams& streams) {
+  const int code = Act(arguments, streams);
   streams.out->flush();
-  return code;
+  if (code != kOk || *streams.out) return code;
+  *streams.err << "error: " << OutputLost().message() << "\n";
+  return kUnavailable;
 }
 
 }  // namespace gatehouse::cli
