@@ -129,15 +129,17 @@ absl::Status Mint(Context& context, const MintFlags& flags) {
   for (const certs::CertificateRef& link : issuer.chain) {
     if (!link->self_signed()) chain.push_back(link);
   }
-  if (!flags.key_out.empty()) {
-    GH_ASSIGN_OR_RETURN(Secret pem, certs::KeyToPem(key.get()));
-    GH_RETURN_IF_ERROR(WriteFile(flags.key_out, pem.Reveal(), true, flags.force));
-  }
-  if (!flags.out.empty()) GH_RETURN_IF_ERROR(WriteFile(flags.out, certs::ChainToPem(chain), false, flags.force));
+  GH_ASSIGN_OR_RETURN(Secret key_pem, certs::KeyToPem(key.get()));
+  const std::string chain_pem = certs::ChainToPem(chain);
+  std::string pfx;
+  std::vector<OutputFile> files;
+  if (!flags.key_out.empty()) files.push_back({flags.key_out, key_pem.Reveal(), true});
+  if (!flags.out.empty()) files.push_back({flags.out, chain_pem, false});
   if (!flags.pfx_out.empty()) {
-    GH_ASSIGN_OR_RETURN(std::string pfx, certs::ToPfx(key.get(), chain, password, certificate->subject()));
-    GH_RETURN_IF_ERROR(WriteFile(flags.pfx_out, pfx, true, flags.force));
+    GH_ASSIGN_OR_RETURN(pfx, certs::ToPfx(key.get(), chain, password, certificate->subject()));
+    files.push_back({flags.pfx_out, pfx, true});
   }
+  GH_RETURN_IF_ERROR(WriteFiles(files, flags.force));
   context.out() << certs::ShowText(*certificate, now);
   for (const std::string* file : {&flags.out, &flags.key_out, &flags.pfx_out}) {
     if (!file->empty()) context.out() << "wrote " << EscapeText(*file) << "\n";
