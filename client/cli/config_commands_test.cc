@@ -92,11 +92,18 @@ TEST_F(ConfigCommandsTest, AWatchThatBreaksIsTakenUpAgainAndTellsNothingTwice) {
   EXPECT_EQ(server_.resource_watches[0].labels().at("app"), "shop");
 
   server_.resource_watches.clear();
-  server_.resource_streams = {{message(1, {"a1"}, true), removed}};
+  server_.resource_streams = {{message(1, {"a1"}, true), message(2, {"a2"}, false)}};
   EXPECT_EQ(Ctl({"get", "route", "a", "--watch-only", "-o", "json"}), kPermissionDenied);
-  EXPECT_EQ(out_, R"({"kind":"Route","name":"a","match":{"path":"/a1"}})" "\n");
-  EXPECT_TRUE(server_.resource_watches[0].only_changes());
+  EXPECT_EQ(out_, R"({"kind":"Route","name":"a","match":{"path":"/a2"}})" "\n");
   EXPECT_EQ(server_.resource_watches[0].name(), "a");
+
+  server_.resource_watches.clear();
+  server_.resource_streams = {{message(1, {"z1"}, false)},
+                              {message(2, {"a1", "b1"}, true), message(3, {"a2"}, false)},
+                              {message(5, {"a2", "c1"}, true)}};
+  EXPECT_EQ(Ctl({"get", "routes", "--watch-only", "-o", "name"}), kPermissionDenied);
+  EXPECT_EQ(out_, "routes/a\nroutes/c\n-routes/b\n") << "what changed while the watch was broken, and nothing else";
+  EXPECT_FALSE(server_.resource_watches[2].only_changes());
   EXPECT_EQ(Ctl({"get", "all", "-w"}), kUsage);
 }
 

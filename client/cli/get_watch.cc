@@ -31,8 +31,9 @@ const std::string& EtagOf(const v1::Resource& resource) {
 // before is not printed twice, and what is gone meanwhile is told.
 class Printer {
  public:
-  Printer(Context& context, v1::Kind kind, Output output)
-      : context_(context), kind_(kind), output_(output), style_(context.color) {}
+  // `only_changes`: without what is there at first.
+  Printer(Context& context, v1::Kind kind, Output output, bool only_changes)
+      : context_(context), kind_(kind), output_(output), only_changes_(only_changes), style_(context.color) {}
 
   void Begin() {
     synced_ = false;
@@ -62,7 +63,9 @@ class Printer {
   bool synced() const { return synced_; }
 
  private:
+  bool Silent() const { return only_changes_ && !begun_; }
   void Print(const v1::Resource& resource, const char* sign) {
+    if (Silent()) return;
     std::ostream& out = context_.out();
     switch (output_) {
       case Output::kJson:
@@ -82,7 +85,7 @@ class Printer {
     out << mark << " " << Padded(EscapeText(client::NameOf(resource)), kNameWidth) << "  " << Summary(resource) << "\n";
   }
   void Gone(const std::string& name) {
-    if (seen_.erase(name) == 0) return;
+    if (seen_.erase(name) == 0 || Silent()) return;
     std::ostream& out = context_.out();
     switch (output_) {
       case Output::kJson:
@@ -109,6 +112,7 @@ class Printer {
   Context& context_;
   const v1::Kind kind_;
   const Output output_;
+  const bool only_changes_;
   const Style style_;
   std::map<std::string, std::string> seen_;  // etags by name
   std::set<std::string> missing_;
@@ -131,10 +135,10 @@ int WatchKind(Context& context, const GetFlags& flags) {
   request.set_kind(*kind);
   request.mutable_labels()->insert(labels->begin(), labels->end());
   if (!flags.names.empty()) request.set_name(flags.names[0]);
-  request.set_only_changes(flags.only_changes);
   auto client = context.Connect();
   if (!client.ok()) return Fail(context, client.status());
-  Printer printer(context, *kind, flags.output);
+  // What is there is asked for in any case: without it nobody could tell what changed while the watch was broken.
+  Printer printer(context, *kind, flags.output, flags.only_changes);
   absl::Duration backoff = absl::Milliseconds(100);
   while (true) {
     printer.Begin();
