@@ -173,6 +173,25 @@ TEST_F(CliTest, HasAnExitCodeForEachKindOfFailure) {
   EXPECT_THAT(out_, HasSubstr("Exit codes:"));
 }
 
+TEST_F(CliTest, SaysThatAChangeMayHaveBeenMadeAllTheSame) {
+  PlanAndForce();
+  const auto hint = HasSubstr("the control plane may have acted all the same: `gatehousectl history` tells");
+  for (grpc::StatusCode code : {grpc::StatusCode::UNAVAILABLE, grpc::StatusCode::CANCELLED, grpc::StatusCode::DEADLINE_EXCEEDED}) {
+    server_.refuse_plan = false;
+    server_.apply_status = grpc::Status(code, "Socket closed");
+    EXPECT_NE(Ctl({"apply", "-f", "-"}, kRoute), kOk);
+    EXPECT_THAT(err_, hint) << code;
+    EXPECT_NE(Ctl({"rollback", "3"}), kOk);
+    server_.refuse_plan = true;
+    EXPECT_NE(Ctl({"apply", "-f", "-"}, kRoute), kOk);
+    EXPECT_THAT(err_, Not(hint)) << code << ": it was a dry run";
+  }
+  server_.refuse_plan = false;
+  server_.apply_status = grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "too late: nothing was changed");
+  EXPECT_NE(Ctl({"apply", "-f", "-"}, kRoute), kOk);
+  EXPECT_THAT(err_, Not(hint));
+}
+
 TEST_F(CliTest, SaysThatNobodyListens) {
   EXPECT_EQ(Raw({"--server", "unix:/nonexistent/control.sock", "status"}), kUnavailable);
   EXPECT_THAT(err_, HasSubstr("no control plane at /nonexistent/control.sock: is gatehouse running?"));

@@ -3,7 +3,6 @@
 #include <ostream>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "client/cli/commands.h"
 #include "client/cli/context_file.h"
 #include "client/cli/style.h"
@@ -23,8 +22,8 @@ absl::StatusOr<std::unique_ptr<client::Client>> Context::Connect() const {
   options.connect_timeout = std::min(options.connect_timeout, connection.timeout);
   return client::Client::Connect(target, options);
 }
-absl::Status OutputLost() { return absl::UnavailableError("standard output could not be written"); }
 
+absl::Status OutputLost() { return absl::UnavailableError("standard output could not be written"); }
 
 int ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {
@@ -51,9 +50,8 @@ int Fail(Context& context, const absl::Status& status) {
   const std::vector<v1::Violation> violations = client::ViolationsOf(status);
   if (violations.empty()) {
     context.err() << style.Red("error:") << " " << EscapeText(status.message()) << "\n";
-    // The server's own words say what became of the call.
-    if (status.code() == absl::StatusCode::kDeadlineExceeded && !absl::StrContains(status.message(), "nothing was changed")) {
-      context.err() << "  the control plane did not answer in time; whether it acted, `gatehousectl history` tells\n";
+    if (client::MayHaveActed(status)) {
+      context.err() << "  the control plane may have acted all the same: `gatehousectl history` tells\n";
     }
     return ExitCodeOf(status);
   }

@@ -39,6 +39,12 @@ absl::Status Once(absl::Duration timeout, Call call) {
   return FromGrpc(call(context));
 }
 
+// Once, for a change.
+template <typename Call>
+absl::Status Change(absl::Duration timeout, Call call) {
+  return OfChange(Once(timeout, call));
+}
+
 inline absl::Duration Timeout(const ClientOptions& options, const ChangeOptions& change) {
   return options.call_timeout + (change.wait ? change.wait_timeout : absl::ZeroDuration());
 }

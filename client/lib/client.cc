@@ -65,7 +65,7 @@ absl::StatusOr<v1::ChangeResponse> Client::Create(const v1::Resource& resource, 
   request.set_message(options.message);
   v1::ChangeResponse response;
   GH_RETURN_IF_ERROR(
-      Once(Timeout(options_, options), [&](auto& context) { return stub->Create(&context, request, &response); }));
+      Change(Timeout(options_, options), [&](auto& context) { return stub->Create(&context, request, &response); }));
   return response;
 }
 
@@ -80,7 +80,7 @@ absl::StatusOr<v1::ChangeResponse> Client::Update(const v1::Resource& resource,
   request.set_message(options.message);
   v1::ChangeResponse response;
   GH_RETURN_IF_ERROR(
-      Once(Timeout(options_, options), [&](auto& context) { return stub->Update(&context, request, &response); }));
+      Change(Timeout(options_, options), [&](auto& context) { return stub->Update(&context, request, &response); }));
   return response;
 }
 
@@ -95,7 +95,7 @@ absl::StatusOr<v1::ChangeResponse> Client::Delete(v1::Kind kind, const std::stri
   request.set_message(options.message);
   v1::ChangeResponse response;
   GH_RETURN_IF_ERROR(
-      Once(Timeout(options_, options), [&](auto& context) { return stub->Delete(&context, request, &response); }));
+      Change(Timeout(options_, options), [&](auto& context) { return stub->Delete(&context, request, &response); }));
   return response;
 }
 
@@ -126,7 +126,8 @@ absl::StatusOr<v1::ApplyResponse> Client::Apply(const v1::ConfigSet& set,
     if (options.on_sent) options.on_sent(sent, all);
   }
   if (open) writer->WritesDone();
-  GH_RETURN_IF_ERROR(FromGrpc(writer->Finish()));
+  absl::Status status = FromGrpc(writer->Finish());
+  GH_RETURN_IF_ERROR(options.dry_run ? status : OfChange(status));
   return response;
 }
 
@@ -140,8 +141,8 @@ absl::StatusOr<v1::ApplyResponse> Client::Rollback(uint64_t revision, bool resto
   request.set_message(options.change.message);
   SetWait(options.change, *request.mutable_wait());
   v1::ApplyResponse response;
-  GH_RETURN_IF_ERROR(Once(Timeout(options_, options.change),
-                          [&](auto& context) { return stub->Rollback(&context, request, &response); }));
+  absl::Status status = Once(Timeout(options_, options.change), [&](auto& context) { return stub->Rollback(&context, request, &response); });
+  GH_RETURN_IF_ERROR(options.dry_run ? status : OfChange(status));
   return response;
 }
 
@@ -228,7 +229,7 @@ absl::StatusOr<v1::ClearLockoutsResponse> Client::ClearLockouts(const v1::ClearL
   auto stub = v1::LockoutService::NewStub(channel_);
   v1::ClearLockoutsResponse response;
   GH_RETURN_IF_ERROR(
-      Once(options_.call_timeout, [&](auto& context) { return stub->ClearLockouts(&context, request, &response); }));
+      Change(options_.call_timeout, [&](auto& context) { return stub->ClearLockouts(&context, request, &response); }));
   return response;
 }
 

@@ -27,7 +27,7 @@ absl::StatusOr<v1::RotateKeyResponse> Client::RotateKey(absl::FunctionRef<void(c
   auto reader = stub->RotateKey(&context, {});
   v1::RotateKeyResponse last;
   while (reader->Read(&last)) step(last);
-  GH_RETURN_IF_ERROR(FromGrpc(reader->Finish()));
+  GH_RETURN_IF_ERROR(OfChange(FromGrpc(reader->Finish())));
   if (!last.done()) return absl::UnavailableError("the rotation broke off; look at the history of events, or call it again");
   return last;
 }

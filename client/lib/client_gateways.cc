@@ -9,7 +9,7 @@ namespace gatehouse::client {
 absl::StatusOr<v1::CreateJoinTokenResponse> Client::CreateJoinToken(const v1::CreateJoinTokenRequest& request) {
   auto stub = v1::GatewayService::NewStub(channel_);
   v1::CreateJoinTokenResponse response;
-  GH_RETURN_IF_ERROR(Once(options_.call_timeout, [&](auto& context) {
+  GH_RETURN_IF_ERROR(Change(options_.call_timeout, [&](auto& context) {
     return stub->CreateJoinToken(&context, request, &response);
   }));
   return response;
@@ -29,7 +29,7 @@ absl::Status Client::DeleteJoinToken(const std::string& id) {
   v1::DeleteJoinTokenRequest request;
   request.set_id(id);
   v1::DeleteJoinTokenResponse response;
-  return Once(options_.call_timeout, [&](auto& context) { return stub->DeleteJoinToken(&context, request, &response); });
+  return Change(options_.call_timeout, [&](auto& context) { return stub->DeleteJoinToken(&context, request, &response); });
 }
 
 absl::Status Client::RemoveGateway(const std::string& name) {
@@ -37,7 +37,7 @@ absl::Status Client::RemoveGateway(const std::string& name) {
   v1::RemoveGatewayRequest request;
   request.set_gateway(name);
   v1::RemoveGatewayResponse response;
-  return Once(options_.call_timeout, [&](auto& context) { return stub->RemoveGateway(&context, request, &response); });
+  return Change(options_.call_timeout, [&](auto& context) { return stub->RemoveGateway(&context, request, &response); });
 }
 
 }  // namespace gatehouse::client

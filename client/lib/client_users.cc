@@ -50,7 +50,7 @@ absl::StatusOr<v1::UserChangeResponse> Client::SetUser(v1::SetUserRequest reques
   SetWait(options, *request.mutable_wait());
   v1::UserChangeResponse response;
   absl::Status status =
-      Once(Timeout(options_, options), [&](auto& context) { return stub->SetUser(&context, request, &response); });
+      Change(Timeout(options_, options), [&](auto& context) { return stub->SetUser(&context, request, &response); });
   Secret wiped(std::move(*request.mutable_password()));
   GH_RETURN_IF_ERROR(status);
   return response;
@@ -66,8 +66,8 @@ absl::StatusOr<v1::UserChangeResponse> Client::DeleteUser(const std::string& sto
   request.set_message(options.message);
   SetWait(options, *request.mutable_wait());
   v1::UserChangeResponse response;
-  GH_RETURN_IF_ERROR(Once(Timeout(options_, options),
-                          [&](auto& context) { return stub->DeleteUser(&context, request, &response); }));
+  GH_RETURN_IF_ERROR(Change(Timeout(options_, options),
+                            [&](auto& context) { return stub->DeleteUser(&context, request, &response); }));
   return response;
 }
 
@@ -91,7 +91,8 @@ absl::StatusOr<v1::ImportUsersResponse> Client::ImportUsers(v1::ImportOptions im
     Secret wiped(std::move(*request.mutable_htpasswd()));
   }
   if (open) writer->WritesDone();
-  GH_RETURN_IF_ERROR(FromGrpc(writer->Finish()));
+  absl::Status status = FromGrpc(writer->Finish());
+  GH_RETURN_IF_ERROR(import.dry_run() ? status : OfChange(status));
   return response;
 }
 

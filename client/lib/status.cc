@@ -1,11 +1,13 @@
 #include "client/lib/status.h"
 
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 
 namespace gatehouse::client {
 namespace {
 
 constexpr char kPayload[] = "gatehouse.dev/gatehouse.v1.Violations";
+constexpr char kOpen[] = "gatehouse.dev/may-have-acted";
 
 }  // namespace
 
@@ -32,5 +34,14 @@ std::vector<v1::Violation> ViolationsOf(const absl::Status& status) {
   if (!payload.has_value() || !violations.ParseFromString(std::string(*payload))) return {};
   return {violations.violations().begin(), violations.violations().end()};
 }
+
+absl::Status OfChange(absl::Status status) {
+  const bool lost = absl::IsUnavailable(status) || absl::IsCancelled(status) || absl::IsDeadlineExceeded(status);
+  // The server's own words say what became of the call.
+  if (lost && !absl::StrContains(status.message(), "nothing was changed")) status.SetPayload(kOpen, absl::Cord());
+  return status;
+}
+
+bool MayHaveActed(const absl::Status& status) { return status.GetPayload(kOpen).has_value(); }
 
 }  // namespace gatehouse::client

@@ -18,4 +18,9 @@ absl::Status WithViolations(absl::Status status, const v1::Violations& violation
 // ViolationsOf returns what WithViolations or the server attached; empty when nothing was.
 std::vector<v1::Violation> ViolationsOf(const absl::Status& status);
 
+// OfChange marks a change's failure that leaves open whether the server acted: it, or the answer, did not get through.
+absl::Status OfChange(absl::Status status);
+// MayHaveActed says whether OfChange marked it.
+bool MayHaveActed(const absl::Status& status);
+
 }  // namespace gatehouse::client
