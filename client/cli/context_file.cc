@@ -121,10 +121,10 @@ absl::StatusOr<ContextFile> ContextFile::Load(const std::string& path) {
 absl::Status ContextFile::Save() const {
   if (path_.empty()) return absl::FailedPreconditionError("there is no place for the file of contexts: set XDG_CONFIG_HOME or HOME");
   std::string text;
-  if (!current.empty()) absl::StrAppend(&text, "current: ", current, "\n");
+  if (!current.empty()) absl::StrAppend(&text, "current: ", Quoted(current), "\n");
   if (!contexts.empty()) absl::StrAppend(&text, "contexts:\n");
   for (const auto& [name, one] : contexts) {
-    absl::StrAppend(&text, "  ", name, ":\n    server: ", Quoted(one.server), "\n");
+    absl::StrAppend(&text, "  ", Quoted(name), ":\n    server: ", Quoted(one.server), "\n");
     const std::pair<const char*, const std::string*> fields[] = {
         {"ca", &one.tls.ca}, {"cert", &one.tls.certificate}, {"key", &one.tls.key}, {"tls_server_name", &one.tls.server_name}};
     for (const auto& [field, value] : fields) {

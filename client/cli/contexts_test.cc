@@ -67,6 +67,13 @@ TEST_F(ContextsTest, WhatIsNoGoodIsRefusedWhenItIsSet) {
   EXPECT_THAT(err_, HasSubstr("did you mean \"production\"?"));
 }
 
+TEST_F(ContextsTest, AnyNameIsReadBack) {
+  for (const char* name : {"null", "true", "no"}) {
+    ASSERT_EQ(Raw({"context", "set", name, "--server", server_.target(), "--use"}), kOk) << err_;
+    EXPECT_EQ(Raw({"get", "routes"}), kOk) << name << ": " << err_;
+  }
+}
+
 TEST_F(ContextsTest, AFileThatOthersMayWriteIsNotUsed) {
   ASSERT_EQ(Raw({"context", "set", "here", "--server", server_.target()}), kOk);
   ASSERT_EQ(chmod(File().c_str(), 0666), 0);
