@@ -5,11 +5,16 @@ namespace gatehouse::cli {
 namespace {
 
 constexpr char kBash[] = R"(_gatehousectl() {
-  local line files=""
+  local line files="" word words=() rest=$COMP_LINE
   COMPREPLY=()
+  # bash cuts at colons and equals signs too: what no space is before belongs to the word before.
+  for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+    if [[ ${#words[@]} -gt 0 && $rest != [[:space:]]* ]]; then words[-1]+=$word; else words+=("$word"); fi
+    rest=${rest#*"$word"}
+  done
   while IFS= read -r line; do
     if [ "$line" = ":files" ]; then files=1; else COMPREPLY+=("${line%%$'\t'*}"); fi
-  done < <(gatehousectl __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  done < <(gatehousectl __complete "${words[@]:1}" 2>/dev/null)
   if [ -n "$files" ]; then
     compopt -o filenames 2>/dev/null
     while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")

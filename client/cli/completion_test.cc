@@ -73,6 +73,20 @@ TEST_F(CompletionTest, HasAScriptForEachShell) {
   EXPECT_EQ(Raw({"completion", "csh"}), kUsage);
 }
 
+TEST_F(CompletionTest, InBashWhatIsCutAtColonsIsOneWord) {
+  ASSERT_EQ(Raw({"completion", "bash"}), kOk);
+  const std::string script = Write("completion", out_ + R"(
+gatehousectl() { printf '<%s>' "$@"; echo; }
+COMP_LINE='gatehousectl  --server unix:/x.sock --context=a get user-store '
+COMP_WORDS=(gatehousectl --server unix : /x.sock --context = a get user-store '')
+COMP_CWORD=10
+_gatehousectl
+echo "${COMPREPLY[0]}" >offered
+)");
+  ASSERT_EQ(std::system(absl::StrCat("cd ", server_.folder(), " && bash completion").c_str()), 0);
+  EXPECT_EQ(ReadBack("offered"), "<__complete><--server><unix:/x.sock><--context=a><get><user-store><>\n");
+}
+
 TEST_F(CompletionTest, ManualPagesTellCommandsAndFields) {
   EXPECT_EQ(Raw({"man", server_.folder(), "--date", "2027-01-31"}), kOk) << err_;
   EXPECT_THAT(ReadBack("gatehousectl.1"), AllOf(StartsWith(".TH GATEHOUSECTL 1 \"2027-01-31\""), HasSubstr(".BR gatehousectl\\-trust\\-store (1)")));
