@@ -136,6 +136,7 @@ struct ControlPlane::Parts {
         "--listen: nobody may call: name the first owner with --owner-san; once a Binding makes an owner, the flag can go");
   }
 
+  // Ends calls that stay too long, and streams whose certificate has expired.
   void SweepCalls() {
     access.callers->Sweep(std::chrono::steady_clock::now(), kLongestCall);
     alarms.After(kSweep, [this] { SweepCalls(); });

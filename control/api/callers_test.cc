@@ -264,8 +264,8 @@ TEST_F(CallersTest, WhoKeepsARoleWhileWaitingDoesNoMoreThanItAllows) {
 TEST_F(CallersTest, WhoLosesTheRoleWhileWaitingForAThreadGetsNoToken) {
   ASSERT_TRUE(Start(Tls({*ParseAllowedName("start.example")})).ok());
   callers_->SetBindings({Bind("mallory", v1::OWNER, {"san:spiffe://ops/mallory"})});
-  absl::Notification go;
-  for (const char* other : {"a", "b", "c"}) executor_.Submit(other, [&](const absl::StatusOr<Caller>&) { go.WaitForNotification(); });
+  auto go = std::make_shared<absl::Notification>();
+  for (const char* other : {"a", "b", "c"}) executor_.Submit(other, [go](const absl::StatusOr<Caller>&) { go->WaitForNotification(); });
   EXPECT_TRUE(Comes([&] { return executor_.queued() == 0; }));
   grpc::Status status;
   v1::CreateJoinTokenResponse token;
@@ -275,7 +275,7 @@ TEST_F(CallersTest, WhoLosesTheRoleWhileWaitingForAThreadGetsNoToken) {
   });
   EXPECT_TRUE(Comes([&] { return executor_.queued() == 1; }));
   callers_->SetBindings({});
-  go.Notify();
+  go->Notify();
   mallory.join();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED) << status.error_message();
   EXPECT_EQ(token.token(), "");

@@ -68,11 +68,16 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportResponse> {
     WriteNext();
   }
   void OnWriteDone(bool ok) override {
-    const std::shared_ptr<Ending> ending = ending_;
     place_->SetWaiting(std::nullopt);
-    if (!ok) return ending->Finish(absl::CancelledError("the caller went away"));
-    if (last_) return ending->Finish(absl::OkStatus());
+    if (!ok) return End(absl::CancelledError("the caller went away"));
+    if (last_) return End(absl::OkStatus());
     WriteNext();
+  }
+  // The place is free before the caller hears of the end: he may come again at once.
+  void End(const absl::Status& status) {
+    const std::shared_ptr<Ending> ending = ending_;
+    place_.reset();
+    ending->Finish(status);
   }
   void OnDone() override { delete this; }
 
@@ -117,11 +122,11 @@ grpc::ServerWriteReactor<v1::ExportResponse>* ConfigService::Export(grpc::Callba
       return ending->Finish(absl::PermissionDeniedError(
           absl::StrCat("kinds: bindings need the role OWNER; ", by.name, " has ", RolesText(by.roles))));
     }
-    if (absl::Status entered = call->Enter(exports_, by, *context, *request); !entered.ok()) return ending->Finish(entered);
+    if (absl::Status entered = call->Enter(exports_, by, *context, *request); !entered.ok()) return call->End(entered);
     store::StateRef state = changes_.Current();
     if (request->revision() != 0 && request->revision() != state->revision) {
       auto loaded = changes_.store().Load(request->revision());
-      if (!loaded.ok()) return ending->Finish(loaded.status());
+      if (!loaded.ok()) return call->End(loaded.status());
       state = *std::move(loaded);
     }
     call->Begin(std::move(state));

@@ -27,7 +27,7 @@ class Exports {
   static constexpr size_t kMostOfOne = 4;  // of one caller
   static constexpr absl::Duration kPatience = absl::Minutes(1);
 
-  // What an export that runs has until it is over.
+  // What an export has until it ends.
   class Place {
    public:
     explicit Place(Exports& exports) : exports_(exports) {}
