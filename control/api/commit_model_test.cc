@@ -234,7 +234,7 @@ TEST_P(CommitModelTest, WhatIsAcknowledgedIsThereAndNothingElse) {
     auto access = ControlServer::Prepare(options);
     ASSERT_TRUE(access.ok()) << access.status();
     const Guard guard = access->guard;
-    auto executor = std::make_unique<Executor>(4, 256);
+    auto executor = std::make_unique<CallExecutor>(4, 256);
     ConfigService service(changes, *executor, guard, ledger);
     auto server = ControlServer::Start(options, *std::move(access), {&service});
     ASSERT_TRUE(server.ok()) << server.status();

@@ -25,6 +25,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "control/api/call_executor.h"
 #include "control/api/event_service.h"
 #include "control/events/hub.h"
 #include "control/events/slots.h"
@@ -140,7 +141,7 @@ int Measure(const Row& row, uint64_t events, const std::string& folder) {
     sinks.tap = [&log](const hub::BatchRef& batch) { log->Add(std::shared_ptr<const std::string>(batch, &batch->wire), batch->ends.size()); };
   }
   hub::Hub hub(clock, {}, std::move(sinks));
-  Executor executor(1, 16);
+  api::CallExecutor executor(2, 16);
   api::EventService service(hub, executor, [](const grpc::CallbackServerContext&, absl::string_view) -> absl::StatusOr<api::Caller> { return api::Caller(); });
   grpc::ServerBuilder builder;
   builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
