@@ -158,6 +158,20 @@ class Memory:
         return (name, repr(sorted(scheme.items(), key=lambda i: i[0])), repr(sorted(content.items())), leaf.name)
 
 
+def store_of(config, scheme):
+    return config["trust_stores"].get(scheme.get("trust_store"), {"anchors": [], "intermediates": [], "pins": []})
+
+
+def is_pinned(store, leaf, itself=False):
+    return any(c is leaf if kind == "certificate" else not itself and c.key_id == leaf.key_id for kind, c in store["pins"])
+
+
+def by_key(config, scheme, leaf):
+    """Pinned by its key alone: what it says of its holder is his own word."""
+    store = store_of(config, scheme)
+    return is_pinned(store, leaf) and not is_pinned(store, leaf, itself=True)
+
+
 def judge_certificate(config, scheme, presented):
     """(outcome, why)."""
     if not presented:
@@ -168,8 +182,8 @@ def judge_certificate(config, scheme, presented):
         return FAILURE, "type"
     if types == "SELF_SIGNED" and not leaf.self_signed:
         return FAILURE, "type"
-    store = config["trust_stores"].get(scheme.get("trust_store"), {"anchors": [], "intermediates": [], "pins": []})
-    pinned = any(c is leaf if kind == "certificate" else c.key_id == leaf.key_id for kind, c in store["pins"])
+    store = store_of(config, scheme)
+    pinned = is_pinned(store, leaf)
     path = [leaf]
     if not pinned:
         if leaf.self_signed:
@@ -223,7 +237,10 @@ def compare(matcher, value):
     return re.fullmatch(text, value, re.DOTALL) is not None
 
 
-def certificate_claims(scheme_name, leaf):
+def certificate_claims(scheme_name, leaf, key=None):
+    if key:
+        pairs = [(NAME_IDENTIFIER, key), (NAME, key), ("thumbprint", leaf.sha1), ("thumbprint_sha256", leaf.sha256)]
+        return [(t, v, key, scheme_name) for t, v in pairs]
     pairs = [(NAME_IDENTIFIER, leaf.subject), (NAME, leaf.subject), ("thumbprint", leaf.sha1), ("issuer", leaf.issuer_name),
              ("serialnumber", leaf.serial), ("thumbprint_sha256", leaf.sha256), ("notbefore", leaf.not_before),
              ("notafter", leaf.not_after)] + [("dns", d) for d in leaf.dns]
@@ -278,7 +295,8 @@ def ask(config, name, request, recognised):
         if outcome != SUCCESS:
             return outcome, why, None
         leaf = request.certificates[0]
-        return SUCCESS, "", (name, leaf.subject, certificate_claims(name, leaf))
+        key = f"spki-sha256:{leaf.spki}" if by_key(config, scheme, leaf) else None
+        return SUCCESS, "", (name, key or leaf.subject, certificate_claims(name, leaf, key))
     outcome, why, user = judge_basic(config, scheme, request.authorization)
     if outcome != SUCCESS:
         return outcome, why, None
@@ -318,11 +336,22 @@ def claim_holds(clause, parts):
     return any(found) if quantifier == "ANY" else bool(found) and all(found)
 
 
+# What a condition comes to. What cannot be told never holds, negated or not.
+NOT_MET, UNKNOWN, MET = range(3)
+
+
 def certificate_holds(config, clause, parts, request):
-    accepted = [name for name, _, _ in parts if config["schemes"][name]["kind"] == "certificate"]
-    if not any(clause.get("scheme", name) == name for name in accepted):
-        return False
+    accepted = [name for name, _, _ in parts if config["schemes"][name]["kind"] == "certificate" and clause.get("scheme", name) == name]
+    if not accepted:
+        return NOT_MET
     leaf = request.certificates[0]
+    words = {"subject", "san_dns", "issuer"} & {k for k, v in clause.get("match", {}).items() if v}
+    words |= {k for k in ("serial_numbers", "valid_for", "extended_key_usages") if clause.get(k)}
+    return max(UNKNOWN if words and by_key(config, config["schemes"][name], leaf) else MET if leaf_holds(clause, leaf, request) else NOT_MET
+               for name in accepted)
+
+
+def leaf_holds(clause, leaf, request):
     match = clause.get("match", {})
     for wanted in match.get("subject", []):
         values = [v for t, v in leaf.subject_attributes if t == wanted["attribute"]]
@@ -375,16 +404,16 @@ def holds(config, condition, parts, request):
     (kind, value), = condition.items()
     if kind in ("all_of", "any_of", "none_of"):
         each = [holds(config, c, parts, request) for c in value]
-        return all(each) if kind == "all_of" else any(each) if kind == "any_of" else not any(each)
+        return min(each, default=MET) if kind == "all_of" else max(each, default=NOT_MET) if kind == "any_of" else MET - max(each, default=NOT_MET)
     if kind == "policy":
         return holds(config, config["policies"][value], parts, request)
     if kind == "claim":
-        return claim_holds(value, parts)
+        return MET if claim_holds(value, parts) else NOT_MET
     if kind == "certificate":
         return certificate_holds(config, value, parts, request)
     if kind == "address":
-        return any(ipaddress.ip_address(request.address) in ipaddress.ip_network(r) for r in value["ranges"])
-    return time_holds(value, request.now)
+        return MET if any(ipaddress.ip_address(request.address) in ipaddress.ip_network(r) for r in value["ranges"]) else NOT_MET
+    return MET if time_holds(value, request.now) else NOT_MET
 
 
 def schemes_of(config, require):
@@ -447,6 +476,6 @@ def answer(config, request, recognised=()):
     if not admitted:
         return Expected(401, name, challenges, why="; ".join(why))
     for policy in require.get("policies", []):
-        if not holds(config, config["policies"][policy], parts, request):
+        if holds(config, config["policies"][policy], parts, request) != MET:
             return Expected(403, name, why=f"policy {policy}")
     return Expected(status, name, identity=parts)

@@ -25,6 +25,7 @@ class Made:
     key_pem: str = ""
     sha1: str = ""
     sha256: str = ""
+    spki: str = ""             # SHA-256 of its key, lower-case hex
     serial: str = ""
     not_before: str = ""
     not_after: str = ""
@@ -80,6 +81,7 @@ class Pki:
                                              serialization.NoEncryption()).decode()
         made.sha1 = certificate.fingerprint(hashes.SHA1()).hex().upper()
         made.sha256 = certificate.fingerprint(hashes.SHA256()).hex().upper()
+        made.spki = self.spki_sha256(made)
         number = certificate.serial_number
         made.serial = number.to_bytes(number.bit_length() // 8 + 1, "big").hex().upper()
         made.not_before, made.not_after = (t.strftime("%Y-%m-%dT%H:%M:%SZ") for t in (not_before, not_after))

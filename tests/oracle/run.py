@@ -67,8 +67,8 @@ def disagreements(config, request, expected, status, headers, body):
             certificate = next((p for p in parts if config["schemes"][p[0]]["kind"] == "certificate"), None)
             if certificate:
                 leaf = request.certificates[0]
-                same("subject", leaf.subject, said.get("subject"))
-                same("issuer", leaf.issuer_name, said.get("issuer"))
+                same("subject", certificate[1], said.get("subject"))
+                same("issuer", next((v for t, v, _, _ in certificate[2] if t == "issuer"), None), said.get("issuer"))
                 same("thumbprint", leaf.sha1, said.get("thumbprint"))
     return found
 
