@@ -198,7 +198,7 @@ class ClientsTest(harness.GatehouseTest):
                 "HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder / "xdg")}
 
     def test_bash_completes_names_from_the_control_plane(self):
-        script = ("source <(gatehousectl completion bash); COMP_WORDS=(gatehousectl get route h); COMP_CWORD=3; _gatehousectl; "
+        script = ("source <(gatehousectl completion bash); COMP_LINE='gatehousectl get route h'; COMP_WORDS=(gatehousectl get route h); COMP_CWORD=3; _gatehousectl; "
                   "printf '%s\\n' \"${COMPREPLY[@]}\"")
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=self.shell_env(), timeout=30)
         self.assertEqual((done.stdout, done.stderr), ("hello\n", ""))
