@@ -99,7 +99,7 @@ struct ControlPlane::Parts {
         users(changes, renewals, executor, access.guard, ledger, clock),
         snapshots(distributor, desk, ticket_keys, access.guard),
         gateways(*registry, distributor, executor, clock, access.guard, ledger,
-                 {[this] { return Anchor(); }, [callers = access.callers] { callers->Rejudge(); }}),
+                 {[this] { return Anchor(); }, [this] { WithoutGateway(); }}),
         events(hub, executor, access.guard),
         certificates(desk, hub, executor, access.guard),
         policies(changes, executor, clock, access.guard),
@@ -134,6 +134,12 @@ struct ControlPlane::Parts {
     }
     return absl::FailedPreconditionError(
         "--listen: nobody may call: name the first owner with --owner-san; once a Binding makes an owner, the flag can go");
+  }
+
+  // A gateway, or its certificates, may not come any more. Its stream ends first: it must not be given the new keys.
+  void WithoutGateway() {
+    access.callers->Rejudge();
+    ticket_keys.Replace();
   }
 
   // Ends calls that stay too long, and streams whose certificate has expired.

@@ -215,7 +215,9 @@ absl::StatusOr<GatewayRegistry::Joined> GatewayRegistry::Join(const v1::JoinRequ
   joined.created_by = it->second.created_by;
   State next = state_;
   next.tokens.erase(given->id);
-  next.gateways[request.gateway()].clear();  // a token of its name makes it anew: what it had before is refused
+  std::vector<Good>& good = next.gateways[request.gateway()];
+  joined.anew = !good.empty();
+  good.clear();  // a token of its name makes it anew: what it had before is refused
   GH_ASSIGN_OR_RETURN(joined.response, Issue(request.gateway(), key.get(), "", &next));
   GH_RETURN_IF_ERROR(Commit(std::move(next)));
   return joined;

@@ -52,6 +52,7 @@ class GatewayRegistry {
     v1::JoinResponse response;
     std::string token;       // id of the one that was used up
     std::string created_by;  // who made it
+    bool anew = false;       // a gateway of the name was in: its certificates are refused from now on
   };
   // `taken` says whether somebody has a name who is not in here. `why` tells what the caller is not told: which fault a token has.
   absl::StatusOr<Joined> Join(const v1::JoinRequest& request, const std::function<bool(const std::string& name)>& taken,

@@ -54,6 +54,7 @@ class GatewayRegistryTest : public ::testing::Test {
     request.set_signing_request(SigningRequest());
     auto joined = registry_->Join(request, [taken](const std::string&) { return taken; }, &why_);
     if (!joined.ok()) return joined.status();
+    anew_ = joined->anew;
     return joined->response;
   }
   absl::StatusCode JoinCode(const std::string& token, const std::string& gateway) { return Join(token, gateway).status().code(); }
@@ -61,6 +62,7 @@ class GatewayRegistryTest : public ::testing::Test {
   std::string folder_;
   FakeClock clock_{absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now()))};
   std::unique_ptr<GatewayRegistry> registry_;
+  bool anew_ = false;
   std::string why_;
 };
 
@@ -197,8 +199,10 @@ TEST_F(GatewayRegistryTest, WhoWasRemovedAndJoinedAgainRenewsNothingWithTheOldCe
 
 TEST_F(GatewayRegistryTest, ATokenOfItsNameMakesAGatewayAnew) {
   const auto first = Join(Token(), "edge-1");
+  EXPECT_FALSE(anew_);
   const auto again = Join(Token("edge-1"), "edge-1");
   ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(anew_);
   EXPECT_FALSE(registry_->Check("edge-1", first->certificate_chain()).ok());
   EXPECT_TRUE(registry_->Check("edge-1", again->certificate_chain()).ok());
 }

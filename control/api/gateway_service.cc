@@ -108,6 +108,7 @@ grpc::ServerUnaryReactor* GatewayService::Join(grpc::CallbackServerContext* cont
         },
         &why);
     if (!joined.ok()) return refuse(joined.status(), why);
+    if (joined->anew) options_.removed();
     Act act{method, {absl::StrCat("gateway ", name, " joined by token ", joined->token, " of ", joined->created_by)}};
     // Whoever has the token has no other name yet.
     if (caller.name.empty()) act.actor = absl::StrCat("token:", joined->token);

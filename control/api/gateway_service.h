@@ -42,7 +42,7 @@ class GatewayService final : public v1::GatewayService::CallbackService {
     // The certificate by which a gateway will know the control API: the last that it presents. FAILED_PRECONDITION: it
     // does not listen where gateways can join.
     std::function<absl::StatusOr<Sha256Digest>()> anchor;
-    std::function<void()> removed;  // judges open streams again
+    std::function<void()> removed;  // judges open streams again, and then takes from the gateway what all of them share
   };
   GatewayService(GatewayRegistry& registry, publish::Distributor& distributor, CallExecutor& executor, const Clock& clock,
                  Guard guard, Ledger& ledger, Options options)

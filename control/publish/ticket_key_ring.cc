@@ -48,6 +48,9 @@ struct TicketKeyRing::Core {
     }
     return message;
   }
+  void GiveAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    for (auto& [id, give] : lines) give(Message());
+  }
   static void Schedule(const std::shared_ptr<Core>& core) {
     core->alarms.After(core->period, [weak = std::weak_ptr<Core>(core)] {
       std::shared_ptr<Core> self = weak.lock();
@@ -56,7 +59,7 @@ struct TicketKeyRing::Core {
         MutexLock lock(&self->mutex);
         if (self->closed) return;
         self->Turn();
-        for (auto& [id, give] : self->lines) give(self->Message());
+        self->GiveAll();
       }
       Schedule(self);
     });
@@ -93,6 +96,13 @@ std::unique_ptr<TicketKeyRing::Line> TicketKeyRing::Add(Give give) {
   const uint64_t id = core_->next++;
   core_->lines.emplace(id, std::move(give));
   return std::unique_ptr<Line>(new Line(core_, id));
+}
+
+void TicketKeyRing::Replace() {
+  MutexLock lock(&core_->mutex);
+  core_->keys.clear();
+  core_->Turn();
+  core_->GiveAll();
 }
 
 TicketKeyRing::Line::~Line() {

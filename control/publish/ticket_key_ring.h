@@ -1,9 +1,9 @@
 // TicketKeyRing makes the keys of session tickets and gives them to every gateway: a new key each period, the one before
-// accepted for one period more. Keys live in this process's memory and in that of the gateways, nowhere else; a control
+// accepted for one period more, unless somebody who had them may not have them any more. Keys live in this process's memory and in that of the gateways, nowhere else; a control
 // plane that starts anew has new ones, and tickets from before cost a full handshake.
 //
 // Ownership:  lines must be destroyed before the ring; alarms and clock outlive it.
-// Threading:  thread-safe. Gives run one at a time, inside Add or on the alarm thread, and never after their line's
+// Threading:  thread-safe. Gives run one at a time, inside Add or Replace or on the alarm thread, and never after their line's
 //             destructor returned; they must be quick and must not call the ring.
 // Errors:     none.
 #pragma once
@@ -31,6 +31,8 @@ class TicketKeyRing {
 
   // Add gives the keys at once and after each change.
   std::unique_ptr<Line> Add(Give give);
+  // Replace withdraws every key and gives a new one: no ticket from before is accepted by whoever was given it.
+  void Replace();
 
  private:
   struct Core;

@@ -78,6 +78,27 @@ TEST(TicketKeyRingTest, EachPeriodBringsANewKeyAndKeepsTheOneBeforeForOneMore) {
   gateway.Leave();
 }
 
+TEST(TicketKeyRingTest, ReplacedKeysAreAcceptedByNobodyWhoStays) {
+  Alarms alarms;
+  SystemClock clock;
+  TicketKeyRing ring(absl::Hours(1), clock, alarms);
+  Gateway removed(&ring), stays(&ring);
+  const v1::TicketKeys before = stays.Wait(1).at(0);
+  removed.Leave();
+  ring.Replace();
+  const std::vector<v1::TicketKeys> given = stays.Wait(2);
+  ASSERT_EQ(given.size(), 2u);
+  ASSERT_EQ(given[1].keys_size(), 1);
+  EXPECT_NE(given[1].keys(0).name(), before.keys(0).name());
+  EXPECT_NE(given[1].keys(0).secret(), before.keys(0).secret());
+  EXPECT_EQ(removed.Wait(1).size(), 1u);
+  // Who comes later has the same.
+  Gateway late(&ring);
+  EXPECT_EQ(late.Wait(1).at(0).SerializeAsString(), given[1].SerializeAsString());
+  stays.Leave();
+  late.Leave();
+}
+
 TEST(TicketKeyRingTest, WhoLeftIsGivenNothingAndTheRingMayGoFirst) {
   Alarms alarms;
   SystemClock clock;

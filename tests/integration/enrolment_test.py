@@ -62,7 +62,7 @@ class EnrolmentTest(unittest.TestCase):
     def token(self, *options):
         return self.gatehouse.ctl("gateway", "token", "create", *options).stdout.strip()
 
-    def gateway(self, name, *options, control=None, file_size=None):
+    def gateway(self, name, *options, control=None, file_size=None, ready=True):
         out = self.folder / f"{name}-{len(self.gateways)}.out"
         log = open(self.folder / f"{name}.log", "a")
         with open(out, "w") as stdout:
@@ -72,7 +72,8 @@ class EnrolmentTest(unittest.TestCase):
                 preexec_fn=file_size and (lambda: limit_files(file_size)))
         log.close()
         self.gateways.append(process)
-        wait_for("the gateway is ready", lambda: process.poll() is not None or "ready" in out.read_text(), 20)
+        if ready:
+            wait_for("the gateway is ready", lambda: process.poll() is not None or "ready" in out.read_text(), 20)
         return process
 
     def log(self, name):
@@ -165,6 +166,16 @@ class EnrolmentTest(unittest.TestCase):
         self.assertLess(self.log("edge-1").count("the stream ended") - before, 6)
         self.assertEqual(self.get(), 200)  # it goes on with what it has
         self.assertEqual(self.gatehouse.ctl("gateway", "remove", "edge-1", check=False).returncode, 3)
+
+    def test_a_gateway_whose_name_was_given_to_another_is_cut_off_at_once(self):
+        self.gateway("edge-1", "--join", self.token())
+        wait_for("it follows", lambda: self.connected("edge-1"))
+        before = self.log("edge-1").count("the stream ended")
+        shutil.move(self.folder / "edge-1", self.folder / "stolen")
+        # The second cannot listen beside the first; it joins all the same.
+        self.gateway("edge-1", "--join", self.token("--gateway", "edge-1"), ready=False)
+        wait_for("the first is told so", lambda: "or its certificate was replaced" in self.log("edge-1"), 10)
+        self.assertGreater(self.log("edge-1").count("the stream ended"), before)
 
     def test_it_goes_on_to_the_next_control_plane_of_its_list(self):
         dead = free_port()

@@ -264,6 +264,23 @@ class TicketsTest(SessionsFixture):
             again = ask(self.pki, b, "require.test", version, "of-kept", session_in=self.first(a, "require.test", version, "of-kept"))
             self.assertEqual((again.reused, again.status), (True, 200))
 
+    def test_no_ticket_from_before_a_gateway_was_removed_resumes(self):
+        (_, a), (_, b) = self.gateways
+        self.apply()
+        process, _ = self.start_gateway("removed")
+        process.terminate()
+        process.wait(20)
+        sessions = {version: self.first(a, "require.test", version, "of-kept") for version in VERSIONS}
+        for version, session in sessions.items():
+            self.assertTrue(ask(self.pki, b, "require.test", version, "of-kept", session_in=session).reused)
+        self.gatehouse.ctl("gateway", "remove", "removed")
+        for version, session in sessions.items():
+            def withdrawn():
+                answer = ask(self.pki, b, "require.test", version, "of-kept", session_in=session)
+                self.assertEqual(answer.status, 200)
+                return not answer.reused
+            wait_for("its keys are withdrawn", withdrawn, 3)  # sooner than by their period
+
     def test_no_key_is_on_a_disk_or_in_a_log(self):
         import grpc
         import sys
