@@ -104,14 +104,24 @@ class UnitTest(unittest.TestCase):
         self.assertGreater(stop, int(drain[1]))
 
     def test_is_good_in_the_eyes_of_systemd(self):
-        analyze = shutil.which("systemd-analyze")
         for line in self.text.splitlines():
             self.assertRegex(line, r"^(#.*|;.*|\[\w+\]|\w+=.*|)$")
+        self.analyse(self.text)
+
+    def test_its_commented_lines_let_it_listen_on_ports_below_1024(self):
+        text = re.sub(r"^#(?=\w+=)", "", self.text, flags=re.M)
+        self.assertEqual(re.findall(r"^AmbientCapabilities=(.*)$", text, re.M)[-1], "CAP_NET_BIND_SERVICE")
+        # systemd.exec(5): with PrivateUsers= a service has no capability in the host's user namespace, whose the ports are.
+        self.assertEqual(re.findall(r"^PrivateUsers=(.*)$", text, re.M)[-1], "no")
+        self.analyse(text)
+
+    def analyse(self, text):
+        analyze = shutil.which("systemd-analyze")
         if analyze is None:
             return
         with tempfile.TemporaryDirectory() as folder:
             unit = pathlib.Path(folder) / "gatehouse.service"
-            unit.write_text(self.text.replace("/usr/local/bin/gatehouse", str(BIN / "gatehouse")).replace(
+            unit.write_text(text.replace("/usr/local/bin/gatehouse", str(BIN / "gatehouse")).replace(
                 "Documentation=", "#Documentation="))
             done = subprocess.run([analyze, "verify", "--man=no", unit], capture_output=True, text=True)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
