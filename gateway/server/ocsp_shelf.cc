@@ -58,7 +58,7 @@ OcspShelf::Put OcspShelf::PutAnswer(const certs::Inquiry& inquiry, certs::OcspAn
     }
   }
   (revoked ? answers_ : revoked_).Erase(key);
-  (revoked ? revoked_ : answers_).Put(key, {inquiry, std::move(answer), received, std::move(terms), false, {strength}});
+  (revoked ? revoked_ : answers_).Put(key, {inquiry, std::move(answer), received, std::move(terms), false, 0, {strength}});
   return revoked && !was_revoked ? Put::kRevoked : Put::kKept;
 }
 
@@ -96,12 +96,21 @@ bool OcspShelf::Fresh(const certs::Certificate& subject, const certs::Certificat
          now < Until(*held, max_age);
 }
 
-void OcspShelf::AppendDue(absl::Time now, size_t most, std::vector<Due>* out) const {
+void OcspShelf::AppendDue(absl::Time now, size_t most, std::vector<Due>* out) {
+  std::vector<const Held*> due;
   for (const Cache* cache : {&answers_, &revoked_}) {
     cache->ForEach([&](const Sha256Digest&, const Held& held) {
-      if (out->size() >= most || held.terms == nullptr || !held.used) return;
-      if (now >= RefreshAt(held.received, Until(held, held.terms->max_age))) out->push_back({held.inquiry, held.terms});
+      if (held.terms == nullptr || !held.used) return;
+      if (now >= RefreshAt(held.received, Until(held, held.terms->max_age))) due.push_back(&held);
     });
+  }
+  const size_t n = std::min(most, due.size());
+  const auto end = due.begin() + static_cast<std::ptrdiff_t>(n);
+  std::partial_sort(due.begin(), end, due.end(), [](const Held* a, const Held* b) { return a->handed_out < b->handed_out; });
+  ++turn_;
+  for (auto it = due.begin(); it != end; ++it) {
+    (*it)->handed_out = turn_;
+    out->push_back({(*it)->inquiry, (*it)->terms});
   }
 }
 

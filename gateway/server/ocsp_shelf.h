@@ -48,8 +48,9 @@ class OcspShelf {
     certs::Inquiry inquiry;
     InquiryTermsRef terms;
   };
-  // Those in use whose time is nearly over, to be asked for again; at most `most`.
-  void AppendDue(absl::Time now, size_t most, std::vector<Due>* out) const;
+  // Those in use whose time is nearly over, to be asked for again; at most `most`, those first that were handed out longest ago:
+  // what cannot be asked for now keeps no other waiting.
+  void AppendDue(absl::Time now, size_t most, std::vector<Due>* out);
   size_t size() const { return answers_.size() + revoked_.size(); }
 
  private:
@@ -59,6 +60,7 @@ class OcspShelf {
     absl::Time received;
     InquiryTermsRef terms;
     bool used = false;  // since it came
+    mutable uint64_t handed_out = 0;  // the last turn of AppendDue that did; 0: none
     std::vector<certs::Strength> verified;  // few
   };
   using Cache = LruCache<Sha256Digest, Held, DigestHash>;
@@ -68,6 +70,7 @@ class OcspShelf {
 
   Cache answers_;
   Cache revoked_;
+  uint64_t turn_ = 0;
 };
 
 }  // namespace gatehouse::server

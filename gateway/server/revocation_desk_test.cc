@@ -558,6 +558,25 @@ TEST_F(RevocationDeskTest, WhatIsInUseIsAskedForAgainBeforeItRunsOut) {
   EXPECT_EQ(fetcher_->asked.size(), 1u) << "what fails backs off here too";
 }
 
+TEST_F(RevocationDeskTest, AResponderThatIsDownKeepsNoOthersAnswersFromBeingRenewed) {
+  constexpr char kDead[] = "http://dead.test/";
+  const auto learn = [&](const certs::CertificateRef& leaf, const std::string& url) {
+    Inquiry inquiry = Ocsp(leaf);
+    inquiry.url = url;
+    Learn(inquiry, OcspAnswer(leaf, certs::OcspStatus::kGood, absl::Minutes(40)));
+    EXPECT_NE(Held(leaf), nullptr);
+  };
+  learn(alice_, kResponder);
+  for (int i = 0; i < 100; ++i) learn(certs::Leaf(ca_, "CN=x"), kDead);  // used after hers
+  fetcher_->asked.clear();
+  clock_.Advance(absl::Minutes(31));
+  for (int tick = 0; tick < 2; ++tick) {
+    desk_->Tick();
+    while (fetcher_->pending() > 0 && fetcher_->request(0).url == kDead) fetcher_->Fail(kDead, fetch::FetchError::kTimedOut);
+  }
+  EXPECT_EQ(std::count(fetcher_->asked.begin(), fetcher_->asked.end(), kResponder), 1);
+}
+
 TEST_F(RevocationDeskTest, ARevocationThatIsNoHoldCountsThoughANewerAnswerWasHeld) {
   revoked_for_ = certs::RevocationReason::kKeyCompromise;
   const std::string revoked = OcspAnswer(alice_, certs::OcspStatus::kRevoked);
