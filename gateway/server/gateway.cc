@@ -31,6 +31,7 @@ namespace gatehouse::server {
 namespace {
 
 constexpr size_t kSessionCapacity = 100'000;
+constexpr size_t kSessionOctets = size_t{1} << 30;  // of certificates that sessions hold; more than so many ordinary ones take
 constexpr absl::Duration kExpiryPeriod = absl::Minutes(1);
 constexpr absl::Duration kAgePeriod = absl::Milliseconds(200);
 
@@ -95,7 +96,7 @@ class RunningGateway final : public Gateway {
         memory_{.presented = PresentedChains(), .uses = {static_cast<size_t>(OrCores(options_.workers, 256)), clock_.Now()}},
         expiry_([this](events::Event event) { collector_->Add(std::move(event)); }),
         age_(clock_, options_.max_snapshot_age),
-        sessions_(std::make_shared<tls::SessionCache>(kSessionCapacity)),
+        sessions_(std::make_shared<tls::SessionCache>(kSessionCapacity, kSessionOctets)),
         line_(std::move(line)),
         desk_(std::move(desk)),
         passwords_(std::move(passwords)),

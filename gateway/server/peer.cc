@@ -12,6 +12,8 @@ namespace gatehouse::server {
 namespace {
 
 constexpr absl::Duration kUnknownAge = absl::Seconds(1);
+// More than any ordinary list takes.
+constexpr size_t kLarge = 4 * certs::kUsualFootprint;
 constexpr size_t kMostNews = 256;
 // A clock is corrected by less all the time.
 constexpr absl::Duration kClockStep = absl::Minutes(1);
@@ -50,12 +52,25 @@ const JudgementRef& PeerVerdicts::Remember(JudgementRef judgement) {
 
 void Judge::Keep(const Peer& peer, const std::vector<certs::CertificateRef>& path) {
   if (peers_.Find(peer.list) != nullptr) return;
-  for (size_t i = 1; i < peer.presented.size(); ++i) {
-    const certs::CertificateRef& issuer = peer.presented[i];
+  const std::vector<certs::CertificateRef>& presented = CertificatesOf(peer);
+  for (size_t i = 1; i < presented.size(); ++i) {
+    const certs::CertificateRef& issuer = presented[i];
     const bool used = std::any_of(path.begin(), path.end(), [&](const auto& c) { return c->sha256() == issuer->sha256(); });
     if (used) issuers_.Put(issuer->sha256(), issuer);
   }
   if (PeerRef shared = peer.weak_from_this().lock()) peers_.Put(peer.list, std::move(shared));
+}
+
+const std::vector<certs::CertificateRef>& Judge::CertificatesOf(const Peer& peer) {
+  if (peer.ders.empty()) return peer.presented;
+  if (large_list_ == peer.list) return large_;
+  large_list_ = peer.list;
+  large_.clear();
+  for (const std::shared_ptr<const std::string>& der : peer.ders) {
+    absl::StatusOr<certs::CertificateRef> certificate = certs::Certificate::FromDer(*der);
+    if (certificate.ok()) large_.push_back(*std::move(certificate));  // it was read before
+  }
+  return large_;
 }
 
 void Judge::Hear(std::shared_ptr<const RevocationNews> news) {
@@ -123,6 +138,15 @@ PeerRef Judge::Recognise(absl::Span<X509* const> presented, bool remember) {
     summary->not_after = c.not_after();
   }
   peer->summary = std::move(summary);
+  if (peer->footprint > kLarge) {
+    large_list_ = list;
+    large_ = std::exchange(peer->presented, {});
+    peer->footprint = 0;
+    for (const certs::CertificateRef& certificate : large_) {
+      peer->ders.push_back(certificate->shared_der());
+      peer->footprint += certificate->der().size();
+    }
+  }
   if (!remember) return peer;
   return latest_ = std::move(peer);
 }
@@ -195,7 +219,7 @@ std::shared_ptr<Judgement> Judge::Decide(const Peer& peer, const config::Scheme&
     if (desk_ != nullptr && options.revocation.mode != certs::RevocationMode::kNoCheck) {
       source.emplace(desk_, options, ask, use);
     }
-    verdict = certs::Judge(peer.presented, options, now, source ? &*source : nullptr);
+    verdict = certs::Judge(CertificatesOf(peer), options, now, source ? &*source : nullptr);
     if (verdict.outcome == certs::Outcome::kValid) {
       judgement->identity = identity::CertificateIdentity(verdict.leaf, verdict.path, scheme.claims, verdict.pinned,
                                                           verdict.any_self_signed, verdict.by_key);
@@ -219,13 +243,13 @@ const JudgementRef& Judge::Of(const Peer& peer, const config::Scheme& scheme, Pe
 }
 
 void Judge::Witness(const Peer& peer, const config::Scheme& scheme, bool proven, absl::Time now,
-                    Judgement* judgement) const {
+                    Judgement* judgement) {
   if (judgement->outcome != certs::Outcome::kIndeterminate && witnesses_.presented != nullptr) {
     using As = PresentedChains::As;
     const bool accepted = judgement->outcome == certs::Outcome::kValid;
     // What verify_with accepts before the key is proven is judged once more, and remembered then.
     if (proven || !accepted) {
-      witnesses_.presented->Remember(peer.leaf, peer.presented,
+      witnesses_.presented->Remember(peer.leaf, CertificatesOf(peer),
                                      !proven ? As::kUnproven : accepted ? As::kAccepted : As::kRefused);
     }
   }

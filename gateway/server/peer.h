@@ -4,6 +4,8 @@
 // its connections on a worker. Only a valid verdict is shared by leaf; what was refused is remembered for the digest of
 // the whole presented list, so that nobody can spoil a leaf by leaving out its intermediates (SEMANTICS 1). Certificates
 // are kept only of peers whom a scheme accepted: strangers, who may present anything, take no room and push out nobody.
+// Connections and sessions hold their peer, whoever it is: of one whose certificates would take much it has the octets alone,
+// and they are read again when it is judged.
 //
 // Ownership:  peers and judgements are immutable and shared.
 // Threading:  Judge: one per worker. Peers are made once possession is proven, save for `verify_with`, whose verdicts
@@ -40,11 +42,12 @@
 namespace gatehouse::server {
 
 struct Peer : std::enable_shared_from_this<Peer> {
-  std::vector<certs::CertificateRef> presented;  // leaf first; empty when malformed
+  std::vector<certs::CertificateRef> presented;  // leaf first; empty when malformed, or large
+  std::vector<std::shared_ptr<const std::string>> ders;  // of a large one, in place of these
   Sha256Digest leaf{};                           // SHA-256 of the leaf's DER
   Sha256Digest list{};                           // of the whole presented list
   bool malformed = false;
-  size_t footprint = 0;  // of the certificates that no other peer brought before
+  size_t footprint = 0;  // of what no other peer brought before
   std::shared_ptr<const events::CertificateSummary> summary;
 };
 using PeerRef = std::shared_ptr<const Peer>;
@@ -112,6 +115,7 @@ class Judge {
 
  private:
   static constexpr size_t kIssuers = 256;
+  const std::vector<certs::CertificateRef>& CertificatesOf(const Peer& peer);
   // Keeps whom a scheme accepts, and who issued it by `path`.
   void Keep(const Peer& peer, const std::vector<certs::CertificateRef>& path);
   // Whether nothing heard since concerns it, and it was made before `now`: the clock may be set back.
@@ -119,13 +123,15 @@ class Judge {
   // The judgement that was remembered, if it is current; else null.
   JudgementRef Current(certs::VerdictRef remembered, absl::Time now) const;
   std::shared_ptr<Judgement> Decide(const Peer& peer, const config::Scheme& scheme, bool ask, bool use);
-  void Witness(const Peer& peer, const config::Scheme& scheme, bool proven, absl::Time now, Judgement* judgement) const;
+  void Witness(const Peer& peer, const config::Scheme& scheme, bool proven, absl::Time now, Judgement* judgement);
 
   struct Weight {
     size_t operator()(const PeerRef& peer) const { return peer->footprint; }
   };
   LruCache<Sha256Digest, PeerRef, DigestHash, Weight> peers_;  // by list
   PeerRef latest_;  // read last: a handshake asks for it twice, before anybody accepts it
+  Sha256Digest large_list_{};  // of the large peer that was read last; many schemes may be asked about it
+  std::vector<certs::CertificateRef> large_;
   LruCache<Sha256Digest, certs::CertificateRef, DigestHash> issuers_;  // of accepted leaves, shared by peers
   certs::VerdictCache verdicts_;                       // holds nothing but Judgements
   const Clock& clock_;

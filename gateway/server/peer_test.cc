@@ -116,11 +116,39 @@ TEST_F(JudgeTest, LargeCertificatesCountForMore) {
   const certs::MintExtension large{"1.3.6.1.4.1.99999.7", false, std::string(28 * 1024, '\0')};
   std::weak_ptr<const certs::Certificate> first;
   for (int i = 0; i < 6; ++i) {
-    const PeerRef peer = Recognise({certs::LeafWith(ca_, {large}, absl::StrCat("CN=bob ", i))});
-    EXPECT_EQ(judge_->Of(*peer, scheme_)->outcome, certs::Outcome::kValid);
-    if (i == 0) first = peer->presented.front();
+    const JudgementRef judgement = judge_->Of(*Recognise({certs::LeafWith(ca_, {large}, absl::StrCat("CN=bob ", i))}), scheme_);
+    EXPECT_EQ(judgement->outcome, certs::Outcome::kValid);
+    if (i == 0) first = judgement->leaf;
   }
   EXPECT_TRUE(first.expired());
+}
+
+// 32 KiB that anybody may present take half a megabyte when they are read, and his connection lasts.
+TEST_F(JudgeTest, OfOneWhoBringsMuchTheOctetsAloneAreKept) {
+  std::vector<certs::CertificateRef> list = {alice_};
+  std::string subject = "CN=junk";
+  for (int i = 0; i < 60; ++i) absl::StrAppend(&subject, ",L=x");
+  size_t octets = alice_->der().size();
+  for (size_t i = 0; i < 12; ++i) {
+    list.push_back(certs::SelfSigned(absl::StrCat(subject, ",CN=", i), 3));
+    octets += list.back()->der().size();
+  }
+  const PeerRef large = Recognise(list);
+  EXPECT_EQ(large->footprint, octets);
+  EXPECT_EQ(large->presented.size(), 0u);
+  EXPECT_EQ(large->summary->subject, "CN=alice");
+  EXPECT_GT(alice_peer_->presented.size(), 0u);
+  for (int i = 0; i < 2; ++i) {
+    scheme_.epoch += 1;
+    const JudgementRef judgement = judge_->Of(*large, scheme_);
+    EXPECT_EQ(judgement->outcome, certs::Outcome::kValid);
+    EXPECT_EQ(judgement->leaf->sha256(), alice_->sha256());
+    list.back() = certs::SelfSigned(absl::StrCat(subject, ",CN=other ", i), 3);
+    EXPECT_EQ(judge_->Of(*Recognise(list), scheme_)->outcome, certs::Outcome::kValid) << "another large one between";
+  }
+  list.erase(list.begin());
+  const PeerRef stranger = Recognise(list);
+  EXPECT_EQ(judge_->Of(*stranger, scheme_)->outcome, certs::Outcome::kInvalid);
 }
 
 TEST_F(JudgeTest, AcceptedPeersShareTheirIssuer) {

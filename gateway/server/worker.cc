@@ -397,7 +397,7 @@ std::optional<tls::SessionBinding> Worker::MayStore(tls::TlsSession& session) {
     return tls::SessionBinding{};
   }
   if (!Resumable(*peer, connection->edge(), session.sni(), /*proven=*/true)) return std::nullopt;
-  return tls::SessionBinding{peer, 0};
+  return tls::SessionBinding{peer, peer->footprint};
 }
 
 std::shared_ptr<const void> Worker::Revive(tls::TlsSession&, const std::vector<std::string>& presented) {

@@ -10,10 +10,14 @@ namespace gatehouse::tls {
 
 SessionRecord::~SessionRecord() { OPENSSL_cleanse(master_key.data(), master_key.size()); }
 
-SessionCache::SessionCache(size_t capacity) : shard_capacity_(std::max<size_t>(1, (capacity + kShards - 1) / kShards)), shards_(kShards) {}
+SessionCache::SessionCache(size_t capacity, size_t max_weight)
+    : shard_capacity_(std::max<size_t>(1, (capacity + kShards - 1) / kShards)),
+      shard_max_weight_(max_weight / kShards),
+      shards_(kShards) {}
 
 SessionCache::Records::iterator SessionCache::Shard::Erase(Records::iterator record) {
   by_id.erase(record);
+  weight -= record->binding.weight;
   return records.erase(record);
 }
 
@@ -21,9 +25,12 @@ void SessionCache::Put(const SessionRecord& record) {
   Shard& shard = ShardOf(record.Id());
   MutexLock lock(&shard.mutex);
   if (auto known = shard.by_id.find(record.Id()); known != shard.by_id.end()) shard.Erase(*known);
-  if (shard.records.size() >= shard_capacity_) shard.Erase(std::prev(shard.records.end()));
   shard.records.push_front(record);
   shard.by_id.insert(shard.records.begin());
+  shard.weight += record.binding.weight;
+  while (shard.records.size() > shard_capacity_ || (shard.weight > shard_max_weight_ && shard.records.size() > 1)) {
+    shard.Erase(std::prev(shard.records.end()));
+  }
 }
 
 std::optional<SessionRecord> SessionCache::Take(absl::string_view id, absl::Time now) {
@@ -66,6 +73,7 @@ void SessionCache::Clear() {
     MutexLock lock(&shard.mutex);
     shard.by_id.clear();
     shard.records.clear();
+    shard.weight = 0;
   }
 }
 

@@ -3,8 +3,9 @@
 //
 // Ownership:  holds records by value; `user` is shared with whoever stored it.
 // Threading:  thread-safe; shared by the workers (16 shards, each with its mutex).
-// Units:      capacity in records (about 210 bytes each); lifetimes in wall-clock seconds.
-// Errors:     none; a miss is std::nullopt, and only costs a full handshake. When full, the oldest goes first.
+// Units:      capacity in records (about 210 bytes each), fewer when what is attached weighs too much together; lifetimes in
+//             wall-clock seconds.
+// Errors:     none; a miss is std::nullopt, and only costs a full handshake. When full, the oldest go first.
 #pragma once
 
 #include <array>
@@ -26,7 +27,7 @@ namespace gatehouse::tls {
 // SessionBinding is what the server attaches to a session that it allows to be stored.
 struct SessionBinding {
   std::shared_ptr<const void> user;  // identity, verdict, leaf: opaque here
-  uint64_t epoch = 0;                // of what the verdict depended on; the server compares it in MayResume
+  size_t weight = 0;                 // octets that it takes
 };
 
 // There is one for each client that may come back: the order of its fields leaves no gaps.
@@ -54,8 +55,8 @@ struct SessionRecord {
 
 class SessionCache {
  public:
-  // REQUIRES: capacity > 0.
-  explicit SessionCache(size_t capacity);
+  // REQUIRES: capacity > 0. `max_weight` in octets; of each shard the latest record stays, whatever it weighs.
+  explicit SessionCache(size_t capacity, size_t max_weight = SIZE_MAX);
 
   void Put(const SessionRecord& record);
   // Take returns the record of `id` if it is still alive at `now`. A TLS 1.3 record is removed: it is good once.
@@ -89,12 +90,13 @@ class SessionCache {
     mutable Mutex mutex;
     Records records ABSL_GUARDED_BY(mutex);  // the latest first
     Index by_id ABSL_GUARDED_BY(mutex);
+    size_t weight ABSL_GUARDED_BY(mutex) = 0;
 
     Records::iterator Erase(Records::iterator record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   };
   Shard& ShardOf(absl::string_view id) { return shards_[id.empty() ? 0 : static_cast<unsigned char>(id.back()) % kShards]; }
 
-  const size_t shard_capacity_;
+  const size_t shard_capacity_, shard_max_weight_;
   std::deque<Shard> shards_;
 };
 

@@ -209,7 +209,7 @@ TEST_P(TlsTest, AnExpiredForgottenOrForbiddenSessionMeansACleanFullHandshake) {
   EXPECT_FALSE(p->server->resumed());
 
   auto purged = make();
-  EXPECT_GT(cache_->Purge([](const SessionRecord& r) { return r.binding.epoch == 42; }), 0u);
+  EXPECT_GT(cache_->Purge([](const SessionRecord& r) { return r.binding.weight == 42; }), 0u);
   p = again(purged.get());
   EXPECT_TRUE(p->ok);
   EXPECT_FALSE(p->server->resumed());
@@ -807,6 +807,39 @@ TEST(SessionCacheTest, IsBoundedAndForgetsTheOldest) {
     cache.Put(r);
   }
   EXPECT_EQ(cache.size(), 16u);
+}
+
+TEST(SessionCacheTest, IsBoundedInOctetsOfWhatIsAttachedToo) {
+  SessionCache cache(1600, 16 * 1000);  // a hundred of a shard, a thousand octets
+  FakeClock clock;
+  const auto put = [&](int number, size_t weight) {
+    SessionRecord r;
+    r.id_length = 32;
+    r.id[0] = static_cast<uint8_t>(number);
+    r.version = TLS1_3_VERSION;
+    r.created = clock.Now();
+    r.lifetime_seconds = 3600;
+    r.binding.weight = weight;
+    cache.Put(r);
+    return std::string(r.Id());
+  };
+  std::vector<std::string> ids;
+  for (int i = 0; i < 20; ++i) ids.push_back(put(i, 100));
+  EXPECT_EQ(cache.size(), 10u);
+  EXPECT_FALSE(cache.Take(ids[9], clock.Now()).has_value()) << "the oldest went";
+  EXPECT_TRUE(cache.Take(ids[10], clock.Now()).has_value());
+  put(30, 100);
+  put(30, 100);
+  EXPECT_EQ(cache.size(), 10u) << "what was taken, and what was replaced, weighs nothing any more";
+  const std::string heavy = put(31, 5000);
+  EXPECT_EQ(cache.size(), 1u);
+  EXPECT_TRUE(cache.Take(heavy, clock.Now()).has_value()) << "the latest stays, whatever it weighs";
+  put(32, 400);
+  cache.Purge([](const SessionRecord&) { return true; });
+  put(33, 400);
+  cache.Clear();
+  for (int i = 0; i < 20; ++i) put(i, 100);
+  EXPECT_EQ(cache.size(), 10u);
 }
 
 TEST(SessionCacheTest, OneThatIsTakenMakesRoomAndALongerIdentifierIsNobodys) {
