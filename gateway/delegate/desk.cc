@@ -87,6 +87,7 @@ struct Desk::State : std::enable_shared_from_this<Desk::State> {
     ServiceRef service;
     std::vector<Endpoint> endpoints;
     uint32_t running = 0;
+    absl::flat_hash_map<std::string, uint32_t> by_address;  // of these
   };
   struct Flight {
     std::vector<std::shared_ptr<Waiter>> waiters;
@@ -101,7 +102,7 @@ struct Desk::State : std::enable_shared_from_this<Desk::State> {
     size_t endpoint = 0;
     uint64_t admitted = 0;  // by its breaker
     Key key{}, flight{};
-    std::string user;
+    std::string user, address_key;
     std::optional<credentials::Throttle::Attempt> attempt;
     absl::Time begun;
   };
@@ -222,6 +223,8 @@ struct Desk::State : std::enable_shared_from_this<Desk::State> {
       seconds += absl::ToDoubleSeconds(std::max(now - call.begun, absl::ZeroDuration()));
       if (remember) answers.Put(call.key, *std::move(remember));
       --call.asked->running;
+      auto of_address = call.asked->by_address.find(call.address_key);
+      if (--of_address->second == 0) call.asked->by_address.erase(of_address);
       if (auto flight = flights.find(call.flight); flight != flights.end()) {
         waiters = std::move(flight->second.waiters);
         flights.erase(flight);
@@ -386,7 +389,9 @@ Desk::Answer Desk::Decide(const ServiceRef& service, const credentials::Throttle
     }
     auto asked = state.services.find(service->version);
     if (asked == state.services.end()) return Unavailable("the service is not in use");
-    if (asked->second->running >= service->max_concurrent_calls) {
+    // The last quarter is for those who ask nothing yet: one address cannot keep out all others.
+    const uint32_t most = service->max_concurrent_calls;
+    if (asked->second->running >= (asked->second->by_address.contains(address_key) ? most - most / 4 : most)) {
       return Refusal(Reason::kVerifierOverloaded, absl::StrCat(asked->second->running, " calls are under way"), kRetryAfter);
     }
     call.asked = asked->second;
@@ -400,9 +405,11 @@ Desk::Answer Desk::Decide(const ServiceRef& service, const credentials::Throttle
       call.key = key;
       call.flight = flight;
       call.user = question.user;
+      call.address_key = std::string(address_key);
       call.begun = now;
       client = call.asked->endpoints[call.endpoint].client;
       ++call.asked->running;
+      ++call.asked->by_address[call.address_key];
       ++state.running;
       state.flights[flight].waiters.push_back(waiter);
     }

@@ -373,6 +373,23 @@ TEST_F(DeskTest, MoreThanSoManyCallsAtOnceAreRefused) {
   EXPECT_FALSE(Ask(Basic("c", "pw"))->result.has_value());
 }
 
+TEST_F(DeskTest, WhoeverAsksMuchLeavesCallsToOthers) {
+  auto eight = Plain();
+  eight->max_concurrent_calls = 8;
+  Replace(eight);
+  std::vector<std::unique_ptr<Request>> guesses;
+  for (int i = 0; i < 10; ++i) guesses.push_back(Ask(Basic(absl::StrCat("guess", i), "pw"), "10.6.6.6"));
+  EXPECT_EQ(guesses.back()->result->reason, Reason::kVerifierOverloaded);
+  EXPECT_EQ(service().asked.size(), 6u);
+  auto alice = Ask(Basic("alice", "pw")), bob = Ask(Basic("bob", "pw"), "10.0.0.2");
+  EXPECT_FALSE(alice->result.has_value());
+  EXPECT_FALSE(bob->result.has_value());
+  EXPECT_EQ(Ask(Basic("carol", "pw"), "10.0.0.3")->result->reason, Reason::kVerifierOverloaded) << "eight are under way";
+  while (!service().asked.empty()) service().Allow();
+  for (int i = 0; i < 6; ++i) guesses[static_cast<size_t>(i)] = Ask(Basic(absl::StrCat("again", i), "pw"), "10.6.6.6");
+  EXPECT_EQ(service().asked.size(), 6u) << "what has ended counts no more";
+}
+
 TEST_F(DeskTest, AServiceThatIsNotInUseRefuses) {
   const ServiceRef old = service_;
   auto changed = Plain();
