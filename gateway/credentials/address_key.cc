@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "gateway/credentials/throttle.h"
@@ -18,7 +19,9 @@ std::string AddressKey(absl::string_view address) {
   in6_addr v6;
   if (inet_pton(AF_INET6, text.c_str(), &v6) == 1) {
     const char* bytes = reinterpret_cast<const char*>(&v6);
-    if (IN6_IS_ADDR_V4MAPPED(&v6)) return std::string(bytes + 12, 4);
+    // Translated (RFC 6052): all of IPv4 would be one network.
+    static constexpr unsigned char kTranslated[12] = {0, 0x64, 0xff, 0x9b};
+    if (IN6_IS_ADDR_V4MAPPED(&v6) || std::memcmp(bytes, kTranslated, sizeof kTranslated) == 0) return std::string(bytes + 12, 4);
     return std::string(bytes, 8);
   }
   return text;

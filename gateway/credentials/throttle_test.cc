@@ -393,6 +393,7 @@ TEST_F(ThrottleTest, HoldsABoundedNumberOfPairsAndIsSafeAcrossThreads) {
 
 TEST(AddressKeyTest, TakesAnIpv4AddressOrTheNetworkOfAnIpv6One) {
   EXPECT_EQ(AddressKey("192.0.2.1"), AddressKey("::ffff:192.0.2.1"));
+  EXPECT_EQ(AddressKey("192.0.2.1"), AddressKey("64:ff9b::192.0.2.1")) << "all of IPv4 is one /64 where it is translated";
   EXPECT_NE(AddressKey("192.0.2.1"), AddressKey("192.0.2.2"));
   EXPECT_EQ(AddressKey("2001:db8::1"), AddressKey("2001:db8:0:0:ffff::2"));
   EXPECT_NE(AddressKey("2001:db8::1"), AddressKey("2001:db8:0:1::1"));
