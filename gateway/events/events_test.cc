@@ -39,6 +39,13 @@ PeerFacts Known() {
   return peer;
 }
 
+// What a reader of the wire form sees.
+void ToProto(const Event& event, v1::Event* out) {
+  std::string wire;
+  AppendWire(event, {}, &wire);
+  ASSERT_TRUE(out->ParseFromString(wire));
+}
+
 class EventsTest : public ::testing::Test {
  protected:
   bool Record(Recorder& recorder, absl::string_view path) {

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <string>
 
-#include "absl/base/internal/raw_logging.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/hex_pairs.h"
 #include "gatehouse/v1/event_service.pb.h"
@@ -286,12 +285,6 @@ void AppendEntry(const Event& event, absl::string_view gateway, std::string* out
   const uint8_t* end = CodedOutputStream::WriteVarint64ToArray(wire.size(), head + 1);
   out->append(reinterpret_cast<const char*>(head), static_cast<size_t>(end - head));
   *out += wire;
-}
-
-void ToProto(const Event& event, v1::Event* out) {
-  std::string wire;
-  AppendWire(event, {}, &wire);
-  ABSL_RAW_CHECK(out->ParseFromString(wire), "AppendWire writes what protobuf reads");
 }
 
 }  // namespace gatehouse::events

@@ -41,7 +41,4 @@ void AppendEntry(const Event& event, absl::string_view gateway, std::string* out
 v1::Event::Type TypeOf(EventKind kind);
 v1::Event::Outcome OutcomeOf(Outcome outcome);
 
-// ToProto is AppendWire for whoever wants the message. `out` is replaced.
-void ToProto(const Event& event, v1::Event* out);
-
 }  // namespace gatehouse::events
