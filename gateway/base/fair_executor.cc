@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "absl/time/clock.h"
+#include "gateway/base/steady.h"
 
 namespace gatehouse {
 
@@ -112,10 +112,10 @@ void FairExecutor::Run() {
       ++running_[key];
       work = TakeFrom(turn);
     }
-    const absl::Time begun = absl::Now();
+    const SteadyTime begun = SteadyNow();
     work(Fate::kRun);
     work = nullptr;
-    const absl::Duration took = std::max(absl::Now() - begun, absl::ZeroDuration());
+    const absl::Duration took = Since(begun);
     MutexLock lock(&mutex_);
     if (auto it = running_.find(key); --it->second == 0) running_.erase(it);
     usual_ = usual_ == absl::ZeroDuration() ? took : (usual_ * 7 + took) / 8;

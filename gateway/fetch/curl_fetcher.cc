@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/time/clock.h"
 #include "gateway/base/mutex.h"
+#include "gateway/base/steady.h"
 #include "gateway/fetch/transfer.h"
 
 namespace gatehouse::fetch {
@@ -43,7 +43,7 @@ class CurlFetcher::Transfers {
 
   void Add(FetchRequest request, Transfer::Done done) {
     std::string host = HostOf(request.url);
-    auto transfer = std::make_unique<Transfer>(std::move(request), std::move(host), absl::Now(), std::move(done));
+    auto transfer = std::make_unique<Transfer>(std::move(request), std::move(host), std::move(done));
     {
       MutexLock lock(&mutex_);
       if (stopping_) return;
@@ -79,10 +79,10 @@ class CurlFetcher::Transfers {
 
   void Take(std::unique_ptr<Transfer> transfer) {
     if (transfer->host().empty()) {
-      transfer->Fail(FetchError::kNotPermitted, "not an http or https URL without user information", absl::Now());
+      transfer->Fail(FetchError::kNotPermitted, "not an http or https URL without user information");
     } else if (Host& host = hosts_[transfer->host()]; waiting_.size() >= options_.max_waiting ||
                                                       host.waiting >= options_.max_waiting_per_host) {
-      transfer->Fail(FetchError::kOverloaded, "too many fetches wait", absl::Now());
+      transfer->Fail(FetchError::kOverloaded, "too many fetches wait");
     } else {
       ++host.waiting;
       waiting_.push_back(std::move(transfer));
@@ -90,16 +90,16 @@ class CurlFetcher::Transfers {
   }
 
   void StartWaiting() {
-    const absl::Time now = absl::Now();
+    const SteadyTime now = SteadyNow();
     for (auto it = waiting_.begin(); it != waiting_.end();) {
       Host& host = hosts_[(*it)->host()];
       if ((*it)->deadline() <= now) {
-        (*it)->Fail(FetchError::kTimedOut, "waited for other fetches", now);
+        (*it)->Fail(FetchError::kTimedOut, "waited for other fetches");
       } else if (running_.size() >= options_.max_running || host.running >= options_.max_running_per_host) {
         ++it;
         continue;
       } else {
-        Begin(std::move(*it), &host, now);
+        Begin(std::move(*it), &host);
       }
       --host.waiting;
       it = waiting_.erase(it);
@@ -107,10 +107,10 @@ class CurlFetcher::Transfers {
     absl::erase_if(hosts_, [](const auto& entry) { return entry.second.running == 0 && entry.second.waiting == 0; });
   }
 
-  void Begin(std::unique_ptr<Transfer> transfer, Host* host, absl::Time now) {
-    CURL* handle = transfer->Prepare(now);
+  void Begin(std::unique_ptr<Transfer> transfer, Host* host) {
+    CURL* handle = transfer->Prepare();
     if (handle == nullptr || curl_multi_add_handle(multi_, handle) != CURLM_OK) {
-      transfer->Fail(FetchError::kUnreachable, "libcurl refuses the transfer", now);
+      transfer->Fail(FetchError::kUnreachable, "libcurl refuses the transfer");
       return;
     }
     ++host->running;
@@ -128,7 +128,7 @@ class CurlFetcher::Transfers {
       running_.erase(it);
       --hosts_[transfer->host()].running;
       curl_multi_remove_handle(multi_, handle);
-      transfer->Finish(code, absl::Now());
+      transfer->Finish(code);
     }
   }
 

@@ -68,8 +68,8 @@ std::string HostOf(absl::string_view url) {
   return absl::AsciiStrToLower(absl::StrCat(host, ":", Part(parsed.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT)));
 }
 
-Transfer::Transfer(FetchRequest request, std::string host, absl::Time begun, Done done)
-    : request_(std::move(request)), host_(std::move(host)), begun_(begun), done_(std::move(done)) {
+Transfer::Transfer(FetchRequest request, std::string host, Done done)
+    : request_(std::move(request)), host_(std::move(host)), begun_(SteadyNow()), done_(std::move(done)) {
   if (request_.rules == nullptr) request_.rules = std::make_shared<const AddressRules>();
 }
 
@@ -78,7 +78,7 @@ Transfer::~Transfer() {
   curl_slist_free_all(headers_);
 }
 
-CURL* Transfer::Prepare(absl::Time now) {
+CURL* Transfer::Prepare() {
   handle_ = curl_easy_init();
   if (handle_ == nullptr) return nullptr;
   bool ok = true;
@@ -109,7 +109,7 @@ CURL* Transfer::Prepare(absl::Time now) {
   set(CURLOPT_MAXREDIRS, static_cast<long>(request_.max_redirects));
   set(CURLOPT_POSTREDIR, static_cast<long>(CURL_REDIR_POST_ALL));
 
-  const int64_t left = std::max<int64_t>(1, absl::ToInt64Milliseconds(deadline() - now));
+  const int64_t left = std::max<int64_t>(1, absl::ToInt64Milliseconds(Until(deadline())));
   const int64_t connect = std::max<int64_t>(1, absl::ToInt64Milliseconds(request_.connect_timeout));
   set(CURLOPT_TIMEOUT_MS, static_cast<long>(left));
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::min(left, connect)));
@@ -216,17 +216,17 @@ FetchResult Transfer::ResultOf(CURLcode code) {
   return result;
 }
 
-void Transfer::Finish(CURLcode code, absl::Time now) {
+void Transfer::Finish(CURLcode code) {
   FetchResult result = ResultOf(code);
-  result.took = now - begun_;
+  result.took = Since(begun_);
   done_(std::move(result));
 }
 
-void Transfer::Fail(FetchError error, absl::string_view detail, absl::Time now) {
+void Transfer::Fail(FetchError error, absl::string_view detail) {
   FetchResult result;
   result.error = error;
   result.detail = std::string(detail);
-  result.took = now - begun_;
+  result.took = Since(begun_);
   done_(std::move(result));
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/functional/any_invocable.h"
+#include "gateway/base/steady.h"
 #include "gateway/fetch/fetcher.h"
 
 namespace gatehouse::fetch {
@@ -19,19 +20,19 @@ class Transfer {
  public:
   using Done = absl::AnyInvocable<void(FetchResult)>;
 
-  Transfer(FetchRequest request, std::string host, absl::Time begun, Done done);
+  Transfer(FetchRequest request, std::string host, Done done);
   ~Transfer();
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
 
   // Prepare makes the handle, with what is left of the time; null when libcurl will not.
-  CURL* Prepare(absl::Time now);
+  CURL* Prepare();
   // Finish says what became of it and calls back.
-  void Finish(CURLcode code, absl::Time now);
-  void Fail(FetchError error, absl::string_view detail, absl::Time now);
+  void Finish(CURLcode code);
+  void Fail(FetchError error, absl::string_view detail);
 
   const std::string& host() const { return host_; }
-  absl::Time deadline() const { return begun_ + request_.timeout; }
+  SteadyTime deadline() const { return begun_ + absl::ToChronoNanoseconds(request_.timeout); }
 
  private:
   static size_t OnBody(char* data, size_t size, size_t count, void* self);
@@ -42,7 +43,7 @@ class Transfer {
 
   FetchRequest request_;
   const std::string host_;
-  const absl::Time begun_;
+  const SteadyTime begun_;
   Done done_;
   CURL* handle_ = nullptr;
   curl_slist* headers_ = nullptr;

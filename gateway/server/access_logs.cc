@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/base/escape.h"
+#include "gateway/base/steady.h"
 
 namespace gatehouse::server {
 namespace {
@@ -76,8 +77,8 @@ void AccessLogs::Run() {
     WriteOnce();
     if (!last) continue;
     auto output = targets_.find("");
-    for (const absl::Time until = absl::Now() + kLastChance;
-         output != targets_.end() && !output->second.pending.empty() && absl::Now() < until;) {
+    for (const SteadyTime until = SteadyAfter(kLastChance);
+         output != targets_.end() && !output->second.pending.empty() && SteadyNow() < until;) {
       pollfd ready{options_.standard_output, POLLOUT, 0};
       ::poll(&ready, 1, 100);
       WriteStandardOutput(&output->second);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gateway/base/mutex.h"
+#include "gateway/base/steady.h"
 
 namespace gatehouse::server {
 namespace {
@@ -18,12 +19,12 @@ class Mailbox {
     arrived_.SignalOne();
   }
   // Runs what came; false when nothing did until `deadline`.
-  bool RunOne(absl::Time deadline) {
+  bool RunOne(SteadyTime deadline) {
     absl::AnyInvocable<void()> f;
     {
       MutexLock lock(&mutex_);
       while (posted_.empty()) {
-        const absl::Duration left = deadline - absl::Now();
+        const absl::Duration left = Until(deadline);
         if (left <= absl::ZeroDuration()) return false;
         arrived_.WaitFor(&mutex_, left);
       }
@@ -50,7 +51,7 @@ certs::Verdict JudgeLive(absl::Span<const certs::CertificateRef> chain, const ce
   };
   if (desk == nullptr || options.revocation.mode == certs::RevocationMode::kNoCheck) return judge(nullptr);
   auto mailbox = std::make_shared<Mailbox>();
-  const absl::Time deadline = absl::Now() + options.revocation.timeout;
+  const SteadyTime deadline = SteadyAfter(options.revocation.timeout);
   while (!offline) {
     const RevocationDesk::Source asking(desk, options, /*ask=*/true, /*use=*/false);
     certs::Verdict verdict = judge(&asking);

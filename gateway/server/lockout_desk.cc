@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/status.h"
+#include "gateway/base/steady.h"
 
 namespace gatehouse::server {
 namespace {
@@ -72,13 +72,13 @@ void LockoutDesk::Run() {
     throttle_.Tick();
     rest = kPeriod;
     if (!urgent && throttle_.changes() == saved_) continue;
-    const absl::Time begun = absl::Now();
+    const SteadyTime begun = SteadyNow();
     Save();
-    const absl::Duration pause = std::clamp((absl::Now() - begun) * kShare, kLeast, absl::Minutes(1));
+    const absl::Duration pause = std::clamp(Since(begun) * kShare, kLeast, absl::Minutes(1));
     rest = std::max(kPeriod, pause);
     MutexLock lock(&mutex_);
-    const absl::Time until = absl::Now() + pause;
-    while (!stopping_ && absl::Now() < until) wake_.WaitFor(&mutex_, until - absl::Now());
+    const SteadyTime until = SteadyAfter(pause);
+    while (!stopping_ && SteadyNow() < until) wake_.WaitFor(&mutex_, Until(until));
   }
 }
 

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "gateway/base/status.h"
+#include "gateway/base/steady.h"
 
 namespace gatehouse::server {
 namespace {
@@ -27,11 +27,10 @@ void YieldToLoops() {
 }  // namespace
 
 bool Passwords::MeteredVerifier::Verify(absl::string_view mcf, absl::string_view password) const {
-  const absl::Time begun = absl::Now();
+  const SteadyTime begun = SteadyNow();
   const bool fits = library_.Verify(mcf, password);
   hashes_.fetch_add(1, std::memory_order_relaxed);
-  const int64_t took = absl::ToInt64Nanoseconds(absl::Now() - begun);
-  if (took > 0) nanos_.fetch_add(static_cast<uint64_t>(took), std::memory_order_relaxed);
+  nanos_.fetch_add(static_cast<uint64_t>(absl::ToInt64Nanoseconds(Since(begun))), std::memory_order_relaxed);
   return fits;
 }
 
