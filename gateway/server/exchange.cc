@@ -251,12 +251,15 @@ void Exchange::SendFixed() {
   if (response.ok()) connection_->codec().SendFixed(stream_, *std::move(response));
 }
 
+void Exchange::SendAnswer(const http::ResponseHead& response, absl::string_view body) {
+  connection_->codec().SendAnswer(stream_, response, body);
+  body_out_ = head().method() == "HEAD" ? 0 : body.size();
+}
+
 void Exchange::SendOwn(http::ResponseHead&& response, absl::string_view body) {
-  http::ServerCodec& codec = connection_->codec();
   if (route_->response_headers != nullptr) Change(*route_->response_headers, &response.fields);
   response.content_length = body.size();
-  codec.SendAnswer(stream_, response, body);
-  body_out_ = head().method() == "HEAD" ? 0 : body.size();
+  SendAnswer(response, body);
   Record(true, response.status, Reason::kNone);
   Done();
 }
@@ -308,10 +311,8 @@ void Exchange::Refuse(int status, Reason reason, const authn::Decision* decision
   if (reason == Reason::kAuditUnavailable) problem.retry_after = kAuditRetry;
   // A field of 8 KiB and more, or a repeated one, is not a wrong password but a malformed request (SEMANTICS 2).
   if (status == 401 && basic_ != nullptr && basic_->too_large()) problem.status = 400;
-  http::Answer answer = ProblemAnswer(problem);
-  http::ServerCodec& codec = connection_->codec();
-  codec.SendAnswer(stream_, answer.head, answer.body);
-  body_out_ = answer.body.size();
+  const http::Answer answer = ProblemAnswer(problem);
+  SendAnswer(answer.head, answer.body);
   if (decision != nullptr && basic_ != nullptr && detail.empty()) detail = basic_->DetailOf(decision->scheme);
   if (decision == nullptr || decision->policy == nullptr) {
     Record(false, problem.status, reason, detail);

@@ -125,6 +125,8 @@ class Exchange final : public Recycled<Exchange>,
   void Decide();
   void Act(authn::Decision&& decision);
   void SendFixed();
+  // A whole answer.
+  void SendAnswer(const http::ResponseHead& response, absl::string_view body);
   // An answer of ours, whole, with what the route changes of its fields.
   void SendOwn(http::ResponseHead&& response, absl::string_view body);
   void Forward(const config::Route& route);

@@ -249,9 +249,8 @@ void Exchange::RefuseProxied(int status, Reason reason, absl::string_view detail
   problem.status = status;
   problem.request_id = RequestId();
   problem.grpc = IsGrpc(head());
-  http::Answer answer = ProblemAnswer(problem);
-  connection_->codec().SendAnswer(stream_, answer.head, answer.body);
-  body_out_ = answer.body.size();
+  const http::Answer answer = ProblemAnswer(problem);
+  SendAnswer(answer.head, answer.body);
   Record(false, status, reason, detail);
   End();
   connection_->Finished(stream_);

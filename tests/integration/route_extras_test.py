@@ -150,6 +150,10 @@ class RouteExtrasTest(GatehouseTest):
         self.assertEqual(self.status("/nothing-here"), 404)
         refused = wait_for("the refusal", lambda: self.lines("edge.log", lambda l: l.get("path") == "/nothing-here"))[0]
         self.assertEqual((refused["status"], refused["reason"], "route" in refused), (404, "NO_ROUTE", False))
+        self.assertGreater(refused["bytes_out"], 0)
+        self.assertEqual(self.status("/nor-here", method="HEAD"), 404)
+        headless = wait_for("the refusal of a HEAD", lambda: self.lines("edge.log", lambda l: l.get("path") == "/nor-here"))[0]
+        self.assertEqual(headless["bytes_out"], 0, "its answer has no body")
         client = self.client()
         client.send(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
         self.assertEqual(client.answer()[0], 400)
