@@ -54,68 +54,10 @@ absl::Status AddPkcs7(absl::string_view der, Bundle* out) {
   return absl::OkStatus();
 }
 
-// RFC 7292 section 4.2: bags may hold bags.
-absl::Status AddBags(const STACK_OF(PKCS12_SAFEBAG) * bags, int depth, Bundle* out) {
-  if (depth > 4) return Wrong("PFX: bags within bags within bags");
-  for (int i = 0; i < sk_PKCS12_SAFEBAG_num(bags); ++i) {
-    const PKCS12_SAFEBAG* bag = sk_PKCS12_SAFEBAG_value(bags, i);
-    switch (PKCS12_SAFEBAG_get_nid(bag)) {
-      case NID_certBag: {
-        UniqueX509 certificate(PKCS12_SAFEBAG_get1_cert(bag));
-        if (certificate == nullptr) return Wrong("PFX: a certificate cannot be read");
-        GH_RETURN_IF_ERROR(Add(certificate.get(), out));
-        break;
-      }
-      case NID_keyBag:
-      case NID_pkcs8ShroudedKeyBag:
-        ++out->private_keys;
-        break;
-      case NID_safeContentsBag:
-        GH_RETURN_IF_ERROR(AddBags(PKCS12_SAFEBAG_get0_safes(bag), depth + 1, out));
-        break;
-      default:  // secrets and CRLs that no known program writes
-        break;
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status AddPfx(const PKCS12& container, const Secret& secret, Bundle* out) {
-  auto* pfx = const_cast<PKCS12*>(&container);  // OpenSSL's functions lack the const
-  const std::string word(secret.Reveal());
-  const char* password = word.c_str();
-  int size = static_cast<int>(word.size());
-  // No password is written in two ways.
-  if (word.empty() && PKCS12_verify_mac(pfx, nullptr, 0) == 1) {
-    password = nullptr;
-    size = 0;
-  } else if (PKCS12_mac_present(pfx) != 1) {
-    return Wrong("PFX: nothing proves that it is whole (it has no MAC, or a signature instead)");
-  } else if (PKCS12_verify_mac(pfx, password, size) != 1) {
-    return Wrong("PFX cannot be opened: the password is wrong or the file is damaged");
-  }
-  UniqueSafes safes(PKCS12_unpack_authsafes(pfx));
-  if (safes == nullptr) return Wrong("PFX: its content cannot be read");
-  for (int i = 0; i < sk_PKCS7_num(safes.get()); ++i) {
-    PKCS7* safe = sk_PKCS7_value(safes.get(), i);
-    UniqueBags bags;
-    switch (OBJ_obj2nid(safe->type)) {
-      case NID_pkcs7_data:
-        bags.reset(PKCS12_unpack_p7data(safe));
-        break;
-      case NID_pkcs7_encrypted:
-        bags.reset(PKCS12_unpack_p7encdata(safe, password, size));
-        if (bags == nullptr) {
-          return Wrong("PFX: its certificates are encrypted in a way that is not supported any more; write it anew with "
-                       "`openssl pkcs12 -legacy`");
-        }
-        break;
-      default:
-        continue;
-    }
-    if (bags == nullptr) return Wrong("PFX: its content cannot be read");
-    GH_RETURN_IF_ERROR(AddBags(bags.get(), 0, out));
-  }
+absl::Status AddPfx(const PKCS12& pfx, const Secret& password, Bundle* out) {
+  GH_ASSIGN_OR_RETURN(const PfxContent content, OpenPfx(pfx, password, PfxKeys::kCount));
+  for (const UniqueX509& certificate : content.certificates) GH_RETURN_IF_ERROR(Add(certificate.get(), out));
+  out->private_keys += content.private_keys;
   return absl::OkStatus();
 }
 
@@ -170,27 +112,22 @@ absl::Status AddPem(absl::string_view text, Bundle* out) {
 absl::StatusOr<Bundle> ReadBundle(absl::string_view bytes, absl::FunctionRef<absl::StatusOr<Secret>()> password) {
   if (bytes.size() > kMaxBundle) return Wrong(absl::StrCat("is over ", kMaxBundle, " octets"));
   Bundle out;
-  if (absl::StrContains(bytes, "-----BEGIN ")) {
-    GH_RETURN_IF_ERROR(AddPem(bytes, &out));
-  } else if (absl::StatusOr<CertificateRef> single = Certificate::FromDer(bytes); single.ok()) {
+  // DER before PEM: text that stands within it is not what it is.
+  if (absl::StatusOr<CertificateRef> single = Certificate::FromDer(bytes); single.ok()) {
     out.form = Bundle::Form::kDer;
     out.certificates.push_back(*std::move(single));
+  } else if (const UniquePkcs12 pfx = ParsePfx(bytes); pfx != nullptr) {
+    out.form = Bundle::Form::kPfx;
+    GH_RETURN_IF_ERROR(CheckPfxCost(*pfx));
+    GH_ASSIGN_OR_RETURN(const Secret secret, password());
+    GH_RETURN_IF_ERROR(AddPfx(*pfx, secret, &out));
+  } else if (AddPkcs7(bytes, &out).ok()) {
+    out.form = Bundle::Form::kPkcs7;
+  } else if (absl::StrContains(bytes, "-----BEGIN ")) {
+    out = Bundle();
+    GH_RETURN_IF_ERROR(AddPem(bytes, &out));
   } else {
-    const auto* p = reinterpret_cast<const unsigned char*>(bytes.data());
-    const auto* end = p + bytes.size();
-    std::unique_ptr<PKCS12, OpenSslDeleter<PKCS12_free>> pfx(
-        d2i_PKCS12(nullptr, &p, static_cast<long>(bytes.size())));
-    ERR_clear_error();
-    if (pfx != nullptr && p == end) {
-      out.form = Bundle::Form::kPfx;
-      GH_RETURN_IF_ERROR(CheckPfxCost(*pfx));
-      GH_ASSIGN_OR_RETURN(const Secret secret, password());
-      GH_RETURN_IF_ERROR(AddPfx(*pfx, secret, &out));
-    } else if (!AddPkcs7(bytes, &out).ok()) {
-      return Wrong("is neither PEM nor DER, PKCS#7 or PFX");
-    } else {
-      out.form = Bundle::Form::kPkcs7;
-    }
+    return Wrong("is neither PEM nor DER, PKCS#7 or PFX");
   }
   ERR_clear_error();
   if (out.certificates.empty() && out.crls_der.empty()) {

@@ -312,17 +312,18 @@ absl::StatusOr<std::string> ToPfx(EVP_PKEY* key, absl::Span<const CertificateRef
     ERR_clear_error();
     return Wrong("key", "does not match the certificate");
   }
+  GH_RETURN_IF_ERROR(CheckPfxPassword(password));
   UniqueX509Stack rest(sk_X509_new_null());
   for (const CertificateRef& c : chain.subspan(1)) {
     X509_up_ref(c->x509());
     sk_X509_push(rest.get(), c->x509());
   }
-  const std::string word(password.Reveal());
+  const char* word = password.Reveal().data();
   const std::string friendly(friendly_name);
-  UniquePkcs12 bag(PKCS12_create(word.c_str(), friendly.c_str(), key, chain[0]->x509(), rest.get(),
+  UniquePkcs12 bag(PKCS12_create(word, friendly.c_str(), key, chain[0]->x509(), rest.get(),
                                  NID_aes_256_cbc, NID_aes_256_cbc, kPfxIterations, -1, 0));
   if (bag == nullptr ||
-      PKCS12_set_mac(bag.get(), word.c_str(), -1, nullptr, 0, kPfxIterations, EVP_sha256()) != 1) {
+      PKCS12_set_mac(bag.get(), word, -1, nullptr, 0, kPfxIterations, EVP_sha256()) != 1) {
     return OpenSslError("PKCS#12");
   }
   unsigned char* der = nullptr;

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -64,38 +65,29 @@ absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPe
 
 absl::StatusOr<std::shared_ptr<const ServerCredential>> ServerCredential::FromPfx(
     absl::string_view name, absl::string_view pfx, const Secret& password) {
-  const auto* p = reinterpret_cast<const unsigned char*>(pfx.data());
-  UniquePkcs12 bag(d2i_PKCS12(nullptr, &p, static_cast<long>(pfx.size())));
-  if (bag == nullptr) {
-    ERR_clear_error();
-    return Wrong(name, "is not PKCS#12");
-  }
-  if (absl::Status cost = CheckPfxCost(*bag); !cost.ok()) return Wrong(name, cost.message());
-  const std::string word(password.Reveal());
-  EVP_PKEY* raw_key = nullptr;
-  X509* raw_leaf = nullptr;
-  STACK_OF(X509)* raw_rest = nullptr;
-  const int parsed = PKCS12_parse(bag.get(), word.c_str(), &raw_key, &raw_leaf, &raw_rest);
-  UniqueKey key(raw_key);
-  UniqueX509 leaf(raw_leaf);
-  UniqueX509Stack rest(raw_rest);
-  if (parsed != 1) {
-    ERR_clear_error();
-    return Wrong(name, "PKCS#12 cannot be opened: the password is wrong or the file is damaged");
-  }
-  if (key == nullptr || leaf == nullptr)
-    return Wrong(name, "PKCS#12 holds no key with its certificate");
+  const UniquePkcs12 parsed = ParsePfx(pfx);
+  if (parsed == nullptr) return Wrong(name, "is not PKCS#12");
+  absl::StatusOr<PfxContent> content = OpenPfx(*parsed, password, PfxKeys::kRead);
+  if (!content.ok()) return Wrong(name, content.status().message());
+  const auto leaf = std::find_if(content->certificates.begin(), content->certificates.end(), [&](const UniqueX509& c) {
+    const EVP_PKEY* wanted = X509_get0_pubkey(c.get());
+    const auto its = std::find_if(content->keys.begin(), content->keys.end(), [wanted](const UniqueKey& key) {
+      return wanted != nullptr && EVP_PKEY_eq(wanted, key.get()) == 1;
+    });
+    if (its != content->keys.end()) std::iter_swap(content->keys.begin(), its);
+    return its != content->keys.end();
+  });
+  ERR_clear_error();
+  if (leaf == content->certificates.end()) return Wrong(name, "PKCS#12 holds no key with its certificate");
+  std::iter_swap(content->certificates.begin(), leaf);
   std::vector<CertificateRef> chain;
-  absl::StatusOr<CertificateRef> first = Certificate::FromX509(leaf.get());
-  if (!first.ok()) return Wrong(name, first.status().message());
-  chain.push_back(*std::move(first));
-  for (int i = 0; i < sk_X509_num(rest.get()); ++i) {
-    absl::StatusOr<CertificateRef> next = Certificate::FromX509(sk_X509_value(rest.get(), i));
-    if (!next.ok()) return Wrong(name, next.status().message());
-    chain.push_back(*std::move(next));
+  for (const UniqueX509& certificate : content->certificates) {
+    absl::StatusOr<CertificateRef> read = Certificate::FromX509(certificate.get());
+    if (!read.ok()) return Wrong(name, read.status().message());
+    chain.push_back(*std::move(read));
   }
   // Programs write the others in any order.
-  return Make(name, LeafFirst(std::move(chain)), std::move(key));
+  return Make(name, LeafFirst(std::move(chain)), std::move(content->keys.front()));
 }
 
 }  // namespace gatehouse::certs
