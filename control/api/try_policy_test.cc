@@ -2,6 +2,7 @@
 #include "control/api/try_policy.h"
 
 #include "control/validate/validate.h"
+#include "gateway/base/digest.h"
 #include "gateway/certs/mint.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
@@ -80,6 +81,26 @@ TEST_F(TryPolicyTest, TakesACertificateAsItsSchemeWould) {
   EXPECT_THAT(std::string(TryPolicy(state_, request, kNow).status().message()), HasSubstr("certificate_pem: "));
 }
 
+// Its holder writes into it what he likes; a live request is not let in by it either.
+TEST_F(TryPolicyTest, BelievesNoNameInACertificateWhoseKeyAloneIsPinned) {
+  UniqueKey key = *certs::MintKey(certs::KeyType::kP256);
+  certs::MintRequest mint{.subject = "CN=alice"};
+  mint.not_before = kNow - absl::Hours(1), mint.not_after = kNow + absl::Hours(24);
+  const certs::CertificateRef alice = *certs::Mint(mint, key.get(), std::nullopt);
+  Store(R"(scheme { name: "Cert" client_certificate { trust_store: "devices" } })");
+  const std::string pins = absl::StrCat(R"(trust_store { name: "devices" pins { spki_sha256: ")",
+                                        HexLower(AsView(alice->spki_sha256())), R"(" })");
+  v1::TestPolicyRequest request;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(R"(policy: "p" policies { name: "p" condition { any_of {
+    conditions { certificate { match { subject { attribute: "CN" value { exact: "alice" } } } } }
+    conditions { claim { type: "name" scheme: "Cert" exact: "CN=alice" } } } } })", &request));
+  request.set_certificate_pem(alice->ToPem());
+  Store(pins + "}");
+  EXPECT_EQ(TryPolicy(state_, request, kNow)->verdict().outcome(), v1::UNKNOWN);
+  Store(absl::StrCat(pins, R"( pins { certificate_sha256: ")", HexLower(AsView(alice->sha256())), R"(" } })"));
+  EXPECT_EQ(TryPolicy(state_, request, kNow)->verdict().outcome(), v1::MET) << "it is pinned itself";
+}
+
 TEST_F(TryPolicyTest, NamesWhatIsWrong) {
   EXPECT_EQ(Try("").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(Try(R"(policy: "oter")").status().message()), HasSubstr(R"(did you mean "outer"?)"));
@@ -92,6 +113,44 @@ TEST_F(TryPolicyTest, NamesWhatIsWrong) {
   EXPECT_EQ(validate::ViolationsOf(Try(R"(policy: "n" policies { name: "n" condition { policy: "group" } }
                                           policies { name: "n" condition { policy: "group" } })").status()).size(), 1u)
       << "twice";
+}
+
+// A viewer's question runs on a thread that others wait for.
+TEST_F(TryPolicyTest, WhatWouldTakeMinutesIsRefusedAtOnce) {
+  v1::TestPolicyRequest request;
+  request.set_policy("wide");
+  v1::Policy& slow = *request.add_policies();
+  slow.set_name("slow");
+  v1::ClaimClause& clause = *slow.mutable_condition()->mutable_claim();
+  clause.set_type("a");
+  for (int i = 0; i < 64; ++i) clause.add_matches()->set_regex("(?:a|b|ab|\\pL)*[0-9]");
+  v1::Policy& wide = *request.add_policies();
+  wide.set_name("wide");
+  for (int i = 0; i < 900; ++i) wide.mutable_condition()->mutable_any_of()->add_conditions()->set_policy("slow");
+  for (int i = 0; i < 50; ++i) {
+    v1::TestClaim& claim = *request.add_claims();
+    claim.set_type("a");
+    claim.set_value(std::string(60'000, 'a'));
+  }
+  EXPECT_THAT(std::string(TryPolicy(state_, request, kNow).status().message()), HasSubstr("claims: "));
+  request.mutable_claims()->DeleteSubrange(1, 49);
+  request.mutable_claims(0)->set_value("a");
+  EXPECT_TRUE(TryPolicy(state_, request, kNow).ok());
+}
+
+// Each may take as much memory and time to compile as RE2 gives it.
+TEST_F(TryPolicyTest, BringsABoundedNumberOfRegularExpressions) {
+  v1::TestPolicyRequest request;
+  request.set_policy("p0");
+  for (int i = 0; i < 40; ++i) {
+    v1::Policy& policy = *request.add_policies();
+    policy.set_name(absl::StrCat("p", i));
+    v1::Condition& of = *policy.mutable_condition()->mutable_any_of()->add_conditions();
+    of.mutable_claim()->set_type("a");
+    for (int k = 0; k < 64; ++k) of.mutable_claim()->add_matches()->set_regex("\\pL{80}");
+  }
+  const absl::Status status = TryPolicy(state_, request, kNow).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("policies: at most 200 regular expressions"));
 }
 
 }  // namespace

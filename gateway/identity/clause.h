@@ -87,7 +87,6 @@ class ClaimTest {
   void AppendContent(std::string* content) const;
   // Type in full.
   const ClaimClause& clause() const { return clause_; }
-  size_t regexes() const { return regexes_.size(); }
 
  private:
   ClaimTest();

@@ -447,6 +447,20 @@ TEST(PolicyTreeTest, IsBoundedWithWhatItRefersTo) {
   EXPECT_THAT(errors[0].message, HasSubstr("64 regular expressions"));
 }
 
+// Each takes up to a MiB, and some milliseconds.
+TEST(PolicyTreeTest, ExpressionsBeyondTheMostAreNotCompiled) {
+  std::vector<Condition> some;
+  for (int i = 0; i < 3; ++i) {
+    Condition& one = some.emplace_back();
+    one.claim.type = "a";
+    one.claim.matches.assign(33, {MatchKind::kRegex, i == 2 ? "(" : "a"});
+  }
+  std::vector<PolicyError> errors;
+  EXPECT_EQ(Policy::Create({"r", Tree(ConditionKind::kAnyOf, std::move(some)), ""}, &errors), nullptr);
+  ASSERT_EQ(errors.size(), 1u) << "nobody looked at the last ones";
+  EXPECT_THAT(errors[0].message, HasSubstr("64 regular expressions"));
+}
+
 TEST(PolicyTreeTest, HasAnEpochOfAllThatItRefersTo) {
   const auto outer = [](const PolicyRef& inner) {
     return Policy::Create({"p", {.kind = ConditionKind::kPolicy, .policy = inner}, ""}, nullptr)->epoch();

@@ -21,6 +21,13 @@ bool HasControl(absl::string_view text) {
   return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
 }
 
+// Of which each costs time and memory to compile.
+size_t Regexes(const ClaimClause& clause) {
+  const auto is_regex = [](const TextTest& test) { return test.kind == MatchKind::kRegex; };
+  const bool alone = clause.one_of.empty() && clause.matches.empty() && clause.match == MatchKind::kRegex;
+  return static_cast<size_t>(std::count_if(clause.matches.begin(), clause.matches.end(), is_regex)) + (alone ? 1 : 0);
+}
+
 }  // namespace
 
 absl::string_view ConditionField(ConditionKind kind) {
@@ -61,6 +68,7 @@ PolicyRef Policy::Create(PolicyInput input, std::vector<PolicyError>* errors) {
     if (errors != nullptr) errors->insert(errors->end(), found.begin(), found.end());
     return nullptr;
   }
+  policy->all_regexes_ += policy->regexes_;
   policy->name_ = std::move(input.name);
   policy->public_message_ = std::move(input.public_message);
   policy->epoch_ = policy->ContentEpoch();
@@ -90,10 +98,11 @@ Policy::Node Policy::Compile(Condition condition, const std::string& path, int d
       }
       break;
     case ConditionKind::kClaim: {
+      regexes_ += Regexes(condition.claim);
+      if (regexes_ > kMaxRegexes) break;  // said once, by Create
       std::vector<std::pair<std::string, std::string>> wrong;
       claims_.push_back(ClaimTest::Create(std::move(condition.claim), &wrong));
       for (auto& [field, message] : wrong) errors->push_back({absl::StrCat(here, ".", field), std::move(message)});
-      regexes_ += claims_.back().regexes();
       node.index = claims_.size() - 1;
       break;
     }
@@ -103,6 +112,7 @@ Policy::Node Policy::Compile(Condition condition, const std::string& path, int d
         break;
       }
       all_nodes_ = std::min(all_nodes_ + condition.policy->all_nodes_, kMaxAllNodes + 1);
+      all_regexes_ += condition.policy->all_regexes_;
       depth_ = std::max(depth_, depth + condition.policy->depth_);
       if (depth + condition.policy->depth_ > kMaxDepth) {
         errors->push_back({here, absl::StrCat("must be at most ", kMaxDepth, " deep with the policies it refers to")});
@@ -111,6 +121,7 @@ Policy::Node Policy::Compile(Condition condition, const std::string& path, int d
       node.index = references_.size() - 1;
       break;
     case ConditionKind::kCertificate:
+      all_regexes_ += condition.certificate.match.subject.size() + condition.certificate.match.issuer.size();
       certificates_.push_back(std::move(condition.certificate));
       node.index = certificates_.size() - 1;
       break;

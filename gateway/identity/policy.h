@@ -79,6 +79,9 @@ class Policy {
   const std::vector<ClaimTest>& claims() const { return claims_; }
   const std::vector<CertificateClause>& certificates() const { return certificates_; }
   const std::vector<PolicyRef>& references() const { return references_; }
+  // With what is referred to, each time it is; of certificate clauses, every matcher counts as a regular expression.
+  size_t all_nodes() const { return all_nodes_; }
+  size_t all_regexes() const { return all_regexes_; }
 
  private:
   struct Node {
@@ -102,6 +105,7 @@ class Policy {
   size_t nodes_ = 0;     // of its own
   size_t all_nodes_ = 0;  // with what is referred to, each time it is
   size_t regexes_ = 0;
+  size_t all_regexes_ = 0;
   int depth_ = 0;
   Node root_;
   std::vector<ClaimTest> claims_;
