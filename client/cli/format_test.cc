@@ -6,6 +6,7 @@
 namespace gatehouse::cli {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -193,7 +194,9 @@ TEST(ExplainTextTest, WithoutACertificateItTellsHowClientsAreAsked) {
 TEST(TrustTextTest, ShowsUsesExpiryAndComments) {
   const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
   v1::TrustStore store;
-  store.add_pins()->set_comment("lab\x1b");
+  v1::Pin& lab = *store.add_pins();
+  lab.set_spki_sha256(std::string(64, 'B'));
+  lab.set_comment("lab\x1b");
   v1::ListTrustResponse listed;
   v1::TrustEntry& anchor = *listed.add_entries();
   anchor.set_role(v1::TrustEntry::ANCHOR);
@@ -214,6 +217,23 @@ TEST(TrustTextTest, ShowsUsesExpiryAndComments) {
   EXPECT_THAT(text, HasSubstr("pinned key  “lab\\x1B”"));
   EXPECT_THAT(text, HasSubstr("never"));
   EXPECT_THAT(text, HasSubstr("not counted: edge-2: gateway edge-2 did not answer in time"));
+}
+
+// A gateway that is behind lists what is there no more; whoever removes a pin goes by its comment.
+TEST(TrustTextTest, CommentsStandBesideTheirPinsWhateverElseIsListed) {
+  v1::TrustStore store;
+  v1::Pin& door = *store.add_pins();
+  door.set_certificate_sha256("sha256:" + std::string(64, 'D'));
+  door.set_comment("front door");
+  v1::ListTrustResponse listed;
+  for (char digest : {'c', 'd'}) {
+    v1::TrustEntry& entry = *listed.add_entries();
+    entry.set_role(v1::TrustEntry::PIN);
+    entry.set_sha256(std::string(64, digest));
+  }
+  const std::string text = TrustText(store, listed, absl::UnixEpoch(), Style(false));
+  EXPECT_THAT(text, ContainsRegex("“front door” +- +dd:dd"));
+  EXPECT_THAT(text, Not(ContainsRegex("“front door” +- +cc:cc")));
 }
 
 TEST(LockoutsTextTest, ShowsWhoIsRefusedAndForHowLong) {

@@ -5,7 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/format.h"
+#include "gateway/base/digest.h"
 #include "gateway/base/escape.h"
+#include "gateway/certs/trust_store.h"
 
 namespace gatehouse::cli {
 namespace {
@@ -21,16 +23,22 @@ const char* RoleText(v1::TrustEntry::Role role) {
   }
 }
 
-// Comments of pins, by digest.
-std::map<std::string, std::string> Comments(const v1::TrustStore& store, const v1::ListTrustResponse& listed) {
-  std::map<std::string, std::string> out;
-  // Pins are listed in the order of the configuration.
-  std::vector<const v1::TrustEntry*> pins;
-  for (const v1::TrustEntry& entry : listed.entries()) {
-    if (entry.role() == v1::TrustEntry::PIN || entry.role() == v1::TrustEntry::PINNED_KEY) pins.push_back(&entry);
+absl::StatusOr<certs::Pin> PinOf(const v1::Pin& pin) {
+  switch (pin.kind_case()) {
+    case v1::Pin::kPem: return certs::PinFromPem(pin.pem());
+    case v1::Pin::kCertificateSha256: return certs::ParsePinDigest(certs::Pin::Kind::kCertificate, pin.certificate_sha256());
+    case v1::Pin::kSpkiSha256: return certs::ParsePinDigest(certs::Pin::Kind::kSpki, pin.spki_sha256());
+    case v1::Pin::KIND_NOT_SET: break;
   }
-  for (size_t i = 0; i < pins.size() && i < static_cast<size_t>(store.pins_size()); ++i) {
-    out[pins[i]->sha256()] = store.pins(static_cast<int>(i)).comment();
+  return absl::InvalidArgumentError("pins nothing");
+}
+
+// Comments of pins, by digest.
+std::map<std::string, std::string> Comments(const v1::TrustStore& store) {
+  std::map<std::string, std::string> out;
+  for (const v1::Pin& pin : store.pins()) {
+    if (pin.comment().empty()) continue;
+    if (const absl::StatusOr<certs::Pin> pinned = PinOf(pin); pinned.ok()) out[HexLower(AsView(pinned->digest))] = pin.comment();
   }
   return out;
 }
@@ -44,7 +52,7 @@ std::string Ago(absl::Time then, absl::Time now) {
 
 std::string TrustText(const v1::TrustStore& store, const v1::ListTrustResponse& listed, absl::Time now,
                       const Style& style) {
-  const std::map<std::string, std::string> comments = Comments(store, listed);
+  const std::map<std::string, std::string> comments = Comments(store);
   std::vector<std::vector<std::string>> rows;
   for (const v1::TrustEntry& entry : listed.entries()) {
     std::string who = EscapeText(entry.certificate().subject());
@@ -61,7 +69,7 @@ std::string TrustText(const v1::TrustStore& store, const v1::ListTrustResponse& 
       }
     }
     auto comment = comments.find(entry.sha256());
-    if (comment != comments.end() && !comment->second.empty()) {
+    if (comment != comments.end()) {
       absl::StrAppend(&who, who.empty() ? "" : "   ", "“", EscapeText(comment->second), "”");
     }
     rows.push_back({RoleText(entry.role()), who.empty() ? "-" : who, expires.empty() ? "-" : expires,
