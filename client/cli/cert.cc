@@ -124,6 +124,9 @@ absl::Status Mint(Context& context, const MintFlags& flags) {
 
   GH_ASSIGN_OR_RETURN(UniqueKey key, certs::MintKey(key_type));
   GH_ASSIGN_OR_RETURN(certs::CertificateRef certificate, certs::Mint(request, key.get(), signer));
+  if (!certificate->defect().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("no gateway would accept it: ", certificate->defect()));
+  }
   // What a client must send: its own and the intermediates, not the root.
   std::vector<certs::CertificateRef> chain = {certificate};
   for (const certs::CertificateRef& link : issuer.chain) {

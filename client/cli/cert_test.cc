@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <filesystem>
 
 #include "client/cli/cli_fixture.h"
+#include "gateway/certs/mint.h"
 
 namespace gatehouse::cli {
 namespace {
@@ -47,6 +49,46 @@ TEST_F(CertTest, NoKeyIsLeftWithoutItsCertificate) {
   EXPECT_THAT(err_, HasSubstr("ca.pem exists already; --force replaces it"));
   EXPECT_EQ(ReadBack("pki/ca.pem"), "another's");
   EXPECT_EQ(Files(), 1u);
+}
+
+// It would be refused everywhere, and the gateway's reason is far away.
+TEST_F(CertTest, WhatNoGatewayWouldAcceptIsNotMade) {
+  const auto made = [&](const std::string& subject, const std::string& san) {
+    return Raw({"cert", "new", "self-signed", "--subject", subject, "--san", san, "--out", Path("pki/a.pem"), "--key-out", Path("pki/a.key")});
+  };
+  for (const auto& [subject, san, why] : std::vector<std::array<std::string, 3>>{
+           {"CN=a", "dns:not a host", "is not a host name"}, {"CN=a", "dns:b\u00fccher.example", "is not a host name"},
+           {"CN=a", "email:nobody", "is not an address"}, {"CN=a", "uri:/relative", "is not an absolute URI"},
+           {"CN=a\\0Ab", "dns:a.example", "holds a control character"}, {"", "dns:a.example", "issuer is empty"}}) {
+    EXPECT_EQ(made(subject, san), kRefused) << san;
+    EXPECT_THAT(err_, HasSubstr(why));
+  }
+  EXPECT_EQ(Files(), 0u);
+  EXPECT_EQ(made("CN=a", "dns:a.example"), kOk) << err_;
+}
+
+TEST_F(CertTest, AnAuthorityWithAnyKindOfKeySigns) {
+  for (const char* kind : {"ED448", "ED25519", "P-521", "RSA"}) {
+    UniqueKey key(std::string(kind) == "RSA"     ? EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{2048})
+                  : std::string(kind) == "P-521" ? EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-521")
+                                                 : EVP_PKEY_Q_keygen(nullptr, nullptr, kind));
+    ASSERT_NE(key, nullptr) << kind;
+    certs::MintRequest request{.profile = certs::Profile::kCa, .subject = "CN=Root"};
+    request.not_before = absl::Now() - absl::Hours(1), request.not_after = absl::Now() + absl::Hours(24);
+    const auto ca = certs::Mint(request, key.get());
+    ASSERT_TRUE(ca.ok()) << kind << ": " << ca.status();
+    Write("ca.pem", (*ca)->ToPem());
+    Write("ca.key", std::string(certs::KeyToPem(key.get())->Reveal()));
+    EXPECT_EQ(Raw({"cert", "new", "leaf", "--subject", "CN=a", "--ca", Path("ca.pem"), "--ca-key", Path("ca.key"), "--force", "--out",
+                   Path("pki/a.pem"), "--key-out", Path("pki/a.key")}), kOk) << kind << err_;
+  }
+}
+
+TEST_F(CertTest, APfxIsNotMadeUnderHalfOfItsPassword) {
+  EXPECT_EQ(Raw({"cert", "new", "self-signed", "--subject", "CN=a", "--pfx", Path("pki/a.pfx"), "--pfx-password-stdin"},
+                std::string("a\0secret\n", 9)), kRefused);
+  EXPECT_THAT(err_, HasSubstr("password: holds a NUL"));
+  EXPECT_EQ(Files(), 0u);
 }
 
 }  // namespace

@@ -262,10 +262,10 @@ absl::StatusOr<CertificateRef> Mint(const MintRequest& request, EVP_PKEY* key,
   for (const MintExtension& extension : request.extensions)
     GH_RETURN_IF_ERROR(AddExtension(x.get(), extension));
 
+  const int family = EVP_PKEY_get_base_id(signing_key);
   const EVP_MD* digest = EVP_sha256();
-  if (EVP_PKEY_get_base_id(signing_key) == EVP_PKEY_ED25519) digest = nullptr;
-  if (EVP_PKEY_get_base_id(signing_key) == EVP_PKEY_EC && EVP_PKEY_get_bits(signing_key) > 256)
-    digest = EVP_sha384();
+  if (family == EVP_PKEY_ED25519 || family == EVP_PKEY_ED448) digest = nullptr;
+  if (family == EVP_PKEY_EC && EVP_PKEY_get_bits(signing_key) > 256) digest = EVP_sha384();
   if (X509_sign(x.get(), signing_key, digest) <= 0) return OpenSslError("signature");
   unsigned char* der = nullptr;
   const int size = i2d_X509(x.get(), &der);
