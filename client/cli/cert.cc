@@ -10,6 +10,7 @@
 #include "gateway/base/escape.h"
 #include "gateway/base/status.h"
 #include "gateway/certs/mint.h"
+#include "gateway/certs/path.h"
 #include "gateway/certs/show.h"
 
 namespace gatehouse::cli {
@@ -88,10 +89,29 @@ absl::StatusOr<Issuer> ReadIssuer(Context& context, const MintFlags& flags) {
     TakeOpenSslError();
     return Invalid("--ca-key", absl::StrCat(flags.issuer_key, " is not the key of ", flags.issuer_certificate));
   }
-  if (!certs::Describe(*issuer.chain[0]).ca) {
-    return Invalid("--ca", absl::StrCat(flags.issuer_certificate, " is not a certificate authority"));
-  }
   return issuer;
+}
+
+// It would be refused everywhere, and the gateway's reason is far away.
+absl::Status CheckAccepted(const certs::CertificateRef& made, const Issuer& issuer, Context& context) {
+  const auto refused = [](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat("no gateway would accept it: ", EscapeText(why)));
+  };
+  if (!made->defect().empty()) return refused(made->defect());
+  if (issuer.chain.empty()) return absl::OkStatus();
+  const certs::CertificateRef& authority = issuer.chain[0];
+  certs::Strength strength;  // a scheme may ask for less
+  strength.min_rsa_bits = strength.min_ec_bits = 0;
+  const certs::PolicyOptions policy;
+  certs::Work work;
+  const certs::Finding found = certs::PathVerifier(strength, policy, &work).Verify({made, authority});
+  if (!found.ok()) return refused(absl::StrCat(found.certificate == authority ? "--ca: " : "", found.detail));
+  if (made->is_ca() && authority->extensions().path_length == 0) return refused("--ca: allows no authority below it");
+  if (authority->not_after() < made->not_after()) {
+    context.err() << "note: its authority expires before it does, at "
+                  << absl::FormatTime(absl::RFC3339_sec, authority->not_after(), absl::UTCTimeZone()) << "\n";
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Mint(Context& context, const MintFlags& flags) {
@@ -124,9 +144,7 @@ absl::Status Mint(Context& context, const MintFlags& flags) {
 
   GH_ASSIGN_OR_RETURN(UniqueKey key, certs::MintKey(key_type));
   GH_ASSIGN_OR_RETURN(certs::CertificateRef certificate, certs::Mint(request, key.get(), signer));
-  if (!certificate->defect().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("no gateway would accept it: ", certificate->defect()));
-  }
+  GH_RETURN_IF_ERROR(CheckAccepted(certificate, issuer, context));
   // What a client must send: its own and the intermediates, not the root.
   std::vector<certs::CertificateRef> chain = {certificate};
   for (const certs::CertificateRef& link : issuer.chain) {
@@ -166,6 +184,7 @@ int ShowCertificates(Context& context, const std::vector<std::string>& files) {
       list.push_back(*der);
     } else {
       auto pem = certs::Certificate::ListFromPem(*content);
+      if (!pem.ok() && !content->empty() && content->front() == 0x30) return Fail(context, Invalid(file, der.status().message()));
       if (!pem.ok()) return Fail(context, Invalid(file, pem.status().message()));
       list = *std::move(pem);
     }

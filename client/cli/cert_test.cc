@@ -67,6 +67,45 @@ TEST_F(CertTest, WhatNoGatewayWouldAcceptIsNotMade) {
   EXPECT_EQ(made("CN=a", "dns:a.example"), kOk) << err_;
 }
 
+TEST_F(CertTest, AnAuthorityThatMayNotIssueItIsSaid) {
+  const UniqueKey key = *certs::MintKey(certs::KeyType::kP256);
+  Write("ca.key", std::string(certs::KeyToPem(key.get())->Reveal()));
+  const auto made = [&](const std::string& profile, const certs::MintRequest& authority, const std::string& san) {
+    Write("ca.pem", (*certs::Mint(authority, key.get()))->ToPem());
+    return Raw({"cert", "new", profile, "--subject", "CN=a", "--san", san, "--days", "30", "--ca", Path("ca.pem"), "--ca-key", Path("ca.key"),
+                "--force", "--out", Path("pki/a.pem"), "--key-out", Path("pki/a.key")});
+  };
+  certs::MintRequest plain{.profile = certs::Profile::kCa, .subject = "CN=Root"};
+  plain.not_before = absl::Now() - absl::Hours(1), plain.not_after = absl::Now() + absl::Hours(24 * 60);
+  certs::MintRequest signs_nothing = plain, lowest = plain, constrained = plain, old = plain;
+  signs_nothing.extensions = {{"keyUsage", true, std::string("\x03\x02\x07\x80", 4)}};
+  lowest.path_length = 0;
+  // permitted: DNS names below example
+  constrained.extensions = {{"nameConstraints", true, std::string("\x30\x0d\xa0\x0b\x30\x09\x82\x07" "example", 15)}};
+  old.not_after = absl::Now() + absl::Hours(24);
+  EXPECT_EQ(made("leaf", signs_nothing, "dns:a.example"), kRefused);
+  EXPECT_THAT(err_, HasSubstr("key usage does not allow it to sign certificates"));
+  EXPECT_EQ(made("intermediate", lowest, "dns:a.example"), kRefused);
+  EXPECT_THAT(err_, HasSubstr("allows no authority below it"));
+  EXPECT_EQ(made("leaf", constrained, "dns:a.test"), kRefused);
+  EXPECT_THAT(err_, HasSubstr("name constraints of \"CN=Root\""));
+  EXPECT_EQ(Files(), 0u);
+  EXPECT_EQ(made("leaf", lowest, "dns:a.example"), kOk) << err_;
+  EXPECT_EQ(made("leaf", constrained, "dns:a.example"), kOk) << err_;
+  EXPECT_EQ(err_, "");
+  EXPECT_EQ(made("leaf", old, "dns:a.example"), kOk) << err_;
+  EXPECT_THAT(err_, HasSubstr("its authority expires before it does"));
+}
+
+TEST_F(CertTest, OfDerWithSomethingBehindItThatIsSaid) {
+  const UniqueKey key = *certs::MintKey(certs::KeyType::kP256);
+  certs::MintRequest request{.subject = "CN=a"};
+  request.not_before = absl::Now() - absl::Hours(1), request.not_after = absl::Now() + absl::Hours(24);
+  Write("a.der", (*certs::Mint(request, key.get()))->der() + "\n");
+  EXPECT_EQ(Raw({"cert", "show", Path("a.der")}), kRefused);
+  EXPECT_THAT(err_, HasSubstr("octets follow the certificate"));
+}
+
 TEST_F(CertTest, AnAuthorityWithAnyKindOfKeySigns) {
   for (const char* kind : {"ED448", "ED25519", "P-521", "RSA"}) {
     UniqueKey key(std::string(kind) == "RSA"     ? EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{2048})
