@@ -18,6 +18,7 @@
 #include "gateway/server/explain_delegated.h"
 #include "gateway/server/live_judge.h"
 #include "gateway/server/trust_list.h"
+#include "gateway/tls/server_context.h"
 
 namespace gatehouse::server {
 namespace {
@@ -141,6 +142,12 @@ absl::StatusOr<std::vector<certs::CertificateRef>> ChainOf(const v1::ExplainRequ
   if (request.chain_pem().empty()) return std::vector<certs::CertificateRef>();
   absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(request.chain_pem());
   if (!chain.ok()) return absl::InvalidArgumentError(absl::StrCat("chain_pem: ", chain.status().message()));
+  size_t octets = 4;  // RFC 8446 section 4.4.2: of the list, and of each entry, with its extensions
+  for (const certs::CertificateRef& certificate : *chain) octets += certificate->der().size() + 5;
+  if (octets > size_t{tls::kMaxPresentedBytes}) {
+    return absl::InvalidArgumentError(absl::StrCat("chain_pem: whoever presents these ", octets, " octets is refused in the handshake: ",
+                                                   tls::kMaxPresentedBytes, " are read"));
+  }
   return chain;
 }
 

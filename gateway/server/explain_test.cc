@@ -12,6 +12,7 @@ namespace gatehouse::server {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -130,6 +131,22 @@ TEST_F(ExplainTest, ARefusedCertificateComesWithItsReasonAndOpensNothing) {
   EXPECT_EQ(answer->verdicts(0).reason(), v1::NOT_PINNED);
   EXPECT_THAT(answer->verdicts(0).claims(), IsEmpty());
   EXPECT_THAT(answer->opens(), IsEmpty());
+}
+
+// Whoever sends so much is refused in the handshake: that the chain is good otherwise would be no answer.
+TEST_F(ExplainTest, AChainThatNoHandshakeTakesIsNotCalledGood) {
+  certs::MintRequest mint;
+  mint.profile = certs::Profile::kLeaf;
+  mint.subject = "CN=alice";
+  mint.not_before = now_ - absl::Hours(1), mint.not_after = now_ + absl::Hours(24);
+  const auto with = [&](size_t octets) {
+    mint.extensions = {{"1.2.3.4", false, std::string(octets, 'x')}};
+    return *certs::Mint(mint, leaf_key_.get(), certs::Signer{ca_.get(), ca_key_.get()});
+  };
+  const certs::CertificateRef most = with(31'000), over = with(33'000);
+  ASSERT_TRUE(Ask(most).ok());
+  EXPECT_TRUE(Ask(most)->verdicts(0).accepted());
+  EXPECT_THAT(std::string(Ask(over).status().message()), HasSubstr("refused in the handshake"));
 }
 
 TEST_F(ExplainTest, ItCanBeAskedForAnotherTime) {
