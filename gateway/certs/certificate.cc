@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/base/escape.h"
 #include "gateway/base/status.h"
+#include "gateway/certs/exponent.h"
 #include "gateway/certs/names.h"
 #include "gateway/certs/san.h"
 
@@ -63,16 +64,6 @@ std::string SerialDefect(const std::string& content) {
   return "";
 }
 
-bool HasModestExponent(EVP_PKEY* key) {
-  BIGNUM* exponent = nullptr;
-  EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent);
-  ERR_clear_error();
-  const bool modest = exponent != nullptr && BN_is_odd(exponent) && !BN_is_one(exponent) &&
-                      BN_num_bits(exponent) <= kMaxExponentBits;
-  BN_free(exponent);
-  return modest;
-}
-
 KeyFamily FamilyOf(EVP_PKEY* key) {
   switch (EVP_PKEY_get_base_id(key)) {
     case EVP_PKEY_RSA:
@@ -96,6 +87,16 @@ std::string HexWithoutLeadingZeros(const std::string& content) {
 }
 
 }  // namespace
+
+bool HasModestExponent(EVP_PKEY* key) {
+  BIGNUM* exponent = nullptr;
+  EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent);
+  ERR_clear_error();
+  const bool modest = exponent != nullptr && BN_is_odd(exponent) && !BN_is_one(exponent) &&
+                      BN_num_bits(exponent) <= kMaxExponentBits;
+  BN_free(exponent);
+  return modest;
+}
 
 // Fills a Certificate from its x509_ and der_.
 class CertificateParser {

@@ -2,10 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
 
 #include "gateway/certs/names.h"
 #include "gateway/certs/server_credential.h"
 #include "gateway/certs/show.h"
+#include "gateway/certs/signing_request.h"
 #include "gateway/certs/test_pki.h"
 
 namespace gatehouse::certs {
@@ -224,6 +227,29 @@ TEST(ShowTest, EscapesWhatACertificateSays) {
   EXPECT_THAT(text, HasSubstr("clientAuth"));
   EXPECT_THAT(text, HasSubstr("30 days left"));
   EXPECT_THAT(text, HasSubstr("defect"));
+}
+
+// With the exponent 1 everybody signs: whoever saw the certificate could be that gateway.
+TEST(SigningRequestTest, AnRsaKeyWithAnAbsurdExponentIsNotTaken) {
+  const UniqueKey whole(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{2048}));
+  BIGNUM* n = nullptr;
+  ASSERT_EQ(EVP_PKEY_get_bn_param(whole.get(), OSSL_PKEY_PARAM_RSA_N, &n), 1);
+  const std::unique_ptr<BIGNUM, OpenSslDeleter<BN_free>> modulus(n), one(BN_new());
+  BN_one(one.get());
+  const std::unique_ptr<OSSL_PARAM_BLD, OpenSslDeleter<OSSL_PARAM_BLD_free>> build(OSSL_PARAM_BLD_new());
+  OSSL_PARAM_BLD_push_BN(build.get(), OSSL_PKEY_PARAM_RSA_N, modulus.get());
+  OSSL_PARAM_BLD_push_BN(build.get(), OSSL_PKEY_PARAM_RSA_E, one.get());
+  OSSL_PARAM_BLD_push_BN(build.get(), OSSL_PKEY_PARAM_RSA_D, one.get());
+  const std::unique_ptr<OSSL_PARAM, OpenSslDeleter<OSSL_PARAM_free>> parameters(OSSL_PARAM_BLD_to_param(build.get()));
+  const std::unique_ptr<EVP_PKEY_CTX, OpenSslDeleter<EVP_PKEY_CTX_free>> context(EVP_PKEY_CTX_new_id(EVP_PKEY_RSA, nullptr));
+  EVP_PKEY* made = nullptr;
+  ASSERT_EQ(EVP_PKEY_fromdata_init(context.get()), 1);
+  ASSERT_EQ(EVP_PKEY_fromdata(context.get(), &made, EVP_PKEY_KEYPAIR, parameters.get()), 1);
+  const UniqueKey everybodys(made);
+  const auto request = MintSigningRequest(everybodys.get());
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_THAT(std::string(KeyOfSigningRequest(*request).status().message()), ::testing::HasSubstr("exponent"));
+  EXPECT_TRUE(KeyOfSigningRequest(*MintSigningRequest(whole.get())).ok());
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "gateway/certs/exponent.h"
+
 namespace gatehouse::certs {
 namespace {
 
@@ -12,7 +14,7 @@ using UniqueRequest = std::unique_ptr<X509_REQ, OpenSslDeleter<X509_REQ_free>>;
 bool Taken(EVP_PKEY* key) {
   switch (EVP_PKEY_base_id(key)) {
     case EVP_PKEY_ED25519: return true;
-    case EVP_PKEY_RSA: return EVP_PKEY_bits(key) >= 2048 && EVP_PKEY_bits(key) <= 4096;
+    case EVP_PKEY_RSA: return EVP_PKEY_bits(key) >= 2048 && EVP_PKEY_bits(key) <= 4096 && HasModestExponent(key);
     case EVP_PKEY_EC: {
       char group[32] = "";
       size_t size = 0;
@@ -52,7 +54,8 @@ absl::StatusOr<UniqueKey> KeyOfSigningRequest(absl::string_view der) {
   UniqueKey key(X509_REQ_get_pubkey(request.get()));
   if (key == nullptr || !Taken(key.get())) {
     TakeOpenSslError();
-    return absl::InvalidArgumentError("signing_request: the key must be P-256, P-384, Ed25519, or RSA of 2048 to 4096 bits");
+    return absl::InvalidArgumentError("signing_request: the key must be P-256, P-384, Ed25519, or RSA of 2048 to 4096 bits "
+                                      "with a usual exponent");
   }
   if (X509_REQ_verify(request.get(), key.get()) != 1) {
     TakeOpenSslError();
