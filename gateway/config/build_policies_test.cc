@@ -138,6 +138,14 @@ TEST_F(PoliciesTest, WarnOfACertificateThatNoSchemeOfTheRouteAccepts) {
   EXPECT_THAT(Lines(result.warnings), Contains(HasSubstr("asks for a certificate, and no scheme of this route accepts one")));
 }
 
+// Each takes up to a MiB and 20 ms, while other writers wait.
+TEST_F(PoliciesTest, BoundTheExpressionsOfACertificateClauseBeforeTheyAreCompiled) {
+  std::string many;
+  for (int i = 0; i < 65; ++i) absl::StrAppend(&many, R"(subject { attribute: "CN" value { regex: "[" } } )");
+  const BuildResult result = BuildText(Base() + Wrapped(absl::StrCat("certificate { match { ", many, "} }")));
+  EXPECT_THAT(Lines(result.violations), ElementsAre(HasSubstr("match: 65 regular expressions, at most 64")));
+}
+
 TEST_F(PoliciesTest, CompileAlone) {
   const v1::ConfigSet set = Parse(Policy("p", R"(claim { type: "g" exact: "a" scheme: "S" })") + "schemes { name: \"S\" }");
   EXPECT_THAT(CompilePolicies(set).violations, IsEmpty());

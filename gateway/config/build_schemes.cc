@@ -49,7 +49,15 @@ void ReadTexts(Draft& draft, const std::string& path, const google::protobuf::Re
 }  // namespace
 
 certs::Requirements ReadRequirements(Draft& draft, const std::string& path, const v1::CertificateMatcher& require) {
+  constexpr ptrdiff_t kMaxRegexes = 64;  // as many as a policy has of its own
   certs::Requirements out;
+  const auto is_regex = [](const v1::CertificateMatcher::StringMatcher& matcher) { return matcher.has_regex(); };
+  const ptrdiff_t regexes = absl::c_count_if(require.issuer(), is_regex) +
+                            absl::c_count_if(require.subject(), [&](const auto& one) { return is_regex(one.value()); });
+  if (regexes > kMaxRegexes) {
+    draft.Violate(path, regexes, " regular expressions, at most ", kMaxRegexes);
+    return out;
+  }
   for (int i = 0; i < require.subject_size(); ++i) {
     const std::string here = absl::StrCat(path, ".subject[", i, "]");
     absl::StatusOr<std::string> oid = certs::ParseAttribute(require.subject(i).attribute());
