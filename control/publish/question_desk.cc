@@ -13,11 +13,12 @@ struct QuestionDesk::Core {
   struct Gateway {
     std::string name;
     Give give;
+    size_t questions = 0;  // that are not answered
   };
   struct Asked {
     uint64_t line = 0;
     std::string gateway;
-    Done done;
+    Done done;  // null: nobody waits for the answer any more
   };
 
   Alarms& alarms;
@@ -31,14 +32,30 @@ struct QuestionDesk::Core {
       done(gateway, std::move(answer));
     });
   }
-  void FinishAsked(std::map<uint64_t, Asked>::iterator it, absl::StatusOr<v1::Answer> answer)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    Done done = std::move(it->second.done);
-    std::string gateway = std::move(it->second.gateway);
-    questions.erase(it);
-    Finish(std::move(done), std::move(gateway), std::move(answer));
+  void FinishAsked(Asked& asked, absl::StatusOr<v1::Answer> answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (asked.done) Finish(std::exchange(asked.done, nullptr), asked.gateway, std::move(answer));
   }
+  absl::StatusOr<uint64_t> LineTo(const std::string& gateway) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 };
+
+// Of one name the newest connection counts; of any the one with the fewest questions, of equals the newest.
+absl::StatusOr<uint64_t> QuestionDesk::Core::LineTo(const std::string& gateway) {
+  auto best = lines.end();
+  for (auto it = lines.begin(); it != lines.end(); ++it) {
+    const bool better = gateway.empty() ? best == lines.end() || it->second.questions <= best->second.questions
+                                        : it->second.name == gateway;
+    if (better) best = it;
+  }
+  if (best == lines.end()) {
+    return absl::UnavailableError(gateway.empty() ? std::string("no gateway is connected")
+                                                  : absl::StrCat("gateway ", gateway, " is not connected"));
+  }
+  if (best->second.questions >= kMaxQuestions) {
+    return absl::ResourceExhaustedError(absl::StrCat("gateway ", best->second.name, " has ", kMaxQuestions,
+                                                     " questions to answer already; try again once it has answered"));
+  }
+  return best->first;
+}
 
 QuestionDesk::QuestionDesk(Alarms& alarms) : core_(std::make_shared<Core>(alarms)) {}
 
@@ -59,23 +76,13 @@ void QuestionDesk::Ask(const std::string& gateway, v1::Question question, absl::
   Give give;
   {
     MutexLock lock(&core.mutex);
-    if (core.questions.size() >= kMaxQuestions) {
-      return core.Finish(std::move(done), gateway, absl::ResourceExhaustedError("too many questions at once; try again"));
-    }
-    uint64_t line = 0;
-    for (const auto& [id, connected] : core.lines) {
-      if (!gateway.empty() && connected.name != gateway) continue;
-      line = id;  // of one name the newest connection counts; of any, so does the newest
-    }
-    if (line == 0) {
-      return core.Finish(std::move(done), gateway,
-                         absl::UnavailableError(gateway.empty()
-                                                    ? std::string("no gateway is connected")
-                                                    : absl::StrCat("gateway ", gateway, " is not connected")));
-    }
+    const absl::StatusOr<uint64_t> line = core.LineTo(gateway);
+    if (!line.ok()) return core.Finish(std::move(done), gateway, line.status());
+    Core::Gateway& asked = core.lines[*line];
     question.set_id(core.next++);
-    core.questions[question.id()] = Core::Asked{line, core.lines[line].name, std::move(done)};
-    give = core.lines[line].give;
+    core.questions[question.id()] = Core::Asked{*line, asked.name, std::move(done)};
+    ++asked.questions;
+    give = asked.give;
   }
   core.alarms.After(timeout, [weak = std::weak_ptr<Core>(core_), id = question.id()] {
     std::shared_ptr<Core> alive = weak.lock();
@@ -83,8 +90,7 @@ void QuestionDesk::Ask(const std::string& gateway, v1::Question question, absl::
     MutexLock lock(&alive->mutex);
     auto it = alive->questions.find(id);
     if (it == alive->questions.end()) return;
-    const std::string asked = it->second.gateway;
-    alive->FinishAsked(it, absl::DeadlineExceededError(absl::StrCat("gateway ", asked, " did not answer in time")));
+    alive->FinishAsked(it->second, absl::DeadlineExceededError(absl::StrCat("gateway ", it->second.gateway, " did not answer in time")));
   });
   give(std::move(question));
 }
@@ -100,12 +106,12 @@ QuestionDesk::Line::~Line() {
   MutexLock lock(&core_->mutex);
   core_->lines.erase(id_);
   for (auto it = core_->questions.begin(); it != core_->questions.end();) {
-    auto next = std::next(it);
-    if (it->second.line == id_) {
-      const std::string gateway = it->second.gateway;
-      core_->FinishAsked(it, absl::UnavailableError(absl::StrCat("gateway ", gateway, " disconnected")));
+    if (it->second.line != id_) {
+      ++it;
+      continue;
     }
-    it = next;
+    core_->FinishAsked(it->second, absl::UnavailableError(absl::StrCat("gateway ", it->second.gateway, " disconnected")));
+    it = core_->questions.erase(it);
   }
 }
 
@@ -113,14 +119,15 @@ void QuestionDesk::Line::Answer(v1::Answer answer) {
   MutexLock lock(&core_->mutex);
   auto it = core_->questions.find(answer.id());
   if (it == core_->questions.end() || it->second.line != id_) return;
-  if (answer.code() != 0) {
-    const bool known = answer.code() > 0 && answer.code() <= 16;
-    core_->FinishAsked(it, absl::Status(known ? static_cast<absl::StatusCode>(answer.code())
-                                              : absl::StatusCode::kUnknown,
-                                        answer.error()));
-    return;
+  const bool known = answer.code() > 0 && answer.code() <= 16;
+  if (answer.code() == 0) {
+    core_->FinishAsked(it->second, std::move(answer));
+  } else {
+    core_->FinishAsked(it->second, absl::Status(known ? static_cast<absl::StatusCode>(answer.code()) : absl::StatusCode::kUnknown,
+                                                answer.error()));
   }
-  core_->FinishAsked(it, std::move(answer));
+  core_->questions.erase(it);
+  --core_->lines[id_].questions;
 }
 
 }  // namespace gatehouse::publish

@@ -1,10 +1,12 @@
 // QuestionDesk passes questions about certificates and trust to a gateway, and the answers back: the code that decides
-// live requests answers, not a copy of it here.
+// live requests answers, not a copy of it here. Each gateway has places of its own, so that one which answers nothing
+// keeps nobody from asking the others. A question holds its place until it is answered or the gateway is gone, however
+// long somebody waits for the answer: it may still be on its way.
 //
 // Ownership:  lines must be destroyed before the desk; alarms outlive it.
 // Threading:  thread-safe. Questions are given without a lock; answers run on the alarm thread.
-// Errors:     given to `done`: UNAVAILABLE (gateway not connected), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, and what the
-//             gateway says.
+// Errors:     given to `done`: UNAVAILABLE (gateway not connected), RESOURCE_EXHAUSTED (it has too many questions to answer),
+//             DEADLINE_EXCEEDED, and what the gateway says.
 #pragma once
 
 #include <cstdint>
@@ -31,16 +33,16 @@ class QuestionDesk {
   // Line is a connected gateway's place at the desk; destroying it fails what it was asked.
   class Line;
 
-  // Questions that wait for an answer, of all gateways together.
-  static constexpr size_t kMaxQuestions = 256;
+  // Questions that one gateway has to answer.
+  static constexpr size_t kMaxQuestions = 32;
 
   explicit QuestionDesk(Alarms& alarms);
   ~QuestionDesk();
 
   std::unique_ptr<Line> Add(std::string gateway, Give give);
 
-  // Ask gives `question` to `gateway`, or to any when that is empty. `done` runs exactly once, never inside this call,
-  // unless the desk is destroyed first.
+  // Ask gives `question` to `gateway`, or when that is empty to any: to the one with the fewest to answer. `done` runs
+  // exactly once, never inside this call, unless the desk is destroyed first.
   void Ask(const std::string& gateway, v1::Question question, absl::Duration timeout, Done done);
   // Who is connected.
   std::set<std::string> Gateways() const;
