@@ -1,5 +1,5 @@
-// Exports bounds the exports that run: each holds the state that it is made from, and a part of it until the caller has taken that.
-// One whose part was not taken for a minute ends when somebody else wants to begin one.
+// Exports bounds the exports of one service that run: each holds what it is made from, and a part of it until the caller
+// has taken that. One whose part was not taken for a minute ends when somebody else wants to begin one.
 //
 // Ownership:  outlives its places.
 // Threading:  thread-safe.

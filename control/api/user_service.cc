@@ -1,7 +1,9 @@
 #include "control/api/user_service.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -132,20 +134,21 @@ class ImportCall final : public grpc::ServerReadReactor<v1::ImportUsersRequest> 
 // Tells the history, then sends the file in pieces.
 class ExportCall final : public grpc::ServerWriteReactor<v1::ExportUsersResponse> {
  public:
-  ExportCall(const Desk& desk, const Clock& clock, grpc::CallbackServerContext& context,
+  ExportCall(const Desk& desk, Exports& exports, const Clock& clock, grpc::CallbackServerContext& context,
              const v1::ExportUsersRequest& request)
-      : ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {
+      : context_(context),
+        ending_(std::make_shared<Ending>([this](grpc::Status status) { Finish(std::move(status)); })) {
     desk.Start(context, "ExportUsers", &request, ending_,
-               [this, desk, &clock, &request, ending = ending_](const Caller& by) {
-                 const absl::Status prepared = Prepare(desk, clock.Now(), by, request);
-                 if (!prepared.ok()) return ending->Finish(prepared);
+               [this, desk, &exports, &clock, &request](const Caller& by) {
+                 const absl::Status prepared = Prepare(desk, exports, clock.Now(), by, request);
+                 if (!prepared.ok()) return End(prepared);
                  Send();
                });
   }
   void OnWriteDone(bool ok) override {
-    const std::shared_ptr<Ending> ending = ending_;
-    if (!ok) return ending->Finish(absl::CancelledError("the caller went away"));
-    if (sent_ == file_.size() && piece_.has_summary()) return ending->Finish(absl::OkStatus());
+    place_->SetWaiting(std::nullopt);
+    if (!ok) return End(absl::CancelledError("the caller went away"));
+    if (sent_ == file_.size() && piece_.has_summary()) return End(absl::OkStatus());
     Send();
   }
   void OnDone() override {
@@ -154,7 +157,15 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportUsersResponse
   }
 
  private:
-  absl::Status Prepare(const Desk& desk, absl::Time now, const Caller& by, const v1::ExportUsersRequest& request) {
+  // The place is free before the caller hears of the end: he may come again at once.
+  void End(const absl::Status& status) {
+    const std::shared_ptr<Ending> ending = ending_;
+    place_.reset();
+    ending->Finish(status);
+  }
+  absl::Status Prepare(const Desk& desk, Exports& exports, absl::Time now, const Caller& by,
+                       const v1::ExportUsersRequest& request) {
+    GH_ASSIGN_OR_RETURN(place_, exports.Enter(by.name, [this] { context_.TryCancel(); }, std::chrono::steady_clock::now()));
     const std::string& name = request.user_store();
     const store::StateRef state = desk.changes.Current();
     GH_ASSIGN_OR_RETURN(const v1::UserStore* store, FindUserStore(*state, name));
@@ -171,10 +182,13 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::ExportUsersResponse
     piece_.set_htpasswd(std::string(piece));
     sent_ += size;
     if (sent_ == file_.size()) *piece_.mutable_summary() = summary_;
+    place_->SetWaiting(std::chrono::steady_clock::now());
     StartWrite(&piece_);
   }
 
+  grpc::CallbackServerContext& context_;
   const std::shared_ptr<Ending> ending_;
+  std::unique_ptr<Exports::Place> place_;
   Secret file_;
   v1::ExportSummary summary_;
   size_t sent_ = 0;
@@ -266,7 +280,7 @@ grpc::ServerReadReactor<v1::ImportUsersRequest>* UserService::ImportUsers(grpc::
 
 grpc::ServerWriteReactor<v1::ExportUsersResponse>* UserService::ExportUsers(grpc::CallbackServerContext* context,
                                                                             const v1::ExportUsersRequest* request) {
-  return new ExportCall(MakeDesk(), clock_, *context, *request);
+  return new ExportCall(MakeDesk(), exports_, clock_, *context, *request);
 }
 
 grpc::ServerUnaryReactor* UserService::RenewHash(grpc::CallbackServerContext* context,

@@ -7,6 +7,7 @@
 
 #include "control/api/call_executor.h"
 #include "control/api/desk.h"
+#include "control/api/exports.h"
 #include "control/api/hash_renewals.h"
 #include "gateway/base/clock.h"
 #include "gatehouse/v1/user_service.grpc.pb.h"
@@ -51,6 +52,7 @@ class UserService final : public v1::UserService::CallbackService {
   const Guard guard_;
   Ledger& ledger_;
   const Clock& clock_;
+  Exports exports_;
 };
 
 }  // namespace gatehouse::api

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "control/api/exports.h"
 #include "control/api/server.h"
 #include "control/api/user_edits.h"
 #include "control/store/memory_store.h"
@@ -286,6 +287,44 @@ TEST_F(UserServiceTest, TheHistoryTellsOfAnExportBeforeItIsSent) {
   EXPECT_EQ(read.entries.size(), 20'000u);
   EXPECT_EQ(read.errors.size(), 0u);
   EXPECT_EQ(Export("user_store: 'gone'", &file, &summary).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(UserServiceTest, ExportsThatNobodyReadsAreFewAndThoseRefusedAreNotToldOf) {
+  std::string users;
+  for (int i = 0; i < 20'000; ++i) absl::StrAppend(&users, "users {name: 'user", i, "' password_hashes: '", kOfHorse, "'} ");
+  Put(absl::StrCat("name: 'staff' ", users));
+  grpc::ChannelArguments small;  // what its end takes unread
+  small.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  small.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65536);
+  const auto stub = v1::UserService::NewStub(
+      grpc::CreateCustomChannel(server_->addresses()[0], grpc::InsecureChannelCredentials(), small));
+  const auto request = Parse<v1::ExportUsersRequest>("user_store: 'staff'");
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::ExportUsersResponse>>> unread;
+  for (size_t i = 0; i < Exports::kMostOfOne; ++i) {
+    Deadline(contexts.emplace_back(std::make_unique<grpc::ClientContext>()).get());
+    unread.push_back(stub->ExportUsers(contexts.back().get(), request));
+    unread.back()->WaitForInitialMetadata();
+  }
+  std::string file;
+  v1::ExportSummary summary;
+  const grpc::Status refused = Export("user_store: 'staff'", &file, &summary);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("has 4 exports running already: read them to their end or cancel them"));
+  size_t told = 0;
+  const auto history = *store_.History({.limit = 20, .show = v1::HistoryRequest::WRITES});
+  for (const v1::Revision& entry : history) {
+    if (entry.method() == "UserService/ExportUsers") ++told;
+  }
+  EXPECT_EQ(told, Exports::kMostOfOne);
+
+  for (v1::ExportUsersResponse piece; unread[0]->Read(&piece);) file.append(piece.htpasswd());
+  EXPECT_TRUE(unread[0]->Finish().ok());
+  file.clear();
+  const grpc::Status again = Export("user_store: 'staff'", &file, &summary);
+  EXPECT_TRUE(again.ok()) << again.error_message();
+  EXPECT_EQ(credentials::ParseHtpasswd(file, false).entries.size(), 20'000u);
+  for (auto& context : contexts) context->TryCancel();
 }
 
 class RenewHashTest : public UserServiceTest {

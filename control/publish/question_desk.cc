@@ -90,7 +90,8 @@ void QuestionDesk::Ask(const std::string& gateway, v1::Question question, absl::
     MutexLock lock(&alive->mutex);
     auto it = alive->questions.find(id);
     if (it == alive->questions.end()) return;
-    alive->FinishAsked(it->second, absl::DeadlineExceededError(absl::StrCat("gateway ", it->second.gateway, " did not answer in time")));
+    alive->FinishAsked(it->second,
+                       absl::DeadlineExceededError(absl::StrCat("gateway ", it->second.gateway, " did not answer in time")));
   });
   give(std::move(question));
 }
