@@ -112,6 +112,7 @@ struct Distributor::Core {
   size_t remembered ABSL_GUARDED_BY(mutex) = 0;  // keys in all of `history`
   std::map<uint64_t, Instant> published_at ABSL_GUARDED_BY(mutex);
   std::map<uint64_t, std::shared_ptr<const v1::Delta>> deltas ABSL_GUARDED_BY(mutex);  // to head, by origin
+  size_t deltas_bytes ABSL_GUARDED_BY(mutex) = 0;
   std::map<std::string, Gateway> gateways ABSL_GUARDED_BY(mutex);
   std::map<uint64_t, std::string> sessions ABSL_GUARDED_BY(mutex);
   uint64_t next_session ABSL_GUARDED_BY(mutex) = 1;
@@ -195,17 +196,18 @@ struct Distributor::Core {
   bool MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 };
 
-// Null when there is none: unknown origin, other content under that number, or too big.
+// Null when there is none: unknown origin, other content under that number, too big, or no room.
 std::shared_ptr<const v1::Delta> Distributor::Core::DeltaFrom(uint64_t revision, const std::string& digest) {
   auto origin = std::find_if(history.begin(), history.end(), [&](const Past& p) { return p.revision == revision; });
   if (origin == history.end() || digest.empty() || origin->digest != digest) return nullptr;
   auto [it, fresh] = deltas.try_emplace(revision);
   if (!fresh) return it->second;
+  const size_t most = std::min(options.max_delta_bytes, options.max_deltas_bytes - deltas_bytes);
   std::set<config::ResourceKey> touched;
   for (auto past = std::next(origin); past != history.end(); ++past) {
     touched.insert(past->touched.begin(), past->touched.end());
   }
-  std::optional<v1::ConfigSet> changed = config::Pick(head->resources, touched, options.max_delta_bytes);
+  std::optional<v1::ConfigSet> changed = config::Pick(head->resources, touched, most);
   if (!changed) return nullptr;
   auto delta = std::make_shared<v1::Delta>();
   delta->set_from_revision(revision);
@@ -220,8 +222,10 @@ std::shared_ptr<const v1::Delta> Distributor::Core::DeltaFrom(uint64_t revision,
     id->set_kind(static_cast<v1::Kind>(key.first));
     id->set_name(key.second);
   }
-  if (delta->ByteSizeLong() <= options.max_delta_bytes) it->second = std::move(delta);
-  return it->second;
+  const size_t bytes = delta->ByteSizeLong();
+  if (bytes > most) return nullptr;
+  deltas_bytes += bytes;
+  return it->second = std::move(delta);
 }
 
 // kIdle and behind: start the update to the newest revision.
@@ -338,6 +342,7 @@ void Distributor::Publish(uint64_t revision, config::ResourceMap resources) {
     core.published_at[revision] = now;
     if (core.published_at.size() > core.options.max_history) core.published_at.erase(core.published_at.begin());
     core.deltas.clear();
+    core.deltas_bytes = 0;
     core.head = std::move(published);
     for (auto& [name, gateway] : core.gateways) core.Advance(gateway, &step);
     step.status_changed = true;

@@ -45,6 +45,7 @@ struct DistributorOptions {
   size_t max_history = 1'000;            // revisions from which a delta can be made
   size_t max_touched = 100'000;          // resources in the changes between them, counted each time (some 15 MiB)
   size_t max_delta_bytes = 1024 * 1024;  // above, the whole set is sent in chunks
+  size_t max_deltas_bytes = 64 * 1024 * 1024;  // of all deltas to the newest revision; what has no room is the whole set
   absl::Duration heartbeat = absl::Seconds(5);  // how often gateways hear that theirs is the newest
 };
 

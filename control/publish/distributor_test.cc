@@ -249,6 +249,20 @@ TEST_F(DistributorTest, ADeltaThatIsTooBigOrTooOldBecomesAWholeSet) {
   EXPECT_THAT(Connect(Holding(3, Set({"c"}))).endpoint->deliveries(), ElementsAre("full 4"));
 }
 
+// Each revision that some gateway holds is another delta's origin.
+TEST_F(DistributorTest, DeltasToTheNewestAreBoundedTogetherAndBeyondThatComesTheWholeSet) {
+  Open({.max_deltas_bytes = 500});
+  const std::string big(300, 'x');
+  Publish(1, {"a"});
+  Publish(2, {"b"});
+  Publish(3, {"c", big.c_str()});
+  EXPECT_THAT(Connect(Holding(1, Set({"a"})), Set({"a"})).endpoint->deliveries(), ElementsAre("delta 3"));
+  EXPECT_THAT(Connect(Holding(2, Set({"b"})), Set({"b"})).endpoint->deliveries(), ElementsAre("full 3"));
+  EXPECT_THAT(Connect(Holding(1, Set({"a"})), Set({"a"})).endpoint->deliveries(), ElementsAre("delta 3")) << "it is shared";
+  Publish(4, {"d"});
+  EXPECT_THAT(Connect(Holding(2, Set({"b"})), Set({"b"})).endpoint->deliveries(), ElementsAre("delta 4")) << "there is room again";
+}
+
 TEST_F(DistributorTest, ANackKeepsTheLastGoodRevisionIsShownAndRaisesAnEvent) {
   Publish(1, {"a"});
   Line g = Connect("g");
