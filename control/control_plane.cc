@@ -121,8 +121,15 @@ struct ControlPlane::Parts {
     changes.SetBindingRules(std::move(rules));
     SweepCalls();
   }
-  // Services may be gone before the callers' last refusal is told.
-  ~Parts() { access.callers->SetRefused(nullptr); }
+  // A call may end for its caller while a gateway's answer to it is passed on by an alarm, and that, or its work, still uses
+  // services: nothing of it runs any more when the first of them is destroyed. Alarms first, for they give work to the executor.
+  ~Parts() {
+    server.reset();
+    alarms.Stop();
+    executor.Stop();
+    // The callers may have somebody refused yet, by a late handshake.
+    access.callers->SetRefused(nullptr);
+  }
 
   // A server that nobody can tell anything is a mistake of its flags.
   absl::Status CheckSomebodyMayCall() {

@@ -2,7 +2,7 @@
 // take turns; none of them has all the threads at once, however long its calls take; and when there is no more room, the account
 // that has most waiting gives way (FairExecutor).
 //
-// Ownership:  owns its threads; the destructor drops what is queued, uncalled, and joins.
+// Ownership:  owns its threads; the destructor stops it.
 // Threading:  thread-safe. What gets no turn is told so on the thread of a Submit, its own or another's.
 #pragma once
 
@@ -23,6 +23,8 @@ class CallExecutor {
   CallExecutor(int threads, size_t max_queued) : executor_(threads, max_queued, {}, threads - 1) {}
 
   void Submit(const Caller& by, Work work);
+  // Stop drops what is queued, uncalled, and waits for what runs: a call may have ended for its caller before that. Idempotent.
+  void Stop() { executor_.Stop(); }
 
   size_t queued() const { return executor_.queued(); }
 

@@ -82,5 +82,22 @@ TEST_F(CallExecutorTest, WhatACallerMayDoIsAskedWhenTheTurnComes) {
   over_.Notify();
 }
 
+TEST_F(CallExecutorTest, NothingRunsOnceItWasStopped) {
+  absl::Notification running, stopping;
+  std::atomic<bool> over = false;
+  executor_.Submit("a", [&](const absl::StatusOr<Caller>&) {
+    running.Notify();
+    stopping.WaitForNotification();
+    for (int i = 0; i < 1000; ++i) std::this_thread::yield();
+    over = true;
+  });
+  running.WaitForNotification();
+  stopping.Notify();
+  executor_.Stop();
+  EXPECT_TRUE(over) << "it was waited for";
+  EXPECT_EQ(Call("a").code(), absl::StatusCode::kResourceExhausted);
+  executor_.Stop();
+}
+
 }  // namespace
 }  // namespace gatehouse::api

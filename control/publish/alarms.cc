@@ -8,19 +8,24 @@ Alarms::Alarms() {
   thread_ = std::thread([this] { Run(); });
 }
 
-Alarms::~Alarms() {
+Alarms::~Alarms() { Stop(); }
+
+void Alarms::Stop() {
+  std::map<std::pair<Instant, uint64_t>, absl::AnyInvocable<void()>> dropped;  // destroyed without the lock
   {
     MutexLock lock(&mutex_);
     stopping_ = true;
+    dropped.swap(queue_);
     changed_.SignalAll();
   }
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Alarms::After(absl::Duration delay, absl::AnyInvocable<void()> work) {
   // A century is for ever, and does not overflow.
   const absl::Duration bounded = std::clamp(delay, absl::ZeroDuration(), absl::Hours(24 * 36'500));
   MutexLock lock(&mutex_);
+  if (stopping_) return;
   queue_.emplace(std::make_pair(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded), ++next_id_),
                  std::move(work));
   changed_.SignalOne();

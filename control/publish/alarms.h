@@ -1,7 +1,7 @@
 // Alarms runs functions at given times on one thread of its own: deadlines of waits and of orders to gateways, and
 // completions that must not run inside the call that started them.
 //
-// Ownership:  the destructor drops what is not due yet, and joins.
+// Ownership:  the destructor stops it.
 // Threading:  thread-safe; functions run one after another, and must be quick.
 // Units:      monotonic time, given as a delay.
 #pragma once
@@ -27,6 +27,8 @@ class Alarms {
 
   // After runs `work` once `delay` has passed; at once (but never inside this call) when it is not positive.
   void After(absl::Duration delay, absl::AnyInvocable<void()> work);
+  // Stop drops what has not run, waits for what runs, and what is given later is dropped, too. Idempotent; not for use by `work`.
+  void Stop();
 
  private:
   using Instant = std::chrono::steady_clock::time_point;

@@ -11,17 +11,22 @@ FairExecutor::FairExecutor(int threads, size_t max_queued, std::function<void()>
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
-FairExecutor::~FairExecutor() {
+FairExecutor::~FairExecutor() { Stop(); }
+
+void FairExecutor::Stop() {
   Queues dropped;  // destroyed without the lock
   {
     MutexLock lock(&mutex_);
     stopping_ = true;
     by_key_.clear();
     by_size_.clear();
+    queued_ = 0;
     dropped.swap(turns_);
   }
   ready_.SignalAll();
-  for (std::thread& t : threads_) t.join();
+  for (std::thread& t : threads_) {
+    if (t.joinable()) t.join();
+  }
 }
 
 bool FairExecutor::Submit(absl::string_view key, Work work) {

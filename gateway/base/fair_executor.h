@@ -4,7 +4,7 @@
 // refused. So one key alone may use all the room, and nobody can keep others out by filling it; nor by work that takes long, where
 // one key may not have all the threads.
 //
-// Ownership:  owns its threads; the destructor drops what is queued, uncalled, and joins.
+// Ownership:  owns its threads; the destructor stops it.
 // Threading:  thread-safe. Work runs on its threads; work that lost its place is told so on the thread of the Submit that
 //             took it.
 // Units:      max_queued in pieces of work.
@@ -35,7 +35,7 @@ class FairExecutor {
     kRun,      // its turn has come
     kDropped,  // it lost its place and will not run
   };
-  // Called once, or never when the executor is destroyed first.
+  // Called once, or never when the executor is stopped first.
   using Work = absl::AnyInvocable<void(Fate)>;
 
   // `on_thread` runs first on each thread; may be empty. `most_of_one` bounds the threads that one key has at a time.
@@ -45,8 +45,10 @@ class FairExecutor {
   FairExecutor(const FairExecutor&) = delete;
   FairExecutor& operator=(const FairExecutor&) = delete;
 
-  // Submit queues `work` for `key`, or returns false: there is no room, or the executor is shutting down.
+  // Submit queues `work` for `key`, or returns false: there is no room, or the executor was stopped.
   bool Submit(absl::string_view key, Work work);
+  // Stop drops what is queued, uncalled, and waits for what runs. Idempotent; not for use by `work`.
+  void Stop();
 
   size_t queued() const;
   // Work that was refused or lost its place.
