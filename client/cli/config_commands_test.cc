@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "client/cli/cli_fixture.h"
 #include "client/cli/progress.h"
@@ -246,6 +248,16 @@ TEST_F(ConfigCommandsTest, ReadsADirectoryOfFilesAndNoLinkedOnes) {
   EXPECT_EQ(Ctl({"apply", "-f", Path("set/.git/c.yaml"), "--dry-run"}), kOk) << err_;
   ASSERT_EQ(mkdir(Path("empty").c_str(), 0700), 0);
   EXPECT_EQ(Ctl({"apply", "-f", Path("empty")}), kNotFound);
+}
+
+TEST_F(ConfigCommandsTest, AFileThatIsTooLargeIsToBeSplit) {
+  const std::string file = Write("all.yaml", "");
+  std::filesystem::resize_file(file, (size_t{64} << 20) + 1);
+  EXPECT_EQ(Ctl({"apply", "-f", file}), kRefused);
+  EXPECT_THAT(err_, HasSubstr("all.yaml has more than 67108864 bytes: split it; several files, or a folder of them"));
+  EXPECT_EQ(Ctl({"diff", "-f", "-"}, std::string((size_t{64} << 20) + 1, '\n')), kUsage);
+  EXPECT_THAT(err_, HasSubstr("standard input has more than 67108864 bytes: split it"));
+  EXPECT_THAT(server_.applied, IsEmpty());
 }
 
 TEST_F(ConfigCommandsTest, HistoryTellsAllAboutOneRevision) {

@@ -13,7 +13,6 @@
 namespace gatehouse::cli {
 namespace {
 
-constexpr size_t kMaxInputBytes = 128u << 20;
 constexpr size_t kMaxPasswordBytes = 4096;
 
 absl::Status CheckRead(Context& context) {
@@ -22,14 +21,14 @@ absl::Status CheckRead(Context& context) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file) {
-  if (file != "-") return client::LoadFile(file, kMaxInputBytes);
+absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file, size_t max_bytes) {
+  if (file != "-") return client::LoadFile(file, max_bytes);
   std::string content;
   char buffer[65536];
   while (context.streams.in->read(buffer, sizeof(buffer)) || context.streams.in->gcount() > 0) {
     content.append(buffer, static_cast<size_t>(context.streams.in->gcount()));
-    if (content.size() > kMaxInputBytes) {
-      return absl::InvalidArgumentError(absl::StrCat("standard input has more than ", kMaxInputBytes, " bytes"));
+    if (content.size() > max_bytes) {
+      return absl::ResourceExhaustedError(absl::StrCat("standard input has more than ", max_bytes, " bytes"));
     }
   }
   GH_RETURN_IF_ERROR(CheckRead(context));

@@ -9,8 +9,9 @@
 
 namespace gatehouse::cli {
 
-// ReadInput returns a file's content, or standard input for "-".
-absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file);
+// ReadInput returns a file's content, or standard input for "-". RESOURCE_EXHAUSTED: it is longer.
+inline constexpr size_t kMaxInputBytes = size_t{128} << 20;
+absl::StatusOr<std::string> ReadInput(Context& context, const std::string& file, size_t max_bytes = kMaxInputBytes);
 // ReadPassword reads one line of standard input, or asks twice at the terminal. Never from the command line, where
 // `ps` and the shell's history would show it.
 absl::StatusOr<Secret> ReadPassword(Context& context, bool from_stdin, const std::string& prompt);

@@ -54,8 +54,14 @@ absl::Status ReadFiles(Context& context, const std::vector<std::string>& files, 
       GH_ASSIGN_OR_RETURN(below, FilesBelow(file));
     }
     for (const std::string& one : below) {
-      GH_ASSIGN_OR_RETURN(const std::string text, ReadInput(context, one));
-      reader->Read(text, one, FolderOf(one));
+      const absl::StatusOr<std::string> text = ReadInput(context, one, client::ReadLimits().max_text_bytes);
+      if (absl::IsResourceExhausted(text.status())) {
+        return absl::ResourceExhaustedError(absl::StrCat(
+            text.status().message(),
+            ": split it; several files, or a folder of them as `export --directory` writes it, are one change of up to 256 MiB"));
+      }
+      GH_RETURN_IF_ERROR(text.status());
+      reader->Read(*text, one, FolderOf(one));
     }
   }
   return absl::OkStatus();

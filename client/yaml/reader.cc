@@ -45,7 +45,7 @@ absl::StatusOr<std::string> LoadFile(const std::string& path, size_t max_bytes) 
     content.append(buffer, static_cast<size_t>(n));
     if (content.size() > max_bytes) {
       close(fd);
-      return absl::InvalidArgumentError(absl::StrCat(EscapeText(path), " has more than ", max_bytes, " bytes"));
+      return absl::ResourceExhaustedError(absl::StrCat(EscapeText(path), " has more than ", max_bytes, " bytes"));
     }
   }
   close(fd);

@@ -63,7 +63,7 @@ struct Problem {
 
 // FileLoader returns the content of a file, at most `max_bytes`.
 using FileLoader = std::function<absl::StatusOr<std::string>(const std::string& path, size_t max_bytes)>;
-// LoadFile reads a regular file (or pipe) of the operating system.
+// LoadFile reads a regular file (or pipe) of the operating system. NOT_FOUND, RESOURCE_EXHAUSTED (it is longer), INVALID_ARGUMENT.
 absl::StatusOr<std::string> LoadFile(const std::string& path, size_t max_bytes);
 
 class Reader {
