@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/base/digest.h"
 #include "gateway/base/steady.h"
 #include "gateway/base/status.h"
 
@@ -14,6 +15,9 @@ constexpr uint64_t kWriteAtOnce = 4 * 1024 * 1024;  // octets in one transaction
 constexpr uint64_t kWriteEarly = 1024 * 1024;       // so much does not wait for the period's end
 constexpr absl::Duration kLook = absl::Milliseconds(5);  // of a reader's turn
 
+constexpr absl::string_view kOlder = " and a new one begun: older events are in that file only";
+constexpr absl::string_view kMeanwhile = "; what comes is kept in memory for a while, then lost and counted";
+
 uint64_t SizeOf(const Stretch& stretch) { return stretch.batch == nullptr ? 0 : stretch.batch->wire.size(); }
 
 }  // namespace
@@ -23,19 +27,20 @@ std::unique_ptr<Archive> Archive::Open(ArchiveOptions options, const Clock& cloc
   absl::Status status = archive->OpenFile(1);
   // From 2 on: what was before is gone, and a reader is to know that.
   if (absl::IsDataLoss(status)) status = archive->Replace(status, 2);
+  MutexLock lock(&archive->mutex_);
   if (!status.ok()) {
     archive->file_ = nullptr;
-    archive->early_notices_.push_back(absl::StrCat("events are not archived until the next start: ", status.message()));
-    MutexLock lock(&archive->mutex_);
+    archive->incarnation_ = HexLower(RandomBytes(8));
+    archive->next_ = archive->written_ = archive->bounds_.first = archive->bounds_.audit_first = 2;
+    archive->failing_ = true;
     archive->error_ = std::string(status.message());
+    archive->early_notices_.push_back(absl::StrCat(status.message(), "; it is tried again", kMeanwhile));
     return archive;
   }
   archive->incarnation_ = archive->file_->incarnation();
   archive->next_ = archive->file_->next();
-  MutexLock lock(&archive->mutex_);
-  archive->open_ = true;
+  archive->began_ = true;
   archive->Settle();
-  archive->NoteRoom();
   return archive;
 }
 
@@ -47,7 +52,7 @@ absl::Status Archive::OpenFile(uint64_t next) {
   file.vfs = options_.vfs;
   file.max_bytes = std::max(options_.max_bytes, ArchiveOptions::kLeastBytes);
   file.max_age = options_.max_age;
-  file.incarnation = incarnation_;  // empty only at the start
+  file.incarnation = incarnation_;  // empty: what the file has
   file.next = next;
   GH_ASSIGN_OR_RETURN(file_, ArchiveFile::Open(std::move(file), clock_.Now()));
   GH_ASSIGN_OR_RETURN(runs_, file_->Runs());
@@ -58,15 +63,40 @@ absl::Status Archive::Replace(const absl::Status& damage, uint64_t next) {
   file_ = nullptr;
   damage_ = damage;
   const absl::Time now = clock_.Now();
-  GH_RETURN_IF_ERROR(ArchiveFile::SetAside(options_.path, now));
+  GH_RETURN_IF_ERROR(ArchiveFile::SetAside(options_.path, "damaged", now));
   damage_ = absl::OkStatus();
-  std::string text = absl::StrCat(damage.message(), "; it was set aside as ", ArchiveFile::AsideName(options_.path, now), " and a new one begun: older events are in that file only");
+  std::string text =
+      absl::StrCat(damage.message(), "; it was set aside as ", ArchiveFile::AsideName(options_.path, "damaged", now), kOlder);
   if (thread_.joinable()) {
     Notice(std::move(text));
   } else {
     early_notices_.push_back(std::move(text));
   }
   return OpenFile(next);
+}
+
+void Archive::Remove() {
+  file_ = nullptr;
+  for (const char* companion : {"", "-wal", "-shm"}) std::remove(absl::StrCat(options_.path, companion).c_str());
+}
+
+absl::Status Archive::Begin() {
+  file_ = nullptr;
+  const absl::Status status = OpenFile(written_);
+  if (absl::IsDataLoss(status)) return Replace(status, written_);
+  if (!status.ok()) return status;
+  if (file_->incarnation() != incarnation_) {
+    file_->Close().IgnoreError();
+    file_ = nullptr;
+    const absl::Time now = clock_.Now();
+    GH_RETURN_IF_ERROR(ArchiveFile::SetAside(options_.path, "before", now));
+    Notice(absl::StrCat("the one that could not be opened at the start was set aside as ",
+                        ArchiveFile::AsideName(options_.path, "before", now), kOlder));
+    return OpenFile(written_);
+  }
+  if (file_->next() == written_) return absl::OkStatus();
+  Remove();  // ours, of an attempt that failed half-way
+  return OpenFile(written_);
 }
 
 void Archive::Start() {
@@ -93,7 +123,7 @@ void Archive::Add(BatchRef batch) {
   const uint64_t bytes = batch->wire.size();
   const bool audit = (batch->types & TypeBit(v1::Event::AUDIT)) != 0;
   MutexLock lock(&mutex_);
-  if (!open_ || stopping_) {
+  if (stopping_) {
     lost_ += batch->ends.size();
     return;
   }
@@ -151,8 +181,13 @@ void Archive::Settle() {
   NoteRoom();
 }
 
+absl::Duration Archive::Pause() const {
+  if (!failing_) return options_.period;
+  return file_ == nullptr ? pause_ : options_.retry;
+}
+
 void Archive::Run() {
-  SteadyTime next_write = SteadyAfter(options_.period);
+  SteadyTime next_write = SteadyAfter(Pause());
   for (;;) {
     std::pair<Wanted, Answer> asked;
     bool write = false;
@@ -160,12 +195,12 @@ void Archive::Run() {
     {
       MutexLock lock(&mutex_);
       const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        return open_ && (SteadyNow() >= next_write || (!failing_ && waiting_bytes_ >= kWriteEarly));
+        return SteadyNow() >= next_write || (!failing_ && waiting_bytes_ >= kWriteEarly);
       };
       while (!stopping_ && asked_.empty() && !due()) {
         // With nothing to write only limits of age pass.
-        next_write = waiting_.empty() ? std::max(next_write, SteadyAfter(options_.idle))
-                                      : std::min(next_write, SteadyAfter(failing_ ? options_.retry : options_.period));
+        next_write = waiting_.empty() && !failing_ ? std::max(next_write, SteadyAfter(options_.idle))
+                                                   : std::min(next_write, SteadyAfter(Pause()));
         wake_.WaitFor(&mutex_, Until(next_write));
       }
       if (!asked_.empty()) {
@@ -173,11 +208,11 @@ void Archive::Run() {
         asked_.pop_front();
       }
       stop = stopping_;
-      write = open_ && (stop || due());
+      write = stop || due();
     }
     if (write) {
       Write();
-      next_write = SteadyAfter(failing_ ? options_.retry : options_.period);
+      next_write = SteadyAfter(Pause());
     }
     if (asked.second && asked.first.filter.use_count() > 1) Reply(asked.first, asked.second);
     if (!stop) continue;
@@ -192,8 +227,10 @@ void Archive::Run() {
 
 void Archive::Write() {
   std::vector<Stretch> stretches;
+  bool began = true;
   {
     MutexLock lock(&mutex_);
+    began = began_;
     uint64_t bytes = 0;
     for (const Stretch& stretch : waiting_) {
       if (bytes > 0 && bytes + SizeOf(stretch) > kWriteAtOnce) break;
@@ -204,17 +241,21 @@ void Archive::Write() {
   absl::Status status = absl::OkStatus();
   if (!damage_.ok()) {
     status = Replace(absl::Status(damage_), written_);
+  } else if (!began) {
+    status = Begin();
+    if (!status.ok()) file_ = nullptr;
   } else if (file_ == nullptr) {
-    // A new one that could not be begun holds nothing.
-    for (const char* companion : {"", "-wal", "-shm"}) std::remove(absl::StrCat(options_.path, companion).c_str());
+    Remove();
     status = OpenFile(written_);
   }
+  pause_ = file_ != nullptr ? options_.retry : std::min(2 * pause_, options_.most_retry);
   if (status.ok()) status = file_->Append(stretches, clock_.Now());
   if (absl::IsDataLoss(status)) status = Replace(status, file_ == nullptr ? written_ : file_->next());
   if (!status.ok()) Failed(status);
   bool well = false;
   {
     MutexLock lock(&mutex_);
+    began_ = began_ || file_ != nullptr;
     Settle();
     if (status.ok()) {
       error_.clear();
@@ -231,7 +272,7 @@ void Archive::Failed(const absl::Status& status) {
     error_ = std::string(status.message());
     first = !std::exchange(failing_, true);
   }
-  if (first) Notice(absl::StrCat(status.message(), "; what comes is kept in memory for a while, then lost and counted"));
+  if (first) Notice(absl::StrCat(status.message(), kMeanwhile));
 }
 
 // The first stretch that waits and ends behind the place.

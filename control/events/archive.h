@@ -5,7 +5,10 @@
 //
 //   kOpen --disk full, I/O error--> kFailing --a write succeeds--> kOpen        what waits is kept meanwhile
 //     `---- damaged ----> set aside, a new file goes on with the stream ------------^
-//   kClosed: it could not be opened at the start; everything is lost and counted, and the status says why
+//   kClosed --opened after all--> kOpen      it could not be opened at the start: a stream of its own began, which a new file
+//                                            goes on with; the one of before, if there is one, is set aside
+//
+// Opening is tried again ever more rarely.
 //
 // Ownership:  owns the file and its thread. Stop (or the destructor) writes what waits.
 // Threading:  thread-safe. Answers and notices come on the archive's thread, never under a lock of its own.
@@ -39,7 +42,8 @@ struct ArchiveOptions {
   std::string vfs;                                // as SqliteOptions'
   uint64_t max_waiting_bytes = 16 * 1024 * 1024;  // of events to be written; AUDIT events may take as much again
   absl::Duration period = absl::Milliseconds(200);  // between two writes
-  absl::Duration retry = absl::Seconds(1);          // after one that failed
+  absl::Duration retry = absl::Seconds(1);          // after one that failed; twice as long after each opening that did, up to
+  absl::Duration most_retry = absl::Minutes(1);     // this
   absl::Duration idle = absl::Minutes(1);           // with nothing to write: what is too old goes
   // Tells people that the archive fails, is well again or was set aside. May be empty.
   std::function<void(std::string)> notice;
@@ -53,7 +57,7 @@ class Archive {
   Archive(const Archive&) = delete;
   Archive& operator=(const Archive&) = delete;
 
-  // With which the hub goes on; empty and 1 when nothing could be opened.
+  // With which the hub goes on.
   const std::string& incarnation() const { return incarnation_; }
   uint64_t next() const { return next_; }
   const std::vector<std::pair<std::string, uint64_t>>& runs() const { return runs_; }
@@ -76,17 +80,24 @@ class Archive {
   bool has_room() const { return room_.load(std::memory_order_relaxed); }
 
  private:
-  Archive(ArchiveOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
+  Archive(ArchiveOptions options, const Clock& clock)
+      : options_(std::move(options)), clock_(clock), pause_(options_.retry) {}
   absl::Status OpenFile(uint64_t next);
   // Puts a damaged file aside and opens another that goes on from `next`.
   absl::Status Replace(const absl::Status& damage, uint64_t next);
+  // kClosed: puts aside what is of another stream, and opens a file that goes on with ours.
+  absl::Status Begin();
+  // Removes what was begun and is of no use: it holds nothing.
+  void Remove();
   void Run();
+  // Until the next write.
+  absl::Duration Pause() const;
   void Write();
   void Reply(const Wanted& wanted, const Answer& answer);
   // Takes over what the file says of itself, and what is written off the queue.
   void Settle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoteRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    room_.store(open_ && waiting_bytes_ <= options_.max_waiting_bytes / 2, std::memory_order_relaxed);
+    room_.store(began_ && waiting_bytes_ <= options_.max_waiting_bytes / 2, std::memory_order_relaxed);
   }
   Found LookInQueue(const Wanted& wanted);
   void Failed(const absl::Status& status);
@@ -100,13 +111,14 @@ class Archive {
   std::vector<std::string> early_notices_;  // from Open
   // The thread's own.
   std::unique_ptr<ArchiveFile> file_;  // null: kClosed, or a new one could not be begun yet
+  absl::Duration pause_;               // until opening is tried again
   absl::Status damage_;                // of a file that could not be set aside yet; OK: there is none
   uint64_t written_ = 1;               // the first event that is not written
   bool failing_ = false;
 
   mutable Mutex mutex_;
   CondVar wake_;
-  bool open_ ABSL_GUARDED_BY(mutex_) = false;  // not kClosed
+  bool began_ ABSL_GUARDED_BY(mutex_) = false;  // not kClosed: there was a file for our stream
   std::deque<Stretch> waiting_ ABSL_GUARDED_BY(mutex_);  // to be written, unbroken
   uint64_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::atomic<bool> room_ = false;  // changed under the mutex

@@ -450,15 +450,15 @@ absl::Status ArchiveFile::Close() {
   return sqlite3_close_v2(db) == SQLITE_OK ? absl::OkStatus() : absl::UnavailableError("archive: cannot be closed");
 }
 
-std::string ArchiveFile::AsideName(const std::string& path, absl::Time now) {
-  return absl::StrCat(path, ".damaged-", absl::FormatTime("%Y%m%dT%H%M%E3SZ", now, absl::UTCTimeZone()));
+std::string ArchiveFile::AsideName(const std::string& path, absl::string_view as, absl::Time now) {
+  return absl::StrCat(path, ".", as, "-", absl::FormatTime("%Y%m%dT%H%M%E3SZ", now, absl::UTCTimeZone()));
 }
 
-absl::Status ArchiveFile::SetAside(const std::string& path, absl::Time now) {
-  const std::string aside = AsideName(path, now);
+absl::Status ArchiveFile::SetAside(const std::string& path, absl::string_view as, absl::Time now) {
+  const std::string aside = AsideName(path, as, now);
   for (const char* companion : {"-wal", "-shm", ""}) {
     if (std::rename(absl::StrCat(path, companion).c_str(), absl::StrCat(aside, companion).c_str()) != 0 && errno != ENOENT) {
-      return absl::UnavailableError(absl::StrCat("archive ", path, ": damaged, and cannot be set aside: ", std::strerror(errno)));
+      return absl::UnavailableError(absl::StrCat("archive ", path, ": cannot be set aside as ", aside, ": ", std::strerror(errno)));
     }
   }
   return absl::OkStatus();

@@ -101,9 +101,10 @@ class ArchiveFile {
   // Close takes the reserve back: an orderly end.
   absl::Status Close();
 
-  // Renames the file and its companions to AsideName. UNAVAILABLE: it cannot be.
-  static absl::Status SetAside(const std::string& path, absl::Time now);
-  static std::string AsideName(const std::string& path, absl::Time now);
+  // Renames the file and its companions to AsideName: "events.db.damaged-20261127T…" of `as` "damaged". UNAVAILABLE: it cannot
+  // be.
+  static absl::Status SetAside(const std::string& path, absl::string_view as, absl::Time now);
+  static std::string AsideName(const std::string& path, absl::string_view as, absl::Time now);
 
  private:
   explicit ArchiveFile(Options options) : options_(std::move(options)) {}

@@ -10,6 +10,7 @@
 #include <future>
 #include <limits>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "control/events/find_event.h"
 #include "control/events/hub.h"
@@ -141,6 +142,12 @@ class ArchiveTest : public ::testing::Test {
   void AwaitWritten() {
     const absl::Time until = absl::Now() + absl::Seconds(20);
     while (absl::Now() < until && archive_->waiting() > 0) absl::SleepFor(absl::Milliseconds(1));
+  }
+  void AwaitWell() {
+    const absl::Time until = absl::Now() + absl::Seconds(20);
+    const auto well = [&] { return !notices().empty() && absl::StrContains(notices().back(), "takes events again"); };
+    while (absl::Now() < until && !well()) absl::SleepFor(absl::Milliseconds(1));
+    EXPECT_EQ(hub_->archive()->error(), "");
   }
   v1::WatchRequest After(uint64_t sequence, const std::string& incarnation = "") {
     v1::WatchRequest request;
@@ -484,7 +491,7 @@ TEST_F(ArchiveTest, ADamagedFileThatCannotBeSetAsideIsKeptUntilItCan) {
   for (int i = 0; i < 40; ++i) PublishMany(100, 1000);
   AwaitWritten();
   // Nothing can be renamed to what is a directory.
-  const std::string aside = ArchiveFile::AsideName(options_.path, clock_.Now());
+  const std::string aside = ArchiveFile::AsideName(options_.path, "damaged", clock_.Now());
   std::filesystem::create_directories(aside);
   std::filesystem::resize_file(options_.path, 3 * 4096);
   Read(FromOldest());
@@ -514,16 +521,15 @@ TEST_F(ArchiveTest, AnArchiveOfAnotherVersionOrProgramIsSetAsideToo) {
   EXPECT_EQ(hub_->archive()->error(), "");
 }
 
-TEST_F(ArchiveTest, AnArchiveThatCannotBeOpenedLetsTheHubWorkAndCountsWhatIsLost) {
+TEST_F(ArchiveTest, AnArchiveThatCannotBeOpenedLetsTheHubWorkAndSaysSo) {
   std::filesystem::create_directories(options_.path);  // a directory where the file should be
   Open({.max_events = 100});
   Publish("a");
   Publish("b");
-  EXPECT_THAT(notices(), ElementsAre(HasSubstr("not archived")));
+  EXPECT_THAT(notices(), ElementsAre(HasSubstr("it is tried again; what comes is kept in memory for a while")));
   EXPECT_FALSE(hub_->KeepsEvents());
-  EXPECT_EQ(hub_->archive()->lost(), 2u);
   EXPECT_THAT(hub_->archive()->error(), HasSubstr("events.db"));
-  EXPECT_THAT(Read(After(1)), ElementsAre("b"));
+  EXPECT_THAT(Read(After(2)), ElementsAre("b"));
   EXPECT_EQ(Refusal(Since(clock_.Now() - absl::Minutes(1))), absl::StatusCode::kOutOfRange);
 }
 
@@ -539,6 +545,65 @@ TEST_F(ArchiveTest, AnArchiveThatCannotBeOpenedCostsNoProcessorAndAnswersStill) 
   const auto filter = std::make_shared<const Filter>(*Filter::Create({}));
   archive->Ask(Wanted{1, filter, 0}, [&answer](Found found) { answer.set_value(std::move(found)); });
   EXPECT_EQ(answer.get_future().get().next, 1u);
+}
+
+TEST_F(ArchiveTest, AnArchiveThatCouldNotBeOpenedIsOpenedAfterAllAndKeepsWhatCameMeanwhile) {
+  std::filesystem::create_directories(options_.path);
+  Open({.max_events = 1});
+  Publish("a");
+  Publish("b");
+  EXPECT_THAT(Read(FromOldest()), ElementsAre("GAP 1", "a", "b"));
+  std::filesystem::remove(options_.path);
+  AwaitWell();
+  EXPECT_THAT(notices(), ElementsAre(HasSubstr("it is tried again"), HasSubstr("it takes events again")));
+  EXPECT_TRUE(hub_->KeepsEvents());
+  Publish("c");
+  AwaitWritten();
+  EXPECT_EQ(hub_->archive()->events(), 3u);
+  EXPECT_EQ(hub_->archive()->lost(), 0u);
+  const std::string incarnation = hub_->incarnation();
+  Open({.max_events = 1});
+  EXPECT_EQ(hub_->incarnation(), incarnation);
+  EXPECT_THAT(Read(FromOldest()), ElementsAre("GAP 1", "a", "b", "c"));
+}
+
+TEST_F(ArchiveTest, WhatIsLostBeforeItIsOpenedAfterAllIsCountedAndAGap) {
+  std::filesystem::create_directories(options_.path);
+  options_.max_waiting_bytes = 2000;
+  Open({.max_events = 1});
+  for (int i = 0; i < 10; ++i) PublishMany(10);
+  const uint64_t lost = hub_->archive()->lost();
+  EXPECT_GT(lost, 50u);
+  std::filesystem::remove(options_.path);
+  AwaitWell();
+  AwaitWritten();
+  const std::vector<std::string> told = Read(FromOldest());
+  EXPECT_EQ(told.size(), 1 + (100 - lost) + 1);
+  EXPECT_EQ(told.back(), absl::StrCat("GAP ", lost));
+}
+
+TEST_F(ArchiveTest, TheOneThatCouldNotBeOpenedIsSetAsideWhenItCan) {
+  Open();
+  for (const char* route : {"a", "b", "c", "d"}) Publish(route);
+  const std::string before = hub_->incarnation();
+  hub_ = nullptr;
+  using std::filesystem::perms;
+  std::filesystem::permissions(options_.path, perms::owner_read | perms::owner_write | perms::others_read);
+  Open();
+  EXPECT_NE(hub_->incarnation(), before);
+  Publish("e");
+  std::filesystem::permissions(options_.path, perms::owner_read | perms::owner_write);
+  AwaitWell();
+  AwaitWritten();
+  const std::string aside = ArchiveFile::AsideName(options_.path, "before", clock_.Now());
+  EXPECT_THAT(notices(), ElementsAre(HasSubstr("chmod 0600"), HasSubstr("set aside as " + aside), HasSubstr("takes events again")));
+  EXPECT_THAT(Read(FromOldest()), ElementsAre("GAP 1", "e"));
+  hub_ = nullptr;
+
+  std::filesystem::rename(aside, options_.path);
+  Open();
+  EXPECT_EQ(hub_->incarnation(), before) << "as docs/how-to/events.md says";
+  EXPECT_THAT(Read(FromOldest()), ElementsAre("a", "b", "c", "d"));
 }
 
 TEST_F(ArchiveTest, ItSaysThatItCannotKeepMoreBeforeItLosesAny) {

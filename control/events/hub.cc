@@ -48,7 +48,7 @@ Hub::Hub(const Clock& clock, HubOptions options, HubSinks sinks)
     : clock_(clock),
       options_(options),
       sinks_(std::move(sinks)),
-      archived_(sinks_.archive != nullptr && !sinks_.archive->incarnation().empty()),
+      archived_(sinks_.archive != nullptr),
       incarnation_(archived_ ? sinks_.archive->incarnation() : HexLower(RandomBytes(8))),
       started_(clock.Now()),
       cursor_(CursorPrefix(incarnation_)),

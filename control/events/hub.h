@@ -152,7 +152,7 @@ class Hub {
   const Clock& clock_;
   const HubOptions options_;
   const HubSinks sinks_;
-  const bool archived_;  // there is an archive, and it could be opened
+  const bool archived_;  // there is an archive
   const std::string incarnation_;
   const absl::Time started_;
   const std::string cursor_;  // the fields of an event's cursor up to its sequence
