@@ -1,6 +1,7 @@
 // cert new, cert show.
 #include <optional>
 #include <ostream>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -175,22 +176,15 @@ int NewCertificate(Context& context, const MintFlags& flags) {
   return status.ok() ? kOk : Fail(context, status);
 }
 
-int ShowCertificates(Context& context, const std::vector<std::string>& files) {
-  for (const std::string& file : files) {
-    absl::StatusOr<std::string> content = ReadInput(context, file);
-    if (!content.ok()) return Fail(context, content.status());
-    std::vector<certs::CertificateRef> list;
-    if (absl::StatusOr<certs::CertificateRef> der = certs::Certificate::FromDer(*content); der.ok()) {
-      list.push_back(*der);
-    } else {
-      auto pem = certs::Certificate::ListFromPem(*content);
-      if (!pem.ok() && !content->empty() && content->front() == 0x30) return Fail(context, Invalid(file, der.status().message()));
-      if (!pem.ok()) return Fail(context, Invalid(file, pem.status().message()));
-      list = *std::move(pem);
-    }
-    for (size_t i = 0; i < list.size(); ++i) {
-      if (i > 0 || &file != &files[0]) context.out() << "\n";
-      context.out() << certs::ShowText(*list[i], absl::Now());
+int ShowCertificates(Context& context, const ShowFlags& flags) {
+  bool first = true;
+  for (const std::string& file : flags.files) {
+    absl::StatusOr<certs::Bundle> bundle = ReadBundleFile(context, file, flags.password_stdin);
+    if (!bundle.ok()) return Fail(context, bundle.status());
+    if (bundle->certificates.empty()) return Fail(context, Invalid(EscapeText(file), "holds no certificate"));
+    for (const certs::CertificateRef& certificate : bundle->certificates) {
+      if (!std::exchange(first, false)) context.out() << "\n";
+      context.out() << certs::ShowText(*certificate, absl::Now());
     }
   }
   return kOk;

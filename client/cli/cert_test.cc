@@ -11,6 +11,7 @@
 namespace gatehouse::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class CertTest : public CliTest {
@@ -127,6 +128,22 @@ TEST_F(CertTest, APfxIsNotMadeUnderHalfOfItsPassword) {
   EXPECT_EQ(Raw({"cert", "new", "self-signed", "--subject", "CN=a", "--pfx", Path("pki/a.pfx"), "--pfx-password-stdin"},
                 std::string("a\0secret\n", 9)), kRefused);
   EXPECT_THAT(err_, HasSubstr("password: holds a NUL"));
+  EXPECT_EQ(Files(), 0u);
+}
+
+TEST_F(CertTest, ShowsWhatIsInFilesOfEveryForm) {
+  ASSERT_EQ(Raw({"cert", "new", "self-signed", "--subject", "CN=box", "--pfx", Path("pki/box.pfx"), "--pfx-password-stdin"}, "test\n"),
+            kOk) << err_;
+  ASSERT_EQ(New("pki/ca.pem", "pki/ca.key", false), kOk) << err_;
+  EXPECT_EQ(Raw({"cert", "show", "--password-stdin", Path("pki/ca.pem"), Path("pki/box.pfx")}, "test\n"), kOk) << err_;
+  EXPECT_THAT(out_, AllOf(HasSubstr("CN=Root"), HasSubstr("CN=box")));
+  EXPECT_EQ(Raw({"cert", "show", Path("pki/ca.key")}), kRefused);
+  EXPECT_THAT(err_, HasSubstr("ca.key: holds a private key and no certificate"));
+}
+
+TEST_F(CertTest, MakesNoneThatIsValidForNoTime) {
+  EXPECT_EQ(Raw({"cert", "new", "ca", "--subject", "CN=Root", "--out", Path("pki/ca.pem"), "--key-out", Path("pki/ca.key"), "--days", "0"}),
+            kUsage);
   EXPECT_EQ(Files(), 0u);
 }
 

@@ -204,7 +204,11 @@ struct MintFlags {
   bool force = false;  // overwrite
 };
 int NewCertificate(Context& context, const MintFlags& flags);
-int ShowCertificates(Context& context, const std::vector<std::string>& files);
+struct ShowFlags {
+  std::vector<std::string> files;
+  bool password_stdin = false;
+};
+int ShowCertificates(Context& context, const ShowFlags& flags);
 
 struct ExplainFlags {
   std::string chain;

@@ -16,7 +16,8 @@ void AddCertificates(CLI::App& app, CommandLine& line) {
   mint->add_option("--san", mint_flags.sans, "dns:…, email:…, uri:…, ip:… or upn:…; repeatable");
   mint->add_option("--eku", mint_flags.eku, "client, server, both or none; default client")
       ->check(CLI::IsMember({"client", "server", "both", "none"}));
-  mint->add_option("--days", mint_flags.days, "validity; default leaf 90, self-signed 365, intermediate 1825, ca 3650");
+  mint->add_option("--days", mint_flags.days, "validity; default leaf 90, self-signed 365, intermediate 1825, ca 3650")
+      ->check(CLI::Range(1, 36'500));
   mint->add_option("--ca", mint_flags.issuer_certificate, "issuer's certificate, with its chain, PEM");
   mint->add_option("--ca-key", mint_flags.issuer_key, "issuer's key, PEM");
   mint->add_option("--out", mint_flags.out, "PEM file for the certificate and its intermediates");
@@ -29,10 +30,11 @@ void AddCertificates(CLI::App& app, CommandLine& line) {
   mint->add_flag("--force", mint_flags.force, "replace existing files");
   OnRun(*mint, line, [&] { return NewCertificate(line.context, mint_flags); });
 
-  std::vector<std::string>& files = line.Make<std::vector<std::string>>();
+  ShowFlags& show_flags = line.Make<ShowFlags>();
   CLI::App* show = group->add_subcommand("show", "describe the certificates of files");
-  show->add_option("file", files, "PEM or DER, or -")->required();
-  OnRun(*show, line, [&] { return ShowCertificates(line.context, files); });
+  show->add_option("file", show_flags.files, "PEM, DER, PKCS#7, PFX, or -; keys in it are not read")->required();
+  show->add_flag("--password-stdin", show_flags.password_stdin, "a PFX's password is standard input's next line");
+  OnRun(*show, line, [&] { return ShowCertificates(line.context, show_flags); });
 
   CLI::App* explain = group->add_subcommand("explain", "ask a gateway how it would judge a certificate, and why");
   ExplainFlags& e = line.Make<ExplainFlags>();
