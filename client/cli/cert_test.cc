@@ -141,6 +141,20 @@ TEST_F(CertTest, ShowsWhatIsInFilesOfEveryForm) {
   EXPECT_THAT(err_, HasSubstr("ca.key: holds a private key and no certificate"));
 }
 
+TEST_F(CertTest, AKeyThatDoesNotFitIsNamed) {
+  ASSERT_EQ(New("pki/a.pem", "pki/a.key", false), kOk) << err_;
+  ASSERT_EQ(New("pki/b.pem", "pki/b.key", false), kOk) << err_;
+  const auto ask = [this](const std::string& certificate, const std::string& key) {
+    return Raw({"--server", "localhost:1", "--ca", Path("pki/a.pem"), "--cert", Path(certificate), "--key", Path(key), "whoami"});
+  };
+  EXPECT_EQ(ask("pki/a.pem", "pki/b.key"), kRefused);
+  EXPECT_THAT(err_, HasSubstr(Path("pki/b.key") + " is not the key of " + Path("pki/a.pem")));
+  EXPECT_EQ(ask("pki/a.key", "pki/a.key"), kRefused);
+  EXPECT_THAT(err_, HasSubstr("a.key holds no certificate in PEM"));
+  EXPECT_EQ(ask("pki/a.pem", "pki/a.pem"), kRefused);
+  EXPECT_THAT(err_, HasSubstr("a.pem holds no private key in PEM"));
+}
+
 TEST_F(CertTest, MakesNoneThatIsValidForNoTime) {
   EXPECT_EQ(Raw({"cert", "new", "ca", "--subject", "CN=Root", "--out", Path("pki/ca.pem"), "--key-out", Path("pki/ca.key"), "--days", "0"}),
             kUsage);

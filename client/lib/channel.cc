@@ -1,7 +1,9 @@
 #include "client/lib/channel.h"
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
+#include <openssl/pem.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -12,6 +14,8 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "gatehouse/v1/access_service.grpc.pb.h"
+#include "gateway/base/openssl.h"
 #include "gateway/base/status.h"
 
 namespace gatehouse::client {
@@ -47,6 +51,19 @@ absl::StatusOr<std::string> ReadPem(const std::string& path) {
   return content.str();
 }
 
+// gRPC says of a key that does not fit that there is no address.
+absl::Status CheckPair(const TlsFiles& files, const std::string& certificate_pem, const std::string& key_pem) {
+  const UniqueBio certificate_bio = MemoryBio(certificate_pem), key_bio = MemoryBio(key_pem);
+  const UniqueX509 certificate(PEM_read_bio_X509(certificate_bio.get(), nullptr, nullptr, nullptr));
+  if (certificate == nullptr) return OpenSslError(absl::StrCat(files.certificate, " holds no certificate in PEM"));
+  const auto no_password = [](char*, int, int, void*) { return -1; };
+  const UniqueKey key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_password, nullptr));
+  if (key == nullptr) return OpenSslError(absl::StrCat(files.key, " holds no private key in PEM, or one under a password"));
+  if (X509_check_private_key(certificate.get(), key.get()) == 1) return absl::OkStatus();
+  TakeOpenSslError();
+  return absl::InvalidArgumentError(absl::StrCat(files.key, " is not the key of ", files.certificate));
+}
+
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Target& target) {
   if (!target.socket.empty() || target.insecure_loopback) return grpc::InsecureChannelCredentials();
   grpc::SslCredentialsOptions options;
@@ -57,7 +74,23 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Targ
   if (options.pem_root_certs.find("-----BEGIN") == std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(target.tls.ca, " holds no certificate"));
   }
+  GH_RETURN_IF_ERROR(CheckPair(target.tls, options.pem_cert_chain, options.pem_private_key));
   return grpc::SslCredentials(options);
+}
+
+// gRPC tells why a channel does not connect to nothing but a call.
+std::string WhyNot(const std::shared_ptr<grpc::Channel>& channel, bool tls) {
+  constexpr char kBefore[] = "last error: ";
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(1)));
+  v1::WhoAmIResponse unused;
+  const grpc::Status status = v1::AccessService::NewStub(channel)->WhoAmI(&context, {}, &unused);
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return "";
+  std::string text = status.error_message();
+  if (const size_t at = text.rfind(kBefore); at != std::string::npos) text.erase(0, at + std::strlen(kBefore));
+  // Which is how a server refuses a certificate in TLS 1.3, and what it makes of octets that are no TLS.
+  const bool hung_up = text.find("Socket closed") != std::string::npos;
+  return absl::StrCat(": ", text, !hung_up ? "" : tls ? "; does it trust our certificate?" : "; does it want TLS?");
 }
 
 }  // namespace
@@ -83,9 +116,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const Target& target,
   if (!target.tls.server_name.empty()) arguments.SetSslTargetNameOverride(target.tls.server_name);
   std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(target.address, credentials, arguments);
   if (!channel->WaitForConnected(absl::ToChronoTime(absl::Now() + timeout))) {
-    return absl::UnavailableError(absl::StrCat("no control plane at ", target.address, " within ",
-                                               absl::FormatDuration(timeout),
-                                               target.tls.ca.empty() ? "" : " (or TLS failed: do the certificates fit?)"));
+    return absl::UnavailableError(absl::StrCat("no control plane at ", target.address, " within ", absl::FormatDuration(timeout),
+                                               WhyNot(channel, !target.tls.ca.empty())));
   }
   return channel;
 }

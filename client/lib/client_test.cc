@@ -3,7 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include "client/lib/apply_chunks.h"
 #include "client/lib/fake_control_plane.h"
 #include "client/lib/status.h"
@@ -74,6 +78,23 @@ class ClientTest : public ::testing::Test {
 
   FakeControlPlane server_;
 };
+
+TEST(ConnectTest, SaysWhyNobodyAnswers) {
+  // Bound and never listened at: the port is nobody's.
+  const int taken = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(taken, reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(getsockname(taken, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const auto target = ParseTarget(absl::StrCat("127.0.0.1:", ntohs(address.sin_port)), {}, true);
+  ASSERT_TRUE(target.ok());
+  const auto client = Client::Connect(*target, {.connect_timeout = absl::Milliseconds(200)});
+  close(taken);
+  EXPECT_TRUE(absl::IsUnavailable(client.status()));
+  EXPECT_THAT(client.status().message(), HasSubstr("Connection refused"));
+}
 
 TEST_F(ClientTest, CarriesViolationsInTheStatus) {
   v1::Violations violations;
