@@ -169,6 +169,12 @@ TEST_F(CliTest, HasAnExitCodeForEachKindOfFailure) {
   EXPECT_EQ(Ctl({"aply"}), kUsage);
   EXPECT_EQ(Ctl({"get", "rout"}), kUsage);
   EXPECT_THAT(err_, HasSubstr("did you mean \"route\"?"));
+  EXPECT_EQ(Ctl({"get", "routes", "-o", "wide"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("error: --output: no value \"wide\"; there are json, name, table, yaml\n"));
+  EXPECT_EQ(Ctl({"history", "yesterday"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("error: revision: \"yesterday\" is no revision as `history` lists them\n"));
+  EXPECT_EQ(Ctl({"history", "0"}), kUsage);
+  EXPECT_EQ(Ctl({"rollback", "-1"}), kUsage);
   EXPECT_EQ(Raw({"--help"}), kOk);
   EXPECT_THAT(out_, HasSubstr("Exit codes:"));
 }

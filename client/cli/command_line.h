@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "client/cli/commands.h"
 #include "client/cli/context.h"
 
@@ -62,7 +63,30 @@ inline void AddChangeFlags(CLI::App& command, ChangeFlags& change) {
 
 // `-o`, which takes the words of `outputs` that `help` lists.
 inline void AddOutput(CLI::App& command, Output& output, std::map<std::string, Output> outputs, const std::string& help) {
-  command.add_option("-o,--output", output, help)->transform(CLI::CheckedTransformer(std::move(outputs)).description(""));
+  const auto number = [outputs = std::move(outputs)](std::string& word) -> std::string {
+    std::string words;
+    for (const auto& [name, value] : outputs) {
+      if (name == word) {
+        word = std::to_string(static_cast<int>(value));  // what the parser reads an enum from
+        return "";
+      }
+      words += (words.empty() ? "" : ", ") + name;
+    }
+    return "no value \"" + word + "\"; there are " + words;
+  };
+  command.add_option("-o,--output", output, help)->transform(CLI::Validator(number, ""));
+}
+
+// What a revision must be.
+inline CLI::Validator RevisionFrom(uint64_t least) {
+  return CLI::Validator(
+      [least](std::string& text) {
+        uint64_t revision = 0;
+        return absl::SimpleAtoi(text, &revision) && revision >= least
+                   ? std::string()
+                   : "\"" + text + "\" is no revision as `history` lists them";
+      },
+      "");
 }
 
 }  // namespace gatehouse::cli

@@ -56,7 +56,7 @@ void AddResources(CLI::App& app, CommandLine& line) {
   CLI::App* out = app.add_subcommand("export", "print the configuration as YAML that apply takes back; secrets stay where they are");
   out->add_option("kind", export_flags.kinds, "only these kinds; default: all but bindings");
   AddLabels(*out, export_flags.labels);
-  out->add_option("--revision", export_flags.revision, "as it was then; default: now")->check(CLI::PositiveNumber);
+  out->add_option("--revision", export_flags.revision, "as it was then; default: now")->check(RevisionFrom(1));
   out->add_option("-d,--directory", export_flags.folder, "write a file for each resource there, as KIND/NAME.yaml");
   out->add_flag("--prune", export_flags.prune, "delete files there of resources that are gone");
   OnRun(*out, line, [&] { return Export(line.context, export_flags); });
