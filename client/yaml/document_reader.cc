@@ -277,7 +277,7 @@ void DocumentReader::ReadList(const TreeNode& value, Message& message, const Fie
   if (value.items.empty() && field->full_name() == "gatehouse.v1.UserStore.users") {
     // Without a word about users a store keeps them: an empty list must not be taken for that.
     Complain(value, path, "an empty list would remove nobody: leave the field out to keep the users that are stored, or "
-                          "remove them with `gatehousectl user remove`");
+                          "remove them with `gatehousectl user delete`");
     return;
   }
   for (size_t i = 0; i < value.items.size(); ++i) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <sstream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/base/escape.h"
 
@@ -147,6 +148,16 @@ class TreeBuilder final : public YAML::EventHandler {
   std::map<YAML::anchor_t, TreeRef> anchors_;
 };
 
+// The parser's words for a line that is indented wrongly tell nobody so.
+absl::string_view IndentationHint(absl::string_view text, const YAML::Exception& error) {
+  for (int line = 0; line < error.mark.line && !text.empty(); ++line) {
+    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  }
+  const absl::string_view indent = text.substr(0, text.find_first_not_of(" \t"));
+  if (absl::StrContains(indent, '\t')) return ": the line is indented with a tab, and YAML wants spaces";
+  return error.msg == YAML::ErrorMsg::MAP_VALUE ? ": is the line indented as its neighbours are?" : "";
+}
+
 }  // namespace
 
 Tree ParseTree(absl::string_view text, size_t max_nodes, int max_depth) {
@@ -159,7 +170,7 @@ Tree ParseTree(absl::string_view text, size_t max_nodes, int max_depth) {
     }
   } catch (const StopParsing&) {
   } catch (const YAML::Exception& e) {
-    tree.errors.push_back({e.mark.line + 1, e.mark.column + 1, EscapeText(e.msg)});
+    tree.errors.push_back({e.mark.line + 1, e.mark.column + 1, absl::StrCat(EscapeText(e.msg), IndentationHint(text, e))});
   } catch (const std::exception& e) {
     tree.errors.push_back({0, 0, absl::StrCat("not YAML: ", EscapeText(e.what()))});
   }

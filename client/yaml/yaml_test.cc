@@ -145,6 +145,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "edge.yaml:4: routes[\"a\"].match: unknown field \"hots\"; did you mean \"hosts\"?"},
         BadText{"kind: Rout\nname: a\n", "edge.yaml:1: kind: no kind named \"Rout\"; did you mean \"Route\"?"},
         BadText{"name: a\n", "`kind` is missing"},
+        BadText{"kind: Route\nname: a\nmatch:\n\tpath: /\n", "edge.yaml:4: illegal map value: the line is indented with a tab, and YAML wants spaces"},
+        BadText{"kind: Route\nname: a\n match: {path: /}\n", "edge.yaml:3: illegal map value: is the line indented as its neighbours are?"},
         BadText{"kind: Route\nmatch: {path: /}\n", "edge.yaml:1: routes: `name` is required"},
         BadText{"kind: Route\nname: a\n---\nkind: Route\nname: a\n",
                 "edge.yaml:5: routes[\"a\"]: defined twice; the first is at edge.yaml:1"},
