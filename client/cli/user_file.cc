@@ -86,15 +86,15 @@ int ExportUsers(Context& context, const UserFileFlags& flags) {
     return Fail(context, written);
   }
   std::ostream& err = context.err();
-  err << summary->users() << " users of userStores/" << EscapeText(flags.store) << ", of revision " << summary->revision()
+  err << summary->users() << (summary->users() == 1 ? " user" : " users") << " of userStores/" << EscapeText(flags.store) << ", of revision " << summary->revision()
       << "; the history tells of it\n";
   const Style style(context.error_color);
   const auto warn = [&](uint32_t count, absl::string_view what) {
-    if (count > 0) err << style.Yellow("warning:") << " " << count << " users " << what << "\n";
+    if (count > 0) err << style.Yellow("warning:") << " " << what << ": " << count << (count == 1 ? " user\n" : " users\n");
   };
-  warn(summary->left_out(), "are left out: disabled, expired, or of a name that the format cannot say");
-  warn(summary->second_passwords(), "have a second password, which is not in the file");
-  warn(summary->argon2id(), "have argon2id, which Apache and nginx cannot read");
+  warn(summary->left_out(), "left out, since disabled, expired, or of a name that the format cannot say");
+  warn(summary->second_passwords(), "second passwords are not in the file");
+  warn(summary->argon2id(), "argon2id, which Apache and nginx cannot read");
   return kOk;
 }
 
