@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/err.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +16,7 @@
 #include "gateway/base/lru.h"
 #include "gateway/base/names.h"
 #include "gateway/base/octets.h"
+#include "gateway/base/openssl.h"
 #include "gateway/base/ring.h"
 #include "gateway/base/secret.h"
 
@@ -167,6 +169,13 @@ TEST(OctetsTest, HexDigitsAreTwoAnOctet) {
   EXPECT_STREQ(out, "0123456789abcdef");
   PrintHex(0xFF'0A0B, 2, out);
   EXPECT_STREQ(out, "0a0b456789abcdef");
+}
+
+TEST(OpenSslTest, TellsOfTheSystemsErrorsInItsWords) {
+  ERR_clear_error();
+  ERR_raise(ERR_LIB_SYS, ECONNREFUSED);
+  EXPECT_EQ(TakeOpenSslError(), "Connection refused");
+  EXPECT_EQ(TakeOpenSslError(), "no error");
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <openssl/err.h>
 
+#include <cstring>
+
 #include "absl/strings/str_cat.h"
 
 namespace gatehouse {
@@ -10,6 +12,7 @@ std::string TakeOpenSslError() {
   unsigned long code = ERR_get_error();
   ERR_clear_error();
   if (code == 0) return "no error";
+  if (ERR_SYSTEM_ERROR(code)) return std::strerror(ERR_GET_REASON(code));
   const char* reason = ERR_reason_error_string(code);
   return reason != nullptr ? reason : absl::StrCat("OpenSSL error ", code);
 }

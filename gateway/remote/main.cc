@@ -181,7 +181,11 @@ int Run(const Options& options) {
     const bool mutual = enrolled && !IsSocket(text) && !options.insecure_loopback;
     const client::TlsFiles tls = mutual ? enrolment->Files(options.tls) : options.tls;
     absl::StatusOr<client::Target> target = client::ParseTarget(text, tls, options.insecure_loopback);
-    if (!target.ok()) return Fail(absl::StrCat("--control ", text, ": ", target.status().message()), 2);
+    if (!target.ok()) {
+      const bool stranger = !IsSocket(text) && options.tls.ca.empty();
+      return Fail(absl::StrCat("--control ", text, ": ", target.status().message(),
+                               stranger ? "; or --join with a token of `gatehousectl gateway token create`" : ""), 2);
+    }
     subscriber_options.targets.push_back(*std::move(target));
   }
 
