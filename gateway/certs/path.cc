@@ -15,13 +15,6 @@ Finding Wrong(Reason reason, const CertificateRef& certificate, std::string deta
   return Finding{reason, certificate, std::move(detail)};
 }
 
-// A root of before version 3 cannot say that it is an authority; that it was made an anchor does. All others say it.
-bool AnchorMayIssue(const Certificate& anchor) {
-  const Extensions& e = anchor.extensions();
-  if (e.has_basic_constraints) return e.ca;
-  return X509_get_version(anchor.x509()) == X509_VERSION_3 ? e.key_cert_sign : anchor.self_issued();
-}
-
 Finding CheckCritical(const CertificateRef& c) {
   const std::string& unknown = c->extensions().unknown_critical;
   if (unknown.empty()) return {};
@@ -43,6 +36,12 @@ Finding CheckPathLengths(const Path& path) {
 }
 
 }  // namespace
+
+bool AnchorMayIssue(const Certificate& anchor) {
+  const Extensions& e = anchor.extensions();
+  if (e.has_basic_constraints) return e.ca;
+  return X509_get_version(anchor.x509()) == X509_VERSION_3 ? e.key_cert_sign : anchor.self_issued();
+}
 
 Finding CheckKey(const CertificateRef& certificate, const Strength& strength) {
   const int bits = certificate->key_bits();

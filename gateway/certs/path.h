@@ -34,6 +34,9 @@ struct Finding {
 Finding CheckKey(const CertificateRef& certificate, const Strength& strength);
 Finding CheckSignatureAlgorithm(const CertificateRef& certificate, const Strength& strength);
 
+// Whether `anchor` says that it is an authority. A root of before version 3 cannot; that it was made an anchor says so.
+bool AnchorMayIssue(const Certificate& anchor);
+
 // Whether `certificate` is fit to be an issuer, by itself: form, CA flag, key usage, critical extensions, strength. An
 // anchor is taken as it is, save for what it says of itself.
 Finding CheckIssuer(const CertificateRef& certificate, bool anchor, const Strength& strength);

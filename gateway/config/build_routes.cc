@@ -45,6 +45,10 @@ void ReadMatch(Draft& draft, const std::string& path, const v1::Route& v, Route*
   absl::StatusOr<PathPattern> pattern = PathPattern::Parse(match.path());
   if (pattern.ok()) {
     route->path = *std::move(pattern);
+    if (absl::StrContains(match.path(), '*')) {
+      draft.Warn(path + ".match.path", "\"", match.path(),
+                 "\": * stands for itself only; a last segment {rest...} stands for all that follows");
+    }
   } else {
     draft.Violate(path + ".match.path", pattern.status().message());
   }

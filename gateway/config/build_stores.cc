@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "gateway/base/escape.h"
+#include "gateway/certs/path.h"
 #include "gateway/config/build_draft.h"
 
 namespace gatehouse::config {
@@ -211,6 +212,11 @@ void BuildTrustStores(Draft& draft) {
     if (!store->system_roots()) {
       for (size_t i = 0; i < built->anchors().size(); ++i) {
         WarnOfExpiry(draft, absl::StrCat(path, ".anchors"), *built->anchors()[i]);
+        if (!certs::AnchorMayIssue(*built->anchors()[i])) {
+          draft.Warn(path + ".anchors", EscapeText(built->anchors()[i]->subject()),
+                     " is no certificate authority: as an anchor it vouches for nobody, not even for itself; "
+                     "a client's certificate is pinned");
+        }
       }
     }
     draft.snapshot->trust_stores.push_back(built);

@@ -250,6 +250,18 @@ TEST_F(BuildTest, WarnsOfWhatIsAllowedButUnwise) {
                   R"(routes["open"]: anonymous, and encloses "/app/admin" of routes/admin, which is protected)"));
 }
 
+TEST_F(BuildTest, WarnsOfWhatIsTakenForSomethingElse) {
+  const BuildResult result = BuildText(Base() + R"(
+      trust_stores { name: "leaf" anchors { pem: "@localhost@" } anchors { pem: "@other-ca@" } }
+      routes { name: "all" match { path: "/x/*" } anonymous: true fixed_response {} }
+      routes { name: "rest" match { path: "/x/{rest...}" } anonymous: true fixed_response {} })");
+  ASSERT_TRUE(result.ok()) << ::testing::PrintToString(Lines(result.violations));
+  EXPECT_THAT(Lines(result.warnings),
+              UnorderedElementsAre(StartsWith(R"(schemes["Certificate"].client_certificate.revocation.mode: NO_CHECK)"),
+                                   StartsWith(R"(trustStores["leaf"].anchors: CN=server is no certificate authority)"),
+                                   StartsWith(R"(routes["all"].match.path: "/x/*": * stands for itself only)")));
+}
+
 TEST_F(BuildTest, RevocationIsReadWithItsDefaults) {
   const auto options = [this](const std::string& revocation) {
     return BuildGood(Base() + R"(schemes { name: "R" client_certificate { trust_store: "partners" revocation { )" +
