@@ -27,7 +27,7 @@ std::string ParseLine(absl::string_view line, bool allow_weak, HtpasswdEntry* en
   if (!cost.ok()) return std::string(cost.status().message());
   entry->weak = IsWeak(cost->kind);
   if (entry->weak && !allow_weak) {
-    return absl::StrCat(HashKindName(cost->kind), " hash: is weak, and weak hashes were not allowed");
+    return absl::StrCat(HashKindName(cost->kind), " hash: is weak; allow_weak_hashes takes it");
   }
   entry->user = std::string(user);
   entry->hash = std::string(hash);
