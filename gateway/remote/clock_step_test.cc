@@ -44,10 +44,12 @@ namespace {
 class ClockStepTest : public ::testing::Test {
  protected:
   ~ClockStepTest() override { g_ahead = 0; }
-  void SetBack() {
-    const absl::Time before = absl::Now();
+  static void SetBack() {
     g_ahead = -3600;
-    while (absl::Now() >= before) usleep(1000);  // absl looks at the system's clock every two seconds, at first always
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    // absl looks at the system's clock always at first, and every two seconds later.
+    ASSERT_TRUE(Await([&] { return absl::Now() < absl::TimeFromTimespec(now) + absl::Minutes(1); }));
   }
   static bool Await(const std::function<bool()>& condition) {
     for (const SteadyTime until = SteadyAfter(absl::Seconds(20)); SteadyNow() < until;) {
@@ -175,7 +177,8 @@ TEST_F(ClockStepTest, AFetchThatWaitsForOthersIsGivenUpInItsTime) {
       request.stall = absl::Minutes(1);
       request.rules = std::make_shared<const fetch::AddressRules>(
           std::vector<AddressRange>{*ParseAddressRange("127.0.0.0/8")}, std::vector<AddressRange>());
-      fetcher.Fetch(std::move(request), [&](fetch::FetchResult result) { ended += result.error == fetch::FetchError::kTimedOut; });
+      fetcher.Fetch(std::move(request),
+                    [&](fetch::FetchResult result) { ended += result.error == fetch::FetchError::kTimedOut; });
     }
     usleep(100'000);
     SetBack();
