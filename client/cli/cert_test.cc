@@ -55,7 +55,8 @@ TEST_F(CertTest, NoKeyIsLeftWithoutItsCertificate) {
 // It would be refused everywhere, and the gateway's reason is far away.
 TEST_F(CertTest, WhatNoGatewayWouldAcceptIsNotMade) {
   const auto made = [&](const std::string& subject, const std::string& san) {
-    return Raw({"cert", "new", "self-signed", "--subject", subject, "--san", san, "--out", Path("pki/a.pem"), "--key-out", Path("pki/a.key")});
+    return Raw({"cert", "new", "self-signed", "--subject", subject, "--san", san, "--out", Path("pki/a.pem"), "--key-out",
+                Path("pki/a.key")});
   };
   for (const auto& [subject, san, why] : std::vector<std::array<std::string, 3>>{
            {"CN=a", "dns:not a host", "is not a host name"}, {"CN=a", "dns:b\u00fccher.example", "is not a host name"},
@@ -73,8 +74,8 @@ TEST_F(CertTest, AnAuthorityThatMayNotIssueItIsSaid) {
   Write("ca.key", std::string(certs::KeyToPem(key.get())->Reveal()));
   const auto made = [&](const std::string& profile, const certs::MintRequest& authority, const std::string& san) {
     Write("ca.pem", (*certs::Mint(authority, key.get()))->ToPem());
-    return Raw({"cert", "new", profile, "--subject", "CN=a", "--san", san, "--days", "30", "--ca", Path("ca.pem"), "--ca-key", Path("ca.key"),
-                "--force", "--out", Path("pki/a.pem"), "--key-out", Path("pki/a.key")});
+    return Raw({"cert", "new", profile, "--subject", "CN=a", "--san", san, "--days", "30", "--ca", Path("ca.pem"), "--ca-key",
+                Path("ca.key"), "--force", "--out", Path("pki/a.pem"), "--key-out", Path("pki/a.key")});
   };
   certs::MintRequest plain{.profile = certs::Profile::kCa, .subject = "CN=Root"};
   plain.not_before = absl::Now() - absl::Hours(1), plain.not_after = absl::Now() + absl::Hours(24 * 60);
@@ -119,8 +120,8 @@ TEST_F(CertTest, AnAuthorityWithAnyKindOfKeySigns) {
     ASSERT_TRUE(ca.ok()) << kind << ": " << ca.status();
     Write("ca.pem", (*ca)->ToPem());
     Write("ca.key", std::string(certs::KeyToPem(key.get())->Reveal()));
-    EXPECT_EQ(Raw({"cert", "new", "leaf", "--subject", "CN=a", "--ca", Path("ca.pem"), "--ca-key", Path("ca.key"), "--force", "--out",
-                   Path("pki/a.pem"), "--key-out", Path("pki/a.key")}), kOk) << kind << err_;
+    EXPECT_EQ(Raw({"cert", "new", "leaf", "--subject", "CN=a", "--ca", Path("ca.pem"), "--ca-key", Path("ca.key"), "--force",
+                   "--out", Path("pki/a.pem"), "--key-out", Path("pki/a.key")}), kOk) << kind << err_;
   }
 }
 

@@ -51,8 +51,9 @@ absl::Status CheckWork(const identity::Policy& policy, const identity::Identity&
     octets += claim.type.size() + claim.value.size();
   });
   if (policy.all_regexes() * octets + policy.all_nodes() * claims <= kMaxWork) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("claims: ", claims, " of ", octets, " octets together are more than is tried with ",
-                                                 policy.all_nodes(), " nodes and ", policy.all_regexes(), " regular expressions"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("claims: ", claims, " of ", octets, " octets together are more than is tried with ", policy.all_nodes(),
+                   " nodes and ", policy.all_regexes(), " regular expressions"));
 }
 
 // The configuration's schemes and policies, with the request's policies in the place of those of the same name.
@@ -149,7 +150,8 @@ absl::StatusOr<v1::TestPolicyResponse> TryPolicy(const store::State& state, cons
   size_t regexes = 0;
   for (const v1::Policy& one : request.policies()) regexes += RegexesOf(one);
   if (regexes > kMaxRegexes) {
-    return absl::InvalidArgumentError(absl::StrCat("policies: at most ", kMaxRegexes, " regular expressions together, not ", regexes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("policies: at most ", kMaxRegexes, " regular expressions together, not ", regexes));
   }
   std::vector<v1::Violation> violations;
   validate::FindUnknownFields(request, "", &violations);

@@ -209,7 +209,8 @@ TEST_F(BundleTest, WhatSeveralPartsOfAPfxWouldCostIsCountedTogether) {
 // OpenSSL bounds its memory only: this one takes 8 MiB, and minutes.
 TEST_F(BundleTest, AScryptThatTakesMinutesIsRefusedAtOnce) {
   UniqueSafes safes(sk_PKCS7_new_null());
-  sk_PKCS7_push(safes.get(), EncryptedSafe(leaf_, PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), nullptr, 0, nullptr, 32'768, 1, 32'768)));
+  X509_ALGOR* scrypt = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), nullptr, 0, nullptr, 32'768, 1, 32'768);
+  sk_PKCS7_push(safes.get(), EncryptedSafe(leaf_, scrypt));
   const std::string slow = PfxOf(std::move(safes));
   EXPECT_THAT(ReadBundle(slow, Sesame).status().message(), HasSubstr("hashed more than 5000000 times"));
   EXPECT_THAT(ServerCredential::FromPfx("web", slow, *Sesame()).status().message(), HasSubstr("hashed more than 5000000 times"));
@@ -258,7 +259,8 @@ TEST_F(BundleTest, OfAnOldCipherItIsSaidThatThePasswordIsNotToBlame) {
   UniqueSafes safes(sk_PKCS7_new_null());
   sk_PKCS7_push(safes.get(), EncryptedSafe(leaf_, PKCS5_pbe_set(NID_pbe_WithSHA1And40BitRC2_CBC, 2048, nullptr, 0)));
   const std::string old = PfxOf(std::move(safes));
-  for (const absl::Status& status : {ReadBundle(old, Sesame).status(), ServerCredential::FromPfx("web", old, *Sesame()).status()}) {
+  for (const absl::Status& status :
+       {ReadBundle(old, Sesame).status(), ServerCredential::FromPfx("web", old, *Sesame()).status()}) {
     EXPECT_THAT(status.message(), HasSubstr("encrypted in a way that is not supported any more"));
   }
 }
@@ -284,7 +286,9 @@ TEST_F(BundleTest, PemOfAnyLinesAndWithTextAroundIsRead) {
   base64.erase(std::remove(base64.begin(), base64.end(), '\n'), base64.end());
   one_line = one_line.substr(0, first) + base64 + "\n" + one_line.substr(last);
   for (const auto& [text, count] : std::vector<std::pair<std::string, size_t>>{
-           {crlf, 3}, {one_line, 1}, {"subject=CN=x -----BEG\n" + std::string(600, '#') + "\n" + ChainToPem(chain_) + "end", 3}}) {
+           {crlf, 3},
+           {one_line, 1},
+           {"subject=CN=x -----BEG\n" + std::string(600, '#') + "\n" + ChainToPem(chain_) + "end", 3}}) {
     auto bundle = ReadBundle(text, NoPassword);
     ASSERT_TRUE(bundle.ok()) << bundle.status() << text.substr(0, 40);
     EXPECT_THAT(bundle->certificates, SizeIs(count));

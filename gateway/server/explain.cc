@@ -145,8 +145,8 @@ absl::StatusOr<std::vector<certs::CertificateRef>> ChainOf(const v1::ExplainRequ
   size_t octets = 4;  // RFC 8446 section 4.4.2: of the list, and of each entry, with its extensions
   for (const certs::CertificateRef& certificate : *chain) octets += certificate->der().size() + 5;
   if (octets > size_t{tls::kMaxPresentedBytes}) {
-    return absl::InvalidArgumentError(absl::StrCat("chain_pem: whoever presents these ", octets, " octets is refused in the handshake: ",
-                                                   tls::kMaxPresentedBytes, " are read"));
+    return absl::InvalidArgumentError(absl::StrCat("chain_pem: whoever presents these ", octets,
+                                                   " octets is refused in the handshake: ", tls::kMaxPresentedBytes, " are read"));
   }
   return chain;
 }
