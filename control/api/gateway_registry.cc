@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "control/api/callers.h"
 #include "gateway/base/digest.h"
 #include "gateway/base/escape.h"
@@ -253,16 +254,23 @@ absl::Status GatewayRegistry::Check(const std::string& gateway, const std::strin
 }
 
 absl::StatusOr<std::string> GatewayRegistry::Find(const std::string& gateway, const std::string& chain_pem) const {
-  absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(chain_pem);
-  if (chain.ok() && !chain->empty()) {
-    std::string sha256 = HexLower(AsView(chain->front()->sha256()));
-    auto it = state_.gateways.find(gateway);
-    if (it != state_.gateways.end() &&
-        std::any_of(it->second.begin(), it->second.end(), [&](const Good& one) { return one.sha256 == sha256; })) {
-      return sha256;
-    }
-  }
-  return absl::PermissionDeniedError(absl::StrCat("gateway ", gateway, " was removed, or its certificate was replaced"));
+  const absl::StatusOr<std::vector<certs::CertificateRef>> chain = certs::Certificate::ListFromPem(chain_pem);
+  if (!chain.ok() || chain->empty()) return absl::PermissionDeniedError("the caller's certificate cannot be read");
+  const certs::Certificate& leaf = *chain->front();
+  std::string sha256 = HexLower(AsView(leaf.sha256()));
+  const auto it = state_.gateways.find(gateway);
+  const auto good = it == state_.gateways.end() ? absl::Span<const Good>() : absl::MakeConstSpan(it->second);
+  if (std::any_of(good.begin(), good.end(), [&](const Good& one) { return one.sha256 == sha256; })) return sha256;
+  // One that is younger than all we know is of a time that we lost. It is refused all the same: the gateway may have been removed
+  // in that time.
+  const bool younger =
+      std::all_of(good.begin(), good.end(), [&](const Good& one) { return one.not_after < leaf.not_after(); });
+  absl::string_view why = "its certificate was replaced";
+  if (it == state_.gateways.end()) why = "it was removed, or joined after the backup that the control plane was restored from";
+  else if (younger) why = "its certificate was issued after the backup that the control plane was restored from";
+  return absl::PermissionDeniedError(absl::StrCat(
+      "gateway ", gateway, ": ", why, "; to let it in, make a token for its name (gatehousectl gateway token create --gateway ",
+      gateway, "), delete gateway.pem in its state directory and start it with --join"));
 }
 
 }  // namespace gatehouse::api

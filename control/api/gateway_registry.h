@@ -1,5 +1,6 @@
 // GatewayRegistry knows which gateways were let in: it holds the authority that certifies them, the join tokens that can still be
-// used, and the certificates that are good. Anything else of that authority is refused.
+// used, and the certificates that are good. Anything else of that authority is refused, what it issued after the backup that it was
+// restored from, too: a gateway may have been removed in that time. Who is refused is told how to come back.
 //
 //   token --Join, once--> certificate (30 days) --Renew--> the next --Remove, expiry--> refused
 //

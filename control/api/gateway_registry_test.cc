@@ -19,6 +19,7 @@ namespace gatehouse::api {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 class GatewayRegistryTest : public ::testing::Test {
@@ -172,6 +173,36 @@ TEST_F(GatewayRegistryTest, AfterARenewalBothCertificatesAreGoodAndAfterARemoval
             absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(registry_->Renew("", second->certificate_chain(), SigningRequest()).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(registry_->Remove("edge-1").code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(GatewayRegistryTest, WhoIsRefusedIsToldWhyAndHowToComeBack) {
+  const auto why = [this](const std::string& gateway, const absl::StatusOr<v1::JoinResponse>& shown) {
+    const absl::Status refused = registry_->Check(gateway, shown->certificate_chain());
+    EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied);
+    EXPECT_THAT(std::string(refused.message()),
+                HasSubstr(absl::StrCat("(gatehousectl gateway token create --gateway ", gateway, "), delete gateway.pem in its state "
+                                       "directory and start it with --join")));
+    return std::string(refused.message());
+  };
+  const auto first = Join(Token(), "edge-1");
+  const std::string sealed = folder_ + "/gateways.sealed", backup = folder_ + "/backup";
+  std::filesystem::copy_file(sealed, backup);
+  clock_.Advance(absl::Hours(24 * 20));
+  const auto renewed = registry_->Renew("edge-1", first->certificate_chain(), SigningRequest());
+  ASSERT_TRUE(renewed.ok()) << renewed.status();
+  const auto late = Join(Token(), "edge-2");
+  const auto anew = Join(Token("edge-1"), "edge-1");
+  EXPECT_THAT(why("edge-1", first), HasSubstr("gateway edge-1: its certificate was replaced"));
+  EXPECT_THAT(why("edge-1", renewed), HasSubstr("gateway edge-1: its certificate was replaced"));
+  ASSERT_TRUE(registry_->Remove("edge-2").ok());
+  EXPECT_THAT(why("edge-2", late), HasSubstr("gateway edge-2: it was removed, or joined after the backup"));
+
+  std::filesystem::copy_file(backup, sealed, std::filesystem::copy_options::overwrite_existing);
+  Reopen();
+  EXPECT_TRUE(registry_->Check("edge-1", first->certificate_chain()).ok());
+  EXPECT_THAT(why("edge-1", renewed), HasSubstr("its certificate was issued after the backup that the control plane was restored from"));
+  EXPECT_THAT(why("edge-2", late), HasSubstr("it was removed, or joined after the backup that the control plane was restored from"));
+  ASSERT_TRUE(Join(Token("edge-1"), "edge-1").ok()) << "as it says";
 }
 
 TEST_F(GatewayRegistryTest, AGatewayThatCannotStoreWhatItGetsRenewsForEverWithWhatItHas) {
