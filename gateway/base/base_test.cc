@@ -175,6 +175,10 @@ TEST(OpenSslTest, TellsOfTheSystemsErrorsInItsWords) {
   ERR_clear_error();
   ERR_raise(ERR_LIB_SYS, ECONNREFUSED);
   EXPECT_EQ(TakeOpenSslError(), "Connection refused");
+  ERR_raise_data(ERR_LIB_BIO, ERR_R_SYS_LIB, "Name or service not known");
+  EXPECT_EQ(TakeOpenSslError(), "Name or service not known");
+  ERR_raise(ERR_LIB_BIO, ERR_R_SYS_LIB);
+  EXPECT_EQ(TakeOpenSslError(), "system lib");
   EXPECT_EQ(TakeOpenSslError(), "no error");
 }
 
