@@ -37,6 +37,20 @@ std::vector<v1::Change> Compare(const config::ResourceMap& from, const config::R
   return changes;
 }
 
+std::string TextOf(const v1::Violation& warning) { return absl::StrCat(warning.path(), ": ", warning.message()); }
+
+// Whoever changes one thing hears what comes of it, and not each time what everybody was told before.
+void Sort(std::vector<v1::Violation> warnings, const std::optional<absl::flat_hash_set<std::string>>& known, Outcome* outcome) {
+  absl::flat_hash_set<std::string> changed;
+  for (const v1::Change& change : outcome->changes) changed.insert(validate::PathOf(change.id().kind(), change.id().name()));
+  for (v1::Violation& warning : warnings) {
+    const size_t end = warning.path().find("\"]");
+    const bool concerned = changed.contains(end == std::string::npos ? warning.path() : warning.path().substr(0, end + 2));
+    const bool stood = known.has_value() && known->contains(TextOf(warning));
+    (stood && !concerned ? outcome->standing : outcome->warnings).push_back(std::move(warning));
+  }
+}
+
 }  // namespace
 
 const v1::Resource* Draft::Find(const store::ResourceKey& key) const {
@@ -120,7 +134,9 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
     findings.violations.push_back(std::move(violation));
   }
   if (!findings.violations.empty()) return validate::Refusal(findings.violations);
-  outcome.warnings = std::move(findings.warnings);
+  absl::flat_hash_set<std::string> warnings;
+  for (const v1::Violation& warning : findings.warnings) warnings.insert(TextOf(warning));
+  Sort(std::move(findings.warnings), known_warnings_, &outcome);
   outcome.state = base;
   if (options.dry_run || outcome.changes.empty()) return outcome;
 
@@ -133,6 +149,7 @@ absl::StatusOr<Outcome> Changes::Write(const WriteOptions& options, const std::f
   if (options.begin != nullptr) GH_RETURN_IF_ERROR(options.begin());
   GH_ASSIGN_OR_RETURN(outcome.revision, store_.Commit(transaction));
   outcome.state = next;
+  known_warnings_ = std::move(warnings);
   {
     MutexLock lock(&mutex_);
     current_ = next;

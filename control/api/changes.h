@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "control/api/etags.h"
 #include "control/api/publisher.h"
@@ -61,7 +62,8 @@ struct Outcome {
   uint64_t revision = 0;  // current now; dry run: what was compared with
   uint64_t previous = 0;  // what it was made from
   std::vector<v1::Change> changes;
-  std::vector<v1::Violation> warnings;
+  std::vector<v1::Violation> warnings;  // about what was changed, or new with it
+  std::vector<v1::Violation> standing;  // those of before, about something else
   store::StateRef state;  // after the change
 };
 
@@ -102,6 +104,8 @@ class Changes {
   BindingRules bindings_;
   Etags etags_;    // since Start
   Mutex writing_;  // one writer at a time; taken before mutex_
+  // The warnings of the current state; absent until the first write since the start.
+  std::optional<absl::flat_hash_set<std::string>> known_warnings_ ABSL_GUARDED_BY(writing_);
   mutable Mutex mutex_;
   store::StateRef current_ ABSL_GUARDED_BY(mutex_);
   Mutex hearing_;

@@ -147,6 +147,30 @@ TEST_F(ChangesTest, ADryRunTellsAndChangesNothing) {
   EXPECT_NE(Stored(v1::POLICY, "a"), nullptr);
 }
 
+TEST_F(ChangesTest, WarningsThatStoodBeforeAreToldApart) {
+  const auto paths = [](const std::vector<v1::Violation>& warnings) {
+    std::vector<std::string> names;
+    for (const v1::Violation& warning : warnings) names.push_back(warning.path());
+    return names;
+  };
+  ASSERT_TRUE(Apply("policies {name: 'odd1'}").ok());
+  auto outcome = Apply("policies {name: 'odd2'}");  // which is new
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_THAT(paths(outcome->warnings), ElementsAre("policies[\"odd2\"]"));
+  EXPECT_THAT(paths(outcome->standing), ElementsAre("policies[\"odd1\"]"));
+  outcome = Apply("policies {name: 'odd1' labels {key: 'x' value: '1'}}");  // what is changed is warned of again
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_THAT(paths(outcome->warnings), ElementsAre("policies[\"odd1\"]"));
+  EXPECT_THAT(paths(outcome->standing), ElementsAre("policies[\"odd2\"]"));
+  WriteOptions trial;
+  trial.dry_run = true;
+  for (int i = 0; i < 2; ++i) {
+    outcome = Apply("policies {name: 'odd3'}", trial);  // what was only tried was never told
+    ASSERT_TRUE(outcome.ok());
+    EXPECT_THAT(paths(outcome->warnings), ElementsAre("policies[\"odd3\"]"));
+  }
+}
+
 TEST_F(ChangesTest, EveryViolationIsToldAtOnceAndNothingChanges) {
   ASSERT_TRUE(Apply("policies {name: 'a'}").ok());
   auto outcome = Apply("policies {name: 'bad1'} policies {name: 'fine'} policies {name: 'bad2'}");

@@ -102,6 +102,7 @@ Desk::ForceSlot FillSet(Outcome& outcome, v1::ApplyResponse* response) {
   response->set_revision(outcome.revision);
   for (v1::Change& change : outcome.changes) *response->add_changes() = std::move(change);
   for (v1::Violation& warning : outcome.warnings) *response->add_warnings() = std::move(warning);
+  for (v1::Violation& warning : outcome.standing) *response->add_warnings() = std::move(warning);
   return [response] { return response->mutable_force(); };
 }
 
