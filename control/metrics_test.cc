@@ -79,6 +79,7 @@ TEST_F(ControlMetricsTest, TellsOfTheArchiveAndTheLogWhereTheyAre) {
   std::filesystem::create_directories(path);  // no database can be there
   hub::ArchiveOptions options;
   options.path = path;
+  options.max_waiting_bytes = 1;
   hub::Hub failing(clock_, {}, {hub::Archive::Open(options, clock_)});
   failing.PublishOne({});
   auto log = events::JsonLog::Open({.path = path + ".jsonl"}, clock_);

@@ -126,6 +126,8 @@ absl::StatusOr<Bundle> ReadBundle(absl::string_view bytes, absl::FunctionRef<abs
   } else if (absl::StrContains(bytes, "-----BEGIN ")) {
     out = Bundle();
     GH_RETURN_IF_ERROR(AddPem(bytes, &out));
+  } else if (!bytes.empty() && bytes.front() == 0x30) {  // SEQUENCE: it is meant as DER
+    return Wrong(absl::StrCat("is no PKCS#7, no PFX, and no certificate in DER: ", single.status().message()));
   } else {
     return Wrong("is neither PEM nor DER, PKCS#7 or PFX");
   }

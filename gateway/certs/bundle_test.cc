@@ -110,7 +110,7 @@ TEST_F(BundleTest, WhatIsNoBundleIsSaid) {
   EXPECT_THAT(ReadBundle("", NoPassword).status().message(), HasSubstr("neither PEM nor DER"));
   EXPECT_THAT(ReadBundle("hello", NoPassword).status().message(), HasSubstr("neither PEM nor DER"));
   EXPECT_THAT(ReadBundle(Pkcs7({}), NoPassword).status().message(), HasSubstr("holds no certificate"));
-  EXPECT_THAT(ReadBundle(Pkcs7(chain_) + "x", NoPassword).status().message(), HasSubstr("neither PEM nor DER"));
+  EXPECT_THAT(ReadBundle(Pkcs7(chain_) + "x", NoPassword).status().message(), HasSubstr("no PKCS#7, no PFX, and no certificate"));
   EXPECT_THAT(ReadBundle(PemBlock("EC PARAMETERS", "x"), NoPassword).status().message(),
               HasSubstr("PEM block of kind \"EC PARAMETERS\""));
   EXPECT_THAT(ReadBundle(PemBlock("CERTIFICATE", "x"), NoPassword).status().message(), HasSubstr("certificate 1: "));
